@@ -1,0 +1,3 @@
+//! prefect-rs: a workflow orchestrator in one executable.
+//!
+//! The modules are the nouns of the field; `ARCHITECTURE.md` is the map.
