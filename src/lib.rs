@@ -1,3 +1,5 @@
 //! prefect-rs: a workflow orchestrator in one executable.
 //!
 //! The modules are the nouns of the field; `ARCHITECTURE.md` is the map.
+
+pub mod settings;

@@ -1,0 +1,428 @@
+//! Every `PREFECT_*` setting: its name, type, default and meaning, in one list.
+//!
+//! A value comes from the environment, else from the active profile in `profiles.toml`, else from its default.
+//! Everything that speaks of settings (parsing, `config view`, the help of `config set`) reads the list [`SETTINGS`], so a
+//! setting is added in exactly one place.
+//! Names changed over the generations of Prefect; the newest is the name here and the older ones are aliases, so that the
+//! environment and profile of any generation of clients mean the same to us.
+
+mod database_url;
+mod error;
+mod profiles;
+mod value;
+
+use std::{
+    collections::HashMap,
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use database_url::DatabaseUrl;
+pub use error::Error;
+pub use profiles::{DEFAULT_PROFILE, Profiles};
+pub use value::{LogFormat, LogLevel, MASK, Secret, Synchronous, Value};
+
+/// One setting as data.
+#[derive(Debug)]
+pub struct Setting {
+    /// The variable's name in the environment and in profiles.
+    pub name: &'static str,
+    /// Spellings of other generations, in the order in which they are looked for after `name`.
+    pub aliases: &'static [&'static str],
+    /// The default as text; `${PREFECT_HOME}` stands for the home directory, empty means not set.
+    pub default: &'static str,
+    /// What values are allowed.
+    pub allowed: &'static str,
+    /// Whether the value is never printed unless asked for.
+    pub is_secret: bool,
+    help: &'static str,
+    check: fn(&str) -> Result<(), String>,
+    shown: fn(&Settings) -> Option<String>,
+    text: fn(&Settings) -> Option<String>,
+}
+
+impl Setting {
+    /// Returns the one sentence that says what the setting does.
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    /// Returns the name and all aliases.
+    pub fn spellings(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// Returns the value for people: secrets masked, absence as `None`.
+    pub fn shown(&self, settings: &Settings) -> Option<String> {
+        (self.shown)(settings)
+    }
+
+    /// Returns the value in full, secrets included.
+    pub fn revealed(&self, settings: &Settings) -> Option<String> {
+        (self.text)(settings)
+    }
+
+    /// Checks a text that somebody wants to give the setting.
+    pub fn check(&'static self, text: &str, source: Source) -> Result<(), Error> {
+        let expanded = text.replace(HOME_TEMPLATE, "/home");
+        (self.check)(&expanded).map_err(|reason| Error::Invalid {
+            setting: self,
+            value: text.to_owned(),
+            origin: source,
+            reason,
+        })
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The setting's default.
+    Default,
+    /// A profile, under the given spelling.
+    Profile {
+        /// The profile's name.
+        profile: String,
+        /// The spelling used there.
+        variable: String,
+    },
+    /// An environment variable of the given spelling.
+    Environment {
+        /// The variable's name.
+        variable: String,
+    },
+    /// Somebody typed it in a command.
+    CommandLine,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => write!(f, "default"),
+            Self::Profile { profile, .. } => write!(f, "profile '{profile}'"),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::CommandLine => write!(f, "command line"),
+        }
+    }
+}
+
+/// Stands for the home directory in defaults and in values.
+const HOME_TEMPLATE: &str = "${PREFECT_HOME}";
+
+/// Declares the struct [`Settings`] and the list [`SETTINGS`] from one table.
+macro_rules! settings {
+    ($( $(#[doc = $help:literal])+ $field:ident: $type:ty = $default:literal, $name:literal $(| $alias:literal)*; )*) => {
+        /// The settings of one process, typed.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $( $(#[doc = $help])+ #[doc = ""] #[doc = concat!("`", $name, "`, default `", $default, "`.")] pub $field: $type, )*
+        }
+
+        /// Every setting, in the order in which they are shown.
+        pub static SETTINGS: &[Setting] = &[
+            $( Setting {
+                name: $name,
+                aliases: &[$($alias),*],
+                default: $default,
+                allowed: <$type as Value>::ALLOWED,
+                is_secret: <$type as Value>::IS_SECRET,
+                help: concat!($($help),+),
+                check: |text| <$type as Value>::parse(text).map(drop),
+                shown: |settings| settings.$field.shown(),
+                text: |settings| settings.$field.text(),
+            }, )*
+        ];
+
+        impl Settings {
+            /// Parses every setting from the text that `resolve` finds for it.
+            fn parse_all(mut resolve: impl FnMut(&'static Setting) -> (String, Source)) -> Result<Self, Error> {
+                let mut settings = SETTINGS.iter();
+                Ok(Self {
+                    // Fields are evaluated in the order in which they are written, which is that of the list.
+                    $( $field: {
+                        let setting = settings.next().expect("the list and the struct come from one table");
+                        let (text, source) = resolve(setting);
+                        <$type as Value>::parse(&text)
+                            .map_err(|reason| Error::Invalid { setting, value: text, origin: source, reason })?
+                    }, )*
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    /// The directory that holds the database, the storage and the profiles.
+    home: PathBuf = "~/.prefect", "PREFECT_HOME";
+    /// The file that holds the profiles.
+    profiles_path: PathBuf = "${PREFECT_HOME}/profiles.toml", "PREFECT_PROFILES_PATH";
+    /// Whether to log at DEBUG level everywhere.
+    debug_mode: bool = "false", "PREFECT_DEBUG_MODE";
+    /// Whether this is a run of a test suite.
+    test_mode: bool = "false", "PREFECT_TEST_MODE" | "PREFECT_TESTING_TEST_MODE";
+
+    /// The URL of the API to talk to, with its `/api`; when not set, a server running on this home or else its database is used.
+    api_url: Option<String> = "", "PREFECT_API_URL";
+    /// The token that clients send as `Authorization: Bearer`.
+    api_key: Option<Secret> = "", "PREFECT_API_KEY";
+    /// The `user:password` that clients send as `Authorization: Basic`.
+    api_auth_string: Option<Secret> = "", "PREFECT_API_AUTH_STRING";
+    /// Seconds that a client waits for an answer.
+    api_request_timeout: Duration = "60", "PREFECT_API_REQUEST_TIMEOUT";
+    /// How often a client sends a request again that failed for a passing reason.
+    client_max_retries: u32 = "5", "PREFECT_CLIENT_MAX_RETRIES";
+    /// How much of a wait between retries is left to chance.
+    client_retry_jitter_factor: f64 = "0.2", "PREFECT_CLIENT_RETRY_JITTER_FACTOR";
+
+    /// Whether commands may use colours on a terminal.
+    cli_colors: bool = "true", "PREFECT_CLI_COLORS";
+    /// The level from which commands, agents and flow runs log.
+    logging_level: LogLevel = "INFO", "PREFECT_LOGGING_LEVEL";
+    /// The level from which the server logs.
+    server_logging_level: LogLevel = "WARNING", "PREFECT_SERVER_LOGGING_LEVEL" | "PREFECT_LOGGING_SERVER_LEVEL";
+    /// The form of log lines on the terminal.
+    logging_format: LogFormat = "text", "PREFECT_RS_LOGGING_FORMAT";
+    /// Whether the logs of runs are sent to the API.
+    logging_to_api_enabled: bool = "true", "PREFECT_LOGGING_TO_API_ENABLED" | "PREFECT_LOGGING_ORION_ENABLED";
+    /// Seconds between two batches of logs sent to the API.
+    logging_to_api_batch_interval: Duration = "2", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL" | "PREFECT_LOGGING_ORION_BATCH_INTERVAL";
+    /// Largest size in bytes of a batch of logs.
+    logging_to_api_batch_size: usize = "4000000", "PREFECT_LOGGING_TO_API_BATCH_SIZE" | "PREFECT_LOGGING_ORION_BATCH_SIZE";
+    /// Largest size in bytes of a single log.
+    logging_to_api_max_log_size: usize = "1000000", "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE" | "PREFECT_LOGGING_ORION_MAX_LOG_SIZE";
+
+    /// The directory that holds the code of deployments and persisted results.
+    local_storage_path: PathBuf = "${PREFECT_HOME}/storage", "PREFECT_LOCAL_STORAGE_PATH";
+    /// Seconds between two polls of an agent.
+    agent_query_interval: Duration = "5", "PREFECT_AGENT_QUERY_INTERVAL";
+    /// How many seconds ahead of its scheduled time an agent may take a run.
+    agent_prefetch_seconds: Duration = "10", "PREFECT_AGENT_PREFETCH_SECONDS";
+    /// The Python interpreter for flows whose deployment names none; when not set, that of an active virtual environment or the first on `PATH`.
+    python: Option<PathBuf> = "", "PREFECT_RS_PYTHON";
+
+    /// The address that the server listens on.
+    server_api_host: String = "127.0.0.1", "PREFECT_SERVER_API_HOST" | "PREFECT_ORION_API_HOST";
+    /// The port that the server listens on; 0 takes any free one.
+    server_api_port: u16 = "4200", "PREFECT_SERVER_API_PORT" | "PREFECT_ORION_API_PORT";
+    /// How many objects a list has when the request names no limit, and at most.
+    server_api_default_limit: u32 = "200", "PREFECT_SERVER_API_DEFAULT_LIMIT" | "PREFECT_API_DEFAULT_LIMIT" | "PREFECT_ORION_API_DEFAULT_LIMIT";
+    /// The `user:password` that the server asks of its clients.
+    server_api_auth_string: Option<Secret> = "", "PREFECT_SERVER_API_AUTH_STRING";
+    /// Whether changing requests need a CSRF token.
+    server_csrf_protection_enabled: bool = "false", "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED" | "PREFECT_SERVER_CSRF_PROTECTION_ENABLED";
+    /// Seconds for which a CSRF token is good.
+    server_csrf_token_expiration: Duration = "3600", "PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION" | "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION";
+    /// Whether the server shows the dashboard.
+    server_ui_enabled: bool = "true", "PREFECT_SERVER_UI_ENABLED" | "PREFECT_UI_ENABLED" | "PREFECT_ORION_UI_ENABLED";
+
+    /// The database: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`.
+    database_url: DatabaseUrl = "sqlite:///${PREFECT_HOME}/orion.db", "PREFECT_SERVER_DATABASE_CONNECTION_URL" | "PREFECT_API_DATABASE_CONNECTION_URL" | "PREFECT_ORION_DATABASE_CONNECTION_URL";
+    /// Whether SQLite waits for the disk at each commit (`full`, survives a power cut) or not (`normal`, survives a crash of any process).
+    database_synchronous: Synchronous = "full", "PREFECT_RS_DATABASE_SYNCHRONOUS";
+    /// Whether the server brings an older database up to date when it starts.
+    database_migrate_on_start: bool = "true", "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" | "PREFECT_API_DATABASE_MIGRATE_ON_START" | "PREFECT_ORION_DATABASE_MIGRATE_ON_START";
+    /// Seconds that a statement may take.
+    database_timeout: Duration = "10", "PREFECT_SERVER_DATABASE_TIMEOUT" | "PREFECT_API_DATABASE_TIMEOUT" | "PREFECT_ORION_DATABASE_TIMEOUT";
+    /// Seconds to wait for a connection, or for another process that holds the database file.
+    database_connection_timeout: Duration = "5", "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_API_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_ORION_DATABASE_CONNECTION_TIMEOUT";
+    /// How many connections a server holds to PostgreSQL, or reader threads to SQLite, at most.
+    database_pool_size: u32 = "10", "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE" | "PREFECT_SQLALCHEMY_POOL_SIZE";
+
+    /// Whether the server makes the runs of schedules.
+    scheduler_enabled: bool = "true", "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED" | "PREFECT_API_SERVICES_SCHEDULER_ENABLED" | "PREFECT_ORION_SERVICES_SCHEDULER_ENABLED";
+    /// Seconds between two passes of the scheduler over all deployments.
+    scheduler_loop_seconds: Duration = "60", "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS" | "PREFECT_API_SERVICES_SCHEDULER_LOOP_SECONDS" | "PREFECT_ORION_SERVICES_SCHEDULER_LOOP_SECONDS";
+    /// How many deployments the scheduler takes at a time.
+    scheduler_deployment_batch_size: u32 = "100", "PREFECT_SERVER_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE" | "PREFECT_API_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE" | "PREFECT_ORION_SERVICES_SCHEDULER_DEPLOYMENT_BATCH_SIZE";
+    /// How many runs the scheduler writes at a time.
+    scheduler_insert_batch_size: u32 = "500", "PREFECT_SERVER_SERVICES_SCHEDULER_INSERT_BATCH_SIZE" | "PREFECT_API_SERVICES_SCHEDULER_INSERT_BATCH_SIZE" | "PREFECT_ORION_SERVICES_SCHEDULER_INSERT_BATCH_SIZE";
+    /// How many coming runs a schedule has at most.
+    scheduler_max_runs: u32 = "100", "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS" | "PREFECT_API_SERVICES_SCHEDULER_MAX_RUNS" | "PREFECT_ORION_SERVICES_SCHEDULER_MAX_RUNS";
+    /// How many coming runs a schedule has at least, within the maximal time.
+    scheduler_min_runs: u32 = "3", "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS" | "PREFECT_API_SERVICES_SCHEDULER_MIN_RUNS" | "PREFECT_ORION_SERVICES_SCHEDULER_MIN_RUNS";
+    /// How far ahead, in seconds, runs are made at most.
+    scheduler_max_scheduled_time: Duration = "8640000", "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME" | "PREFECT_API_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME" | "PREFECT_ORION_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME";
+    /// How far ahead, in seconds, runs are made at least.
+    scheduler_min_scheduled_time: Duration = "3600", "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME" | "PREFECT_API_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME" | "PREFECT_ORION_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME";
+    /// Whether the server marks runs late that nobody started.
+    late_runs_enabled: bool = "true", "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED" | "PREFECT_API_SERVICES_LATE_RUNS_ENABLED" | "PREFECT_ORION_SERVICES_LATE_RUNS_ENABLED";
+    /// Seconds between two looks for late runs.
+    late_runs_loop_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS";
+    /// Seconds after its scheduled time from which a run is late.
+    late_runs_after_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_AFTER_SECONDS";
+    /// Seconds after which a task run asks again for a slot of a full concurrency limit.
+    tag_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS" | "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS";
+}
+
+/// Returns the setting of this name or alias.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.spellings().any(|spelling| spelling == name))
+}
+
+/// Settings together with where each value comes from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// The active profile's name.
+    pub profile: String,
+    /// The source of each setting, in the order of [`SETTINGS`].
+    pub sources: Vec<Source>,
+}
+
+impl Settings {
+    /// Loads the settings of this process: environment over active profile over defaults.
+    pub fn load() -> Result<Self, Error> {
+        Loaded::from_process(None).map(|loaded| loaded.settings)
+    }
+
+    /// Returns the defaults for a home directory, untouched by environment and profiles.
+    pub fn default_for(home: impl AsRef<Path>) -> Self {
+        let home = home.as_ref().to_string_lossy().into_owned();
+        Self::parse_all(|setting| (default_text(setting, &home), Source::Default))
+            .expect("the defaults in the list are valid, which a test checks")
+    }
+}
+
+impl Loaded {
+    /// Loads from the environment of this process, optionally with another profile than the active one.
+    pub fn from_process(profile: Option<&str>) -> Result<Self, Error> {
+        // A value that is not UTF-8 cannot be a setting of ours that anybody could read in a message.
+        let environment = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::from_environment(&environment, profile)
+    }
+
+    /// Loads from the given environment, which tests construct.
+    pub fn from_environment(
+        environment: &HashMap<String, String>,
+        profile: Option<&str>,
+    ) -> Result<Self, Error> {
+        let profiles = Profiles::read(&profiles_path(environment)?)?;
+        let profile = profile
+            .or_else(|| environment.get("PREFECT_PROFILE").map(String::as_str))
+            .filter(|name| !name.is_empty())
+            .map_or_else(|| profiles.active().to_owned(), str::to_owned);
+        let values = profiles.variables(&profile)?;
+
+        let layers = Layers {
+            environment,
+            profile: &profile,
+            values: &values,
+        };
+        let home = layers.home()?;
+        let mut sources = Vec::with_capacity(SETTINGS.len());
+        let mut settings = Settings::parse_all(|setting| {
+            let (text, source) = layers
+                .lookup(setting)
+                .unwrap_or_else(|| (setting.default.to_owned(), Source::Default));
+            sources.push(source.clone());
+            (expand(&text, &home), source)
+        })?;
+        if settings.debug_mode {
+            settings.logging_level = LogLevel::Debug;
+        }
+        Ok(Self {
+            settings,
+            profile,
+            sources,
+        })
+    }
+}
+
+/// The two places that a value may come from before its default.
+struct Layers<'a> {
+    environment: &'a HashMap<String, String>,
+    profile: &'a str,
+    values: &'a [(String, String)],
+}
+
+impl Layers<'_> {
+    fn lookup(&self, setting: &Setting) -> Option<(String, Source)> {
+        in_environment(self.environment, setting).or_else(|| self.in_profile(setting))
+    }
+
+    fn in_profile(&self, setting: &Setting) -> Option<(String, Source)> {
+        setting.spellings().find_map(|spelling| {
+            let (variable, text) = self.values.iter().find(|(name, _)| name == spelling)?;
+            let source = Source::Profile {
+                profile: self.profile.to_owned(),
+                variable: variable.clone(),
+            };
+            Some((text.clone(), source))
+        })
+    }
+
+    /// Returns the home directory as text, for the places that name it.
+    fn home(&self) -> Result<String, Error> {
+        let setting = find("PREFECT_HOME").expect("the list has PREFECT_HOME");
+        let (text, source) = self
+            .lookup(setting)
+            .unwrap_or_else(|| (setting.default.to_owned(), Source::Default));
+        home_text(setting, text, source)
+    }
+}
+
+/// Returns where the profiles are, which only the environment can say.
+fn profiles_path(environment: &HashMap<String, String>) -> Result<PathBuf, Error> {
+    let layers = Layers {
+        environment,
+        profile: "",
+        values: &[],
+    };
+    let setting = find("PREFECT_PROFILES_PATH").expect("the list has PREFECT_PROFILES_PATH");
+    let (text, source) = layers
+        .lookup(setting)
+        .unwrap_or_else(|| (setting.default.to_owned(), Source::Default));
+    let text = expand(&text, &layers.home()?);
+    PathBuf::parse(&text).map_err(|reason| Error::Invalid {
+        setting,
+        value: text,
+        origin: source,
+        reason,
+    })
+}
+
+fn home_text(setting: &'static Setting, text: String, source: Source) -> Result<String, Error> {
+    match PathBuf::parse(&text) {
+        Ok(home) => Ok(home.to_string_lossy().into_owned()),
+        Err(reason) => Err(Error::Invalid {
+            setting,
+            value: text,
+            origin: source,
+            reason,
+        }),
+    }
+}
+
+fn in_environment(
+    environment: &HashMap<String, String>,
+    setting: &Setting,
+) -> Option<(String, Source)> {
+    setting.spellings().find_map(|spelling| {
+        // An empty variable is how shells and containers write "not set".
+        let text = environment.get(spelling).filter(|text| !text.is_empty())?;
+        let source = Source::Environment {
+            variable: spelling.to_owned(),
+        };
+        Some((text.clone(), source))
+    })
+}
+
+fn default_text(setting: &Setting, home: &str) -> String {
+    match setting.name {
+        "PREFECT_HOME" => home.to_owned(),
+        _ => expand(setting.default, home),
+    }
+}
+
+fn expand(text: &str, home: &str) -> String {
+    text.replace(HOME_TEMPLATE, home)
+}
+
+#[cfg(test)]
+mod tests;

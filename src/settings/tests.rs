@@ -1,0 +1,219 @@
+//! The list of settings, its layers, its messages.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn home_with(profiles: &str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("profiles.toml"), profiles).unwrap();
+    home
+}
+
+fn load(home: &tempfile::TempDir, pairs: &[(&str, &str)]) -> Result<Loaded, Error> {
+    let mut environment = environment(pairs);
+    environment.insert("PREFECT_HOME".to_owned(), home.path().display().to_string());
+    Loaded::from_environment(&environment, None)
+}
+
+#[test]
+fn every_default_is_valid_and_every_setting_has_a_sentence() {
+    let settings = Settings::default_for("/somewhere");
+    assert_eq!(settings.home, PathBuf::from("/somewhere"));
+    assert_eq!(
+        settings.database_url,
+        DatabaseUrl::Sqlite("/somewhere/orion.db".into())
+    );
+    assert_eq!(
+        settings.scheduler_max_scheduled_time,
+        Duration::from_secs(100 * 86_400)
+    );
+    for setting in SETTINGS {
+        assert!(setting.help().ends_with('.'), "{}", setting.name);
+    }
+}
+
+#[test]
+fn no_spelling_means_two_settings() {
+    let mut seen = HashSet::new();
+    for spelling in SETTINGS.iter().flat_map(Setting::spellings) {
+        assert!(spelling.starts_with("PREFECT_"), "{spelling}");
+        assert!(seen.insert(spelling), "{spelling} stands twice in the list");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_profile_and_the_profile_over_the_default() {
+    let home = home_with(
+        "active = 'mine'\n[profiles.mine]\nPREFECT_ORION_API_PORT = 4300\nPREFECT_API_URL = 'http://profile/api'\n",
+    );
+    let loaded = load(&home, &[("PREFECT_API_URL", "http://environment/api")]).unwrap();
+    assert_eq!(
+        loaded.settings.api_url.as_deref(),
+        Some("http://environment/api")
+    );
+    assert_eq!(loaded.settings.server_api_port, 4300);
+    assert_eq!(loaded.settings.server_api_host, "127.0.0.1");
+    assert_eq!(loaded.profile, "mine");
+}
+
+#[test]
+fn the_newest_spelling_wins_over_its_aliases() {
+    let home = home_with("");
+    let both = [
+        ("PREFECT_ORION_API_PORT", "1"),
+        ("PREFECT_SERVER_API_PORT", "2"),
+    ];
+    assert_eq!(load(&home, &both).unwrap().settings.server_api_port, 2);
+    assert_eq!(load(&home, &both[..1]).unwrap().settings.server_api_port, 1);
+}
+
+#[test]
+fn a_bad_value_is_refused_with_its_name_its_source_and_what_is_allowed() {
+    let home = home_with("[profiles.default]\nPREFECT_SERVER_UI_ENABLED = 'perhaps'\n");
+    let from_profile = load(&home, &[]).unwrap_err().to_string();
+    insta::assert_snapshot!(from_profile, @"'perhaps' is not valid for PREFECT_SERVER_UI_ENABLED (from profile 'default'): it is neither yes nor no; allowed is true or false");
+    let from_environment = load(&home_with(""), &[("PREFECT_ORION_API_PORT", "70000")])
+        .unwrap_err()
+        .to_string();
+    insta::assert_snapshot!(from_environment, @"'70000' is not valid for PREFECT_SERVER_API_PORT (from environment variable PREFECT_ORION_API_PORT): number too large to fit in target type; allowed is a whole number from 0 to 65535");
+}
+
+#[test]
+fn a_missing_profile_is_refused_with_those_that_exist() {
+    let home = home_with("[profiles.a]\n");
+    let error = load(&home, &[("PREFECT_PROFILE", "b")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("profile 'b' does not exist in"),
+        "{error}"
+    );
+    assert!(error.ends_with("there are: default, a"), "{error}");
+}
+
+#[test]
+fn database_urls_of_all_generations_are_understood() {
+    let parse = |text| DatabaseUrl::parse(text).map(|url| url.to_string());
+    for text in [
+        "sqlite:////data/orion.db",
+        "sqlite+aiosqlite:////data/orion.db",
+        "sqlite+aiosqlite://///data/orion.db",
+        "sqlite+aiosqlite:////data/orion.db?timeout=60",
+    ] {
+        assert_eq!(parse(text).unwrap(), "sqlite:////data/orion.db", "{text}");
+    }
+    assert_eq!(
+        DatabaseUrl::parse("sqlite:///orion.db").unwrap(),
+        DatabaseUrl::Sqlite("orion.db".into())
+    );
+    assert_eq!(
+        DatabaseUrl::parse("sqlite+aiosqlite:///file::memory:?cache=shared&uri=true").unwrap(),
+        DatabaseUrl::SqliteMemory
+    );
+    let postgres =
+        DatabaseUrl::parse("postgresql+asyncpg://me:s3cr@t@host:5432/name?password=x").unwrap();
+    assert_eq!(
+        postgres.to_string(),
+        "postgres://me:********@host:5432/name?password=********"
+    );
+    assert_eq!(
+        postgres.text().unwrap(),
+        "postgres://me:s3cr@t@host:5432/name?password=x"
+    );
+    assert!(!format!("{postgres:?}").contains("s3cr"));
+    assert!(parse("mysql://x").is_err());
+    assert!(parse("orion.db").is_err());
+    assert!(parse("sqlite:///").is_err());
+}
+
+#[test]
+fn secrets_are_masked_everywhere_but_where_asked() {
+    let home = home_with("");
+    let loaded = load(
+        &home,
+        &[
+            ("PREFECT_API_KEY", "hunter2"),
+            (
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+                "postgres://u:hunter2@h/d",
+            ),
+        ],
+    )
+    .unwrap();
+    assert!(!format!("{:?}", loaded.settings).contains("hunter2"));
+    for setting in SETTINGS {
+        assert!(
+            !setting
+                .shown(&loaded.settings)
+                .unwrap_or_default()
+                .contains("hunter2"),
+            "{}",
+            setting.name
+        );
+    }
+    assert_eq!(
+        find("PREFECT_API_KEY")
+            .unwrap()
+            .revealed(&loaded.settings)
+            .as_deref(),
+        Some("hunter2")
+    );
+}
+
+#[test]
+fn time_spans_are_read_as_python_writes_them() {
+    let seconds = |text| Duration::parse(text).map(|span| span.as_secs_f64());
+    assert_eq!(seconds("2.5"), Ok(2.5));
+    assert_eq!(seconds("100 days, 0:00:00"), Ok(8_640_000.0));
+    assert_eq!(seconds("1:02:03"), Ok(3_723.0));
+    assert_eq!(seconds("P1DT12H30M5S"), Ok(131_405.0));
+    for bad in ["", "P", "PT", "-1", "soon", "1:2:3:4", "P1Y", "nan", "inf"] {
+        assert!(seconds(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn editing_profiles_keeps_comments_and_unknown_settings() {
+    let home = home_with(
+        "# mine\nactive = \"a\"\n\n[profiles.a]\nPREFECT_RESULTS_PERSIST_BY_DEFAULT = true # kept\n",
+    );
+    let mut profiles = Profiles::read(&home.path().join("profiles.toml")).unwrap();
+    profiles
+        .set("a", "PREFECT_API_URL", "http://x/api")
+        .unwrap();
+    profiles
+        .create("b", &[("PREFECT_API_KEY".to_owned(), "k".to_owned())])
+        .unwrap();
+    profiles.rename("a", "c").unwrap();
+    profiles.write().unwrap();
+    insta::assert_snapshot!(fs::read_to_string(profiles.path()).unwrap(), @r#"
+    # mine
+    active = "c"
+
+    [profiles.b]
+    PREFECT_API_KEY = "k"
+
+    [profiles.c]
+    PREFECT_RESULTS_PERSIST_BY_DEFAULT = true # kept
+    PREFECT_API_URL = "http://x/api"
+    "#);
+}
+
+#[test]
+fn debug_mode_means_debug_logs() {
+    let loaded = load(&home_with(""), &[("PREFECT_DEBUG_MODE", "1")]).unwrap();
+    assert_eq!(loaded.settings.logging_level, LogLevel::Debug);
+}
