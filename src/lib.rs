@@ -2,4 +2,6 @@
 //!
 //! The modules are the nouns of the field; `ARCHITECTURE.md` is the map.
 
+pub mod client;
+pub mod clock;
 pub mod settings;

@@ -1,0 +1,84 @@
+//! What can go wrong between a client and an API.
+//!
+//! An error carries the method, the path, the status and what the server said, since the person who reads it often sees
+//! neither the server nor its log.
+
+use reqwest::{Method, StatusCode};
+
+/// A call of the API that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused.
+    #[error("{method} {path} was answered with {status}: {message}")]
+    Refused {
+        /// The request's method.
+        method: Method,
+        /// The request's path below `/api`.
+        path: String,
+        /// The answer's status.
+        status: StatusCode,
+        /// What the server said.
+        message: String,
+    },
+    /// The server could not be reached, or did not answer.
+    #[error("{method} {path} got no answer from {url}: {reason}")]
+    Unreachable {
+        /// The request's method.
+        method: Method,
+        /// The request's path below `/api`.
+        path: String,
+        /// The API's URL.
+        url: String,
+        /// Why not.
+        reason: String,
+        /// Whether the request took longer than allowed.
+        is_timeout: bool,
+    },
+    /// The server answered with something else than was asked for.
+    #[error("{method} {path} was answered with something unexpected: {source}")]
+    Unreadable {
+        /// The request's method.
+        method: Method,
+        /// The request's path below `/api`.
+        path: String,
+        /// What is wrong with the body.
+        source: serde_json::Error,
+    },
+    /// A request that could not be made.
+    #[error("a request could not be made: {0}")]
+    Request(String),
+}
+
+impl Error {
+    /// Returns the status of a refusal.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Request(_) => None,
+        }
+    }
+
+    /// Returns whether the thing asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Returns whether the server could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Returns whether the same request may succeed a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => is_passing(*status),
+            Self::Unreachable { is_timeout, .. } => !is_timeout,
+            Self::Unreadable { .. } | Self::Request(_) => false,
+        }
+    }
+}
+
+/// Returns whether a status means "try again".
+pub(super) fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 502 | 503)
+}

@@ -1,0 +1,50 @@
+//! Flow runs.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Client, Document, FlowRun, OrchestrationResult, Result, State};
+
+impl Client {
+    /// Returns a flow run.
+    pub async fn read_flow_run(&self, id: Uuid) -> Result<Document<FlowRun>> {
+        self.get(&format!("/flow_runs/{id}")).await
+    }
+
+    /// Returns the flow runs that a filter asks for, `limit` at most.
+    pub async fn read_flow_runs(
+        &self,
+        filter: Value,
+        limit: Option<usize>,
+    ) -> Result<Vec<Document<FlowRun>>> {
+        self.pages("/flow_runs/filter", filter, 0, limit).await
+    }
+
+    /// Proposes a state; `force` skips the rules.
+    pub async fn set_flow_run_state(
+        &self,
+        id: Uuid,
+        state: &Value,
+        force: bool,
+    ) -> Result<OrchestrationResult> {
+        let body = json!({"state": state, "force": force});
+        self.post(&format!("/flow_runs/{id}/set_state"), &body)
+            .await
+    }
+
+    /// Changes fields of a flow run.
+    pub async fn update_flow_run(&self, id: Uuid, changes: &Value) -> Result<()> {
+        self.patch(&format!("/flow_runs/{id}"), changes).await
+    }
+
+    /// Deletes a flow run.
+    pub async fn delete_flow_run(&self, id: Uuid) -> Result<()> {
+        self.delete(&format!("/flow_runs/{id}")).await
+    }
+
+    /// Returns the states that a flow run went through, oldest first.
+    pub async fn read_flow_run_states(&self, id: Uuid) -> Result<Vec<Document<State>>> {
+        self.get(&format!("/flow_run_states/?flow_run_id={id}"))
+            .await
+    }
+}

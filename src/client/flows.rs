@@ -1,0 +1,43 @@
+//! Flows.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Client, Document, Flow, Result, segment};
+
+impl Client {
+    /// Returns flows by name, `limit` at most.
+    pub async fn read_flows(&self, limit: Option<usize>) -> Result<Vec<Document<Flow>>> {
+        self.pages("/flows/filter", json!({"sort": "NAME_ASC"}), 0, limit)
+            .await
+    }
+
+    /// Returns a flow.
+    pub async fn read_flow(&self, id: Uuid) -> Result<Document<Flow>> {
+        self.get(&format!("/flows/{id}")).await
+    }
+
+    /// Returns a flow by its name.
+    pub async fn read_flow_by_name(&self, name: &str) -> Result<Document<Flow>> {
+        self.get(&format!("/flows/name/{}", segment(name))).await
+    }
+
+    /// Creates a flow, or returns the one of this name.
+    pub async fn create_flow(&self, name: &str, tags: &[String]) -> Result<Document<Flow>> {
+        self.post("/flows/", &json!({"name": name, "tags": tags}))
+            .await
+    }
+
+    /// Returns the flows with these ids.
+    pub async fn read_flows_by_id(&self, ids: &[Uuid]) -> Result<Vec<Document<Flow>>> {
+        let mut flows = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(super::PAGE) {
+            let body = json!({"flows": {"id": {"any_": ids}}, "limit": super::PAGE});
+            flows.extend(
+                self.post::<Vec<Document<Flow>>>("/flows/filter", &body)
+                    .await?,
+            );
+        }
+        Ok(flows)
+    }
+}

@@ -1,0 +1,277 @@
+//! How a request reaches its API: over a connection, or as a call in this process.
+//!
+//! The in-process way takes a function and not a router, so that the client needs to know nothing of the server.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use reqwest::{Method, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Error, Result, USER_AGENT, error::is_passing};
+use crate::settings::Settings;
+
+/// A function that answers requests in this process; an error is the reason why it cannot.
+pub type Handler =
+    Arc<dyn Fn(Request) -> BoxFuture<'static, std::result::Result<Response, String>> + Send + Sync>;
+
+/// The way to an API.
+#[derive(Clone)]
+pub enum Transport {
+    /// A connection.
+    Http {
+        /// The API's URL without a slash at its end.
+        url: String,
+        /// The shared connections.
+        http: reqwest::Client,
+    },
+    /// A function.
+    InProcess(Handler),
+}
+
+/// A request as both ways take it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path below `/api`, query included.
+    pub path: String,
+    /// The JSON body, if there is one.
+    pub body: Option<Vec<u8>>,
+}
+
+/// An answer as both ways give it.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: header::HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Makes a request without a body.
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+        }
+    }
+
+    /// Makes a request with a JSON body.
+    pub fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Request(error.to_string()))?;
+        Ok(Self {
+            body: Some(body),
+            ..Self::new(method, path)
+        })
+    }
+}
+
+impl Response {
+    pub(super) fn is_passing_failure(&self) -> bool {
+        is_passing(self.status)
+    }
+
+    /// Returns how long the server asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+        Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
+    }
+
+    pub(super) fn into_success(self, request: &Request) -> Result<Self> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        Err(Error::Refused {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            status: self.status,
+            message: said(&self.body),
+        })
+    }
+}
+
+impl Transport {
+    /// Makes connections to the API at `url` as the settings say.
+    pub(super) fn http(url: &str, settings: &Settings) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .default_headers(credentials(settings)?)
+            .timeout(settings.api_request_timeout)
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .map_err(|error| Error::Request(reasons(&error)))?;
+        Ok(Self::Http {
+            url: url.trim_end_matches('/').to_owned(),
+            http,
+        })
+    }
+
+    /// Returns the API's URL, if it has one.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Http { url, .. } => Some(url),
+            Self::InProcess(_) => None,
+        }
+    }
+
+    pub(super) async fn send(&self, request: &Request) -> Result<Response> {
+        match self {
+            Self::Http { url, http } => send_http(http, url, request)
+                .await
+                .map_err(|error| unreachable(request, url, &reasons(&error), error.is_timeout())),
+            Self::InProcess(handler) => handler(request.clone())
+                .await
+                .map_err(|reason| unreachable(request, "the local database", &reason, true)),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Transport({})",
+            self.url().unwrap_or("the local database")
+        )
+    }
+}
+
+async fn send_http(
+    http: &reqwest::Client,
+    url: &str,
+    request: &Request,
+) -> reqwest::Result<Response> {
+    let mut builder = http.request(request.method.clone(), format!("{url}{}", request.path));
+    if let Some(body) = &request.body {
+        builder = builder
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.clone());
+    }
+    let response = builder.send().await?;
+    Ok(Response {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.bytes().await?.to_vec(),
+    })
+}
+
+/// Returns the `Authorization` header that the settings ask for, an auth string before a key.
+fn credentials(settings: &Settings) -> Result<header::HeaderMap> {
+    let value = match (&settings.api_auth_string, &settings.api_key) {
+        (Some(auth), _) => format!("Basic {}", base64(auth.reveal().as_bytes())),
+        (None, Some(key)) => format!("Bearer {}", key.reveal()),
+        (None, None) => return Ok(header::HeaderMap::new()),
+    };
+    let mut value = header::HeaderValue::try_from(value).map_err(|_| {
+        Error::Request("the API key or auth string has characters that no header can carry".into())
+    })?;
+    value.set_sensitive(true);
+    Ok([(header::AUTHORIZATION, value)].into_iter().collect())
+}
+
+/// Encodes as RFC 4648 section 4 says, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().enumerate().fold(0u32, |group, (i, byte)| {
+            group | u32::from(*byte) << (16 - 8 * i)
+        });
+        for i in 0..4 {
+            let digit = ALPHABET[(group >> (18 - 6 * i)) as usize & 63] as char;
+            text.push(if i <= chunk.len() { digit } else { '=' });
+        }
+    }
+    text
+}
+
+fn unreachable(request: &Request, url: &str, reason: &str, is_timeout: bool) -> Error {
+    Error::Unreachable {
+        method: request.method.clone(),
+        path: request.path.clone(),
+        url: url.to_owned(),
+        reason: reason.to_owned(),
+        is_timeout,
+    }
+}
+
+/// Returns the innermost reason, which is the one a person can act on.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Returns what a server says in an error body of any of its forms.
+fn said(body: &[u8]) -> String {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        let text = String::from_utf8_lossy(body);
+        return text.trim().chars().take(500).collect();
+    };
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match (body.get("detail"), body.get("exception_message")) {
+        (Some(detail), _) => text(detail),
+        (None, Some(message)) => match body.get("exception_detail").map(details) {
+            Some(details) if !details.is_empty() => format!("{} {details}", text(message)),
+            Some(_) | None => text(message),
+        },
+        (None, None) => body.to_string(),
+    }
+}
+
+/// Joins the parts of a validation error: where and what.
+fn details(details: &Value) -> String {
+    let Some(list) = details.as_array() else {
+        return details.as_str().unwrap_or_default().to_owned();
+    };
+    let one = |detail: &Value| {
+        let place: Vec<String> = detail["loc"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|part| {
+                part.as_str()
+                    .map_or_else(|| part.to_string(), str::to_owned)
+            })
+            .collect();
+        format!(
+            "{}: {}",
+            place.join("."),
+            detail["msg"].as_str().unwrap_or("not valid")
+        )
+    };
+    list.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_pads_as_the_standard_says() {
+        let encoded = ["", "f", "fo", "foo", "admin:pass"].map(|text| base64(text.as_bytes()));
+        assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "YWRtaW46cGFzcw=="]);
+    }
+
+    #[test]
+    fn a_validation_error_is_told_with_its_place() {
+        let body = br#"{"exception_message": "Invalid request received.", "exception_detail": [{"loc": ["body", "name"], "msg": "field required", "type": "x"}]}"#;
+        assert_eq!(
+            said(body),
+            "Invalid request received. body.name: field required"
+        );
+        assert_eq!(said(br#"{"detail": "Flow not found"}"#), "Flow not found");
+        assert_eq!(said(b"<html>"), "<html>");
+    }
+}

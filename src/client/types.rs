@@ -1,0 +1,332 @@
+//! What our own clients read of the API's objects.
+//!
+//! A [`Document`] keeps the answer as it came beside the few fields that a command needs, so that `--output json` and
+//! `inspect` lose nothing and an answer of a newer server is still understood.
+
+use std::ops::Deref;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// An object as it came, and what we read of it.
+#[derive(Clone, Debug)]
+pub struct Document<T> {
+    /// The answer as it came.
+    pub raw: Value,
+    view: T,
+}
+
+impl<T> Document<T> {
+    /// Returns what was read of it.
+    pub fn into_view(self) -> T {
+        self.view
+    }
+}
+
+impl<T> Deref for Document<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.view
+    }
+}
+
+impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Document<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Value::deserialize(deserializer)?;
+        let view = T::deserialize(&raw).map_err(D::Error::custom)?;
+        Ok(Self { raw, view })
+    }
+}
+
+impl<T> Serialize for Document<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
+    }
+}
+
+/// A flow.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Flow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// When it was first seen.
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// A state of a run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct State {
+    /// Its id.
+    pub id: Option<Uuid>,
+    /// Its type in capitals, such as `RUNNING`.
+    pub r#type: String,
+    /// Its name, such as `Late`.
+    pub name: Option<String>,
+    /// When it was entered.
+    pub timestamp: Option<DateTime<Utc>>,
+    /// What there is to say about it.
+    pub message: Option<String>,
+    /// What rules and clients note in it.
+    #[serde(default)]
+    pub state_details: StateDetails,
+}
+
+/// The details of a state that our clients act on.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct StateDetails {
+    /// When a scheduled run is due.
+    pub scheduled_time: Option<DateTime<Utc>>,
+}
+
+impl State {
+    /// Returns the name, or the type where there is none.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.r#type)
+    }
+
+    /// Returns whether no other state follows by itself.
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self.r#type.as_str(),
+            "COMPLETED" | "FAILED" | "CANCELLED" | "CRASHED"
+        )
+    }
+
+    /// Returns whether the run waits for its time.
+    pub fn is_scheduled(&self) -> bool {
+        self.r#type == "SCHEDULED"
+    }
+}
+
+/// A flow run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FlowRun {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// The flow it runs.
+    pub flow_id: Uuid,
+    /// The deployment it was made from.
+    pub deployment_id: Option<Uuid>,
+    /// The task run that stands for it in its parent.
+    pub parent_task_run_id: Option<Uuid>,
+    /// Its state.
+    pub state: Option<State>,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// How often it was started.
+    #[serde(default)]
+    pub run_count: i64,
+    /// When it should start.
+    pub expected_start_time: Option<DateTime<Utc>>,
+    /// When it is next due.
+    pub next_scheduled_start_time: Option<DateTime<Utc>>,
+    /// When it started.
+    pub start_time: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end_time: Option<DateTime<Utc>>,
+    /// Seconds that it ran.
+    #[serde(default)]
+    pub total_run_time: f64,
+    /// How it is run, in the words of the first generation.
+    pub flow_runner: Option<Value>,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// A task run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TaskRun {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// The flow run it belongs to.
+    pub flow_run_id: Option<Uuid>,
+    /// Its state.
+    pub state: Option<State>,
+    /// How often it was started.
+    #[serde(default)]
+    pub run_count: i64,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// When it should start.
+    pub expected_start_time: Option<DateTime<Utc>>,
+    /// When it started.
+    pub start_time: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub end_time: Option<DateTime<Utc>>,
+    /// Seconds that it ran.
+    #[serde(default)]
+    pub total_run_time: f64,
+}
+
+/// A deployment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Deployment {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The flow it deploys.
+    pub flow_id: Uuid,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// Its schedule, in the words of the first generations.
+    pub schedule: Option<Value>,
+    /// Its schedules, in the words of the newest generation.
+    #[serde(default)]
+    pub schedules: Vec<Value>,
+    /// Whether its schedule makes runs.
+    pub is_schedule_active: Option<bool>,
+    /// Whether all its schedules are paused.
+    pub paused: Option<bool>,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
+}
+
+impl Deployment {
+    /// Returns its schedules, however they came.
+    pub fn all_schedules(&self) -> Vec<&Value> {
+        match (&self.schedules[..], &self.schedule) {
+            ([], Some(schedule)) if !schedule.is_null() => vec![schedule],
+            (schedules, _) => schedules
+                .iter()
+                .map(|schedule| schedule.get("schedule").unwrap_or(schedule))
+                .collect(),
+        }
+    }
+
+    /// Returns whether its schedules make runs.
+    pub fn makes_runs(&self) -> bool {
+        match (self.paused, self.is_schedule_active) {
+            (Some(paused), _) => !paused,
+            (None, active) => active.unwrap_or(true),
+        }
+    }
+}
+
+/// What runs a work queue takes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct QueueFilter {
+    /// Tags that a run must all have.
+    pub tags: Option<Vec<String>>,
+    /// Deployments of which a run must have one.
+    pub deployment_ids: Option<Vec<Uuid>>,
+    /// Types of flow runner of which a run must have one.
+    pub flow_runner_types: Option<Vec<String>>,
+}
+
+/// A work queue.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WorkQueue {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What runs it takes.
+    pub filter: Option<QueueFilter>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it gives out no runs.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// How many of its runs may be under way.
+    pub concurrency_limit: Option<i64>,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Log {
+    /// Its id.
+    pub id: Option<Uuid>,
+    /// The logger's name.
+    pub name: String,
+    /// The level as Python counts it.
+    pub level: i64,
+    /// The message.
+    pub message: String,
+    /// When it was said.
+    pub timestamp: DateTime<Utc>,
+    /// The task run that said it.
+    pub task_run_id: Option<Uuid>,
+}
+
+/// A limit on the task runs with a tag.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ConcurrencyLimit {
+    /// Its id.
+    pub id: Uuid,
+    /// The tag.
+    pub tag: String,
+    /// How many may run at once.
+    pub concurrency_limit: i64,
+    /// The task runs that hold a slot.
+    #[serde(default)]
+    pub active_slots: Vec<Uuid>,
+    /// When it was made.
+    pub created: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub updated: Option<DateTime<Utc>>,
+}
+
+/// A block of the first generation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Block {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Option<String>,
+    /// What kind of block it is.
+    pub block_spec: Option<BlockSpec>,
+}
+
+/// A kind of block of the first generation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BlockSpec {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What its blocks are for, such as `STORAGE`.
+    pub r#type: Option<String>,
+    /// The JSON schema of its data.
+    #[serde(default)]
+    pub fields: Value,
+}
+
+/// What the server made of a proposed state.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OrchestrationResult {
+    /// The state that holds now.
+    pub state: Option<State>,
+    /// `ACCEPT`, `REJECT`, `WAIT` or `ABORT`.
+    pub status: String,
+    /// Why, and how long to wait.
+    #[serde(default)]
+    pub details: Value,
+}
