@@ -5,3 +5,5 @@
 pub mod client;
 pub mod clock;
 pub mod settings;
+
+pub mod deployments;

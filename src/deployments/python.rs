@@ -1,0 +1,308 @@
+//! Asking a Python interpreter about specifications and flows.
+//!
+//! Only Python can say what a Python file means, so a small script of ours runs in the
+//! interpreter that will run the flow, imports the user's file there and prints JSON. It brings
+//! its own `DeploymentSpec` where the installed `prefect` no longer has one.
+
+use super::{Error, Specification, spec::FlowRunner};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const SCRIPT: &str = include_str!("read_python.py");
+
+/// A Python interpreter and how it was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interpreter {
+    /// The executable.
+    pub path: PathBuf,
+    /// Where the choice came from, for messages.
+    pub chosen_by: &'static str,
+}
+
+/// What an interpreter told about a flow.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Flow {
+    /// The flow's name.
+    pub name: String,
+    /// Its function's name.
+    pub function: Option<String>,
+    /// The version of the `prefect` package that read it.
+    pub prefect_version: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    specs: Vec<Read>,
+    flow: Option<Flow>,
+    error: Option<Failure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failure {
+    message: String,
+    hint: Option<String>,
+    line: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Read {
+    file: PathBuf,
+    line: Option<u64>,
+    name: Option<String>,
+    flow_name: Option<String>,
+    flow_location: Option<PathBuf>,
+    flow: Option<Flow>,
+    parameters: Option<Map<String, Value>>,
+    tags: Option<Vec<String>>,
+    schedule: Option<Value>,
+    flow_runner: Option<FlowRunner>,
+}
+
+impl Interpreter {
+    /// Chooses: what the user names, the active virtual environment, the first on `PATH`.
+    pub fn choose(named: Option<&Path>) -> Result<Self, Error> {
+        let active = std::env::var_os("VIRTUAL_ENV");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        choose_among(named, active.as_deref(), &path).ok_or_else(|| Error::Python {
+            message: "no Python interpreter was found on PATH".into(),
+            hint: Some(
+                "activate the flow's virtual environment, or name an interpreter with --python"
+                    .into(),
+            ),
+        })
+    }
+}
+
+/// Reads all `DeploymentSpec(..)` of a Python file.
+pub fn read_specifications(
+    path: &Path,
+    interpreter: &Interpreter,
+) -> Result<Vec<Specification>, Error> {
+    let answer = ask(interpreter, &["specs".as_ref(), path.as_os_str()], path)?;
+    if answer.specs.is_empty() {
+        return Err(Error::Invalid {
+            file: path.to_path_buf(),
+            line: None,
+            message: "has no deployment specification".into(),
+            hint: Some(
+                "call `DeploymentSpec(name=.., flow=..)` at the top level of the file".into(),
+            ),
+        });
+    }
+    answer
+        .specs
+        .into_iter()
+        .map(|read| {
+            Specification {
+                file: read.file,
+                line: read.line,
+                name: read.name,
+                flow_name: read.flow_name,
+                flow_location: read.flow_location,
+                flow: read.flow,
+                parameters: read.parameters.unwrap_or_default(),
+                tags: read.tags.unwrap_or_default(),
+                schedule: read.schedule,
+                is_schedule_active: true,
+                flow_runner: read.flow_runner.unwrap_or_default(),
+            }
+            .check()
+        })
+        .collect()
+}
+
+/// Finds one flow in a Python file, by name where the file has several.
+pub fn read_flow(
+    path: &Path,
+    name: Option<&str>,
+    interpreter: &Interpreter,
+) -> Result<Flow, Error> {
+    let mut arguments = vec![OsStr::new("flow"), path.as_os_str()];
+    arguments.extend(name.map(OsStr::new));
+    let answer = ask(interpreter, &arguments, path)?;
+    answer.flow.ok_or_else(|| Error::Python {
+        message: format!("{} has no flow", path.display()),
+        hint: None,
+    })
+}
+
+fn ask(interpreter: &Interpreter, arguments: &[&OsStr], file: &Path) -> Result<Answer, Error> {
+    let output = Command::new(&interpreter.path)
+        .arg("-c")
+        .arg(SCRIPT)
+        .args(arguments)
+        .env("DO_NOT_TRACK", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Error::Python {
+            message: format!(
+                "failed to start the Python interpreter `{}`: {error}",
+                interpreter.path.display()
+            ),
+            hint: Some("name another one with --python".into()),
+        })?;
+    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|_| Error::Python {
+        message: format!(
+            "`{}` ended with {} while it read {}",
+            interpreter.path.display(),
+            output.status,
+            file.display()
+        ),
+        hint: Some("its messages are above; a specification must not exit or block".into()),
+    })?;
+    match answer.error {
+        None => Ok(answer),
+        Some(failure) if failure.line.is_some() => Err(Error::Invalid {
+            file: file.to_path_buf(),
+            line: failure.line,
+            message: failure.message,
+            hint: failure.hint,
+        }),
+        Some(failure) => Err(Error::Python {
+            message: failure.message,
+            hint: failure.hint,
+        }),
+    }
+}
+
+fn choose_among(named: Option<&Path>, active: Option<&OsStr>, path: &OsStr) -> Option<Interpreter> {
+    if let Some(named) = named {
+        // A bare name is looked up like a shell would; a path is taken as it is.
+        let bare = named.components().count() == 1;
+        let found = if bare {
+            search(&[named.as_os_str()], path)
+        } else {
+            None
+        };
+        return Some(Interpreter {
+            path: found.unwrap_or_else(|| absolute(named)),
+            chosen_by: "--python",
+        });
+    }
+    if let Some(active) = active.filter(|active| !active.is_empty()) {
+        return Some(Interpreter {
+            path: Path::new(active).join("bin/python"),
+            chosen_by: "VIRTUAL_ENV",
+        });
+    }
+    search(&["python3".as_ref(), "python".as_ref()], path).map(|path| Interpreter {
+        path,
+        chosen_by: "PATH",
+    })
+}
+
+/// Makes a path absolute without resolving links: `venv/bin/python` is a link that says which environment.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn search(names: &[&OsStr], path: &OsStr) -> Option<PathBuf> {
+    names.iter().find_map(|name| {
+        std::env::split_paths(path)
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interpreter_is_named_then_active_then_on_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("python3"), "").unwrap();
+        let path = folder.path().as_os_str();
+        let chosen = |named: Option<&str>, active: Option<&str>| {
+            let one = choose_among(named.map(Path::new), active.map(OsStr::new), path).unwrap();
+            (one.path, one.chosen_by)
+        };
+        assert_eq!(
+            chosen(Some("/x/python"), Some("/venv")),
+            ("/x/python".into(), "--python")
+        );
+        assert_eq!(
+            chosen(None, Some("/venv")),
+            ("/venv/bin/python".into(), "VIRTUAL_ENV")
+        );
+        assert_eq!(chosen(None, None), (folder.path().join("python3"), "PATH"));
+        assert_eq!(
+            chosen(Some("python3"), None).0,
+            folder.path().join("python3")
+        );
+    }
+
+    fn system() -> Interpreter {
+        Interpreter::choose(None).unwrap()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spec.py");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_specification_of_an_executable_needs_no_prefect() {
+        let (folder, path) = file(
+            "from datetime import timedelta\nfrom prefect.deployments import DeploymentSpec\nfrom prefect.flow_runners import SubprocessFlowRunner\nfrom prefect.orion.schemas.schedules import IntervalSchedule\nprint('noise')\nDeploymentSpec(name='nightly', flow_location='./run.sh', tags=['a'],\n    parameters={'x': 1}, schedule=IntervalSchedule(interval=timedelta(minutes=5)),\n    flow_runner=SubprocessFlowRunner(env={'A': 'b'}))\n",
+        );
+        // A stand-in for whichever interpreter is there, without any packages.
+        let wrapper = folder.path().join("python");
+        std::fs::write(
+            &wrapper,
+            format!("#!/bin/sh\nexec {} -S \"$@\"\n", system().path.display()),
+        )
+        .unwrap();
+        std::fs::set_permissions(
+            &wrapper,
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let bare = Interpreter {
+            path: wrapper,
+            chosen_by: "test",
+        };
+        let spec = read_specifications(&path, &bare).unwrap().remove(0);
+        assert_eq!(
+            (spec.name.as_deref(), spec.line),
+            (Some("nightly"), Some(6))
+        );
+        assert_eq!(spec.schedule, Some(serde_json::json!({"interval": 300.0})));
+        assert_eq!(
+            spec.flow_runner.to_value()["config"]["env"],
+            serde_json::json!({"A": "b"})
+        );
+        assert_eq!(
+            spec.flow_location,
+            Some(std::fs::canonicalize(folder.path()).unwrap().join("run.sh"))
+        );
+
+        std::fs::write(&path, "from prefect import flow\n").unwrap();
+        let error = read_specifications(&path, &bare).unwrap_err();
+        assert!(
+            error.to_string().contains("has no package `prefect`"),
+            "{error}"
+        );
+        assert!(error.hint().unwrap().contains("--python"));
+    }
+
+    #[test]
+    fn an_error_in_the_file_is_told_with_its_line() {
+        let (_folder, path) = file("x = 1\ny = x / 0\n");
+        let error = read_specifications(&path, &system()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("spec.py, line 2: ZeroDivisionError"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,336 @@
+"""Reads deployment specifications or one flow out of a Python file and prints JSON.
+
+Run by prefect-rs in the interpreter of the user's choice: `python -c <this> specs FILE` or
+`python -c <this> flow FILE [NAME]`. Whatever the user's file prints goes to stderr, so that
+stdout holds the answer alone. Works with any generation of `prefect`, or with none.
+"""
+
+import datetime
+import decimal
+import enum
+import json
+import os
+import pathlib
+import runpy
+import sys
+import traceback
+import types
+import uuid
+
+# The answer's own channel; everything else that writes to stdout lands on stderr.
+ANSWER = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
+
+class Problem(Exception):
+    """What the user has to put right."""
+
+    def __init__(self, message, hint=None, line=None):
+        super().__init__(message)
+        self.answer = {"message": message, "hint": hint, "line": line}
+
+
+class Record:
+    """Keeps the keyword arguments that it was made with."""
+
+    typename = None
+
+    def __init__(self, *args, **kwargs):
+        if args:
+            raise TypeError(f"{type(self).__name__} takes keyword arguments only")
+        self.__dict__.update(kwargs)
+
+
+SPECS = []
+SPEC_FIELDS = {
+    "name", "flow", "flow_name", "flow_location", "flow_storage",
+    "parameters", "schedule", "tags", "flow_runner", "push_to_server",
+}
+
+
+def remember(spec, frame):
+    location = getattr(spec, "flow_location", None)
+    if location:
+        spec_location = os.path.abspath(str(location))
+    else:
+        spec_location = None
+    SPECS.append((spec, spec_location, frame.f_globals.get("__file__"), frame.f_lineno))
+
+
+class DeploymentSpec(Record):
+    """Stands in where `prefect` has no such class."""
+
+    def __init__(self, *args, **kwargs):
+        unknown = sorted(set(kwargs) - SPEC_FIELDS)
+        if unknown:
+            raise TypeError(
+                f"DeploymentSpec has no field {', '.join(unknown)}; "
+                f"it has {', '.join(sorted(SPEC_FIELDS))}"
+            )
+        super().__init__(*args, **kwargs)
+        remember(self, sys._getframe(1))
+
+
+def watch(genuine):
+    """Makes a genuine DeploymentSpec report each instance and where it was written."""
+    make = genuine.__init__
+
+    def init(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        remember(self, sys._getframe(1))
+
+    genuine.__init__ = init
+
+
+def runner(typename):
+    return type(f"{typename.capitalize()}FlowRunner", (Record,), {"typename": typename})
+
+
+def supply(name, **members):
+    """Adds members to a module, making the module and its parents where they are absent."""
+    module = sys.modules.get(name)
+    if module is None:
+        try:
+            module = __import__(name, fromlist=["*"])
+        except ImportError:
+            module = types.ModuleType(name)
+            module.__path__ = []
+            sys.modules[name] = module
+            parent, _, child = name.rpartition(".")
+            if parent:
+                setattr(supply(parent), child, module)
+    for key, value in members.items():
+        if not hasattr(module, key):
+            setattr(module, key, value)
+    return module
+
+
+def prepare():
+    """Sees to it that specifications can be imported; returns the version of `prefect`."""
+    try:
+        import prefect
+
+        version = str(prefect.__version__)
+    except ModuleNotFoundError as error:
+        if error.name != "prefect":
+            raise
+        version = None
+        prefect = types.ModuleType("prefect")
+        prefect.__path__ = []
+
+        def absent(name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            raise Problem(
+                f"the interpreter {sys.executable} has no package `prefect`, "
+                "which the flow imports",
+                "activate the flow's virtual environment, or name its interpreter with --python",
+            )
+
+        prefect.__getattr__ = absent
+        sys.modules["prefect"] = prefect
+    try:
+        from prefect.deployments import DeploymentSpec as genuine
+
+        watch(genuine)
+    except (ImportError, AttributeError):
+        supply("prefect.deployments", DeploymentSpec=DeploymentSpec)
+    supply(
+        "prefect.flow_runners",
+        UniversalFlowRunner=runner("universal"),
+        SubprocessFlowRunner=runner("subprocess"),
+        DockerFlowRunner=runner("docker"),
+        KubernetesFlowRunner=runner("kubernetes"),
+        FlowRunnerSettings=type("FlowRunnerSettings", (Record,), {}),
+    )
+    schedules = {name: type(name, (Record,), {}) for name in ("IntervalSchedule", "CronSchedule", "RRuleSchedule")}
+    supply("prefect.orion.schemas.schedules", **schedules)
+    return version
+
+
+def plain(value):
+    """Turns parameters and configuration into what JSON can say."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        if isinstance(value, enum.Enum):
+            return plain(value.value)
+        return value
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (pathlib.PurePath, uuid.UUID)):
+        return str(value)
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    for method in ("model_dump", "dict"):
+        if callable(getattr(value, method, None)):
+            return plain(getattr(value, method)())
+    if isinstance(value, Record):
+        return plain(vars(value))
+    raise Problem(
+        f"a value of type {type(value).__name__} cannot be stored with a deployment: {value!r}",
+        "use numbers, text, lists, mappings, dates, or pydantic objects",
+    )
+
+
+def flow_runner(value):
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {"type": value.get("type"), "config": plain(value.get("config"))}
+    typename = getattr(value, "typename", None)
+    if typename is None:
+        return {"type": value.type, "config": plain(getattr(value, "config", None))}
+    config = plain(value)
+    config.pop("typename", None)
+    return {"type": typename, "config": config}
+
+
+def describe(flow, version):
+    function = getattr(flow, "fn", None)
+    return {
+        "name": flow.name,
+        "function": getattr(function, "__qualname__", None),
+        "prefect_version": version,
+    }
+
+
+def run(path):
+    """Runs the file in its own folder, as 2.0b3 does."""
+    folder = os.path.dirname(path)
+    back = os.getcwd()
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    try:
+        return runpy.run_path(path)
+    finally:
+        os.chdir(back)
+
+
+def flows_in(members):
+    flow_type = getattr(sys.modules.get("prefect.flows"), "Flow", ())
+    found = {}
+    for value in members.values():
+        if flow_type and isinstance(value, flow_type):
+            found[id(value)] = value
+    return list(found.values())
+
+
+def select(flows, name, path):
+    if not flows:
+        raise Problem(f"{path} has no flow", "decorate the flow's function with @flow")
+    names = sorted(flow.name for flow in flows)
+    if name is not None:
+        matching = [flow for flow in flows if flow.name == name]
+        if not matching:
+            raise Problem(
+                f"{path} has no flow named `{name}`; it has {', '.join(f'`{n}`' for n in names)}",
+                "correct `flow_name`",
+            )
+        return matching[0]
+    if len(flows) > 1:
+        raise Problem(
+            f"{path} has several flows: {', '.join(f'`{n}`' for n in names)}",
+            "say which one with `flow_name`",
+        )
+    return flows[0]
+
+
+def read_spec(spec, location, file, line, version):
+    flow = getattr(spec, "flow", None)
+    name = getattr(spec, "flow_name", None)
+
+    def problem(message, hint):
+        raise Problem(message, hint, line)
+
+    if getattr(spec, "flow_storage", None) is not None:
+        kind = type(spec.flow_storage).__name__
+        if kind not in ("LocalStorageBlock", "TempStorageBlock"):
+            problem(
+                f"field `flow_storage`: {kind} is not supported here",
+                "leave it out: code goes to $PREFECT_HOME/storage",
+            )
+    if flow is not None:
+        own = getattr(getattr(flow, "fn", None), "__globals__", {}).get("__file__")
+        if location is None:
+            location = own
+        elif own and os.path.realpath(own) != os.path.realpath(location):
+            problem(
+                f"field `flow_location`: {location!r} is not where the given flow is: {own!r}",
+                "give only one of `flow` and `flow_location`",
+            )
+        if name is not None and name != flow.name:
+            problem(
+                f"field `flow_name`: {name!r} is not the name of the given flow: {flow.name!r}",
+                "leave `flow_name` out",
+            )
+    if location is None:
+        problem("field `flow_location`: is missing", "give `flow` or `flow_location`")
+    return {
+        "file": file,
+        "line": line,
+        "name": getattr(spec, "name", None),
+        "flow_name": name,
+        "flow_location": os.path.abspath(location),
+        "flow": describe(flow, version) if flow is not None else None,
+        "parameters": plain(getattr(spec, "parameters", None)),
+        "tags": plain(getattr(spec, "tags", None)),
+        "schedule": plain(getattr(spec, "schedule", None)),
+        "flow_runner": flow_runner(getattr(spec, "flow_runner", None)),
+    }
+
+
+def read_specs(path, version):
+    run(path)
+    latest = {}
+    for spec, location, file, line in SPECS:
+        read = read_spec(spec, location, file, line, version)
+        key = (read["name"], read["flow_name"] or (read["flow"] or {}).get("name"), read["flow_location"])
+        latest[key] = read
+    return list(latest.values())
+
+
+def told(error, path):
+    """Says what the user's own file did wrong, by its last line there."""
+    if isinstance(error, Problem):
+        return error.answer
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return {"message": f"SyntaxError: {error.msg}", "line": error.lineno, "hint": None}
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    message = "".join(traceback.format_exception_only(type(error), error)).strip()
+    return {"message": message, "line": lines[-1] if lines else None, "hint": None}
+
+
+def main():
+    # With `-c`, arguments begin at 1 and the script's folder is not on the path.
+    what, path = sys.argv[1], os.path.realpath(sys.argv[2])
+    sys.argv = [path]
+    answer = {}
+    try:
+        version = prepare()
+        if what == "specs":
+            answer["specs"] = read_specs(path, version)
+        else:
+            name = NAME[0] if NAME else None
+            answer["flow"] = describe(select(flows_in(run(path)), name, path), version)
+    except BaseException as error:
+        answer["error"] = told(error, path)
+    json.dump(answer, ANSWER)
+    ANSWER.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread that the user's file left running must not keep the reader waiting.
+    os._exit(0)
+
+
+NAME = sys.argv[3:]
+main()

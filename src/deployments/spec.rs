@@ -1,0 +1,440 @@
+//! Specifications in YAML and JSON, and what all three kinds have in common.
+//!
+//! The fields are those of 2.0b3. A relative `flow_location` is relative to the file that says
+//! it, as there. Unknown fields are refused with the list of known ones: a misspelt `schedule`
+//! that is silently ignored is a deployment that never runs.
+
+use super::{Error, python};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// One deployment as its author wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Specification {
+    /// The file that says it.
+    pub file: PathBuf,
+    /// The line where it begins.
+    pub line: Option<u64>,
+    /// The deployment's name; the flow's by default.
+    pub name: Option<String>,
+    /// The flow's name; inferred where there is one flow.
+    pub flow_name: Option<String>,
+    /// The code, absolute.
+    pub flow_location: Option<PathBuf>,
+    /// The flow, where a Python specification had it at hand.
+    pub flow: Option<python::Flow>,
+    /// Default parameters.
+    pub parameters: Map<String, Value>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The schedule as the wire has it.
+    pub schedule: Option<Value>,
+    /// Whether the schedule is on.
+    pub is_schedule_active: bool,
+    /// How runs are started.
+    pub flow_runner: FlowRunner,
+}
+
+/// How runs are started: a type and what that type wants to know.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowRunner {
+    /// `universal`, `subprocess`, `docker` or `kubernetes`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Settings of the type.
+    #[serde(default)]
+    pub config: Option<Map<String, Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    name: Option<String>,
+    flow_name: Option<String>,
+    flow_location: Option<String>,
+    flow_storage: Option<Value>,
+    parameters: Option<Map<String, Value>>,
+    tags: Option<Vec<String>>,
+    schedule: Option<Value>,
+    is_schedule_active: Option<bool>,
+    flow_runner: Option<FlowRunner>,
+}
+
+impl Default for FlowRunner {
+    fn default() -> Self {
+        FlowRunner {
+            kind: "universal".into(),
+            config: Some(Map::from_iter([("env".into(), json!({}))])),
+        }
+    }
+}
+
+impl FlowRunner {
+    /// Returns `{type, config}` with what the type's defaults are in 2.0b3.
+    pub fn to_value(&self) -> Value {
+        let mut config = self.config.clone().unwrap_or_default();
+        config.entry("env").or_insert_with(|| json!({}));
+        if self.kind == "subprocess" {
+            config.entry("stream_output").or_insert(json!(false));
+            config.entry("condaenv").or_insert(Value::Null);
+            config.entry("virtualenv").or_insert(Value::Null);
+        }
+        json!({"type": self.kind, "config": config})
+    }
+}
+
+impl Specification {
+    /// Returns the code's place, once it is known to exist.
+    pub fn location(&self) -> Result<PathBuf, Error> {
+        let Some(location) = &self.flow_location else {
+            return Err(self.invalid(
+                "flow_location",
+                "is missing",
+                "give the path of the flow's code",
+            ));
+        };
+        let found = std::fs::canonicalize(location).map_err(|error| {
+            self.invalid(
+                "flow_location",
+                &format!("`{}` cannot be read: {error}", location.display()),
+                "a relative path is relative to the specification's folder",
+            )
+        })?;
+        if found.is_dir() {
+            return Err(self.invalid(
+                "flow_location",
+                &format!("`{}` is a folder", location.display()),
+                "give the one file that starts the flow",
+            ));
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn invalid(&self, field: &str, problem: &str, hint: &str) -> Error {
+        let whose = self
+            .name
+            .as_deref()
+            .map(|name| format!(" of `{name}`"))
+            .unwrap_or_default();
+        Error::Invalid {
+            file: self.file.clone(),
+            line: self.line,
+            message: format!("field `{field}`{whose}: {problem}"),
+            hint: Some(hint.to_owned()),
+        }
+    }
+
+    /// Checks what can be checked without reading the code.
+    pub fn check(self) -> Result<Self, Error> {
+        if let Some(name) = self
+            .name
+            .as_deref()
+            .filter(|n| n.is_empty() || n.contains('/'))
+        {
+            return Err(self.invalid(
+                "name",
+                &format!("`{name}` is no name for a deployment"),
+                "give a name without `/`",
+            ));
+        }
+        if let Some(schedule) = &self.schedule {
+            check_schedule(schedule).map_err(|problem| {
+                self.invalid(
+                    "schedule",
+                    &problem,
+                    "a schedule has `interval` in seconds, `cron`, or `rrule`",
+                )
+            })?;
+        }
+        let config = self.flow_runner.config.clone().unwrap_or_default();
+        let known = ["universal", "subprocess", "docker", "kubernetes"];
+        if !known.contains(&self.flow_runner.kind.as_str()) {
+            return Err(self.invalid(
+                "flow_runner.type",
+                &format!("`{}` is unknown", self.flow_runner.kind),
+                "use `subprocess`",
+            ));
+        }
+        if config.get("condaenv").is_some_and(|v| !v.is_null())
+            && config.get("virtualenv").is_some_and(|v| !v.is_null())
+        {
+            return Err(self.invalid(
+                "flow_runner.config",
+                "names both a `condaenv` and a `virtualenv`",
+                "keep one of them",
+            ));
+        }
+        let env_is_text = config.get("env").is_none_or(|env| {
+            env.as_object()
+                .is_some_and(|env| env.values().all(Value::is_string))
+        });
+        if !env_is_text {
+            return Err(self.invalid(
+                "flow_runner.config.env",
+                "is not a mapping of names to strings",
+                "quote the values: PORT: \"80\"",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+/// Reads a YAML file: one specification or a list of them.
+pub fn read_yaml(path: &Path) -> Result<Vec<Specification>, Error> {
+    let text = read_text(path)?;
+    let invalid = |error: serde_saphyr::Error| Error::Invalid {
+        file: path.to_path_buf(),
+        line: error.location().map(|location| location.line()),
+        message: first_line(&error.to_string()),
+        hint: Some(FIELDS.into()),
+    };
+    let shape: Value = serde_saphyr::from_str(&text).map_err(invalid)?;
+    let documents: Vec<(u64, Document)> = if shape.is_array() {
+        let list: Vec<serde_saphyr::Spanned<Document>> =
+            serde_saphyr::from_str(&text).map_err(invalid)?;
+        list.into_iter()
+            .map(|one| (one.referenced.line(), one.value))
+            .collect()
+    } else {
+        let one: serde_saphyr::Spanned<Document> =
+            serde_saphyr::from_str(&text).map_err(invalid)?;
+        vec![(one.referenced.line(), one.value)]
+    };
+    documents
+        .into_iter()
+        .map(|(line, document)| document.into_specification(path, Some(line)))
+        .collect()
+}
+
+/// Reads a JSON file: one specification or a list of them.
+pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
+    let text = read_text(path)?;
+    let shape: Value = serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?;
+    let items = if shape.is_array() {
+        serde_json::from_str::<Vec<&serde_json::value::RawValue>>(&text)
+            .map_err(|error| json_error(path, &error, ""))?
+    } else {
+        vec![serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?]
+    };
+    items
+        .into_iter()
+        .map(|item| {
+            // Errors count lines within the item, so the lines above it are added.
+            let above = item.get().as_ptr() as usize - text.as_ptr() as usize;
+            let before = &text[..above];
+            let line = before.matches('\n').count() as u64 + 1;
+            let document: Document = serde_json::from_str(item.get())
+                .map_err(|error| json_error(path, &error, before))?;
+            document.into_specification(path, Some(line))
+        })
+        .collect()
+}
+
+const FIELDS: &str = "a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule";
+
+impl Document {
+    fn into_specification(self, file: &Path, line: Option<u64>) -> Result<Specification, Error> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let spec = Specification {
+            file: file.to_path_buf(),
+            line,
+            name: self.name,
+            flow_name: self.flow_name,
+            flow_location: self.flow_location.map(|location| folder.join(location)),
+            flow: None,
+            parameters: self.parameters.unwrap_or_default(),
+            tags: self.tags.unwrap_or_default(),
+            schedule: self.schedule,
+            is_schedule_active: self.is_schedule_active.unwrap_or(true),
+            flow_runner: self.flow_runner.unwrap_or_default(),
+        };
+        if self.flow_storage.is_some_and(|storage| !storage.is_null()) {
+            return Err(spec.invalid(
+                "flow_storage",
+                "can only be given in Python",
+                "leave it out: code goes to $PREFECT_HOME/storage",
+            ));
+        }
+        spec.check()
+    }
+}
+
+fn check_schedule(schedule: &Value) -> Result<(), String> {
+    let Some(schedule) = schedule.as_object() else {
+        return Err("is not a mapping".into());
+    };
+    let kinds: Vec<_> = ["interval", "cron", "rrule"]
+        .into_iter()
+        .filter(|kind| schedule.contains_key(*kind))
+        .collect();
+    let known: &[&str] = match kinds[..] {
+        ["interval"] => &["interval", "anchor_date", "timezone"],
+        ["cron"] => &["cron", "timezone", "day_or"],
+        ["rrule"] => &["rrule", "timezone"],
+        [] => return Err("says no time".into()),
+        _ => return Err(format!("has more than one of {}", kinds.join(", "))),
+    };
+    if let Some(key) = schedule.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(format!(
+            "has `{key}`, which is none of {}",
+            known.join(", ")
+        ));
+    }
+    if kinds[0] == "interval"
+        && !schedule["interval"]
+            .as_f64()
+            .is_some_and(|seconds| seconds > 0.0)
+    {
+        return Err(format!(
+            "has the interval {}, which is not a number of seconds above zero",
+            schedule["interval"]
+        ));
+    }
+    if kinds[0] != "interval" && !schedule[kinds[0]].is_string() {
+        return Err(format!("has a `{}` that is not text", kinds[0]));
+    }
+    Ok(())
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))
+}
+
+fn json_error(path: &Path, error: &serde_json::Error, before: &str) -> Error {
+    let message = error.to_string();
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message.as_str(), |(text, _)| text)
+        .to_owned();
+    Error::Invalid {
+        file: path.to_path_buf(),
+        line: Some(error.line() as u64 + before.matches('\n').count() as u64),
+        message,
+        hint: Some(FIELDS.into()),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, text: &str) -> Result<Vec<Specification>, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        if name.ends_with("json") {
+            read_json(&path)
+        } else {
+            read_yaml(&path)
+        }
+    }
+
+    fn refusal(name: &str, text: &str) -> String {
+        let error = read(name, text).unwrap_err();
+        let shown = error.to_string();
+        let at = shown.find(name).unwrap();
+        format!("{} [{}]", &shown[at..], error.hint().unwrap_or_default())
+    }
+
+    const LIST: &str = "- name: first\n  flow_location: ./flow.py\n  flow_name: My flow\n  tags: [ETL]\n  parameters:\n    url: http://x\n  schedule:\n    interval: 3600\n- name: second\n  flow_location: /abs/run.sh\n  flow_runner:\n    type: subprocess\n    config:\n      env: {A: b}\n";
+
+    #[test]
+    fn a_yaml_list_gives_each_specification_with_its_line() {
+        let specs = read("d.yaml", LIST).unwrap();
+        assert_eq!(
+            specs
+                .iter()
+                .map(|s| (s.name.as_deref(), s.line))
+                .collect::<Vec<_>>(),
+            [(Some("first"), Some(1)), (Some("second"), Some(9))]
+        );
+        assert!(specs[0].flow_location.as_ref().unwrap().is_absolute());
+        assert_eq!(specs[0].schedule, Some(json!({"interval": 3600})));
+        assert_eq!(
+            specs[0].flow_runner.to_value(),
+            json!({"type": "universal", "config": {"env": {}}})
+        );
+        assert_eq!(
+            specs[1].flow_runner.to_value()["config"],
+            json!({"env": {"A": "b"}, "stream_output": false, "condaenv": null, "virtualenv": null})
+        );
+    }
+
+    #[test]
+    fn json_gives_the_same_as_yaml() {
+        let specs = read("d.json", "[\n {\"name\": \"a\", \"flow_location\": \"x.py\"},\n {\"name\": \"b\", \"flow_location\": \"x.py\"}]").unwrap();
+        assert_eq!(
+            specs
+                .iter()
+                .map(|s| (s.name.as_deref().unwrap(), s.line.unwrap()))
+                .collect::<Vec<_>>(),
+            [("a", 2), ("b", 3)]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named_with_its_line() {
+        let shown = refusal(
+            "d.yaml",
+            "name: a\nflow_location: x.py\nshedule:\n  interval: 5\n",
+        );
+        assert!(
+            shown.contains("line 3") && shown.contains("shedule"),
+            "{shown}"
+        );
+        let shown = refusal("d.json", "{\n \"name\": \"a\",\n \"shedule\": 1}");
+        assert!(
+            shown.contains("line 3") && shown.contains("shedule"),
+            "{shown}"
+        );
+    }
+
+    #[rstest::rstest]
+    #[case("schedule: {interval: -5}", "interval -5")]
+    #[case("schedule: {cron: '* * * * *', rrule: 'FREQ=DAILY'}", "more than one")]
+    #[case("schedule: {crn: '* * * * *'}", "no time")]
+    #[case("flow_runner: {type: subproces}", "`subproces` is unknown")]
+    #[case(
+        "flow_runner: {type: subprocess, config: {condaenv: a, virtualenv: b}}",
+        "both"
+    )]
+    #[case(
+        "flow_runner: {type: subprocess, config: {env: {PORT: 80}}}",
+        "quote the values"
+    )]
+    #[case("flow_storage: {a: 1}", "only be given in Python")]
+    #[case("tags: ETL", "line 2")]
+    fn a_wrong_value_is_refused_with_a_remedy(#[case] field: &str, #[case] expected: &str) {
+        let shown = refusal(
+            "d.yaml",
+            &format!("name: a\n{field}\nflow_location: x.py\n"),
+        );
+        assert!(shown.contains(expected), "{shown}");
+    }
+
+    #[test]
+    fn a_location_that_is_missing_or_absent_is_refused() {
+        let spec = read("d.yaml", "name: a\n").unwrap().remove(0);
+        assert!(
+            spec.location()
+                .unwrap_err()
+                .to_string()
+                .contains("`flow_location` of `a`: is missing")
+        );
+        let spec = read("d.yaml", "flow_location: nowhere.py\n")
+            .unwrap()
+            .remove(0);
+        assert!(
+            spec.location()
+                .unwrap_err()
+                .to_string()
+                .contains("nowhere.py` cannot be read")
+        );
+    }
+}
