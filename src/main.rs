@@ -1,3 +1,7 @@
 //! The executable: parses the command line, runs it, and turns the outcome into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prefect_rs::cli::main()
+}

@@ -38,6 +38,7 @@ pub struct Setting {
     pub is_secret: bool,
     help: &'static str,
     check: fn(&str) -> Result<(), String>,
+    masked: fn(&str) -> String,
     shown: fn(&Settings) -> Option<String>,
     text: fn(&Settings) -> Option<String>,
 }
@@ -61,6 +62,11 @@ impl Setting {
     /// Returns the value in full, secrets included.
     pub fn revealed(&self, settings: &Settings) -> Option<String> {
         (self.text)(settings)
+    }
+
+    /// Returns a text that somebody gave the setting as people may see it.
+    pub fn shown_text(&self, text: &str) -> String {
+        (self.masked)(text)
     }
 
     /// Checks a text that somebody wants to give the setting.
@@ -129,6 +135,11 @@ macro_rules! settings {
                 is_secret: <$type as Value>::IS_SECRET,
                 help: concat!($($help),+),
                 check: |text| <$type as Value>::parse(text).map(drop),
+                masked: |text| match <$type as Value>::parse(text) {
+                    Ok(value) => value.shown().unwrap_or_default(),
+                    Err(_) if <$type as Value>::IS_SECRET => MASK.to_owned(),
+                    Err(_) => text.to_owned(),
+                },
                 shown: |settings| settings.$field.shown(),
                 text: |settings| settings.$field.text(),
             }, )*
@@ -290,11 +301,35 @@ impl Settings {
 impl Loaded {
     /// Loads from the environment of this process, optionally with another profile than the active one.
     pub fn from_process(profile: Option<&str>) -> Result<Self, Error> {
-        // A value that is not UTF-8 cannot be a setting of ours that anybody could read in a message.
-        let environment = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        let environment = process_environment().collect();
         Self::from_environment(&environment, profile)
+    }
+
+    /// Takes only the home and the profile from this process and the defaults for everything else, for commands that
+    /// repair settings which cannot be loaded.
+    pub fn without_values(profile: Option<&str>) -> Result<Self, Error> {
+        let kept = ["PREFECT_HOME", "PREFECT_PROFILES_PATH"];
+        let environment: HashMap<String, String> = process_environment()
+            .filter(|(name, _)| kept.contains(&name.as_str()))
+            .collect();
+        let path = profiles_path(&environment)?;
+        let active = || Profiles::read(&path).map(|profiles| profiles.active().to_owned());
+        let profile = match profile {
+            Some(name) => name.to_owned(),
+            None => env::var("PREFECT_PROFILE").or_else(|_| active())?,
+        };
+        let layers = Layers {
+            environment: &environment,
+            profile: "",
+            values: &[],
+        };
+        let mut settings = Settings::default_for(layers.home()?);
+        settings.profiles_path = path;
+        Ok(Self {
+            settings,
+            profile,
+            sources: vec![Source::Default; SETTINGS.len()],
+        })
     }
 
     /// Loads from the given environment, which tests construct.
@@ -332,6 +367,13 @@ impl Loaded {
             sources,
         })
     }
+}
+
+/// Returns the variables of this process.
+fn process_environment() -> impl Iterator<Item = (String, String)> {
+    // A value that is not UTF-8 cannot be a setting of ours that anybody could read in a message.
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The two places that a value may come from before its default.

@@ -1,0 +1,131 @@
+//! `block`: stored configurations of the first generation.
+
+use clap::Subcommand;
+use uuid::Uuid;
+
+use super::{
+    Context,
+    error::{Error, Result},
+    output::{self, OutputArg},
+};
+use crate::client::Client;
+
+/// List, show and delete blocks, which are stored configurations.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  prefect-rs block ls")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the blocks.
+    #[command(after_help = "Example:\n  prefect-rs block ls -o json")]
+    Ls {
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Show a block with its data.
+    #[command(
+        after_help = "Example:\n  prefect-rs block inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Inspect {
+        /// Its id.
+        id: Uuid,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// List the kinds of blocks.
+    #[command(after_help = "Example:\n  prefect-rs block specs")]
+    Specs {
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Delete a block.
+    #[command(
+        after_help = "Example:\n  prefect-rs block delete 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Delete {
+        /// Its id.
+        id: Uuid,
+    },
+}
+
+impl Args {
+    pub(super) async fn run(self, cx: &Context) -> Result {
+        let client = cx.client().await?;
+        match self.command {
+            Command::Ls { output } => ls(cx, &client, output).await,
+            Command::Inspect { id, output } => inspect(&client, id, output).await,
+            Command::Specs { output } => specs(cx, &client, output).await,
+            Command::Delete { id } => delete(&client, id).await,
+        }
+    }
+}
+
+async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
+    let blocks = client.read_blocks(None).await?;
+    if output.is_json() {
+        output::print_json(&blocks);
+        return Ok(());
+    }
+    if blocks.is_empty() {
+        output::say("There are no blocks.");
+        return Ok(());
+    }
+    let mut table = cx.style.table(["ID", "Name", "Kind", "Version"]);
+    for block in &blocks {
+        let spec = block.block_spec.as_ref();
+        table.row(vec![
+            cx.style.id(block.id),
+            cx.style.name(block.name.as_deref().unwrap_or("-")),
+            cx.style.text(spec.map_or("-", |spec| &spec.name)),
+            cx.style.text(spec.map_or("-", |spec| &spec.version)),
+        ]);
+    }
+    table.keep(0);
+    table.print();
+    Ok(())
+}
+
+async fn inspect(client: &Client, id: Uuid, output: OutputArg) -> Result {
+    let block = Client::optional(client.read_block(id).await)?.ok_or_else(|| missing(id))?;
+    match output.is_json() {
+        true => output::print_json(&block),
+        false => output::print_fields(&block.raw),
+    }
+    Ok(())
+}
+
+async fn specs(cx: &Context, client: &Client, output: OutputArg) -> Result {
+    let specs = client.read_block_specs(None).await?;
+    if output.is_json() {
+        output::print_json(&specs);
+        return Ok(());
+    }
+    let mut table = cx.style.table(["ID", "Kind", "Version", "Type"]);
+    for spec in &specs {
+        table.row(vec![
+            cx.style.id(spec.id),
+            cx.style.name(&spec.name),
+            cx.style.text(&spec.version),
+            cx.style.text(spec.r#type.as_deref().unwrap_or("-")),
+        ]);
+    }
+    table.keep(0);
+    table.print();
+    Ok(())
+}
+
+async fn delete(client: &Client, id: Uuid) -> Result {
+    match Client::optional(client.delete_block(id).await)? {
+        Some(()) => output::say(&format!("Deleted block '{id}'.")),
+        None => return Err(missing(id)),
+    }
+    Ok(())
+}
+
+fn missing(id: Uuid) -> Error {
+    Error::not_found("block", id).hint("list the blocks with `prefect-rs block ls`")
+}

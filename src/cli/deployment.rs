@@ -1,0 +1,383 @@
+//! `deployment`: flows with everything that is needed to run them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::{
+    Context,
+    error::{Code, Error, Result},
+    flow_run,
+    output::{self, OutputArg},
+    suggest,
+};
+use crate::{
+    client::{Client, CreateFlowRun, Deployment, Document, FlowRun, State},
+    settings::Value as _,
+};
+
+/// List, run and schedule deployments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  prefect-rs deployment run my-flow/my-deployment")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the deployments.
+    #[command(after_help = "Example:\n  prefect-rs deployment ls --flow-name my-flow")]
+    Ls(Ls),
+    /// Show a deployment.
+    #[command(after_help = "Example:\n  prefect-rs deployment inspect my-flow/my-deployment")]
+    Inspect {
+        /// FLOW/DEPLOYMENT, or its id.
+        deployment: String,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Make a run of a deployment and print its id; an agent executes it.
+    #[command(
+        after_help = "Examples:\n  prefect-rs deployment run my-flow/my-deployment\n  prefect-rs deployment run my-flow/my-deployment --param name=Marvin --param 'days=[1, 2]' --watch"
+    )]
+    Run(Run),
+    /// Stop a deployment's schedule and remove its runs that have not started.
+    #[command(
+        after_help = "Example:\n  prefect-rs deployment pause-schedule my-flow/my-deployment"
+    )]
+    PauseSchedule(One),
+    /// Let a deployment's schedule make runs again.
+    #[command(
+        after_help = "Example:\n  prefect-rs deployment resume-schedule my-flow/my-deployment"
+    )]
+    ResumeSchedule(One),
+    /// Delete a deployment; its runs stay.
+    #[command(after_help = "Example:\n  prefect-rs deployment delete my-flow/my-deployment")]
+    Delete(One),
+}
+
+#[derive(Debug, clap::Args)]
+struct Ls {
+    /// Only those of this flow; may be given several times.
+    #[arg(long = "flow-name", value_name = "NAME")]
+    flow_names: Vec<String>,
+    /// Show the newest first instead of sorting by name.
+    #[arg(long)]
+    by_created: bool,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// FLOW/DEPLOYMENT, or its id.
+    deployment: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// FLOW/DEPLOYMENT, or its id.
+    deployment: String,
+    /// A parameter; the value is JSON, or else text. May be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// All parameters as a JSON object; `--param` wins.
+    #[arg(long, value_name = "JSON")]
+    params_json: Option<String>,
+    /// The run's name [default: one is made up].
+    #[arg(long)]
+    name: Option<String>,
+    /// A tag beside those of the deployment; may be given several times.
+    #[arg(short = 't', long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Start it after this time span, such as `90`, `1:30:00` or `P1D`.
+    #[arg(long, value_name = "SPAN", conflicts_with = "start_at")]
+    start_in: Option<String>,
+    /// Start it at this instant, such as `2026-12-01T08:00:00Z`.
+    #[arg(long, value_name = "INSTANT")]
+    start_at: Option<DateTime<Utc>>,
+    /// Wait until the run has ended; the exit code says whether it completed.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+impl Args {
+    pub(super) async fn run(self, cx: &Context) -> Result {
+        let client = cx.client().await?;
+        match self.command {
+            Command::Ls(args) => ls(cx, &client, args).await,
+            Command::Inspect { deployment, output } => inspect(&client, &deployment, output).await,
+            Command::Run(args) => run(cx, &client, args).await,
+            Command::PauseSchedule(args) => {
+                let deployment = find(&client, &args.deployment).await?;
+                client.pause_schedule(deployment.id).await?;
+                output::say(&format!(
+                    "Paused the schedule of deployment '{}'.",
+                    output::clean(&deployment.name)
+                ));
+                Ok(())
+            }
+            Command::ResumeSchedule(args) => {
+                let deployment = find(&client, &args.deployment).await?;
+                client.resume_schedule(deployment.id).await?;
+                output::say(&format!(
+                    "Resumed the schedule of deployment '{}'.",
+                    output::clean(&deployment.name)
+                ));
+                Ok(())
+            }
+            Command::Delete(args) => {
+                let deployment = find(&client, &args.deployment).await?;
+                client.delete_deployment(deployment.id).await?;
+                output::say(&format!(
+                    "Deleted deployment '{}'.",
+                    output::clean(&deployment.name)
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Finds a deployment by `FLOW/DEPLOYMENT` or its id.
+pub(super) async fn find(client: &Client, deployment: &str) -> Result<Document<Deployment>> {
+    let found = match (Uuid::parse_str(deployment), deployment.split_once('/')) {
+        (Ok(id), _) => Client::optional(client.read_deployment(id).await)?,
+        (Err(_), Some((flow, name))) => {
+            Client::optional(client.read_deployment_by_name(flow, name).await)?
+        }
+        (Err(_), None) => {
+            return Err(Error::new(
+                Code::Usage,
+                format!("'{deployment}' is neither FLOW/DEPLOYMENT nor an id"),
+            )
+            .maybe_hint(suggestion(client, deployment).await));
+        }
+    };
+    if let Some(deployment) = found {
+        return Ok(deployment);
+    }
+    Err(Error::not_found("deployment", deployment)
+        .maybe_hint(suggestion(client, deployment).await)
+        .hint("list the deployments with `prefect-rs deployment ls`"))
+}
+
+/// Returns the deployment that was probably meant.
+async fn suggestion(client: &Client, deployment: &str) -> Option<String> {
+    let deployments = client.read_deployments(json!({}), Some(1000)).await.ok()?;
+    let flows = flow_run::flow_names(client, deployments.iter().map(|one| one.flow_id))
+        .await
+        .ok()?;
+    let names: Vec<(String, String)> = deployments
+        .iter()
+        .map(|one| (full_name(one, &flows), one.name.clone()))
+        .collect();
+    let by_short_name = names
+        .iter()
+        .find(|(_, short)| short == deployment)
+        .map(|(full, _)| full.as_str());
+    let full = by_short_name
+        .or_else(|| suggest::nearest(deployment, names.iter().map(|(full, _)| full.as_str())))?;
+    Some(format!("did you mean '{full}'?"))
+}
+
+fn full_name(deployment: &Deployment, flows: &std::collections::HashMap<Uuid, String>) -> String {
+    let flow = flows.get(&deployment.flow_id).map_or("-", String::as_str);
+    format!("{flow}/{}", deployment.name)
+}
+
+async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
+    let mut filter = json!({});
+    if !args.flow_names.is_empty() {
+        filter["flows"] = json!({"name": {"any_": args.flow_names}});
+    }
+    let mut deployments = client.read_deployments(filter, None).await?;
+    let flows = flow_run::flow_names(client, deployments.iter().map(|one| one.flow_id)).await?;
+    match args.by_created {
+        true => deployments.sort_by_key(|one| std::cmp::Reverse(one.created)),
+        false => deployments.sort_by_cached_key(|one| full_name(one, &flows)),
+    }
+    if args.output.is_json() {
+        output::print_json(&deployments);
+        return Ok(());
+    }
+    if deployments.is_empty() {
+        output::say("There are no deployments.");
+        return Ok(());
+    }
+    let is_wide = args.output.is_wide();
+    let mut table = match is_wide {
+        true => cx
+            .style
+            .table(["Name", "ID", "Schedule", "Tags", "Parameters"]),
+        false => cx.style.table(["Name", "ID"]),
+    };
+    for deployment in &deployments {
+        let mut row = vec![
+            cx.style.name(full_name(deployment, &flows)),
+            cx.style.id(deployment.id),
+        ];
+        if is_wide {
+            row.extend([
+                cx.style.text(schedule_text(deployment)),
+                cx.style.text(deployment.tags.join(", ")),
+                cx.style.text(Value::Object(deployment.parameters.clone())),
+            ]);
+        }
+        table.row(row);
+    }
+    table.keep(1);
+    table.print();
+    Ok(())
+}
+
+/// Returns the schedules in words.
+fn schedule_text(deployment: &Deployment) -> String {
+    let texts: Vec<String> = deployment
+        .all_schedules()
+        .into_iter()
+        .map(one_schedule_text)
+        .collect();
+    match (texts.is_empty(), deployment.makes_runs()) {
+        (true, _) => "-".to_owned(),
+        (false, true) => texts.join("; "),
+        (false, false) => format!("{} (paused)", texts.join("; ")),
+    }
+}
+
+fn one_schedule_text(schedule: &Value) -> String {
+    let zone = schedule["timezone"]
+        .as_str()
+        .map(|zone| format!(" {zone}"))
+        .unwrap_or_default();
+    match (
+        schedule["cron"].as_str(),
+        schedule["interval"].as_f64(),
+        schedule["rrule"].as_str(),
+    ) {
+        (Some(cron), _, _) => format!("cron {cron}{zone}"),
+        (None, Some(seconds), _) => format!("every {}", output::duration(seconds)),
+        (None, None, Some(rrule)) => format!("rrule {rrule}{zone}"),
+        (None, None, None) => schedule.to_string(),
+    }
+}
+
+async fn inspect(client: &Client, deployment: &str, output: OutputArg) -> Result {
+    let deployment = find(client, deployment).await?;
+    match output.is_json() {
+        true => output::print_json(&deployment),
+        false => output::print_fields(&deployment.raw),
+    }
+    Ok(())
+}
+
+async fn run(cx: &Context, client: &Client, args: Run) -> Result {
+    let deployment = find(client, &args.deployment).await?;
+    let at = start(cx, &args)?;
+    let request = CreateFlowRun {
+        name: args.name.clone(),
+        parameters: parameters(&args)?,
+        tags: args.tags.clone(),
+        state: Some(json!({
+            "type": "SCHEDULED",
+            "name": "Scheduled",
+            "state_details": {"scheduled_time": at},
+        })),
+    };
+    let run = client
+        .create_flow_run_from_deployment(deployment.id, &request)
+        .await?;
+    match args.output.is_json() {
+        true => output::print_json(&run),
+        false => {
+            output::say(&format!("Created flow run '{}'.", output::clean(&run.name)));
+            output::print_line(&run.id.to_string());
+        }
+    }
+    if args.watch {
+        watch(cx, client, &run).await?;
+    }
+    Ok(())
+}
+
+/// Returns when the run is to start.
+fn start(cx: &Context, args: &Run) -> Result<DateTime<Utc>> {
+    let Some(span) = &args.start_in else {
+        return Ok(args.start_at.unwrap_or_else(|| cx.now()));
+    };
+    let wrong = |reason: String| {
+        Error::new(
+            Code::Usage,
+            format!("'{span}' is not valid for --start-in: {reason}"),
+        )
+    };
+    let span = Duration::parse(span).map_err(wrong)?;
+    TimeDelta::from_std(span)
+        .ok()
+        .and_then(|span| cx.now().checked_add_signed(span))
+        .ok_or_else(|| wrong("it is out of range".to_owned()))
+}
+
+fn parameters(args: &Run) -> Result<Map<String, Value>> {
+    let mut parameters = match &args.params_json {
+        None => Map::new(),
+        Some(text) => serde_json::from_str(text).map_err(|error| {
+            Error::new(
+                Code::Usage,
+                format!("--params-json is not a JSON object: {error}"),
+            )
+        })?,
+    };
+    for param in &args.params {
+        let (name, value) = param.split_once('=').ok_or_else(|| {
+            Error::new(
+                Code::Usage,
+                format!("'{param}' is not of the form NAME=VALUE"),
+            )
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        parameters.insert(name.to_owned(), value);
+    }
+    Ok(parameters)
+}
+
+/// Tells the states of a run until it has ended.
+async fn watch(cx: &Context, client: &Client, run: &FlowRun) -> Result {
+    let mut told = None;
+    loop {
+        let now = flow_run::find(client, run.id).await?;
+        let Some(state) = &now.state else { continue };
+        if told != state.id || told.is_none() {
+            output::say(&format!("{}  {}", output::instant(cx.now()), state.label()));
+            told = state.id;
+        }
+        if state.is_terminal() {
+            return ended(run, state);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn ended(run: &FlowRun, state: &State) -> Result {
+    match state.r#type.as_str() {
+        "COMPLETED" => Ok(()),
+        _ => {
+            let message = state.message.as_deref().unwrap_or("no message was given");
+            Err(Error::failure(format!(
+                "flow run '{}' is {}: {}",
+                run.name,
+                state.label(),
+                output::clean(message)
+            ))
+            .hint(format!(
+                "read its logs with `prefect-rs flow-run logs {}`",
+                run.id
+            )))
+        }
+    }
+}

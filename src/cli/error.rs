@@ -1,0 +1,158 @@
+//! How a command fails: one message, hints, and an exit code of one public list.
+//!
+//! A script can tell from the code alone whether to try again, to repair its input, or to look at the server.
+
+use std::fmt;
+
+use crate::{client, settings};
+
+/// What the commands give back.
+pub type Result<T = ()> = std::result::Result<T, Error>;
+
+/// Why a command failed, as a process tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Something went wrong that no other code names.
+    Failure = 1,
+    /// The command line makes no sense; the parser uses the same code.
+    Usage = 2,
+    /// A setting or a profile cannot be used.
+    Settings = 3,
+    /// The thing asked for does not exist.
+    NotFound = 4,
+    /// The thing exists already, or is in a state that forbids this.
+    Conflict = 5,
+    /// The API cannot be reached.
+    Unreachable = 6,
+    /// The API wants other credentials.
+    Unauthorized = 7,
+}
+
+/// Every exit code with its meaning, as the help shows them.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "success"),
+    (Code::Failure as u8, "the command failed"),
+    (Code::Usage as u8, "the command line is not understood"),
+    (Code::Settings as u8, "a setting or profile cannot be used"),
+    (Code::NotFound as u8, "the thing asked for does not exist"),
+    (
+        Code::Conflict as u8,
+        "it exists already, or its state forbids this",
+    ),
+    (Code::Unreachable as u8, "the API cannot be reached"),
+    (Code::Unauthorized as u8, "the API wants other credentials"),
+    (130, "interrupted"),
+];
+
+/// A failure with what can be done about it.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// Which kind of failure it is.
+    pub code: Code,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Error {
+    /// Makes a failure.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Makes a failure that no special code names.
+    pub fn failure(message: impl Into<String>) -> Self {
+        Self::new(Code::Failure, message)
+    }
+
+    /// Says that something does not exist.
+    pub fn not_found(kind: &str, name: impl fmt::Display) -> Self {
+        Self::new(Code::NotFound, format!("there is no {kind} '{name}'"))
+    }
+
+    /// Adds a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a hint if there is one.
+    pub fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error: {}", self.message)?;
+        for hint in &self.hints {
+            write!(f, "\nHint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let message = error.to_string();
+        let code = match (&error, error.status().map(|status| status.as_u16())) {
+            (client::Error::Unreachable { .. }, _) => Code::Unreachable,
+            (_, Some(401 | 403)) => Code::Unauthorized,
+            (_, Some(404)) => Code::NotFound,
+            (_, Some(409)) => Code::Conflict,
+            _ => Code::Failure,
+        };
+        let error = Self::new(code, message);
+        match code {
+            Code::Unreachable => error
+                .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
+            Code::Unauthorized => error
+                .hint("give the credentials with `prefect-rs config set PREFECT_API_AUTH_STRING=user:password` or `PREFECT_API_KEY=key`"),
+            _ => error,
+        }
+    }
+}
+
+impl From<settings::Error> for Error {
+    fn from(error: settings::Error) -> Self {
+        let code = match &error {
+            settings::Error::NoProfile { .. } => Code::NotFound,
+            settings::Error::ProfileExists { .. } => Code::Conflict,
+            settings::Error::Invalid { .. } | settings::Error::Profiles { .. } => Code::Settings,
+        };
+        let hint = match &error {
+            settings::Error::NoProfile { .. } => {
+                "list the profiles with `prefect-rs profile ls`".to_owned()
+            }
+            settings::Error::ProfileExists { name } => {
+                format!("delete it first with `prefect-rs profile delete {name}`")
+            }
+            settings::Error::Invalid {
+                origin, setting, ..
+            } => remedy(origin, setting),
+            settings::Error::Profiles { path, .. } => format!("repair {} by hand", path.display()),
+        };
+        Self::new(code, error.to_string()).hint(hint)
+    }
+}
+
+/// Returns how to take away a value that is not valid.
+fn remedy(origin: &settings::Source, setting: &settings::Setting) -> String {
+    match origin {
+        settings::Source::Environment { variable } => {
+            format!("take it away with `unset {variable}`")
+        }
+        settings::Source::Profile { profile, variable } => {
+            format!(
+                "take '{variable}' out of the profile '{profile}', for example with `prefect-rs -p {profile} config unset {variable}`"
+            )
+        }
+        settings::Source::Default | settings::Source::CommandLine => setting.help().to_owned(),
+    }
+}

@@ -1,0 +1,372 @@
+//! `flow-run`: what ran, what runs, and why something does not.
+
+use std::{collections::HashMap, time::Duration};
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    Context,
+    error::{Code, Error, Result},
+    explain,
+    output::{self, OutputArg},
+};
+use crate::client::{Client, Document, FlowRun, Log, State};
+
+/// List, show, follow and stop flow runs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  prefect-rs flow-run ls --limit 5")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List flow runs, the newest first.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run ls --flow-name etl --state Late --state FAILED"
+    )]
+    Ls(Ls),
+    /// Show a flow run with the states it went through.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Inspect {
+        /// Its id.
+        id: Uuid,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Print the logs of a flow run.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run logs -f 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Logs(Logs),
+    /// Stop a flow run.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run cancel 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Cancel {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Delete a flow run with its task runs and logs.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run delete 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Delete {
+        /// Its id.
+        id: Uuid,
+    },
+    /// Say what a flow run waits for, and what would start it.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run explain 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Explain {
+        /// Its id.
+        id: Uuid,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Ls {
+    /// Only those of this flow; may be given several times.
+    #[arg(long = "flow-name", value_name = "NAME")]
+    flow_names: Vec<String>,
+    /// Only those whose state has this name or type; may be given several times.
+    #[arg(long = "state", visible_alias = "state-type", value_name = "STATE")]
+    states: Vec<String>,
+    /// How many to show at most.
+    #[arg(long, default_value_t = 15)]
+    limit: usize,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct Logs {
+    /// The flow run's id.
+    id: Uuid,
+    /// Go on until the run has ended.
+    #[arg(short, long)]
+    follow: bool,
+    /// Print only the last lines.
+    #[arg(short = 'n', long, value_name = "LINES", conflicts_with = "follow")]
+    tail: Option<usize>,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+impl Args {
+    pub(super) async fn run(self, cx: &Context) -> Result {
+        let client = cx.client().await?;
+        match self.command {
+            Command::Ls(args) => ls(cx, &client, args).await,
+            Command::Inspect { id, output } => inspect(cx, &client, id, output).await,
+            Command::Logs(args) => logs(&client, &args).await,
+            Command::Cancel { id } => cancel(&client, id).await,
+            Command::Delete { id } => delete(&client, id).await,
+            Command::Explain { id } => explain::run(cx, &client, id).await,
+        }
+    }
+}
+
+/// Finds a flow run.
+pub(super) async fn find(client: &Client, id: Uuid) -> Result<Document<FlowRun>> {
+    Client::optional(client.read_flow_run(id).await)?.ok_or_else(|| {
+        Error::not_found("flow run", id).hint("list the runs with `prefect-rs flow-run ls`")
+    })
+}
+
+/// Returns the filter for states given by name or by type, or `None` for no condition.
+pub(super) fn state_filter(states: &[String]) -> Option<Value> {
+    const TYPES: &[&str] = &[
+        "SCHEDULED",
+        "PENDING",
+        "RUNNING",
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "CRASHED",
+        "PAUSED",
+        "CANCELLING",
+    ];
+    if states.is_empty() {
+        return None;
+    }
+    let is_type = |state: &&String| TYPES.contains(&state.as_str());
+    let types: Vec<&String> = states.iter().filter(is_type).collect();
+    let names: Vec<&String> = states.iter().filter(|state| !is_type(state)).collect();
+    let mut filter = Map::new();
+    // A run has one state, so types and names together mean either.
+    if !types.is_empty() && !names.is_empty() {
+        filter.insert("operator".into(), json!("or_"));
+    }
+    if !types.is_empty() {
+        filter.insert("type".into(), json!({"any_": types}));
+    }
+    if !names.is_empty() {
+        filter.insert("name".into(), json!({"any_": names}));
+    }
+    Some(Value::Object(filter))
+}
+
+/// Prints the states that a run went through, one a line.
+pub(super) fn print_states(cx: &Context, states: &[Document<State>]) {
+    let mut states: Vec<&Document<State>> = states.iter().collect();
+    states.sort_by_key(|state| state.timestamp);
+    for state in states {
+        let at = state
+            .timestamp
+            .map_or_else(|| "-".to_owned(), output::instant);
+        let message = state
+            .message
+            .as_deref()
+            .filter(|message| !message.is_empty());
+        let message = message
+            .map(|message| format!("  {}", output::clean(message)))
+            .unwrap_or_default();
+        output::print_line(&format!("  {at}  {}{message}", cx.style.state_line(state)));
+    }
+}
+
+async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
+    let mut filter = json!({"sort": "EXPECTED_START_TIME_DESC"});
+    if !args.flow_names.is_empty() {
+        filter["flows"] = json!({"name": {"any_": args.flow_names}});
+    }
+    if let Some(state) = state_filter(&args.states) {
+        filter["flow_runs"] = json!({"state": state});
+    }
+    let runs = client.read_flow_runs(filter, Some(args.limit)).await?;
+    if args.output.is_json() {
+        output::print_json(&runs);
+        return Ok(());
+    }
+    if runs.is_empty() {
+        output::say("No flow runs found.");
+        return Ok(());
+    }
+    let flows = flow_names(client, runs.iter().map(|run| run.flow_id)).await?;
+    let now = cx.now();
+    let is_wide = args.output.is_wide();
+    let mut table = match is_wide {
+        true => cx.style.table([
+            "ID",
+            "Flow",
+            "Name",
+            "State",
+            "When",
+            "Runs",
+            "Ran",
+            "Tags",
+            "Deployment ID",
+        ]),
+        false => cx.style.table(["ID", "Flow", "Name", "State", "When"]),
+    };
+    for run in &runs {
+        let mut row = vec![
+            cx.style.id(run.id),
+            cx.style
+                .text(flows.get(&run.flow_id).map_or("-", String::as_str)),
+            cx.style.name(&run.name),
+            cx.style.state(run.state.as_ref()),
+            cx.style
+                .text(moment(run).map_or_else(String::new, |at| output::relative(now, at))),
+        ];
+        if is_wide {
+            row.extend([
+                cx.style.text(run.run_count),
+                cx.style.text(output::duration(run.total_run_time)),
+                cx.style.text(run.tags.join(", ")),
+                cx.style.id(run
+                    .deployment_id
+                    .map_or_else(|| "-".to_owned(), |id| id.to_string())),
+            ]);
+        }
+        table.row(row);
+    }
+    table.keep(0);
+    table.print();
+    Ok(())
+}
+
+/// Returns when a scheduled run is due, or since when another is in its state.
+fn moment(run: &FlowRun) -> Option<chrono::DateTime<chrono::Utc>> {
+    let state = run.state.as_ref();
+    let due = state
+        .filter(|state| state.is_scheduled())
+        .and_then(|state| state.state_details.scheduled_time);
+    due.or_else(|| state.and_then(|state| state.timestamp))
+        .or(run.expected_start_time)
+}
+
+/// Returns the names of flows by their ids.
+pub(super) async fn flow_names(
+    client: &Client,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, String>> {
+    let mut ids: Vec<Uuid> = ids.collect();
+    ids.sort();
+    ids.dedup();
+    let flows = client.read_flows_by_id(&ids).await?;
+    Ok(flows
+        .into_iter()
+        .map(|flow| (flow.id, flow.name.clone()))
+        .collect())
+}
+
+async fn inspect(cx: &Context, client: &Client, id: Uuid, output: OutputArg) -> Result {
+    let run = find(client, id).await?;
+    if output.is_json() {
+        output::print_json(&run);
+        return Ok(());
+    }
+    output::print_fields(&run.raw);
+    let states = client.read_flow_run_states(id).await?;
+    output::print_line("\nStates:");
+    print_states(cx, &states);
+    Ok(())
+}
+
+async fn logs(client: &Client, args: &Logs) -> Result {
+    find(client, args.id).await?;
+    let mut printed = 0;
+    loop {
+        // Asked before the logs are read, so that nothing said before the end is missed.
+        let has_ended = find(client, args.id)
+            .await?
+            .state
+            .as_ref()
+            .is_none_or(State::is_terminal);
+        let lines = client.read_flow_run_logs(args.id, printed, None).await?;
+        printed += lines.len();
+        let skipped = args.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
+        if args.output.is_json() && !args.follow {
+            output::print_json(&lines[skipped..].iter().collect::<Vec<_>>());
+        } else {
+            lines[skipped..]
+                .iter()
+                .for_each(|line| print_log(line, args.output));
+        }
+        if !args.follow || (has_ended && lines.is_empty()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    if printed == 0 && !args.output.is_json() {
+        output::say("The flow run has no logs.");
+    }
+    Ok(())
+}
+
+fn print_log(line: &Document<Log>, output: OutputArg) {
+    if output.is_json() {
+        return output::print_line(&line.raw.to_string());
+    }
+    output::print_line(&format!(
+        "{} | {:<8} | {} - {}",
+        line.timestamp.format("%Y-%m-%d %H:%M:%S%.3f"),
+        level_name(line.level),
+        output::clean(&line.name),
+        output::clean(&line.message)
+    ));
+}
+
+fn level_name(level: i64) -> &'static str {
+    match level {
+        50.. => "CRITICAL",
+        40.. => "ERROR",
+        30.. => "WARNING",
+        20.. => "INFO",
+        _ => "DEBUG",
+    }
+}
+
+async fn cancel(client: &Client, id: Uuid) -> Result {
+    let run = find(client, id).await?;
+    if let Some(state) = run.state.as_ref().filter(|state| state.is_terminal()) {
+        return Err(Error::new(
+            Code::Conflict,
+            format!("flow run '{id}' has ended already: it is {}", state.label()),
+        ));
+    }
+    // Whoever runs it must stop it first; a run that nobody started, or that no agent owns, is simply over.
+    let is_owned =
+        run.deployment_id.is_some() && !run.state.as_ref().is_some_and(State::is_scheduled);
+    let state = match is_owned {
+        true => {
+            json!({"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled from the command line."})
+        }
+        false => {
+            json!({"type": "CANCELLED", "name": "Cancelled", "message": "Cancelled from the command line."})
+        }
+    };
+    let result = client.set_flow_run_state(id, &state, false).await?;
+    let now = result.state.as_ref().map_or("unchanged", State::label);
+    if result.status == "ABORT" || result.status == "WAIT" {
+        let reason = result
+            .details
+            .get("reason")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason was given");
+        return Err(Error::new(
+            Code::Conflict,
+            format!("flow run '{id}' was not cancelled: {reason}"),
+        ));
+    }
+    output::say(&format!(
+        "Flow run '{}' is {now}.",
+        output::clean(&run.name)
+    ));
+    Ok(())
+}
+
+async fn delete(client: &Client, id: Uuid) -> Result {
+    let run = find(client, id).await?;
+    client.delete_flow_run(id).await?;
+    output::say(&format!("Deleted flow run '{}'.", output::clean(&run.name)));
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The command line: `prefect-rs NOUN VERB`, one file a noun.
+//!
+//! Nouns and verbs are those of the genuine command, so that what a user has in the fingers works. A noun is listed only
+//! when everything it lists works.
+
+pub mod advert;
+mod block;
+mod completions;
+mod concurrency_limit;
+mod config;
+mod context;
+mod deployment;
+mod error;
+mod explain;
+mod flow;
+mod flow_run;
+pub mod output;
+mod profile;
+mod storage;
+mod suggest;
+mod task_run;
+mod version;
+mod work_queue;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::settings::Loaded;
+
+pub use context::Context;
+pub use error::{Code, EXIT_CODES, Error, Result};
+
+/// Coordinates, schedules and observes data flows: server, command line, agent and dashboard in one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prefect-rs",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Use another profile than the active one for this command.
+    #[arg(short = 'p', long, value_name = "NAME")]
+    profile: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Deployment(deployment::Args),
+    WorkQueue(work_queue::Args),
+    Flow(flow::Args),
+    FlowRun(flow_run::Args),
+    TaskRun(task_run::Args),
+    ConcurrencyLimit(concurrency_limit::Args),
+    Block(block::Args),
+    Storage(storage::Args),
+    Config(config::Args),
+    Profile(profile::Args),
+    Version(version::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    async fn run(self, cx: &Context) -> Result {
+        match self {
+            Self::Deployment(args) => args.run(cx).await,
+            Self::WorkQueue(args) => args.run(cx).await,
+            Self::Flow(args) => args.run(cx).await,
+            Self::FlowRun(args) => args.run(cx).await,
+            Self::TaskRun(args) => args.run(cx).await,
+            Self::ConcurrencyLimit(args) => args.run(cx).await,
+            Self::Block(args) => args.run(cx).await,
+            Self::Storage(args) => args.run(cx).await,
+            Self::Config(args) => args.run(cx),
+            Self::Profile(args) => args.run(cx),
+            Self::Version(args) => args.run(cx).await,
+            Self::Completions(args) => args.run(),
+        }
+    }
+
+    /// Returns whether the command must work although the settings do not, since it is what repairs them.
+    fn repairs_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_) | Self::Profile(_) | Self::Completions(_)
+        )
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = parse(std::env::args_os());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::say(&error.to_string());
+            ExitCode::from(error.code as u8)
+        }
+    }
+}
+
+/// Returns the whole command with the parts of its help that come from lists.
+pub fn command() -> clap::Command {
+    let codes: Vec<String> = EXIT_CODES
+        .iter()
+        .map(|(code, meaning)| format!("  {code:>3}  {meaning}"))
+        .collect();
+    Cli::command().after_help(format!(
+        "Examples:\n  prefect-rs work-queue create -t ETL etl-queue\n  prefect-rs flow-run ls --limit 5 -o json\n\nExit codes:\n{}",
+        codes.join("\n")
+    ))
+}
+
+fn parse(args: impl Iterator<Item = OsString>) -> Cli {
+    let matches = command().get_matches_from(args.map(one_dash_words));
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Lets `-fr` of the first generation be `--flow-runner`, which a parser of single letters cannot say.
+fn one_dash_words(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some("-fr") => "--flow-runner".into(),
+        _ => arg,
+    }
+}
+
+fn run(cli: Cli) -> Result {
+    let loaded = match Loaded::from_process(cli.profile.as_deref()) {
+        Err(error) if cli.command.repairs_settings() => {
+            output::say(&format!("Warning: {error}"));
+            Loaded::without_values(cli.profile.as_deref())?
+        }
+        outcome => outcome?,
+    };
+    let cx = Context::new(loaded);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(cli.command.run(&cx))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verify_cli() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_summary_and_an_example() {
+        fn walk(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path} has no summary");
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(after.contains("Example"), "{path} has no example");
+            command
+                .get_subcommands()
+                .for_each(|command| walk(command, &path));
+        }
+        walk(&command(), "");
+    }
+}

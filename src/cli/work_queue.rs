@@ -1,0 +1,376 @@
+//! `work-queue`: which runs agents may take.
+
+use chrono::TimeDelta;
+use clap::Subcommand;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Context,
+    error::{Code, Error, Result},
+    output::{self, OutputArg},
+    suggest,
+};
+use crate::client::{Client, CreateWorkQueue, Document, FlowRun, QueueFilter, WorkQueue};
+
+/// Make and watch work queues, from which agents take runs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  prefect-rs work-queue create -t ETL etl-queue")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a work queue and print its id.
+    #[command(
+        after_help = "Examples:\n  prefect-rs work-queue create -t ETL etl-queue\n  prefect-rs agent start \"$(prefect-rs work-queue create -t ETL etl-queue)\""
+    )]
+    Create(Create),
+    /// List the work queues.
+    #[command(after_help = "Example:\n  prefect-rs work-queue ls -o wide")]
+    Ls {
+        /// Show the filters too, as `-o wide` does.
+        #[arg(short, long)]
+        verbose: bool,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Show a work queue.
+    #[command(after_help = "Example:\n  prefect-rs work-queue inspect etl-queue")]
+    Inspect(OneOutput),
+    /// Show the runs that are due or coming.
+    #[command(after_help = "Example:\n  prefect-rs work-queue preview etl-queue --hours 24")]
+    Preview(Preview),
+    /// Show the runs that an agent would be given now.
+    #[command(after_help = "Example:\n  prefect-rs work-queue read-runs etl-queue -o json")]
+    ReadRuns(OneOutput),
+    /// Give out no runs until it is resumed.
+    #[command(after_help = "Example:\n  prefect-rs work-queue pause etl-queue")]
+    Pause(One),
+    /// Give out runs again.
+    #[command(after_help = "Example:\n  prefect-rs work-queue resume etl-queue")]
+    Resume(One),
+    /// Limit how many runs of the queue may be under way.
+    #[command(after_help = "Example:\n  prefect-rs work-queue set-concurrency-limit etl-queue 5")]
+    SetConcurrencyLimit {
+        /// The queue's id or name.
+        queue: String,
+        /// How many.
+        limit: u32,
+    },
+    /// Take the limit away.
+    #[command(after_help = "Example:\n  prefect-rs work-queue clear-concurrency-limit etl-queue")]
+    ClearConcurrencyLimit(One),
+    /// Delete a work queue; its runs stay.
+    #[command(after_help = "Example:\n  prefect-rs work-queue delete etl-queue")]
+    Delete(One),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Its name.
+    name: String,
+    /// Take runs that have this tag; several times means all of them.
+    #[arg(short = 't', long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Take runs of this deployment; several times means any of them.
+    #[arg(short = 'd', long = "deployment", value_name = "ID")]
+    deployment_ids: Vec<Uuid>,
+    /// Take runs of this flow runner type (also `-fr`); several times means any of them.
+    #[arg(long = "flow-runner", value_name = "TYPE")]
+    flow_runner_types: Vec<String>,
+    /// Let at most this many of its runs be under way.
+    #[arg(short, long, value_name = "N")]
+    limit: Option<u32>,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The queue's id or name.
+    queue: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneOutput {
+    /// The queue's id or name.
+    queue: String,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct Preview {
+    /// The queue's id or name.
+    queue: String,
+    /// How many hours to look ahead.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..=876_000))]
+    hours: i64,
+    /// How many runs to show at most.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+impl Args {
+    pub(super) async fn run(self, cx: &Context) -> Result {
+        let client = cx.client().await?;
+        match self.command {
+            Command::Create(args) => create(&client, args).await,
+            Command::Ls { verbose, output } => ls(cx, &client, verbose, output).await,
+            Command::Inspect(args) => inspect(&client, &args).await,
+            Command::Preview(args) => preview(cx, &client, &args).await,
+            Command::ReadRuns(args) => read_runs(cx, &client, &args).await,
+            Command::Pause(args) => {
+                update(&client, &args.queue, json!({"is_paused": true}), "Paused").await
+            }
+            Command::Resume(args) => {
+                update(&client, &args.queue, json!({"is_paused": false}), "Resumed").await
+            }
+            Command::SetConcurrencyLimit { queue, limit } => {
+                let verb = format!("Set a concurrency limit of {limit} on");
+                update(&client, &queue, json!({"concurrency_limit": limit}), &verb).await
+            }
+            Command::ClearConcurrencyLimit(args) => {
+                let verb = "Cleared the concurrency limit of";
+                update(
+                    &client,
+                    &args.queue,
+                    json!({"concurrency_limit": null}),
+                    verb,
+                )
+                .await
+            }
+            Command::Delete(args) => delete(&client, &args.queue).await,
+        }
+    }
+}
+
+/// Finds a work queue by its id or its name.
+pub(super) async fn find(client: &Client, queue: &str) -> Result<Document<WorkQueue>> {
+    let found = match Uuid::parse_str(queue) {
+        Ok(id) => Client::optional(client.read_work_queue(id).await)?,
+        Err(_) => Client::optional(client.read_work_queue_by_name(queue).await)?,
+    };
+    if let Some(queue) = found {
+        return Ok(queue);
+    }
+    let queues = client.read_work_queues().await.unwrap_or_default();
+    let names = queues.iter().map(|queue| queue.name.as_str());
+    Err(Error::not_found("work queue", queue)
+        .maybe_hint(suggest::hint(queue, names))
+        .hint("list the queues with `prefect-rs work-queue ls`"))
+}
+
+async fn create(client: &Client, args: Create) -> Result {
+    let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let queue = CreateWorkQueue {
+        name: args.name,
+        filter: QueueFilter {
+            tags: some(args.tags),
+            deployment_ids: (!args.deployment_ids.is_empty()).then_some(args.deployment_ids),
+            flow_runner_types: some(args.flow_runner_types),
+        },
+        description: None,
+        concurrency_limit: args.limit.map(i64::from),
+    };
+    let created = match client.create_work_queue(&queue).await {
+        Err(error) if error.status().is_some_and(|status| status == 409) => {
+            return Err(Error::new(
+                Code::Conflict,
+                format!("a work queue '{}' exists already", queue.name),
+            )
+            .hint(format!(
+                "show it with `prefect-rs work-queue inspect {}`",
+                queue.name
+            )));
+        }
+        outcome => outcome?,
+    };
+    match args.output.is_json() {
+        true => output::print_json(&created),
+        // Alone on its line, so that it can be handed to `agent start`.
+        false => output::print_line(&created.id.to_string()),
+    }
+    Ok(())
+}
+
+async fn ls(cx: &Context, client: &Client, verbose: bool, output: OutputArg) -> Result {
+    let mut queues = client.read_work_queues().await?;
+    queues.sort_by(|a, b| a.name.cmp(&b.name));
+    if output.is_json() {
+        output::print_json(&queues);
+        return Ok(());
+    }
+    if queues.is_empty() {
+        output::say(
+            "There are no work queues. Make one with `prefect-rs work-queue create -t TAG NAME`.",
+        );
+        return Ok(());
+    }
+    let is_wide = verbose || output.is_wide();
+    let mut table = match is_wide {
+        true => cx
+            .style
+            .table(["ID", "Name", "Concurrency limit", "Paused", "Filter"]),
+        false => cx
+            .style
+            .table(["ID", "Name", "Concurrency limit", "Paused"]),
+    };
+    for queue in &queues {
+        let mut row = vec![
+            cx.style.id(queue.id),
+            cx.style.name(&queue.name),
+            cx.style.text(
+                queue
+                    .concurrency_limit
+                    .map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
+            ),
+            if queue.is_paused {
+                cx.style.warning("paused")
+            } else {
+                cx.style.text("-")
+            },
+        ];
+        if is_wide {
+            row.push(cx.style.text(filter_text(queue.filter.as_ref())));
+        }
+        table.row(row);
+    }
+    table.keep(0);
+    table.print();
+    Ok(())
+}
+
+/// Returns what a queue takes, in words.
+pub(super) fn filter_text(filter: Option<&QueueFilter>) -> String {
+    let Some(filter) = filter else {
+        return "runs sent to it by name".to_owned();
+    };
+    let mut parts = Vec::new();
+    let list = |list: &Option<Vec<String>>| {
+        list.as_ref()
+            .filter(|list| !list.is_empty())
+            .map(|list| list.join(", "))
+    };
+    if let Some(tags) = list(&filter.tags) {
+        parts.push(format!("tags: {tags}"));
+    }
+    if let Some(types) = list(&filter.flow_runner_types) {
+        parts.push(format!("flow runners: {types}"));
+    }
+    if let Some(ids) = filter.deployment_ids.as_ref().filter(|ids| !ids.is_empty()) {
+        let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+        parts.push(format!("deployments: {}", ids.join(", ")));
+    }
+    match parts.is_empty() {
+        true => "every run of a deployment".to_owned(),
+        false => parts.join("; "),
+    }
+}
+
+async fn inspect(client: &Client, args: &OneOutput) -> Result {
+    let queue = find(client, &args.queue).await?;
+    match args.output.is_json() {
+        true => output::print_json(&queue),
+        false => output::print_fields(&queue.raw),
+    }
+    Ok(())
+}
+
+async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
+    let queue = find(client, &args.queue).await?;
+    let before = cx.now() + TimeDelta::hours(args.hours);
+    let runs = client
+        .read_work_queue_runs(queue.id, before, usize::from(args.limit))
+        .await?;
+    if runs.is_empty() && !args.output.is_json() {
+        let reason = match queue.is_paused {
+            true => format!(
+                "Queue '{}' is paused; `prefect-rs work-queue resume {}` ends that.",
+                queue.name, queue.name
+            ),
+            false => "No runs found; look further ahead with --hours.".to_owned(),
+        };
+        output::say(&reason);
+        return Ok(());
+    }
+    show_runs(cx, &runs, args.output);
+    Ok(())
+}
+
+async fn read_runs(cx: &Context, client: &Client, args: &OneOutput) -> Result {
+    let queue = find(client, &args.queue).await?;
+    // What our agent asks: due now or within its prefetch.
+    let prefetch = TimeDelta::from_std(cx.settings().agent_prefetch_seconds).unwrap_or_default();
+    let runs = client
+        .read_work_queue_runs(queue.id, cx.now() + prefetch, crate::client::PAGE)
+        .await?;
+    if runs.is_empty() && !args.output.is_json() {
+        output::say("No runs are due.");
+        return Ok(());
+    }
+    show_runs(cx, &runs, args.output);
+    Ok(())
+}
+
+fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
+    if output.is_json() {
+        return output::print_json(&runs);
+    }
+    let now = cx.now();
+    let mut table = cx.style.table([
+        "Scheduled start",
+        "When",
+        "Run ID",
+        "Name",
+        "State",
+        "Deployment ID",
+    ]);
+    for run in runs {
+        let due = run.next_scheduled_start_time.or(run.expected_start_time);
+        let is_late = due.is_some_and(|due| due < now);
+        let when = due.map_or_else(|| "-".to_owned(), |due| output::relative(now, due));
+        table.row(vec![
+            cx.style
+                .text(due.map_or_else(|| "-".to_owned(), output::instant)),
+            if is_late {
+                cx.style.warning(when)
+            } else {
+                cx.style.text(when)
+            },
+            cx.style.id(run.id),
+            cx.style.name(&run.name),
+            cx.style.state(run.state.as_ref()),
+            cx.style.id(run
+                .deployment_id
+                .map_or_else(|| "-".to_owned(), |id| id.to_string())),
+        ]);
+    }
+    table.keep(2);
+    table.print();
+}
+
+async fn update(client: &Client, queue: &str, changes: serde_json::Value, verb: &str) -> Result {
+    let queue = find(client, queue).await?;
+    client.update_work_queue(queue.id, &changes).await?;
+    output::say(&format!(
+        "{verb} work queue '{}'.",
+        output::clean(&queue.name)
+    ));
+    Ok(())
+}
+
+async fn delete(client: &Client, queue: &str) -> Result {
+    let queue = find(client, queue).await?;
+    client.delete_work_queue(queue.id).await?;
+    output::say(&format!(
+        "Deleted work queue '{}'.",
+        output::clean(&queue.name)
+    ));
+    Ok(())
+}
