@@ -1,0 +1,549 @@
+//! The dispatcher: one loop's state, which decides and does nothing else.
+//!
+//! Every event gives a list of commands for the executor. There is no clock, no network and no
+//! process in here, so each race the agent can meet is a list of events in a test.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::process::Halt;
+use crate::client::FlowRun;
+
+/// What one poll asks for at most.
+const PAGE: usize = 100;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The poll interval passed.
+    Tick,
+    /// The server says that something is due.
+    Nudge,
+    /// A run that was waiting for its time may be due.
+    Timer,
+    /// A poll was answered, or not.
+    Polled(Option<Vec<FlowRun>>),
+    /// The server gave the run to this agent.
+    Won(Uuid),
+    /// The server did not.
+    Lost(Uuid),
+    /// The run left this agent: it ended, or was handed back.
+    Gone(Uuid),
+    /// Somebody cancelled the run.
+    Cancelled(Uuid),
+    /// Somebody asks the agent to stop.
+    Stop,
+    /// The time for runs to end by themselves is over.
+    GraceOver,
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub enum Command {
+    /// Ask for due runs.
+    Poll {
+        /// How many at most.
+        limit: usize,
+    },
+    /// Ask which of these were cancelled.
+    Watch(Vec<Uuid>),
+    /// Propose PENDING.
+    Claim(Uuid),
+    /// Start the claimed run.
+    Launch(Box<FlowRun>),
+    /// Make the claimed run SCHEDULED again.
+    HandBack(Uuid),
+    /// End the run's processes.
+    Halt(Uuid, Halt),
+    /// Begin to wait for runs to end by themselves.
+    StartGrace,
+    /// Leave the loop.
+    Exit,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Known ahead of its time. It is claimed when due, so that until then any agent may have it.
+    Waiting(DateTime<Utc>),
+    /// Proposed as PENDING; no answer yet.
+    Claiming,
+    /// This agent's, until it is gone.
+    Running,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Mode {
+    Working,
+    Draining,
+    Halting,
+}
+
+/// The agent's state.
+#[derive(Debug)]
+pub struct Dispatcher {
+    runs: BTreeMap<Uuid, (Box<FlowRun>, Phase)>,
+    /// How many runs this agent takes at once.
+    limit: Option<usize>,
+    mode: Mode,
+    is_polling: bool,
+    /// True when something happened during a poll that its answer may not show.
+    polls_again: bool,
+    /// Runs that left during the poll under way; its answer may still name them as due.
+    gone_during_poll: HashSet<Uuid>,
+}
+
+impl Dispatcher {
+    /// Returns the state of an agent that has just started.
+    pub fn new(limit: Option<usize>) -> Self {
+        Dispatcher {
+            runs: BTreeMap::new(),
+            limit,
+            mode: Mode::Working,
+            is_polling: false,
+            polls_again: false,
+            gone_during_poll: HashSet::new(),
+        }
+    }
+
+    /// Returns the instant at which the next waiting run is due.
+    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+        if self.mode != Mode::Working || self.free() == 0 {
+            return None;
+        }
+        self.runs
+            .values()
+            .filter_map(|(_, phase)| match phase {
+                Phase::Waiting(due) => Some(*due),
+                Phase::Claiming | Phase::Running => None,
+            })
+            .min()
+    }
+
+    /// Returns how many runs are this agent's now.
+    pub fn running(&self) -> usize {
+        self.ids(|phase| matches!(phase, Phase::Running)).len()
+    }
+
+    /// Takes in an event and says what to do.
+    pub fn handle(&mut self, event: Event, now: DateTime<Utc>) -> Vec<Command> {
+        let mut commands = match event {
+            Event::Tick => self.tick(),
+            Event::Nudge => self.poll(),
+            Event::Timer => Vec::new(),
+            Event::Polled(runs) => self.polled(runs),
+            Event::Won(id) => self.won(id),
+            Event::Lost(id) => {
+                self.leave(id);
+                Vec::new()
+            }
+            Event::Gone(id) => {
+                self.leave(id);
+                // The end of a run may free a slot of the queue's limit.
+                self.poll()
+            }
+            Event::Cancelled(id) => self.cancelled(id),
+            Event::Stop => self.stop(),
+            Event::GraceOver => self.halt(),
+        };
+        commands.extend(self.claim_due(now));
+        if self.mode != Mode::Working && self.runs.is_empty() {
+            commands.push(Command::Exit);
+        }
+        commands
+    }
+
+    fn tick(&mut self) -> Vec<Command> {
+        let running = self.ids(|phase| matches!(phase, Phase::Running));
+        let mut commands = self.poll();
+        if !running.is_empty() {
+            commands.push(Command::Watch(running));
+        }
+        commands
+    }
+
+    fn poll(&mut self) -> Vec<Command> {
+        if self.mode != Mode::Working {
+            return Vec::new();
+        }
+        if self.is_polling {
+            self.polls_again = true;
+            return Vec::new();
+        }
+        self.is_polling = true;
+        self.polls_again = false;
+        // Runs that wait here are in the answer as well and must not crowd out the others.
+        let waiting = self.ids(|phase| matches!(phase, Phase::Waiting(_))).len();
+        vec![Command::Poll {
+            limit: (PAGE + waiting).min(200),
+        }]
+    }
+
+    fn polled(&mut self, runs: Option<Vec<FlowRun>>) -> Vec<Command> {
+        self.is_polling = false;
+        let gone = std::mem::take(&mut self.gone_during_poll);
+        if self.mode != Mode::Working {
+            return Vec::new();
+        }
+        if let Some(runs) = runs {
+            // What waits here and is no longer named was taken, cancelled or moved.
+            let named: HashSet<Uuid> = runs.iter().map(|run| run.id).collect();
+            self.runs
+                .retain(|id, (_, phase)| !matches!(phase, Phase::Waiting(_)) || named.contains(id));
+            for run in runs {
+                let due = run
+                    .next_scheduled_start_time
+                    .or(run.expected_start_time)
+                    .unwrap_or(DateTime::<Utc>::MIN_UTC);
+                if gone.contains(&run.id)
+                    || self
+                        .runs
+                        .get(&run.id)
+                        .is_some_and(|(_, phase)| !matches!(phase, Phase::Waiting(_)))
+                {
+                    continue;
+                }
+                self.runs
+                    .insert(run.id, (Box::new(run), Phase::Waiting(due)));
+            }
+        }
+        if self.polls_again {
+            self.poll()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn claim_due(&mut self, now: DateTime<Utc>) -> Vec<Command> {
+        if self.mode != Mode::Working {
+            return Vec::new();
+        }
+        let mut due: Vec<(DateTime<Utc>, Uuid)> = self
+            .runs
+            .iter()
+            .filter_map(|(id, (_, phase))| match phase {
+                Phase::Waiting(due) if *due <= now => Some((*due, *id)),
+                Phase::Waiting(_) | Phase::Claiming | Phase::Running => None,
+            })
+            .collect();
+        due.sort();
+        due.truncate(self.free());
+        due.into_iter()
+            .map(|(_, id)| {
+                self.set(id, Phase::Claiming);
+                Command::Claim(id)
+            })
+            .collect()
+    }
+
+    fn won(&mut self, id: Uuid) -> Vec<Command> {
+        if self.mode != Mode::Working {
+            self.set(id, Phase::Running);
+            return vec![Command::HandBack(id)];
+        }
+        self.set(id, Phase::Running);
+        self.runs
+            .get(&id)
+            .map(|(run, _)| Command::Launch(run.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    fn cancelled(&mut self, id: Uuid) -> Vec<Command> {
+        match self.runs.get(&id) {
+            Some((_, Phase::Running)) => vec![Command::Halt(id, Halt::Cancelled)],
+            Some((_, Phase::Waiting(_))) => {
+                self.leave(id);
+                Vec::new()
+            }
+            // A claim of a cancelled run is refused by the server.
+            Some((_, Phase::Claiming)) | None => Vec::new(),
+        }
+    }
+
+    fn stop(&mut self) -> Vec<Command> {
+        match self.mode {
+            Mode::Working => {
+                self.mode = Mode::Draining;
+                self.runs
+                    .retain(|_, (_, phase)| !matches!(phase, Phase::Waiting(_)));
+                if self.runs.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![Command::StartGrace]
+                }
+            }
+            Mode::Draining => self.halt(),
+            // Who asks three times means it; the guard ends what is left.
+            Mode::Halting => vec![Command::Exit],
+        }
+    }
+
+    fn halt(&mut self) -> Vec<Command> {
+        self.mode = Mode::Halting;
+        self.ids(|phase| matches!(phase, Phase::Running))
+            .into_iter()
+            .map(|id| Command::Halt(id, Halt::AgentStopped))
+            .collect()
+    }
+
+    fn free(&self) -> usize {
+        let busy = self.ids(|phase| !matches!(phase, Phase::Waiting(_))).len();
+        self.limit
+            .map_or(usize::MAX, |limit| limit.saturating_sub(busy))
+    }
+
+    fn leave(&mut self, id: Uuid) {
+        self.runs.remove(&id);
+        if self.is_polling {
+            self.gone_during_poll.insert(id);
+        }
+    }
+
+    fn set(&mut self, id: Uuid, phase: Phase) {
+        if let Some((_, current)) = self.runs.get_mut(&id) {
+            *current = phase;
+        }
+    }
+
+    fn ids(&self, wanted: impl Fn(&Phase) -> bool) -> Vec<Uuid> {
+        self.runs
+            .iter()
+            .filter(|(_, (_, phase))| wanted(phase))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use serde_json::json;
+
+    const START: DateTime<Utc> = DateTime::<Utc>::UNIX_EPOCH;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        START + TimeDelta::seconds(seconds)
+    }
+
+    fn id(n: u128) -> Uuid {
+        Uuid::from_u128(n)
+    }
+
+    fn run(n: u128, due: i64) -> FlowRun {
+        serde_json::from_value(
+            json!({"id": id(n), "flow_id": id(0), "next_scheduled_start_time": at(due)}),
+        )
+        .unwrap()
+    }
+
+    /// Prints commands with the short number of a run.
+    fn picture(commands: &[Command]) -> String {
+        let one = |command: &Command| match command {
+            Command::Poll { limit } => format!("poll {limit}"),
+            Command::Watch(ids) => format!(
+                "watch {}",
+                ids.iter()
+                    .map(|id| id.as_u128().to_string())
+                    .collect::<Vec<_>>()
+                    .join("+")
+            ),
+            Command::Claim(id) => format!("claim {}", id.as_u128()),
+            Command::Launch(run) => format!("launch {}", run.id.as_u128()),
+            Command::HandBack(id) => format!("hand back {}", id.as_u128()),
+            Command::Halt(id, why) => format!("halt {} {why:?}", id.as_u128()),
+            Command::StartGrace => "start grace".into(),
+            Command::Exit => "exit".into(),
+        };
+        commands.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Plays events at second 0 and prints what each gives.
+    fn play(dispatcher: &mut Dispatcher, events: Vec<Event>) -> Vec<String> {
+        events
+            .into_iter()
+            .map(|event| picture(&dispatcher.handle(event, START)))
+            .collect()
+    }
+
+    #[test]
+    fn a_due_run_is_claimed_and_started_once() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Won(id(1)),
+                Event::Tick,
+                Event::Polled(Some(vec![])),
+                Event::Gone(id(1)),
+            ],
+        );
+        assert_eq!(
+            told,
+            [
+                "poll 100",
+                "claim 1",
+                "poll 100",
+                "",
+                "launch 1",
+                "poll 100, watch 1",
+                "",
+                "poll 100"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_is_claimed_at_its_time_and_not_before() {
+        let mut agent = Dispatcher::new(None);
+        assert_eq!(
+            play(
+                &mut agent,
+                vec![Event::Tick, Event::Polled(Some(vec![run(1, 7)]))]
+            ),
+            ["poll 100", ""]
+        );
+        assert_eq!(agent.next_due(), Some(at(7)));
+        assert_eq!(picture(&agent.handle(Event::Timer, at(6))), "");
+        assert_eq!(picture(&agent.handle(Event::Timer, at(7))), "claim 1");
+    }
+
+    #[test]
+    fn a_waiting_run_that_is_no_longer_due_is_forgotten() {
+        let mut agent = Dispatcher::new(None);
+        play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 7)])),
+                Event::Tick,
+                Event::Polled(Some(vec![])),
+            ],
+        );
+        assert_eq!(agent.next_due(), None);
+    }
+
+    #[test]
+    fn an_old_answer_does_not_start_a_finished_run_again() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Won(id(1)),
+                Event::Tick,
+                Event::Gone(id(1)),
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Polled(Some(vec![])),
+            ],
+        );
+        assert_eq!(told[5], "poll 100");
+        assert_eq!(told[6], "");
+    }
+
+    #[test]
+    fn a_nudge_during_a_poll_polls_again() {
+        let mut agent = Dispatcher::new(None);
+        assert_eq!(
+            play(
+                &mut agent,
+                vec![
+                    Event::Nudge,
+                    Event::Nudge,
+                    Event::Nudge,
+                    Event::Polled(None)
+                ]
+            ),
+            ["poll 100", "", "", "poll 100"]
+        );
+    }
+
+    #[test]
+    fn the_limit_holds_and_the_earliest_come_first() {
+        let mut agent = Dispatcher::new(Some(1));
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0), run(2, -5)])),
+                Event::Won(id(2)),
+                Event::Gone(id(2)),
+            ],
+        );
+        assert_eq!(told[1], "claim 2");
+        assert_eq!(told[3], "poll 101, claim 1");
+    }
+
+    #[test]
+    fn a_lost_claim_is_let_go() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Lost(id(1)),
+                Event::Stop,
+            ],
+        );
+        assert_eq!(told[2..], ["", "exit"]);
+    }
+
+    #[test]
+    fn a_stop_hands_back_what_was_claimed_and_waits_for_what_runs() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0), run(2, 0), run(3, 9)])),
+                Event::Won(id(1)),
+                Event::Stop,
+                Event::Won(id(2)),
+                Event::Gone(id(2)),
+                Event::Gone(id(1)),
+            ],
+        );
+        assert_eq!(told[3..], ["start grace", "hand back 2", "", "exit"]);
+    }
+
+    #[test]
+    fn a_second_stop_ends_the_runs_and_a_third_the_agent() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Won(id(1)),
+                Event::Stop,
+                Event::Stop,
+                Event::Stop,
+            ],
+        );
+        assert_eq!(told[3..], ["start grace", "halt 1 AgentStopped", "exit"]);
+    }
+
+    #[test]
+    fn a_cancelled_run_is_halted() {
+        let mut agent = Dispatcher::new(None);
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                Event::Polled(Some(vec![run(1, 0)])),
+                Event::Won(id(1)),
+                Event::Cancelled(id(1)),
+                Event::Cancelled(id(9)),
+            ],
+        );
+        assert_eq!(told[3..], ["halt 1 Cancelled", ""]);
+    }
+}

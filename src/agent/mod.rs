@@ -1,0 +1,220 @@
+//! The agent: takes due flow runs of a work queue and runs them on this machine.
+//!
+//! One loop owns the state: the [`dispatcher`] decides, the executor in [`submit`] acts, and they
+//! talk by messages. The agent outlives its server: it polls on, keeps its flows running, holds
+//! back what it has to tell, and never exits because the API is away.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::client::{self, Client};
+use crate::clock::{Clock, SystemClock};
+use crate::settings::Settings;
+use dispatcher::{Command, Dispatcher, Event};
+
+mod dispatcher;
+mod guard;
+mod logs;
+mod process;
+mod push;
+mod report;
+mod runners;
+mod states;
+mod submit;
+
+/// How often a queue that is not there is looked for.
+const QUEUE_PAUSE: Duration = Duration::from_secs(5);
+/// How long the last log lines may take.
+const LAST_FLUSH: Duration = Duration::from_secs(15);
+
+pub use guard::watch as watch_agent;
+
+/// The work queue of an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Queue {
+    /// By its id.
+    Id(Uuid),
+    /// By its name; the agent waits until there is one.
+    Name(String),
+}
+
+impl Queue {
+    /// Reads what somebody typed: an id if it can be one.
+    pub fn parse(text: &str) -> Self {
+        text.parse()
+            .map_or_else(|_| Queue::Name(text.to_owned()), Queue::Id)
+    }
+}
+
+/// What an agent is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The queue whose runs it takes.
+    pub queue: Queue,
+    /// How many runs it takes at once.
+    pub limit: Option<usize>,
+    /// How long a stopping agent waits for its runs before it ends them.
+    pub grace: Duration,
+    /// The command line that starts the guard; none means no guard.
+    pub guard: Vec<OsString>,
+}
+
+/// Why an agent could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no queue with the given id.
+    #[error("there is no work queue with the id `{0}`")]
+    NoQueue(Uuid),
+    /// The API is not reachable by URL, so flows could not report to it.
+    #[error("an agent needs a server: no API URL is set and none runs on this home")]
+    NoServer,
+    /// The API refused the agent.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+}
+
+/// Runs an agent until it is asked to stop and has let go of its runs.
+///
+/// Each message of `stops` is somebody asking: the first lets runs end by themselves, the second
+/// ends them, the third ends the agent.
+pub async fn run(
+    client: Client,
+    settings: &Settings,
+    options: Options,
+    mut stops: mpsc::Receiver<()>,
+) -> Result<(), Error> {
+    let Some(api_url) = client.transport().url().map(str::to_owned) else {
+        return Err(Error::NoServer);
+    };
+    let Some(queue_id) = find_queue(&client, &options.queue, &mut stops).await? else {
+        return Ok(());
+    };
+    let (guard, guard_process) = guard::Guard::start(&options.guard, &api_url);
+    let (logs, forwarding) = logs::Forwarder::start(client.clone());
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let push = tokio::spawn(push::listen(client.clone(), queue_id, sender.clone()));
+    let mut executor = submit::Executor::new(submit::Shared {
+        client,
+        queue_id,
+        prefetch: settings.agent_prefetch_seconds,
+        logs: logs.clone(),
+        guard,
+        host: host(settings, api_url),
+        events: sender.clone(),
+    });
+    let mut dispatcher = Dispatcher::new(options.limit);
+    let mut ticks = interval(
+        settings
+            .agent_query_interval
+            .max(Duration::from_millis(100)),
+    );
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    info!(work_queue.id = %queue_id, "agent started");
+    'work: loop {
+        let due = dispatcher.next_due();
+        let due_timer = async {
+            match due {
+                Some(due) => sleep((due - SystemClock.now()).to_std().unwrap_or_default()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = tokio::select! {
+            Some(event) = events.recv() => event,
+            _ = ticks.tick() => Event::Tick,
+            () = due_timer => Event::Timer,
+            Some(()) = stops.recv() => {
+                info!("stopping; {} flow runs are under way", dispatcher.running());
+                Event::Stop
+            }
+        };
+        for command in dispatcher.handle(event, SystemClock.now()) {
+            match command {
+                Command::Exit => break 'work,
+                Command::StartGrace => begin_grace(sender.clone(), options.grace),
+                other => executor.perform(other),
+            }
+        }
+    }
+    push.abort();
+    logs.flush(LAST_FLUSH).await;
+    forwarding.abort();
+    // Closes the guard's pipe, which tells it to settle what is left.
+    drop(executor);
+    drop(guard_process);
+    info!("agent stopped");
+    Ok(())
+}
+
+fn begin_grace(events: mpsc::UnboundedSender<Event>, grace: Duration) {
+    tokio::spawn(async move {
+        sleep(grace).await;
+        let _ = events.send(Event::GraceOver);
+    });
+}
+
+/// Finds the queue; waits for a server and for a queue of that name, but not for an unknown id.
+async fn find_queue(
+    client: &Client,
+    queue: &Queue,
+    stops: &mut mpsc::Receiver<()>,
+) -> Result<Option<Uuid>, Error> {
+    let mut has_warned = false;
+    loop {
+        let found = match queue {
+            Queue::Id(id) => client.read_work_queue(*id).await,
+            Queue::Name(name) => client.read_work_queue_by_name(name).await,
+        };
+        let failure = match found {
+            Ok(found) => return Ok(Some(found.id)),
+            Err(failure) => failure,
+        };
+        let is_absent = failure
+            .status()
+            .is_some_and(|status| status.as_u16() == 404);
+        match queue {
+            Queue::Id(id) if is_absent => return Err(Error::NoQueue(*id)),
+            Queue::Name(name) if is_absent => {
+                if !has_warned {
+                    warn!(work_queue.name = %name, "there is no work queue named `{name}` yet; waiting for it");
+                }
+            }
+            _ if failure
+                .status()
+                .is_some_and(|status| status.is_client_error()) =>
+            {
+                return Err(failure.into());
+            }
+            _ => {
+                if !has_warned {
+                    warn!("waiting for the server: {failure}");
+                }
+            }
+        }
+        has_warned = true;
+        tokio::select! {
+            () = sleep(QUEUE_PAUSE) => {}
+            Some(()) = stops.recv() => return Ok(None),
+        }
+    }
+}
+
+fn host(settings: &Settings, api_url: String) -> runners::Host {
+    // 2.x flows can only send a bearer token, and the server takes the auth string as one.
+    let key = settings
+        .api_key
+        .as_ref()
+        .or(settings.api_auth_string.as_ref());
+    runners::Host {
+        api_url,
+        api_key: key.map(|key| key.reveal().to_owned()),
+        python: settings.python.clone(),
+        virtual_env: std::env::var_os("VIRTUAL_ENV").map(PathBuf::from),
+        path: std::env::var_os("PATH").unwrap_or_default(),
+    }
+}

@@ -1,0 +1,345 @@
+//! Process groups: starting one, reading its output, ending it as a whole.
+//!
+//! Each run is a process group, so that a flow's own children end with it. The group gets
+//! SIGTERM, a grace period, then SIGKILL; the same happens to what is left of it once its first
+//! process is gone, since a run that is over owns nothing. A process that leaves its group with
+//! `setsid` cannot be followed this way.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How long a process group may take to end by itself.
+pub const TERM_GRACE: Duration = Duration::from_secs(10);
+/// A longer line is split, so that one line cannot fill the memory or a request.
+const MAX_LINE_BYTES: usize = 32 * 1024;
+/// How long output may come in after the first process ended.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What to start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Invocation {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables set over the agent's own.
+    pub set: Vec<(String, OsString)>,
+    /// Variables of the agent that the process must not see.
+    pub unset: Vec<String>,
+    /// Where it starts; the agent's folder by default.
+    pub directory: Option<PathBuf>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// Which pipe a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// Why the agent ends a process group before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Somebody cancelled the run.
+    Cancelled,
+    /// The agent stops.
+    AgentStopped,
+    /// It took too long.
+    TimedOut,
+}
+
+/// How a process group ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// What became of its first process.
+    pub status: ExitStatus,
+    /// Why the agent ended it, if it did.
+    pub halt: Option<Halt>,
+}
+
+impl Ended {
+    /// Says how the process ended, in words that follow its name.
+    pub fn describe(&self) -> String {
+        match (self.status.code(), self.status.signal()) {
+            (Some(0), _) => "ended well".into(),
+            (Some(code), _) => format!("exited with code {code}"),
+            (None, Some(signal)) => {
+                let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
+                let remark = match signal {
+                    9 => "; if nobody did it on purpose, the machine may be out of memory",
+                    _ => "",
+                };
+                format!("was killed by signal {signal} ({name}){remark}")
+            }
+            (None, None) => "ended without a word".into(),
+        }
+    }
+}
+
+/// A running process group.
+#[derive(Debug)]
+pub struct Group {
+    child: Child,
+    pgid: Pid,
+    deadline: Option<Instant>,
+}
+
+impl Group {
+    /// Starts a process as the first of a new group.
+    pub fn start(invocation: &Invocation) -> std::io::Result<Self> {
+        let mut command = Command::new(&invocation.program);
+        command
+            .args(&invocation.arguments)
+            .envs(invocation.set.iter().map(|(key, value)| (key, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        for key in &invocation.unset {
+            command.env_remove(key);
+        }
+        if let Some(directory) = &invocation.directory {
+            command.current_dir(directory);
+        }
+        let child = command.spawn()?;
+        let pid = child
+            .id()
+            .expect("a child that was just started has not been waited for");
+        let deadline = invocation.timeout.map(|timeout| Instant::now() + timeout);
+        Ok(Group {
+            child,
+            pgid: Pid::from_raw(pid as i32),
+            deadline,
+        })
+    }
+
+    /// Returns the number of the group, which is the id of its first process.
+    pub fn id(&self) -> i32 {
+        self.pgid.as_raw()
+    }
+
+    /// Waits for the end, feeding each line of output to `lines`, and ends the group early if told so.
+    pub async fn wait(
+        mut self,
+        lines: mpsc::Sender<(Stream, String)>,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) -> std::io::Result<Ended> {
+        let mut readers = JoinSet::new();
+        if let Some(pipe) = self.child.stdout.take() {
+            readers.spawn(read_lines(pipe, Stream::Out, lines.clone()));
+        }
+        if let Some(pipe) = self.child.stderr.take() {
+            readers.spawn(read_lines(pipe, Stream::Err, lines));
+        }
+        let mut halt = None;
+        let status = loop {
+            let pause = async {
+                match self.deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                status = self.child.wait() => break status?,
+                Some(why) = halts.recv(), if halt.is_none() => halt = Some(why),
+                () = pause, if halt.is_none() => halt = Some(Halt::TimedOut),
+            }
+            if halt.is_some() {
+                break self.end().await?;
+            }
+        };
+        end_group(self.pgid).await;
+        // The pipes of a process that left the group may stay open for ever.
+        let _ = timeout(DRAIN, async {
+            while readers.join_next().await.is_some() {}
+        })
+        .await;
+        Ok(Ended { status, halt })
+    }
+
+    async fn end(&mut self) -> std::io::Result<ExitStatus> {
+        signal(self.pgid, Signal::SIGTERM);
+        if let Ok(status) = timeout(TERM_GRACE, self.child.wait()).await {
+            return status;
+        }
+        signal(self.pgid, Signal::SIGKILL);
+        self.child.wait().await
+    }
+}
+
+/// Ends what is left of a group: SIGTERM, a grace period, SIGKILL.
+pub async fn end_group(pgid: Pid) {
+    if !signal(pgid, Signal::SIGTERM) {
+        return;
+    }
+    let deadline = Instant::now() + TERM_GRACE;
+    let mut pause = Duration::from_millis(5);
+    while Instant::now() < deadline {
+        sleep(pause).await;
+        if !is_alive(pgid) {
+            return;
+        }
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+    signal(pgid, Signal::SIGKILL);
+}
+
+/// Returns whether any process of the group exists.
+pub fn is_alive(pgid: Pid) -> bool {
+    killpg(pgid, None).is_ok()
+}
+
+/// Sends a signal to a group; `false` means that nobody is there.
+fn signal(pgid: Pid, signal: Signal) -> bool {
+    killpg(pgid, signal).is_ok()
+}
+
+async fn read_lines(
+    mut pipe: impl AsyncRead + Unpin,
+    stream: Stream,
+    lines: mpsc::Sender<(Stream, String)>,
+) {
+    let mut pending = Vec::new();
+    let mut buffer = [0; 8192];
+    while let Ok(length) = pipe.read(&mut buffer).await {
+        if length == 0 {
+            break;
+        }
+        pending.extend_from_slice(&buffer[..length]);
+        for line in take_lines(&mut pending) {
+            // A receiver that is gone is no reason to let the pipe fill up.
+            let _ = lines.send((stream, line)).await;
+        }
+    }
+    if !pending.is_empty() {
+        let _ = lines.send((stream, text(&pending))).await;
+    }
+}
+
+fn take_lines(pending: &mut Vec<u8>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    while start < pending.len() {
+        let rest = &pending[start..];
+        let (length, skip) = match rest
+            .iter()
+            .take(MAX_LINE_BYTES)
+            .position(|byte| *byte == b'\n')
+        {
+            Some(end) => (end, 1),
+            None if rest.len() >= MAX_LINE_BYTES => (MAX_LINE_BYTES, 0),
+            None => break,
+        };
+        lines.push(text(&rest[..length]));
+        start += length + skip;
+    }
+    pending.drain(..start);
+    lines
+}
+
+fn text(bytes: &[u8]) -> String {
+    // PostgreSQL stores no zero characters.
+    String::from_utf8_lossy(bytes)
+        .trim_end_matches('\r')
+        .replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(script: &str, timeout: Option<Duration>) -> (Ended, Vec<(Stream, String)>) {
+        let invocation = Invocation {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            timeout,
+            ..Default::default()
+        };
+        let (lines, mut received) = mpsc::channel(1000);
+        let (_keep, mut halts) = mpsc::channel(1);
+        let ended = Group::start(&invocation)
+            .unwrap()
+            .wait(lines, &mut halts)
+            .await
+            .unwrap();
+        let mut all = Vec::new();
+        while let Ok(line) = received.try_recv() {
+            all.push(line);
+        }
+        (ended, all)
+    }
+
+    #[tokio::test]
+    async fn output_comes_line_by_line_and_the_code_is_told() {
+        let (ended, lines) = run("echo one; echo two >&2; printf three; exit 3", None).await;
+        assert_eq!(ended.describe(), "exited with code 3");
+        let of = |wanted| {
+            lines
+                .iter()
+                .filter(|(s, _)| *s == wanted)
+                .map(|(_, l)| l.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(Stream::Out), ["one", "three"]);
+        assert_eq!(of(Stream::Err), ["two"]);
+    }
+
+    #[tokio::test]
+    async fn a_kill_is_told_by_its_signal() {
+        let (ended, _) = run("kill -9 $$", None).await;
+        assert!(
+            ended
+                .describe()
+                .starts_with("was killed by signal 9 (SIGKILL)")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_timeout_ends_the_whole_tree() {
+        let (ended, lines) = run(
+            "sleep 1000 & echo $!; wait",
+            Some(Duration::from_millis(200)),
+        )
+        .await;
+        assert_eq!(ended.halt, Some(Halt::TimedOut));
+        let child: i32 = lines[0].1.parse().unwrap();
+        // A killed orphan may still be a zombie that its new parent has not collected.
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[tokio::test]
+    async fn children_left_behind_end_with_the_run() {
+        let (ended, lines) = run("sleep 1000 & echo $!", None).await;
+        assert!(ended.status.success() && ended.halt.is_none());
+        let child: i32 = lines[0].1.parse().unwrap();
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn lines_are_split_bounded_and_valid_text() {
+        let mut pending = b"a\r\nb\0c\n\xff".to_vec();
+        assert_eq!(take_lines(&mut pending), ["a", "b\u{fffd}c"]);
+        assert_eq!(pending, b"\xff");
+        let mut long = vec![b'x'; MAX_LINE_BYTES + 1];
+        assert_eq!(take_lines(&mut long)[0].len(), MAX_LINE_BYTES);
+        assert_eq!(long, b"x");
+    }
+}

@@ -1,0 +1,138 @@
+//! Telling the server about states, however long it is away.
+//!
+//! The end of a run is told until the server has heard it: an answer that got lost must not leave
+//! a run RUNNING for ever. Only a refusal, or the reporter's patience, ends the attempts.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use super::states::{self, Answer};
+use crate::client::{Client, Document, Error, FlowRun, OrchestrationResult};
+
+/// How long to go on while the server is away.
+#[derive(Debug, Clone, Copy)]
+pub enum Patience {
+    /// As long as the process lives.
+    Endless,
+    /// Until this instant.
+    Until(Instant),
+}
+
+impl Patience {
+    /// Returns the patience of some minutes from now.
+    pub fn minutes(minutes: u64) -> Self {
+        Patience::Until(Instant::now() + Duration::from_secs(60 * minutes))
+    }
+
+    fn is_over(self) -> bool {
+        match self {
+            Patience::Endless => false,
+            Patience::Until(end) => Instant::now() >= end,
+        }
+    }
+}
+
+/// Tells a server about states.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    client: Client,
+    patience: Patience,
+}
+
+impl Reporter {
+    /// Returns a reporter.
+    pub fn new(client: Client, patience: Patience) -> Self {
+        Reporter { client, patience }
+    }
+
+    /// Reads a flow run; `None` if there is none or patience ended.
+    pub async fn read(&self, run: Uuid) -> Option<Document<FlowRun>> {
+        self.persist("read a flow run", run, || self.client.read_flow_run(run))
+            .await
+    }
+
+    /// Proposes a state and says what the server made of it; `None` if it never heard.
+    pub async fn propose(
+        &self,
+        run: Uuid,
+        kind: &str,
+        name: &str,
+        message: Option<&str>,
+    ) -> Option<Answer> {
+        let transition = Uuid::new_v4();
+        self.propose_as(
+            run,
+            states::propose(kind, name, message, transition),
+            transition,
+        )
+        .await
+    }
+
+    /// Proposes a given state.
+    pub async fn propose_as(&self, run: Uuid, state: Value, transition: Uuid) -> Option<Answer> {
+        let kind = state["type"].as_str().unwrap_or_default().to_owned();
+        let path = format!("/flow_runs/{run}/set_state");
+        let body = json!({"state": state, "force": false});
+        let raw: Value = self
+            .persist("report the state of a flow run", run, || {
+                self.client.post(&path, &body)
+            })
+            .await?;
+        match serde_json::from_value::<OrchestrationResult>(raw.clone()) {
+            Ok(result) => Some(states::answer(&result, &raw, &kind, transition)),
+            Err(error) => Some(Answer::Refused(format!(
+                "the answer cannot be read: {error}"
+            ))),
+        }
+    }
+
+    /// Makes a claimed run scheduled again, for the time it was scheduled for.
+    pub async fn hand_back(&self, run: &Document<FlowRun>, message: &str) {
+        let time = run.raw["state"]["state_details"]["scheduled_time"].clone();
+        let time = if time.is_null() {
+            run.raw["expected_start_time"].clone()
+        } else {
+            time
+        };
+        let transition = Uuid::new_v4();
+        let mut state = states::propose("SCHEDULED", "Scheduled", Some(message), transition);
+        state["state_details"]["scheduled_time"] = time;
+        self.propose_as(run.id, state, transition).await;
+    }
+
+    async fn persist<T, F>(
+        &self,
+        what: &str,
+        run: Uuid,
+        mut attempt: impl FnMut() -> F,
+    ) -> Option<T>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let failure = match attempt().await {
+                Ok(answer) => return Some(answer),
+                Err(failure) => failure,
+            };
+            if failure
+                .status()
+                .is_some_and(|status| status.is_client_error())
+            {
+                error!(flow_run.id = %run, "failed to {what} `{run}`: {failure}");
+                return None;
+            }
+            if self.patience.is_over() {
+                error!(flow_run.id = %run, "gave up to {what} `{run}`: {failure}");
+                return None;
+            }
+            warn!(flow_run.id = %run, "will try again to {what} `{run}`: {failure}");
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! Flow runners: from a flow run and its deployment to what to start.
+//!
+//! Pure: what the machine has (environment, folders) comes in as a [`Host`], so each choice is a
+//! table in the tests.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::process::Invocation;
+use crate::client::FlowRun;
+use crate::deployments::FlowCode;
+use crate::deployments::document::{ExecutableCode, PythonCode};
+
+/// What an environment variable can hold: Linux allows 32 pages for one string.
+const MAX_VARIABLE_BYTES: usize = 128 * 1024 - 4096;
+
+/// What a flow process is given by the machine and the agent.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// The URL under which flows reach the API.
+    pub api_url: String,
+    /// The token for it.
+    pub api_key: Option<String>,
+    /// The interpreter that the agent's owner chose for all flows without one.
+    pub python: Option<PathBuf>,
+    /// The active virtual environment.
+    pub virtual_env: Option<PathBuf>,
+    /// The search path.
+    pub path: OsString,
+}
+
+/// Who tells the server about RUNNING and the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// `prefect.engine` in the process does.
+    Python,
+    /// The agent does.
+    Agent,
+}
+
+/// What to start and how to treat it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// The process.
+    pub invocation: Invocation,
+    /// Who reports its states.
+    pub engine: Engine,
+    /// Whether its output goes to the agent's terminal as well.
+    pub streams_output: bool,
+}
+
+/// Decides what to start for a flow run; an error is a sentence for the run's final state.
+pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, String> {
+    let runner = run
+        .flow_runner
+        .as_ref()
+        .filter(|runner| runner["type"].is_string())
+        .unwrap_or(&deployment["flow_runner"]);
+    match runner["type"].as_str().unwrap_or("universal") {
+        "universal" | "subprocess" => {}
+        other => {
+            return Err(format!(
+                "This agent cannot start flow runs with the flow runner `{other}`; it has `subprocess`. Deploy the flow again with that one, or start an agent that has `{other}`."
+            ));
+        }
+    }
+    let config = runner["config"].as_object().cloned().unwrap_or_default();
+    let mut launch = match FlowCode::from_value(&deployment["flow_data"])? {
+        FlowCode::Python(code) => python(run, &code, &config, host)?,
+        FlowCode::Executable(code) => executable(run, &code, &config)?,
+    };
+    let set = &mut launch.invocation.set;
+    set.push(("PREFECT_API_URL".into(), host.api_url.clone().into()));
+    if let Some(key) = &host.api_key {
+        set.push(("PREFECT_API_KEY".into(), key.into()));
+    }
+    set.push(("PREFECT__FLOW_RUN_ID".into(), run.id.to_string().into()));
+    for (key, value) in config
+        .get("env")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        set.push((key.clone(), plain(value).into()));
+    }
+    launch.streams_output = config
+        .get("stream_output")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    Ok(launch)
+}
+
+fn python(
+    run: &FlowRun,
+    code: &PythonCode,
+    config: &Map<String, Value>,
+    host: &Host,
+) -> Result<Launch, String> {
+    if let Some(path) = code
+        .path
+        .as_ref()
+        .filter(|path| path.is_absolute() && !path.exists())
+    {
+        return Err(missing(path));
+    }
+    let mut invocation = Invocation {
+        directory: directory(config)?,
+        timeout: timeout(config)?,
+        ..Default::default()
+    };
+    let engine = ["-m", "prefect.engine"]
+        .map(OsString::from)
+        .into_iter()
+        .chain([run.id.simple().to_string().into()]);
+    let text = |key: &str| {
+        config
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    if let Some(environment) = text("condaenv") {
+        let is_path = environment.starts_with(['/', '~']);
+        invocation.program = "conda".into();
+        invocation.arguments = [
+            "run",
+            "--no-capture-output",
+            if is_path { "--prefix" } else { "--name" },
+        ]
+        .map(OsString::from)
+        .to_vec();
+        invocation.arguments.push(if is_path {
+            expand(environment)?.into()
+        } else {
+            environment.into()
+        });
+        invocation.arguments.push("python".into());
+    } else if let Some(environment) = text("virtualenv") {
+        use_environment(&mut invocation, &expand(environment)?, host)?;
+    } else {
+        invocation.program = interpreter(code, host)?;
+    }
+    invocation.arguments.extend(engine);
+    // Lines of a flow must arrive when they are printed, not when a block of them is full.
+    invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    Ok(Launch {
+        invocation,
+        engine: Engine::Python,
+        streams_output: false,
+    })
+}
+
+/// Does what activating a virtual environment does.
+fn use_environment(invocation: &mut Invocation, folder: &Path, host: &Host) -> Result<(), String> {
+    let bin = folder.join("bin");
+    invocation.program = bin.join("python");
+    if !invocation.program.exists() {
+        return Err(format!(
+            "The flow runner names the virtual environment `{}`, which has no `bin/python` on this machine.",
+            folder.display()
+        ));
+    }
+    let mut path = bin.into_os_string();
+    path.push(":");
+    path.push(&host.path);
+    invocation.set.push(("PATH".into(), path));
+    invocation
+        .set
+        .push(("VIRTUAL_ENV".into(), folder.as_os_str().into()));
+    invocation.unset.push("PYTHONHOME".into());
+    Ok(())
+}
+
+/// Chooses the interpreter: the agent's, the one that the flow was deployed with, the active one, the first on `PATH`.
+fn interpreter(code: &PythonCode, host: &Host) -> Result<PathBuf, String> {
+    if let Some(python) = &host.python {
+        return Ok(python.clone());
+    }
+    if let Some(python) = code.interpreter.as_ref().filter(|python| python.exists()) {
+        return Ok(python.clone());
+    }
+    if let Some(python) = host
+        .virtual_env
+        .as_ref()
+        .map(|folder| folder.join("bin/python"))
+        .filter(|python| python.exists())
+    {
+        return Ok(python);
+    }
+    let found = ["python3", "python"].iter().find_map(|name| {
+        std::env::split_paths(&host.path)
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
+    });
+    found.ok_or_else(|| "No Python interpreter was found for this flow: there is none on the agent's PATH. Start the agent in the flow's virtual environment, or set PREFECT_RS_PYTHON.".into())
+}
+
+fn executable(
+    run: &FlowRun,
+    code: &ExecutableCode,
+    config: &Map<String, Value>,
+) -> Result<Launch, String> {
+    if !code.path.exists() {
+        return Err(missing(&code.path));
+    }
+    let arguments = match config.get("args") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| fill(&plain(item), run).map(OsString::from))
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err("The flow runner's `args` is not a list.".into()),
+    };
+    let mut invocation = Invocation {
+        program: code.path.clone(),
+        arguments,
+        directory: directory(config)?,
+        timeout: timeout(config)?,
+        ..Default::default()
+    };
+    invocation
+        .set
+        .push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));
+    let all = Value::Object(run.parameters.clone()).to_string();
+    push_parameter(&mut invocation, "PREFECT__PARAMETERS".into(), all)?;
+    for (name, value) in &run.parameters {
+        push_parameter(
+            &mut invocation,
+            format!("PREFECT__PARAMETER_{}", variable_name(name)),
+            plain(value),
+        )?;
+    }
+    Ok(Launch {
+        invocation,
+        engine: Engine::Agent,
+        streams_output: false,
+    })
+}
+
+fn push_parameter(invocation: &mut Invocation, key: String, value: String) -> Result<(), String> {
+    if value.len() > MAX_VARIABLE_BYTES {
+        return Err(format!(
+            "The parameters are too large for an environment variable: `{key}` would have {} bytes, and the system takes {MAX_VARIABLE_BYTES}. Pass the name of a file instead.",
+            value.len()
+        ));
+    }
+    if !value.contains('\0') {
+        invocation.set.push((key, value.into()));
+    }
+    Ok(())
+}
+
+/// Returns the part of a variable's name that stands for a parameter: capitals, digits and underscores.
+fn variable_name(parameter: &str) -> String {
+    parameter
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// Replaces `{{ parameters.name }}`, `{{ flow_run.id }}` and `{{ flow_run.name }}`.
+fn fill(template: &str, run: &FlowRun) -> Result<String, String> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            return Err(format!(
+                "The argument `{template}` opens a placeholder that it does not close."
+            ));
+        };
+        filled.push_str(before);
+        filled.push_str(&lookup(name.trim(), run).ok_or_else(|| format!(
+            "The argument `{template}` asks for `{}`, which this run does not have; there are flow_run.id, flow_run.name and parameters.<name>.", name.trim()
+        ))?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    if filled.contains('\0') {
+        return Err(format!(
+            "The argument `{template}` would contain a zero character, which no argument can."
+        ));
+    }
+    Ok(filled)
+}
+
+fn lookup(name: &str, run: &FlowRun) -> Option<String> {
+    match name {
+        "flow_run.id" => return Some(run.id.to_string()),
+        "flow_run.name" => return Some(run.name.clone()),
+        _ => {}
+    }
+    let mut path = name.strip_prefix("parameters.")?.split('.');
+    let first = run.parameters.get(path.next()?)?;
+    path.try_fold(first, |value, key| value.get(key)).map(plain)
+}
+
+/// Returns text as it is and everything else as JSON.
+fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn directory(config: &Map<String, Value>) -> Result<Option<PathBuf>, String> {
+    let Some(directory) = config.get("working_dir").and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let directory = expand(directory)?;
+    if directory.is_dir() {
+        return Ok(Some(directory));
+    }
+    Err(format!(
+        "The flow runner's `working_dir`, `{}`, is no folder on this machine.",
+        directory.display()
+    ))
+}
+
+fn timeout(config: &Map<String, Value>) -> Result<Option<Duration>, String> {
+    let Some(value) = config
+        .get("timeout_seconds")
+        .filter(|value| !value.is_null())
+    else {
+        return Ok(None);
+    };
+    let seconds = value
+        .as_f64()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.map(Some).ok_or_else(|| {
+        format!(
+            "The flow runner's `timeout_seconds` is {value}, not a number of seconds above zero."
+        )
+    })
+}
+
+fn expand(path: &str) -> Result<PathBuf, String> {
+    let Some(rest) = path.strip_prefix('~') else {
+        return Ok(PathBuf::from(path));
+    };
+    let home = std::env::var_os("HOME").ok_or_else(|| {
+        format!("`{path}` needs a home folder, and HOME is not set for the agent.")
+    })?;
+    Ok(Path::new(&home).join(rest.trim_start_matches('/')))
+}
+
+fn missing(path: &Path) -> String {
+    format!(
+        "The flow's code is not at `{}` on this machine. Deploy the flow again here, or start an agent where it was deployed.",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(parameters: Value) -> FlowRun {
+        serde_json::from_value(json!({
+            "id": "11111111-2222-4333-8444-555555555555", "name": "able-fox",
+            "flow_id": "11111111-2222-4333-8444-555555555556", "parameters": parameters,
+        }))
+        .unwrap()
+    }
+
+    fn host() -> Host {
+        Host {
+            api_url: "http://h/api".into(),
+            path: "/bin:/usr/bin".into(),
+            ..Default::default()
+        }
+    }
+
+    fn executable_deployment(config: Value) -> Value {
+        let code = FlowCode::Executable(ExecutableCode {
+            path: "/bin/sh".into(),
+            sha256: "x".into(),
+            location: "/a".into(),
+        });
+        json!({"flow_data": code.to_value(), "flow_runner": {"type": "subprocess", "config": config}})
+    }
+
+    fn shown(launch: &Launch) -> String {
+        let line: Vec<_> = launch
+            .invocation
+            .arguments
+            .iter()
+            .map(|a| a.to_string_lossy())
+            .collect();
+        format!("{} {}", launch.invocation.program.display(), line.join(" "))
+    }
+
+    fn variable<'a>(launch: &'a Launch, key: &str) -> Option<&'a str> {
+        launch
+            .invocation
+            .set
+            .iter()
+            .rev()
+            .find(|(k, _)| k == key)
+            .and_then(|(_, v)| v.to_str())
+    }
+
+    #[test]
+    fn an_executable_gets_parameters_as_variables_and_arguments() {
+        let deployment = executable_deployment(json!({
+            "env": {"A": "b"}, "args": ["--to={{ parameters.target.host }}", "{{flow_run.name}}", 5], "timeout_seconds": 1.5,
+        }));
+        let run = run(json!({"target": {"host": "h1"}, "my-count": 3, "text": "x y"}));
+        let launch = launch(&run, &deployment, &host()).unwrap();
+        assert_eq!(launch.engine, Engine::Agent);
+        assert_eq!(shown(&launch), "/bin/sh --to=h1 able-fox 5");
+        assert_eq!(
+            variable(&launch, "PREFECT__PARAMETERS"),
+            Some(r#"{"target":{"host":"h1"},"my-count":3,"text":"x y"}"#)
+        );
+        assert_eq!(variable(&launch, "PREFECT__PARAMETER_MY_COUNT"), Some("3"));
+        assert_eq!(variable(&launch, "PREFECT__PARAMETER_TEXT"), Some("x y"));
+        assert_eq!(variable(&launch, "PREFECT_API_URL"), Some("http://h/api"));
+        assert_eq!(variable(&launch, "A"), Some("b"));
+        assert_eq!(launch.invocation.timeout, Some(Duration::from_millis(1500)));
+    }
+
+    #[rstest::rstest]
+    #[case(json!({"args": ["{{ parameters.absent }}"]}), "asks for `parameters.absent`")]
+    #[case(json!({"args": ["{{ flow_run.id"]}), "does not close")]
+    #[case(json!({"args": "x"}), "not a list")]
+    #[case(json!({"timeout_seconds": -1}), "`timeout_seconds` is -1")]
+    #[case(json!({"working_dir": "/nowhere/at/all"}), "no folder")]
+    fn a_wrong_configuration_is_a_sentence(#[case] config: Value, #[case] expected: &str) {
+        let said = launch(&run(json!({})), &executable_deployment(config), &host()).unwrap_err();
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn an_unknown_flow_runner_is_refused_by_name() {
+        let mut deployment = executable_deployment(json!({}));
+        deployment["flow_runner"]["type"] = json!("docker");
+        assert!(
+            launch(&run(json!({})), &deployment, &host())
+                .unwrap_err()
+                .contains("`docker`")
+        );
+    }
+
+    #[test]
+    fn parameters_beyond_a_variable_are_refused() {
+        let said = launch(
+            &run(json!({"big": "x".repeat(200_000)})),
+            &executable_deployment(json!({})),
+            &host(),
+        )
+        .unwrap_err();
+        assert!(said.contains("too large"), "{said}");
+    }
+
+    #[test]
+    fn python_runs_the_engine_of_the_named_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("bin/python");
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::fs::write(&python, "").unwrap();
+        let code = FlowCode::Python(PythonCode {
+            interpreter: Some(python.clone()),
+            ..Default::default()
+        });
+        let deployment = |config: Value| json!({"flow_data": code.to_value(), "flow_runner": {"type": "universal", "config": config}});
+        let engine = "-m prefect.engine 11111111222243338444555555555555";
+
+        let recorded = launch(&run(json!({})), &deployment(json!({"env": {}})), &host()).unwrap();
+        assert_eq!(shown(&recorded), format!("{} {engine}", python.display()));
+        assert_eq!(recorded.engine, Engine::Python);
+
+        let named = launch(
+            &run(json!({})),
+            &deployment(json!({"virtualenv": folder.path()})),
+            &host(),
+        )
+        .unwrap();
+        assert_eq!(variable(&named, "VIRTUAL_ENV"), folder.path().to_str());
+        assert_eq!(
+            variable(&named, "PATH"),
+            Some(&*format!("{}/bin:/bin:/usr/bin", folder.path().display()))
+        );
+        assert_eq!(named.invocation.unset, ["PYTHONHOME"]);
+
+        let conda = launch(
+            &run(json!({})),
+            &deployment(json!({"condaenv": "etl"})),
+            &host(),
+        )
+        .unwrap();
+        assert_eq!(
+            shown(&conda),
+            format!("conda run --no-capture-output --name etl python {engine}")
+        );
+
+        let absent = launch(
+            &run(json!({})),
+            &deployment(json!({"virtualenv": "/nowhere"})),
+            &host(),
+        )
+        .unwrap_err();
+        assert!(absent.contains("`/nowhere`"), "{absent}");
+    }
+}
