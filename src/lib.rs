@@ -2,8 +2,8 @@
 //!
 //! The modules are the nouns of the field; `ARCHITECTURE.md` is the map.
 
-pub mod cli;
 pub mod agent;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod settings;
