@@ -7,5 +7,6 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod settings;
+pub mod telemetry;
 
 pub mod deployments;

@@ -68,7 +68,10 @@ impl Context {
             )
             .hint("a local server is at http://127.0.0.1:4200/api"));
         }
-        Ok(Client::http(url, self.settings())?)
+        // A person waits for the answer: a server that is just starting is waited for, one that is away is told soon.
+        let mut settings = self.settings().clone();
+        settings.client_max_retries = settings.client_max_retries.min(2);
+        Ok(Client::http(url, &settings)?)
     }
 
     async fn local_client(&self) -> Result<Client> {

@@ -153,6 +153,8 @@ fn remedy(origin: &settings::Source, setting: &settings::Setting) -> String {
                 "take '{variable}' out of the profile '{profile}', for example with `prefect-rs -p {profile} config unset {variable}`"
             )
         }
-        settings::Source::Default | settings::Source::CommandLine => setting.help().to_owned(),
+        settings::Source::Default | settings::Source::CommandLine => {
+            format!("{} says: {}", setting.name, setting.help())
+        }
     }
 }

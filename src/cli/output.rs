@@ -226,7 +226,8 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
         Value::Object(object) => object.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

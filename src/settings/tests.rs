@@ -88,7 +88,7 @@ fn a_bad_value_is_refused_with_its_name_its_source_and_what_is_allowed() {
     let from_environment = load(&home_with(""), &[("PREFECT_ORION_API_PORT", "70000")])
         .unwrap_err()
         .to_string();
-    insta::assert_snapshot!(from_environment, @"'70000' is not valid for PREFECT_SERVER_API_PORT (from environment variable PREFECT_ORION_API_PORT): number too large to fit in target type; allowed is a whole number from 0 to 65535");
+    insta::assert_snapshot!(from_environment, @"'70000' is not valid for PREFECT_SERVER_API_PORT (from environment variable PREFECT_ORION_API_PORT): it is no such number; allowed is a whole number from 0 to 65535");
 }
 
 #[test]

@@ -85,7 +85,7 @@ macro_rules! whole_numbers {
             const ALLOWED: &'static str = $allowed;
 
             fn parse(text: &str) -> Result<Self, String> {
-                text.trim().replace('_', "").parse().map_err(|error: std::num::ParseIntError| error.to_string())
+                text.trim().replace('_', "").parse().map_err(|_| "it is no such number".to_owned())
             }
 
             fn text(&self) -> Option<String> {

@@ -1,1 +1,5 @@
-//! cli
+//! The command line as its user meets it: a process, its output, its exit code.
+
+mod help;
+mod settings;
+mod support;

@@ -1,0 +1,40 @@
+//! The help of every command, in one picture.
+
+use crate::support::Home;
+
+#[test]
+fn the_help_of_every_command() {
+    fn walk(home: &Home, command: &clap::Command, path: &[String], text: &mut String) {
+        let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
+        args.push("--help");
+        let ran = home.run(&args);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        text.push_str(&format!(
+            "$ prefect-rs {}\n{}\n",
+            args.join(" "),
+            ran.stdout
+        ));
+        for subcommand in command.get_subcommands() {
+            let mut path = path.to_vec();
+            path.push(subcommand.get_name().to_owned());
+            walk(home, subcommand, &path, text);
+        }
+    }
+    let mut text = String::new();
+    walk(&Home::new(), &prefect_rs::cli::command(), &[], &mut text);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_misspelt_command_is_told_the_right_one() {
+    let ran = Home::new().run(&["work-queu", "ls"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("'work-queue'"), "{}", ran.stderr);
+}
+
+#[test]
+fn completions_know_the_nouns() {
+    let ran = Home::new().run(&["completions", "bash"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stdout.contains("work-queue"));
+}
