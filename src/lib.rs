@@ -9,4 +9,7 @@ pub mod clock;
 pub mod settings;
 pub mod telemetry;
 
+pub mod db;
 pub mod deployments;
+pub mod schemas;
+pub mod server;

@@ -1,0 +1,205 @@
+-- The tables of the genuine server, under its names; ids are text, instants UTC text of fixed
+-- width, documents JSON text.
+
+CREATE TABLE flow (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  tags TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX ix_flow__created ON flow (created);
+CREATE INDEX ix_flow__updated ON flow (updated);
+
+CREATE TABLE deployment (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  flow_id TEXT NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
+  schedule TEXT,
+  is_schedule_active INTEGER NOT NULL,
+  tags TEXT NOT NULL DEFAULT '[]',
+  parameters TEXT NOT NULL DEFAULT '{}',
+  flow_data TEXT,
+  flow_runner_type TEXT,
+  flow_runner_config TEXT,
+  UNIQUE (flow_id, name)
+);
+CREATE INDEX ix_deployment__created ON deployment (created);
+CREATE INDEX ix_deployment__name ON deployment (name);
+
+CREATE TABLE flow_run (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  flow_id TEXT NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
+  deployment_id TEXT REFERENCES deployment (id) ON DELETE SET NULL,
+  parent_task_run_id TEXT,
+  state_id TEXT,
+  state_type TEXT CHECK (state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  state_name TEXT,
+  state_timestamp TEXT,
+  run_count BIGINT NOT NULL DEFAULT 0,
+  expected_start_time TEXT,
+  next_scheduled_start_time TEXT,
+  start_time TEXT,
+  end_time TEXT,
+  total_run_time REAL NOT NULL DEFAULT 0,
+  flow_version TEXT,
+  parameters TEXT NOT NULL DEFAULT '{}',
+  idempotency_key TEXT,
+  context TEXT NOT NULL DEFAULT '{}',
+  empirical_policy TEXT NOT NULL DEFAULT '{}',
+  empirical_config TEXT NOT NULL DEFAULT '{}',
+  tags TEXT NOT NULL DEFAULT '[]',
+  flow_runner_type TEXT,
+  flow_runner_config TEXT,
+  auto_scheduled INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (flow_id, idempotency_key)
+);
+CREATE INDEX ix_flow_run__expected_start_time ON flow_run (expected_start_time, id);
+CREATE INDEX ix_flow_run__history ON flow_run (expected_start_time, state_type, state_name, start_time, end_time, total_run_time, state_timestamp);
+CREATE INDEX ix_flow_run__next_scheduled_start_time ON flow_run (next_scheduled_start_time) WHERE next_scheduled_start_time IS NOT NULL;
+CREATE INDEX ix_flow_run__end_time ON flow_run (end_time, id);
+CREATE INDEX ix_flow_run__start_time ON flow_run (start_time, id);
+CREATE INDEX ix_flow_run__name ON flow_run (name, id);
+CREATE INDEX ix_flow_run__state ON flow_run (state_type, state_name, expected_start_time);
+CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time) WHERE deployment_id IS NOT NULL;
+CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
+
+CREATE TABLE flow_run_state (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  flow_run_id TEXT NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+  type TEXT NOT NULL CHECK (type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  name TEXT NOT NULL,
+  timestamp TEXT NOT NULL,
+  message TEXT,
+  state_details TEXT NOT NULL DEFAULT '{}',
+  data TEXT
+);
+CREATE INDEX ix_flow_run_state__flow_run_id ON flow_run_state (flow_run_id, timestamp);
+
+CREATE TABLE task_run (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  flow_run_id TEXT REFERENCES flow_run (id) ON DELETE CASCADE,
+  task_key TEXT NOT NULL,
+  dynamic_key TEXT NOT NULL,
+  state_id TEXT,
+  state_type TEXT CHECK (state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  state_name TEXT,
+  state_timestamp TEXT,
+  run_count BIGINT NOT NULL DEFAULT 0,
+  expected_start_time TEXT,
+  next_scheduled_start_time TEXT,
+  start_time TEXT,
+  end_time TEXT,
+  total_run_time REAL NOT NULL DEFAULT 0,
+  cache_key TEXT,
+  cache_expiration TEXT,
+  task_version TEXT,
+  empirical_policy TEXT NOT NULL DEFAULT '{}',
+  task_inputs TEXT NOT NULL DEFAULT '{}',
+  tags TEXT NOT NULL DEFAULT '[]',
+  UNIQUE (flow_run_id, task_key, dynamic_key)
+);
+CREATE INDEX ix_task_run__expected_start_time ON task_run (expected_start_time, id);
+CREATE INDEX ix_task_run__end_time ON task_run (end_time, id);
+CREATE INDEX ix_task_run__next_scheduled_start_time ON task_run (next_scheduled_start_time) WHERE next_scheduled_start_time IS NOT NULL;
+CREATE INDEX ix_task_run__state ON task_run (state_type, state_name, expected_start_time);
+
+CREATE TABLE task_run_state (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  task_run_id TEXT NOT NULL REFERENCES task_run (id) ON DELETE CASCADE,
+  type TEXT NOT NULL CHECK (type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  name TEXT NOT NULL,
+  timestamp TEXT NOT NULL,
+  message TEXT,
+  state_details TEXT NOT NULL DEFAULT '{}',
+  data TEXT
+);
+CREATE INDEX ix_task_run_state__task_run_id ON task_run_state (task_run_id, timestamp);
+
+CREATE TABLE task_run_state_cache (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  cache_key TEXT NOT NULL,
+  cache_expiration TEXT,
+  task_run_state_id TEXT NOT NULL
+);
+CREATE INDEX ix_task_run_state_cache__cache_key ON task_run_state_cache (cache_key, created);
+
+CREATE TABLE log (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  level BIGINT NOT NULL,
+  flow_run_id TEXT,
+  task_run_id TEXT,
+  message TEXT NOT NULL,
+  timestamp TEXT NOT NULL
+);
+CREATE INDEX ix_log__flow_run_id ON log (flow_run_id, timestamp);
+CREATE INDEX ix_log__task_run_id ON log (task_run_id, timestamp) WHERE task_run_id IS NOT NULL;
+CREATE INDEX ix_log__timestamp ON log (timestamp);
+
+CREATE TABLE concurrency_limit (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  tag TEXT NOT NULL UNIQUE,
+  concurrency_limit BIGINT NOT NULL,
+  active_slots TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE work_queue (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  filter TEXT NOT NULL DEFAULT '{}',
+  description TEXT NOT NULL DEFAULT '',
+  is_paused INTEGER NOT NULL DEFAULT 0,
+  concurrency_limit BIGINT,
+  last_polled TEXT
+);
+
+CREATE TABLE saved_search (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  filters TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE block_spec (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  version TEXT NOT NULL,
+  type TEXT,
+  fields TEXT NOT NULL DEFAULT '{}',
+  UNIQUE (name, version)
+);
+
+CREATE TABLE block (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  data TEXT NOT NULL DEFAULT '{}',
+  block_spec_id TEXT NOT NULL REFERENCES block_spec (id) ON DELETE CASCADE,
+  is_default_storage_block INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (block_spec_id, name)
+);

@@ -1,0 +1,162 @@
+//! PostgreSQL: operations run on threads of their own, each with its own connections.
+//!
+//! An operation is an `async` closure whose future is not `Send`, as on SQLite. So it is carried
+//! to a thread that drives many such futures side by side; the connections of a thread belong to
+//! its reactor. A write is one transaction, and what it has read for a decision it locks
+//! (`FOR UPDATE`), since other servers work on the same database.
+
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use super::{Conn, Error, Result, migrations, query};
+
+/// Connections of one thread; with two threads well below PostgreSQL's default of 100, so that
+/// several servers fit.
+const CONNECTIONS: u32 = 10;
+
+type Task = Box<dyn FnOnce(PgPool) + Send>;
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub(super) struct Postgres(Arc<Threads>);
+
+struct Threads {
+    /// Empty once closing has begun.
+    senders: Mutex<Vec<mpsc::UnboundedSender<Task>>>,
+    next: AtomicUsize,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?.application_name("prefect-rs");
+        let mut senders = Vec::new();
+        for n in 0..2 {
+            senders.push(start(n, options.clone()).await?);
+        }
+        let this = Self(Arc::new(Threads {
+            senders: Mutex::new(senders),
+            next: AtomicUsize::new(0),
+        }));
+        this.write(async |conn| migrations::postgres(conn).await)
+            .await?;
+        Ok(this)
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", op)
+            .await
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run("BEGIN", op).await
+    }
+
+    pub(super) fn close(&self) {
+        self.0
+            .senders
+            .lock()
+            .expect("no holder of this lock panics")
+            .clear();
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        begin: &'static str,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, outcome) = oneshot::channel();
+        let task: Task = Box::new(move |pool| {
+            tokio::task::spawn_local(async move {
+                let _ = answer.send(transact(&pool, begin, op).await);
+            });
+        });
+        let sender = {
+            let senders = self
+                .0
+                .senders
+                .lock()
+                .expect("no holder of this lock panics");
+            let n = self.0.next.fetch_add(1, Ordering::Relaxed);
+            senders
+                .get(n % senders.len().max(1))
+                .cloned()
+                .ok_or(Error::Closed)?
+        };
+        sender.send(task).map_err(|_| Error::Closed)?;
+        outcome
+            .await
+            .map_err(|_| Error::Driver("the operation panicked".into()))?
+    }
+}
+
+async fn transact<T>(
+    pool: &PgPool,
+    begin: &'static str,
+    op: impl AsyncFnOnce(&mut Conn) -> Result<T>,
+) -> Result<T> {
+    let mut conn = Conn::Postgres(pool.acquire().await?);
+    query(begin).execute(&mut conn).await?;
+    match op(&mut conn).await {
+        Ok(value) => {
+            query("COMMIT").execute(&mut conn).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            if query("ROLLBACK").execute(&mut conn).await.is_err()
+                && let Conn::Postgres(broken) = conn
+            {
+                // Its transaction is in an unknown state; the pool must not hand it out again.
+                drop(broken.detach());
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSender<Task>> {
+    let (sender, mut tasks) = mpsc::unbounded_channel::<Task>();
+    let (ready, started) = oneshot::channel();
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.expect("the machine can start a reactor");
+        LocalSet::new().block_on(&runtime, async move {
+            let pool = PgPoolOptions::new()
+                .max_connections(CONNECTIONS)
+                .acquire_timeout(Duration::from_secs(30))
+                .connect_with(options)
+                .await;
+            let pool = match pool {
+                Ok(pool) => pool,
+                Err(error) => {
+                    let _ = ready.send(Err(Error::from(error)));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
+            while let Some(task) = tasks.recv().await {
+                task(pool.clone());
+            }
+            pool.close().await;
+        });
+    };
+    std::thread::Builder::new()
+        .name(format!("db-postgres-{n}"))
+        .spawn(body)
+        .map_err(|e| Error::Driver(e.to_string()))?;
+    started.await.map_err(|_| Error::Closed)??;
+    Ok(sender)
+}

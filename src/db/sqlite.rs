@@ -1,0 +1,266 @@
+//! SQLite: one writer thread with group commit, and a few reader threads.
+//!
+//! The thread hop decides, not SQLite: an operation crosses to the owning thread once, and runs
+//! there from its first statement to its last. The writer gathers what waits into one
+//! transaction, each operation in a savepoint of its own, and answers after the commit; so an
+//! answered write is on disk, and a hundred waiting writers pay for one commit. Nothing else in
+//! the process writes, so "database is locked" cannot occur inside it; another process on the same
+//! file is waited for.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::{Conn, Error, Result, migrations};
+use crate::settings::Synchronous;
+
+/// At most this many operations share a commit, so that the first does not wait for ever.
+const MAX_BATCH: usize = 512;
+
+/// How long another process may hold the file before a write gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Distinct statements of the program; the cache must hold them all.
+const STATEMENT_CACHE: usize = 512;
+
+/// What the owner of a connection does next: run the operation, then learn how the commit went.
+///
+/// Handed an error instead of the connection, it only delivers that.
+type Job = Box<dyn FnOnce(Result<&mut Conn>) -> Finish + Send>;
+/// Delivers the outcome; told `Err` when the shared commit failed. Says beforehand if to roll back.
+struct Finish {
+    failed: bool,
+    deliver: Box<dyn FnOnce(Result<()>)>,
+}
+
+/// A database file.
+#[derive(Clone)]
+pub(super) struct Sqlite(Arc<Threads>);
+
+struct Threads {
+    /// `None` once closing has begun; then the threads finish what waits and end.
+    writer: Mutex<Option<Sender<Job>>>,
+    readers: Mutex<Option<Sender<Job>>>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// Opens (or creates) the file and brings its schema up to date.
+    pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Self> {
+        let mut writer = connect(path, synchronous)?;
+        migrations::sqlite(&mut writer, path)?;
+        let (write_sender, write_jobs) = channel::<Job>();
+        let (read_sender, read_jobs) = channel::<Job>();
+        let mut handles = vec![spawn("db-writer", move || {
+            write_loop(Conn::Sqlite(writer), &write_jobs)
+        })];
+        let read_jobs = Arc::new(Mutex::new(read_jobs));
+        for n in 0..std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)) {
+            let reader = connect(path, synchronous)?;
+            reader.pragma_update(None, "query_only", true)?;
+            let jobs = Arc::clone(&read_jobs);
+            handles.push(spawn(&format!("db-reader-{n}"), move || {
+                read_loop(Conn::Sqlite(reader), &jobs)
+            }));
+        }
+        Ok(Self(Arc::new(Threads {
+            writer: Mutex::new(Some(write_sender)),
+            readers: Mutex::new(Some(read_sender)),
+            handles: Mutex::new(handles),
+            path: path.to_owned(),
+        })))
+    }
+
+    /// Runs `op` in a read transaction, on a reader thread.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        send(&self.0.readers, op).await
+    }
+
+    /// Runs `op` on the writer thread and returns after the commit.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        send(&self.0.writer, op).await
+    }
+
+    /// Copies a consistent image of the database to `target` while others go on writing.
+    pub(super) fn backup(&self, target: &Path) -> Result<()> {
+        let source = Connection::open_with_flags(&self.0.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut copy = Connection::open(target)?;
+        let backup = rusqlite::backup::Backup::new(&source, &mut copy)?;
+        backup.run_to_completion(1024, Duration::from_millis(1), None)?;
+        Ok(())
+    }
+
+    /// Ends the threads after what waits has run.
+    pub(super) fn close(&self) {
+        take(&self.0.writer);
+        take(&self.0.readers);
+        let handles = std::mem::take(
+            &mut *self
+                .0
+                .handles
+                .lock()
+                .expect("no holder of this lock panics"),
+        );
+        for handle in handles {
+            // A job's panic is caught where it happens, so a thread ends only by its loop.
+            let _ = handle.join();
+        }
+    }
+}
+
+fn take(sender: &Mutex<Option<Sender<Job>>>) {
+    sender.lock().expect("no holder of this lock panics").take();
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .expect("the machine can start a thread")
+}
+
+pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection> {
+    let conn = Connection::open(path).map_err(|e| match Error::from(e) {
+        Error::Unwritable(text) => Error::Unwritable(format!("{}: {text}", path.display())),
+        other => other,
+    })?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Looks at the header, so that a file that is no database is refused before it is touched.
+    migrations::refuse_foreign_sqlite(&conn, path)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(
+        None,
+        "synchronous",
+        if synchronous == Synchronous::Full {
+            "FULL"
+        } else {
+            "NORMAL"
+        },
+    )?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // 16 MiB of pages a connection; the rest is the page cache of the system.
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    // 64 MiB keeps the log from staying large after a burst; see sqlite.org/pragma.html.
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    Ok(conn)
+}
+
+async fn send<T: Send + 'static>(
+    to: &Mutex<Option<Sender<Job>>>,
+    op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, outcome) = oneshot::channel();
+    let job: Job = Box::new(move |conn| {
+        let run = AssertUnwindSafe(|| conn.and_then(|conn| drive(op(conn))));
+        let result = catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            Err(Error::Driver(format!("the operation panicked: {text}")))
+        });
+        Finish {
+            failed: result.is_err(),
+            deliver: Box::new(move |commit| {
+                // Nobody listens when the caller has gone away; the write stands all the same.
+                let _ = answer.send(commit.and(result));
+            }),
+        }
+    });
+    let sender = to.lock().expect("no holder of this lock panics").clone();
+    sender
+        .ok_or(Error::Closed)?
+        .send(job)
+        .map_err(|_| Error::Closed)?;
+    outcome.await.map_err(|_| Error::Closed)?
+}
+
+/// Runs a future that never suspends, since all it awaits is statements on this thread.
+fn drive<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::Driver(
+            "an operation on SQLite awaited something else".into(),
+        )),
+    }
+}
+
+fn read_loop(mut conn: Conn, jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = jobs.lock().expect("no holder of this lock panics").recv();
+        let Ok(job) = next else { return };
+        // One snapshot for all statements of an operation.
+        let begun = batch(&conn, "BEGIN");
+        let finish = job(begun.map(|()| &mut conn));
+        if batch(&conn, "COMMIT").is_err() {
+            let _ = batch(&conn, "ROLLBACK");
+        }
+        (finish.deliver)(Ok(()));
+    }
+}
+
+fn write_loop(mut conn: Conn, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        if let Err(error) = batch(&conn, "BEGIN IMMEDIATE") {
+            (first(Err(error)).deliver)(Ok(()));
+            continue;
+        }
+        let mut finished = Vec::new();
+        let mut outcome = in_savepoint(&mut conn, first, &mut finished);
+        while outcome.is_ok() && finished.len() < MAX_BATCH {
+            let Ok(job) = jobs.try_recv() else { break };
+            outcome = in_savepoint(&mut conn, job, &mut finished);
+        }
+        let outcome = outcome.and_then(|()| batch(&conn, "COMMIT"));
+        if outcome.is_err() {
+            // After some failures SQLite has rolled back by itself, and says so here.
+            let _ = batch(&conn, "ROLLBACK");
+        }
+        for finish in finished {
+            (finish.deliver)(outcome.clone());
+        }
+    }
+    let _ = batch(&conn, "PRAGMA optimize");
+}
+
+/// Runs a job; an error means that the whole transaction is lost, not only the job's part.
+fn in_savepoint(conn: &mut Conn, job: Job, finished: &mut Vec<Finish>) -> Result<()> {
+    let begun = batch(conn, "SAVEPOINT job");
+    let finish = job(begun.clone().map(|()| &mut *conn));
+    let failed = finish.failed;
+    finished.push(finish);
+    begun?;
+    if failed {
+        batch(conn, "ROLLBACK TO job")?;
+    }
+    batch(conn, "RELEASE job")
+}
+
+fn batch(conn: &Conn, sql: &str) -> Result<()> {
+    let Conn::Sqlite(conn) = conn else {
+        unreachable!("this thread owns a connection to SQLite")
+    };
+    let mut statement = conn.prepare_cached(sql)?;
+    // `PRAGMA optimize` may answer with rows.
+    let mut rows = statement.raw_query();
+    while rows.next()?.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,398 @@
+//! What can be bound to a placeholder, and what can be read from a column, on both databases.
+//!
+//! Instants are text of fixed width on SQLite (as the genuine server writes them, so that any
+//! browser shows them and text order is time order) and `TIMESTAMPTZ` on PostgreSQL; ids are text
+//! and `UUID`; documents are JSON text on both, so that the order of keys survives.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::Error;
+use crate::schemas::task_runs::RetryPolicy;
+use crate::schemas::{self, Document, StateDetails, StateType, Tags};
+
+/// The type of a value; PostgreSQL needs it even when the value is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A truth value.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A floating-point number.
+    Real,
+    /// Text, and documents as JSON text.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// An id.
+    Uuid,
+    /// An instant.
+    Time,
+}
+
+/// A value bound to a placeholder.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variants are named as their kinds")]
+pub enum Value {
+    Null(Kind),
+    Bool(bool),
+    Int(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Uuid(Uuid),
+    Time(DateTime<Utc>),
+    /// A list for `= ANY($n)`; see [`super::dialect`].
+    Uuids(Vec<Uuid>),
+    /// A list for `= ANY($n)`; see [`super::dialect`].
+    Texts(Vec<String>),
+}
+
+/// A Rust type that has a [`Kind`] and can be read from a column.
+pub trait Column: Sized {
+    /// The kind that stands for a null of this type.
+    const KIND: Kind;
+    /// Reads a column of SQLite.
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error>;
+    /// Reads a column of PostgreSQL.
+    fn from_postgres(row: &PgRow, index: usize) -> Result<Self, Error>;
+}
+
+/// The row under the cursor of either database.
+pub(super) enum RowRef<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r PgRow),
+}
+
+/// A row, read column by column in the order of the statement.
+pub struct Row<'r> {
+    pub(super) inner: RowRef<'r>,
+    pub(super) next: usize,
+}
+
+impl Row<'_> {
+    /// Reads the next column.
+    pub fn take<T: Column>(&mut self) -> Result<T, Error> {
+        let index = self.next;
+        self.next += 1;
+        match &self.inner {
+            RowRef::Sqlite(row) => T::from_sqlite(row.get_ref(index)?),
+            RowRef::Postgres(row) => T::from_postgres(row, index),
+        }
+        .map_err(|e| match e {
+            Error::Decode(text) => Error::Decode(format!("column {index}: {text}")),
+            other => other,
+        })
+    }
+}
+
+/// A type that one row makes.
+pub trait FromRow: Sized {
+    /// Reads the columns in order.
+    fn from_row(row: &mut Row<'_>) -> Result<Self, Error>;
+}
+
+macro_rules! single_column {
+    ($($t:ty),*) => {$(
+        impl FromRow for $t {
+            fn from_row(row: &mut Row<'_>) -> Result<Self, Error> { row.take() }
+        }
+    )*};
+}
+single_column!(i64, bool, f64, String, Uuid, DateTime<Utc>);
+
+impl<A: Column, B: Column> FromRow for (A, B) {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, Error> {
+        Ok((row.take()?, row.take()?))
+    }
+}
+
+impl<A: Column, B: Column, C: Column> FromRow for (A, B, C) {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, Error> {
+        Ok((row.take()?, row.take()?, row.take()?))
+    }
+}
+
+impl<A: Column, B: Column, C: Column, D: Column> FromRow for (A, B, C, D) {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, Error> {
+        Ok((row.take()?, row.take()?, row.take()?, row.take()?))
+    }
+}
+
+fn mismatch(expected: &str, value: ValueRef<'_>) -> Error {
+    Error::Decode(format!("expected {expected}, found {}", value.data_type()))
+}
+
+fn text(value: ValueRef<'_>) -> Result<&str, Error> {
+    let ValueRef::Text(bytes) = value else {
+        return Err(mismatch("text", value));
+    };
+    std::str::from_utf8(bytes).map_err(|e| Error::Decode(e.to_string()))
+}
+
+macro_rules! postgres_native {
+    ($t:ty) => {
+        fn from_postgres(row: &PgRow, index: usize) -> Result<Self, Error> {
+            Ok(row.try_get::<$t, _>(index)?)
+        }
+    };
+}
+
+impl Column for bool {
+    const KIND: Kind = Kind::Bool;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        Ok(value
+            .as_i64()
+            .map_err(|_| mismatch("a truth value", value))?
+            != 0)
+    }
+    postgres_native!(bool);
+}
+
+impl Column for i64 {
+    const KIND: Kind = Kind::Int;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        value
+            .as_i64()
+            .map_err(|_| mismatch("a whole number", value))
+    }
+    postgres_native!(i64);
+}
+
+impl Column for f64 {
+    const KIND: Kind = Kind::Real;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        match value {
+            ValueRef::Real(x) => Ok(x),
+            ValueRef::Integer(n) => Ok(n as f64),
+            _ => Err(mismatch("a number", value)),
+        }
+    }
+    postgres_native!(f64);
+}
+
+impl Column for String {
+    const KIND: Kind = Kind::Text;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        text(value).map(str::to_owned)
+    }
+    postgres_native!(String);
+}
+
+impl Column for Vec<u8> {
+    const KIND: Kind = Kind::Bytes;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        value
+            .as_blob()
+            .map(<[u8]>::to_vec)
+            .map_err(|_| mismatch("bytes", value))
+    }
+    postgres_native!(Vec<u8>);
+}
+
+impl Column for Uuid {
+    const KIND: Kind = Kind::Uuid;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        Uuid::try_parse(text(value)?).map_err(|e| Error::Decode(e.to_string()))
+    }
+    postgres_native!(Uuid);
+}
+
+impl Column for DateTime<Utc> {
+    const KIND: Kind = Kind::Time;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        let text = text(value)?;
+        parse_time(text).ok_or_else(|| Error::Decode(format!("`{text}` is not an instant")))
+    }
+    postgres_native!(DateTime<Utc>);
+}
+
+impl<T: Column> Column for Option<T> {
+    const KIND: Kind = T::KIND;
+    fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+        match value {
+            ValueRef::Null => Ok(None),
+            value => T::from_sqlite(value).map(Some),
+        }
+    }
+    fn from_postgres(row: &PgRow, index: usize) -> Result<Self, Error> {
+        use sqlx::ValueRef as _;
+        if row.try_get_raw(index)?.is_null() {
+            return Ok(None);
+        }
+        T::from_postgres(row, index).map(Some)
+    }
+}
+
+/// A type that is kept as another one: read by `$from`, written by `$into`.
+macro_rules! column_as {
+    ($($t:ty as $inner:ty: $from:expr, $into:expr;)*) => {$(
+        impl Column for $t {
+            const KIND: Kind = <$inner as Column>::KIND;
+            fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
+                <$inner>::from_sqlite(value).and_then($from)
+            }
+            fn from_postgres(row: &PgRow, index: usize) -> Result<Self, Error> {
+                <$inner>::from_postgres(row, index).and_then($from)
+            }
+        }
+        impl From<$t> for Value {
+            fn from(value: $t) -> Self {
+                #[allow(clippy::redundant_closure_call, reason = "the closure comes from the list")]
+                Self::from($into(value))
+            }
+        }
+    )*};
+}
+
+macro_rules! column_ids {
+    ($($t:ident),* $(,)?) => { column_as! { $(schemas::$t as Uuid: |id| Ok(schemas::$t(id)), |id: schemas::$t| id.0;)* } };
+}
+column_ids!(
+    FlowId,
+    FlowRunId,
+    TaskRunId,
+    StateId,
+    DeploymentId,
+    WorkQueueId,
+    ConcurrencyLimitId,
+    LogId,
+    SavedSearchId,
+    BlockId,
+    BlockSpecId,
+);
+
+column_as! {
+    Document as String:
+        |text| Document::parse(text).map_err(|e| Error::Decode(format!("not JSON: {e}"))),
+        |document: Document| document.into_text();
+    Tags as String:
+        |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not a list of tags: {e}"))),
+        |tags: Tags| tags.to_json();
+    StateType as String:
+        |text| text.parse().map_err(Error::Decode),
+        |state_type: StateType| state_type.as_str();
+    StateDetails as String:
+        |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not state details: {e}"))),
+        |details: StateDetails| details.to_json();
+    RetryPolicy as String:
+        |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not a retry policy: {e}"))),
+        |policy: RetryPolicy| policy.to_json();
+}
+
+/// Writes an instant as SQLite keeps it: `2026-11-23 06:38:18.229639`, always UTC.
+pub fn format_time(instant: DateTime<Utc>) -> String {
+    use chrono::Datelike;
+    let (date, time) = (instant.date_naive(), instant.time());
+    let year = date.year().clamp(0, 9999) as u32;
+    let mut out = *b"0000-00-00 00:00:00.000000";
+    let mut put = |at: usize, width: usize, mut n: u32| {
+        for i in (at..at + width).rev() {
+            out[i] = b'0' + (n % 10) as u8;
+            n /= 10;
+        }
+    };
+    put(0, 4, year);
+    put(5, 2, date.month());
+    put(8, 2, date.day());
+    put(11, 2, time.hour());
+    put(14, 2, time.minute());
+    put(17, 2, time.second());
+    put(20, 6, (time.nanosecond() / 1000).min(999_999));
+    String::from_utf8(out.to_vec()).expect("only digits and separators were written")
+}
+
+/// Reads what [`format_time`] wrote.
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 26 {
+        return None;
+    }
+    let number = |at: usize, width: usize| {
+        bytes[at..at + width].iter().try_fold(0u32, |n, b| {
+            b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0'))
+        })
+    };
+    let date = NaiveDate::from_ymd_opt(number(0, 4)? as i32, number(5, 2)?, number(8, 2)?)?;
+    let time = NaiveTime::from_hms_micro_opt(
+        number(11, 2)?,
+        number(14, 2)?,
+        number(17, 2)?,
+        number(20, 6)?,
+    )?;
+    Some(NaiveDateTime::new(date, time).and_utc())
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        use rusqlite::types::Value as Owned;
+        let list = |items: Vec<String>| {
+            let json = serde_json::to_string(&items).expect("a list of strings is JSON");
+            ToSqlOutput::Owned(Owned::Text(json))
+        };
+        Ok(match self {
+            Self::Null(_) => ToSqlOutput::Owned(Owned::Null),
+            Self::Bool(b) => ToSqlOutput::Owned(Owned::Integer(i64::from(*b))),
+            Self::Int(n) => ToSqlOutput::Owned(Owned::Integer(*n)),
+            Self::Real(x) => ToSqlOutput::Owned(Owned::Real(*x)),
+            Self::Text(s) => ToSqlOutput::Borrowed(ValueRef::Text(s.as_bytes())),
+            Self::Bytes(b) => ToSqlOutput::Borrowed(ValueRef::Blob(b)),
+            Self::Uuid(id) => ToSqlOutput::Owned(Owned::Text(id.to_string())),
+            Self::Time(t) => ToSqlOutput::Owned(Owned::Text(format_time(*t))),
+            Self::Uuids(ids) => list(ids.iter().map(Uuid::to_string).collect()),
+            Self::Texts(texts) => list(texts.clone()),
+        })
+    }
+}
+
+macro_rules! into_value {
+    ($($t:ty => |$v:ident| $e:expr),* $(,)?) => {$(
+        impl From<$t> for Value { fn from($v: $t) -> Self { $e } }
+    )*};
+}
+into_value! {
+    bool => |b| Value::Bool(b),
+    i64 => |n| Value::Int(n),
+    f64 => |x| Value::Real(x),
+    Uuid => |id| Value::Uuid(id),
+    DateTime<Utc> => |t| Value::Time(t),
+    Vec<u8> => |b| Value::Bytes(b),
+    // PostgreSQL cannot keep NUL in text, and no reader of a file is well served by one.
+    String => |s| if s.contains('\0') { Value::Text(s.replace('\0', "\u{fffd}")) } else { Value::Text(s) },
+    &str => |s| Value::from(s.to_owned()),
+    &String => |s| Value::from(s.clone()),
+}
+
+impl<T: Column + Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null(T::KIND), Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_instant_survives_its_text(micros in -62_135_596_800_000_000i64..253_402_300_799_000_000) {
+            let instant = DateTime::from_timestamp_micros(micros).unwrap();
+            prop_assert_eq!(parse_time(&format_time(instant)), Some(instant));
+        }
+
+        #[test]
+        fn text_order_is_time_order(a in 0i64..4_000_000_000_000_000, b in 0i64..4_000_000_000_000_000) {
+            let text = |m| format_time(DateTime::from_timestamp_micros(m).unwrap());
+            prop_assert_eq!(a.cmp(&b), text(a).cmp(&text(b)));
+        }
+
+        #[test]
+        fn reading_an_instant_never_panics(text in ".{0,30}") {
+            let _ = parse_time(&text);
+        }
+    }
+}

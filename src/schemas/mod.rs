@@ -1,0 +1,21 @@
+//! The nouns and their wire shapes, shared by server, client, agent and SDK.
+//!
+//! There is one model, the newest one; what a client of an older generation gets is a rendering
+//! of it (see [`dialect`]). Actions are what a client may send, filters what it may ask.
+
+pub mod actions;
+pub mod dialect;
+pub mod document;
+pub mod flow_runs;
+pub mod flows;
+pub mod ids;
+pub mod logs;
+pub mod responses;
+pub mod states;
+pub mod task_runs;
+pub mod time;
+
+pub use dialect::{Dialect, Render, View};
+pub use document::{Document, Tags};
+pub use ids::*;
+pub use states::{State, StateDetails, StateType};

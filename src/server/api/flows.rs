@@ -1,0 +1,103 @@
+//! `/flows`: what users wrote, by name.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use crate::schemas::actions::{FlowCreate, FlowUpdate};
+use crate::schemas::flows::Flow;
+use crate::schemas::{Dialect, FlowId};
+use crate::server::extract::{Body, Id, created, view};
+use crate::server::{ApiError, AppState, models};
+
+/// Creates a flow, or returns the one of that name.
+#[utoipa::path(post, path = "/flows/", request_body = FlowCreate, responses((status = 201, body = Flow), (status = 200, body = Flow)))]
+pub async fn create_flow(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(flow): Body<FlowCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    // Most often the flow is known; then nothing needs writing.
+    let name = flow.name.clone();
+    if let Some(known) = state
+        .db
+        .read(async move |conn| models::flows::read_by_name(conn, &name).await)
+        .await?
+    {
+        return Ok(created(dialect, false, known));
+    }
+    let write =
+        async move |conn: &mut _| models::flows::create(conn, &flow.name, &flow.tags, now).await;
+    let (flow, is_new) = state.db.write(write).await?;
+    Ok(created(dialect, is_new, flow))
+}
+
+/// Returns a flow.
+#[utoipa::path(get, path = "/flows/{id}", params(("id" = FlowId, Path)), responses((status = 200, body = Flow)))]
+pub async fn read_flow(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let flow = state
+        .db
+        .read(async move |conn| models::flows::read(conn, id).await)
+        .await?;
+    Ok(view(
+        dialect,
+        flow.ok_or_else(|| ApiError::not_found("Flow", id))?,
+    ))
+}
+
+/// Returns the flow of a name.
+#[utoipa::path(get, path = "/flows/name/{name}", params(("name" = String, Path)), responses((status = 200, body = Flow)))]
+pub async fn read_flow_by_name(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let wanted = name.clone();
+    let flow = state
+        .db
+        .read(async move |conn| models::flows::read_by_name(conn, &wanted).await)
+        .await?;
+    Ok(view(
+        dialect,
+        flow.ok_or_else(|| ApiError::not_found("Flow", name))?,
+    ))
+}
+
+/// Changes a flow's tags.
+#[utoipa::path(patch, path = "/flows/{id}", params(("id" = FlowId, Path)), request_body = FlowUpdate, responses((status = 204)))]
+pub async fn update_flow(
+    State(state): State<AppState>,
+    Id(id): Id<FlowId>,
+    Body(update): Body<FlowUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::flows::update(conn, id, update.tags, now).await;
+    let found = state.db.write(write).await?;
+    if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("Flow", id))
+    }
+}
+
+/// Deletes a flow with its runs and deployments.
+#[utoipa::path(delete, path = "/flows/{id}", params(("id" = FlowId, Path)), responses((status = 204)))]
+pub async fn delete_flow(
+    State(state): State<AppState>,
+    Id(id): Id<FlowId>,
+) -> Result<StatusCode, ApiError> {
+    let found = state
+        .db
+        .write(async move |conn| models::flows::delete(conn, id).await)
+        .await?;
+    if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("Flow", id))
+    }
+}

@@ -1,0 +1,122 @@
+//! Errors of the API: one enum, one place that gives status and body.
+//!
+//! Absence and refusals become an [`ApiError`] in the handler that knows the noun; a
+//! [`db::Error`] is converted here. The cause of an internal failure is logged once and never
+//! sent. The bodies are those of the genuine servers (FastAPI's).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::db;
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub enum ApiError {
+    /// There is no such thing.
+    NotFound(String),
+    /// The request contradicts what there is.
+    Conflict(String),
+    /// The request is not understood; each detail says where and why.
+    Invalid {
+        /// What is wrong, each with `loc`, `msg` and `type`.
+        details: Vec<Value>,
+        /// The body as it came, where it was JSON.
+        body: Value,
+    },
+    /// The limit of a list is out of range.
+    Limit(i64),
+    /// The request cannot be carried out as it is.
+    BadRequest(String),
+    /// The request needs other credentials.
+    Unauthorized,
+    /// The request is not allowed.
+    Forbidden(String),
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// Trying again later may succeed.
+    Unavailable(String),
+    /// A failure of ours.
+    Internal(String),
+}
+
+impl ApiError {
+    /// There is no `noun` of that id or name.
+    pub fn not_found(noun: &str, which: impl std::fmt::Display) -> Self {
+        Self::NotFound(format!("{noun} {which} not found"))
+    }
+
+    /// One field is wrong.
+    pub fn invalid(loc: &[&str], message: impl Into<String>) -> Self {
+        let detail = json!({"loc": loc, "msg": message.into(), "type": "value_error"});
+        Self::Invalid {
+            details: vec![detail],
+            body: Value::Null,
+        }
+    }
+}
+
+impl From<db::Error> for ApiError {
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::NotUnique(_) | db::Error::NoParent(_) => Self::Conflict(
+                "Data integrity conflict. This usually means a unique or foreign key constraint was violated. \
+                 See server logs for details."
+                    .to_owned(),
+            ),
+            db::Error::Busy(_) | db::Error::Unwritable(_) | db::Error::Closed => {
+                tracing::error!("the database refused an operation: {error}");
+                Self::Unavailable(error.to_string())
+            }
+            db::Error::Foreign(_) | db::Error::Decode(_) | db::Error::Driver(_) => {
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let exception = |message: &str| json!({"exception_message": message});
+        let (status, body) = match self {
+            Self::NotFound(detail) => (StatusCode::NOT_FOUND, json!({"detail": detail})),
+            Self::Conflict(detail) => (StatusCode::CONFLICT, json!({"detail": detail})),
+            Self::Invalid { details, body } => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!({
+                    "exception_message": "Invalid request received.",
+                    "exception_detail": details,
+                    "request_body": body,
+                }),
+            ),
+            Self::Limit(most) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!({"detail": format!("Invalid limit: must be less than or equal to {most}.")}),
+            ),
+            Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, json!({"detail": detail})),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, exception("Unauthorized")),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, json!({"detail": detail})),
+            Self::TooLarge(most) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                json!({"detail": format!("The body is larger than {most} bytes; send it in parts.")}),
+            ),
+            Self::Unavailable(detail) => {
+                let body = json!({"exception_message": "Service Unavailable", "detail": detail});
+                let mut response = (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response();
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                return response;
+            }
+            Self::Internal(cause) => {
+                tracing::error!("a request failed: {cause}");
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    exception("Internal Server Error"),
+                )
+            }
+        };
+        (status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,134 @@
+//! What handlers take from a request: the dialect, an id, a JSON body, each with a clear refusal.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use crate::schemas::{Dialect, Render, View};
+
+/// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
+pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+impl<S: Sync> FromRequestParts<S> for Dialect {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let text = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .map(|value| value.to_str().unwrap_or_default())
+        };
+        Self::of(
+            text("x-prefect-api-version"),
+            text(header::USER_AGENT.as_str()),
+        )
+        .map_err(ApiError::BadRequest)
+    }
+}
+
+/// An id in the path.
+pub struct Id<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| {
+            let detail = json!({"loc": ["path", "id"], "msg": "value is not a valid uuid", "type": "type_error.uuid"});
+            ApiError::Invalid { details: vec![detail], body: Value::Null }
+        })
+    }
+}
+
+/// A JSON body; none at all counts as `{}`, as clients send to list everything.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_BODY_BYTES),
+                    _ => ApiError::BadRequest(
+                        "the body did not arrive whole; send it again".to_owned(),
+                    ),
+                })?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // The path of an error costs time, so it is looked for only when there is one.
+        serde_json::from_slice(text)
+            .map(Self)
+            .map_err(|_| explain::<T>(text))
+    }
+}
+
+fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
+    let mut loc = vec![json!("body")];
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => "the body has something behind its end".to_owned(),
+        Err(error) => {
+            use serde_path_to_error::Segment;
+            loc.extend(error.path().iter().filter_map(|segment| match segment {
+                Segment::Seq { index } => Some(json!(index)),
+                Segment::Map { key } => Some(json!(key)),
+                Segment::Enum { variant } => Some(json!(variant)),
+                Segment::Unknown => None,
+            }));
+            error.into_inner().to_string()
+        }
+    };
+    let detail = json!({"loc": loc, "msg": message, "type": "value_error"});
+    // A large body is not sent back.
+    let body = if text.len() <= 16 * 1024 {
+        serde_json::from_slice(text).unwrap_or_default()
+    } else {
+        Value::Null
+    };
+    ApiError::Invalid {
+        details: vec![detail],
+        body,
+    }
+}
+
+/// A JSON answer.
+pub struct Answer<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        let mut text = Vec::with_capacity(1024);
+        match serde_json::to_writer(&mut text, &self.0) {
+            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+            Err(error) => ApiError::Internal(error.to_string()).into_response(),
+        }
+    }
+}
+
+/// A value as the client's generation sees it.
+pub fn view<T: Render>(dialect: Dialect, value: T) -> Answer<View<T>> {
+    Answer(View(dialect, value))
+}
+
+/// What an action created (201) or found (200).
+pub fn created<T: Render>(
+    dialect: Dialect,
+    is_new: bool,
+    value: T,
+) -> (StatusCode, Answer<View<T>>) {
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    (status, view(dialect, value))
+}

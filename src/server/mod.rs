@@ -1,0 +1,17 @@
+//! The server: the API, the services, and the one database behind them.
+//!
+//! A request enters at [`router`], is answered by a handler of [`api`], which reads and writes by
+//! [`models`]; a state changes only through [`orchestration`].
+
+pub mod api;
+pub mod changes;
+mod error;
+mod extract;
+pub mod models;
+pub mod orchestration;
+mod router;
+mod state;
+
+pub use error::ApiError;
+pub use router::{openapi, router};
+pub use state::AppState;

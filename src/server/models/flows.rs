@@ -1,0 +1,85 @@
+//! Flows in the database.
+
+use chrono::{DateTime, Utc};
+
+use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::flows::Flow;
+use crate::schemas::{FlowId, Tags};
+
+impl FromRow for Flow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            created: row.take()?,
+            updated: row.take()?,
+            name: row.take()?,
+            tags: row.take()?,
+        })
+    }
+}
+
+/// Creates a flow, or returns the one of that name; tells whether it is new.
+pub async fn create(
+    conn: &mut Conn,
+    name: &str,
+    tags: &Tags,
+    now: DateTime<Utc>,
+) -> Result<(Flow, bool)> {
+    if let Some(flow) = read_by_name(conn, name).await? {
+        return Ok((flow, false));
+    }
+    let insert = "INSERT INTO flow (id, created, updated, name, tags) VALUES ($1, $2, $2, $3, $4) \
+                  ON CONFLICT (name) DO NOTHING";
+    let id = FlowId::new();
+    let inserted = query(insert)
+        .bind(id)
+        .bind(now)
+        .bind(name)
+        .bind(tags.clone())
+        .execute(conn)
+        .await?;
+    // Another server may have been faster; then its flow is there now.
+    let flow =
+        query("SELECT id, created, updated, name, tags FROM flow WHERE name = $1").bind(name);
+    Ok((flow.fetch_one(conn).await?, inserted == 1))
+}
+
+/// Returns a flow by its id.
+pub async fn read(conn: &mut Conn, id: FlowId) -> Result<Option<Flow>> {
+    query("SELECT id, created, updated, name, tags FROM flow WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Returns a flow by its name.
+pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<Flow>> {
+    let sql = "SELECT id, created, updated, name, tags FROM flow WHERE name = $1";
+    query(sql).bind(name).fetch_optional(conn).await
+}
+
+/// Replaces a flow's tags; tells whether there is such a flow.
+pub async fn update(
+    conn: &mut Conn,
+    id: FlowId,
+    tags: Option<Tags>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let sql = "UPDATE flow SET tags = COALESCE($2, tags), updated = $3 WHERE id = $1";
+    Ok(query(sql)
+        .bind(id)
+        .bind(tags)
+        .bind(now)
+        .execute(conn)
+        .await?
+        == 1)
+}
+
+/// Deletes a flow with its runs and deployments; tells whether there was one.
+pub async fn delete(conn: &mut Conn, id: FlowId) -> Result<bool> {
+    Ok(query("DELETE FROM flow WHERE id = $1")
+        .bind(id)
+        .execute(conn)
+        .await?
+        == 1)
+}

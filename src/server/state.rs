@@ -1,0 +1,50 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::changes::Changes;
+use crate::clock::SharedClock;
+use crate::db::Db;
+use crate::settings::Settings;
+
+/// The server's parts, shared by cloning.
+#[derive(Clone)]
+pub struct AppState {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: SharedClock,
+    /// The settings that the server was started with.
+    pub settings: Arc<Settings>,
+    /// Who wants to know when something has changed.
+    pub changes: Changes,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    pub fn new(db: Db, clock: SharedClock, settings: Settings) -> Self {
+        Self {
+            db,
+            clock,
+            settings: Arc::new(settings),
+            changes: Changes::new(),
+        }
+    }
+
+    /// Returns the current instant.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Returns the limit of a list: what was asked for, bounded by the setting.
+    pub fn limit(&self, asked: Option<i64>) -> Result<i64, super::ApiError> {
+        let most = i64::from(self.settings.server_api_default_limit);
+        match asked {
+            None => Ok(most),
+            Some(limit) if (0..=most).contains(&limit) => Ok(limit),
+            Some(_) => Err(super::ApiError::Limit(most)),
+        }
+    }
+}
