@@ -3,6 +3,7 @@
 //! The modules are the nouns of the field; `ARCHITECTURE.md` is the map.
 
 pub mod agent;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -1,0 +1,126 @@
+//! What must exist on the server before a measurement: a flow, a running flow run, a polled queue.
+//!
+//! Names carry a random part, so that two measurements of one server do not meet, and so that
+//! nothing of a user's is touched.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use hyper::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::connection::{Answer, Connection};
+use super::contract::{self, Generation};
+use super::units::Created;
+use super::{Error, Plan};
+use crate::clock::SharedClock;
+
+/// The rows that all clients of one measurement share.
+#[derive(Debug, Clone)]
+pub(super) struct Fixture {
+    /// The flow that every run belongs to.
+    pub(super) flow: Uuid,
+    /// A queue whose runs are an hour away.
+    pub(super) queue: Uuid,
+    /// How far back `history` looks.
+    pub(super) history: Duration,
+}
+
+impl Fixture {
+    /// Makes the rows.
+    pub(super) async fn create(
+        connection: &mut Connection,
+        generation: Generation,
+        plan: &Plan,
+        clock: &SharedClock,
+    ) -> Result<Self, Error> {
+        let name = format!("bench-{}", Uuid::new_v4().simple());
+        let flow = create(connection, "/flows/", &json!({"name": name})).await?;
+        let queue = create(connection, "/work_queues/", &generation.work_queue(&name)).await?;
+        let deployment = generation.deployment(&name, flow, &name);
+        let deployment = create(connection, "/deployments/", &deployment).await?;
+        let later = clock.now() + TimeDelta::hours(1);
+        for _ in 0..3 {
+            let path = format!("/deployments/{deployment}/create_flow_run");
+            create(
+                connection,
+                &path,
+                &json!({"state": contract::scheduled(later)}),
+            )
+            .await?;
+        }
+        Ok(Self {
+            flow,
+            queue,
+            history: plan.history,
+        })
+    }
+}
+
+/// Makes a flow run that is RUNNING, for task runs and logs to belong to.
+pub(super) async fn running_flow_run(
+    connection: &mut Connection,
+    flow: Uuid,
+) -> Result<Uuid, Error> {
+    let body = json!({"flow_id": flow, "name": "bench", "state": contract::state("PENDING")});
+    let id = create(connection, "/flow_runs/", &body).await?;
+    let path = format!("/flow_runs/{id}/set_state");
+    let body = json!({"state": contract::state("RUNNING")});
+    ask(connection, Method::POST, &path, &body).await?;
+    Ok(id)
+}
+
+/// Asks the server which version it is.
+pub(super) async fn server_version(connection: &mut Connection) -> Result<String, Error> {
+    let answer = ask(connection, Method::GET, "/admin/version", &Value::Null).await?;
+    answer.json().ok_or_else(|| Error::Refused {
+        path: "/admin/version".into(),
+        status: answer.status,
+        body: "not a version".into(),
+    })
+}
+
+async fn create(connection: &mut Connection, path: &str, body: &Value) -> Result<Uuid, Error> {
+    let answer = ask(connection, Method::POST, path, body).await?;
+    let created: Option<Created> = answer.json();
+    created
+        .map(|created| created.id)
+        .ok_or_else(|| refused(path, &answer))
+}
+
+async fn ask(
+    connection: &mut Connection,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Answer, Error> {
+    let bytes = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
+    let answer = connection
+        .ask(method, path, bytes)
+        .await
+        .map_err(|reason| Error::Unreachable {
+            host: connection.host().to_owned(),
+            reason,
+        })?;
+    if answer.is_success() {
+        Ok(answer)
+    } else {
+        Err(refused(path, &answer))
+    }
+}
+
+fn refused(path: &str, answer: &Answer) -> Error {
+    Error::Refused {
+        path: path.to_owned(),
+        status: answer.status,
+        body: String::from_utf8_lossy(&answer.body)
+            .chars()
+            .take(300)
+            .collect(),
+    }
+}
