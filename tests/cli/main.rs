@@ -1,5 +1,6 @@
 //! The command line as its user meets it: a process, its output, its exit code.
 
 mod help;
+mod nouns;
 mod settings;
 mod support;
