@@ -11,6 +11,7 @@ pub mod flows;
 pub mod ids;
 pub mod logs;
 pub mod responses;
+pub mod schedules;
 pub mod states;
 pub mod task_runs;
 pub mod time;
