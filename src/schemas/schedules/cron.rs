@@ -83,8 +83,12 @@ impl CronSchedule {
             return dates;
         };
         for _ in 0..MOST_CANDIDATES {
-            let Some(wall) = self.next_wall(from) else { break };
-            let Some(date) = zone::resolve(zone, wall, Lean::Early) else { break };
+            let Some(wall) = self.next_wall(from) else {
+                break;
+            };
+            let Some(date) = zone::resolve(zone, wall, Lean::Early) else {
+                break;
+            };
             if end.is_some_and(|end| date > end) {
                 break;
             }
@@ -128,7 +132,12 @@ impl CronSchedule {
     }
 
     fn matches_day(&self, date: NaiveDate) -> bool {
-        let Expression { days, weekdays, nth, .. } = &self.expression;
+        let Expression {
+            days,
+            weekdays,
+            nth,
+            ..
+        } = &self.expression;
         // An nth weekday is a condition of its own that an OR does not loosen.
         if !nth.is_empty() && !nth.iter().any(|nth| nth.matches(date)) {
             return false;
@@ -146,7 +155,12 @@ impl CronSchedule {
     }
 
     fn next_time(&self, earliest: NaiveTime) -> Option<NaiveTime> {
-        let Expression { hours, minutes, seconds, .. } = &self.expression;
+        let Expression {
+            hours,
+            minutes,
+            seconds,
+            ..
+        } = &self.expression;
         let (mut minute, mut second) = (earliest.minute(), earliest.second());
         for hour in earliest.hour()..24 {
             if hours.has(hour) {

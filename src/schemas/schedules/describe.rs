@@ -12,7 +12,13 @@ use super::{CronSchedule, IntervalSchedule, RRuleSchedule, Schedule};
 
 /// Full names, from Sunday.
 const WEEKDAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 
 impl Schedule {
@@ -63,19 +69,29 @@ fn span_words(span: TimeDelta) -> String {
         [] => "moment".to_owned(),
         [(1, unit)] => (*unit).to_owned(),
         several => {
-            let words: Vec<String> =
-                several.iter().map(|(count, unit)| counted(*count, unit)).collect();
+            let words: Vec<String> = several
+                .iter()
+                .map(|(count, unit)| counted(*count, unit))
+                .collect();
             words.join(" ")
         }
     }
 }
 
 fn counted(count: i64, unit: &str) -> String {
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+    if count == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{count} {unit}s")
+    }
 }
 
 fn every(count: i64, unit: &str) -> String {
-    if count == 1 { format!("Every {unit}") } else { format!("Every {count} {unit}s") }
+    if count == 1 {
+        format!("Every {unit}")
+    } else {
+        format!("Every {count} {unit}s")
+    }
 }
 
 fn cron_words(schedule: &CronSchedule) -> String {
@@ -103,9 +119,13 @@ fn cron_days(expression: &Expression) -> Option<String> {
     match (expression.days, expression.weekdays) {
         (Day::Any, Field::Any) => Some("Every day".to_owned()),
         (Day::Any, Field::Only(bits)) => Some(weekday_words(bits)),
-        (Day::Only { bits: 0, last: true }, Field::Any) => {
-            Some("Every month on the last day".to_owned())
-        }
+        (
+            Day::Only {
+                bits: 0,
+                last: true,
+            },
+            Field::Any,
+        ) => Some("Every month on the last day".to_owned()),
         (Day::Only { bits, last: false }, Field::Any) => {
             let days: Vec<String> = members(bits, 31).map(|day| day.to_string()).collect();
             Some(format!("Every month on day {}", listed(&days)))
@@ -119,8 +139,9 @@ fn weekday_words(bits: u64) -> String {
         0b011_1110 => "Every weekday".to_owned(),
         0b100_0001 => "Every Saturday and Sunday".to_owned(),
         _ => {
-            let names: Vec<String> =
-                members(bits, 6).map(|day| WEEKDAYS[day].to_owned()).collect();
+            let names: Vec<String> = members(bits, 6)
+                .map(|day| WEEKDAYS[day].to_owned())
+                .collect();
             format!("Every {}", listed(&names))
         }
     }
@@ -136,8 +157,9 @@ fn cron_times(expression: &Expression) -> Option<Times> {
         (Field::Any, Field::Only(bits)) => match even_step(bits, 60) {
             Some(step) => Some(Times::Often(format!("Every {step} minutes"))),
             None => {
-                let minutes: Vec<String> =
-                    members(bits, 59).map(|minute| format!(":{minute:02}")).collect();
+                let minutes: Vec<String> = members(bits, 59)
+                    .map(|minute| format!(":{minute:02}"))
+                    .collect();
                 (minutes.len() <= 6)
                     .then(|| Times::Often(format!("Every hour at {}", listed(&minutes))))
             }
@@ -173,7 +195,8 @@ fn members(bits: u64, last: usize) -> impl Iterator<Item = usize> {
 
 fn rrule_words(schedule: &RRuleSchedule) -> String {
     let set = schedule.set();
-    let plain = set.dates.is_empty() && set.excluded_dates.is_empty() && set.excluded_rules.is_empty();
+    let plain =
+        set.dates.is_empty() && set.excluded_dates.is_empty() && set.excluded_rules.is_empty();
     let words = match set.rules.as_slice() {
         [rule] if plain => recurrence_words(rule),
         _ => None,
@@ -189,8 +212,12 @@ fn recurrence_words(rule: &Recurrence) -> Option<String> {
         && rule.nth_weekdays.is_empty()
         && rule.months.is_empty();
     let at = || {
-        let [hour] = rule.hours.as_slice() else { return None };
-        let [minute] = rule.minutes.as_slice() else { return None };
+        let [hour] = rule.hours.as_slice() else {
+            return None;
+        };
+        let [minute] = rule.minutes.as_slice() else {
+            return None;
+        };
         let time = NaiveTime::from_hms_opt(*hour, *minute, *rule.seconds.first()?)?;
         (rule.seconds.len() == 1).then(|| clock(time))
     };
@@ -207,7 +234,12 @@ fn recurrence_words(rule: &Recurrence) -> Option<String> {
                 .iter()
                 .map(|day| WEEKDAYS[(*day as usize + 1) % 7].to_owned())
                 .collect();
-            format!("{} on {} at {}", every(interval, "week"), listed(&days), at()?)
+            format!(
+                "{} on {} at {}",
+                every(interval, "week"),
+                listed(&days),
+                at()?
+            )
         }
         Frequency::Monthly if rule.weekdays.is_empty() && rule.month_days == [-1] => {
             format!("{} on the last day at {}", every(interval, "month"), at()?)
@@ -216,7 +248,12 @@ fn recurrence_words(rule: &Recurrence) -> Option<String> {
             if rule.weekdays.is_empty() && rule.month_days.iter().all(|day| *day > 0) =>
         {
             let days: Vec<String> = rule.month_days.iter().map(i32::to_string).collect();
-            format!("{} on day {} at {}", every(interval, "month"), listed(&days), at()?)
+            format!(
+                "{} on day {} at {}",
+                every(interval, "month"),
+                listed(&days),
+                at()?
+            )
         }
         Frequency::Hourly if no_days && rule.hours.is_empty() => every(interval, "hour"),
         Frequency::Minutely if no_days && rule.hours.is_empty() && rule.minutes.is_empty() => {
@@ -246,7 +283,11 @@ fn recurrence_words(rule: &Recurrence) -> Option<String> {
 }
 
 fn clock(time: NaiveTime) -> String {
-    let format = if time.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+    let format = if time.second() == 0 {
+        "%H:%M"
+    } else {
+        "%H:%M:%S"
+    };
     time.format(format).to_string()
 }
 

@@ -99,7 +99,10 @@ impl<'de> Visitor<'de> for ScheduleVisitor {
 }
 
 fn read(mut fields: Map<String, Value>) -> Result<Schedule, Error> {
-    let given: Vec<&str> = KINDS.into_iter().filter(|kind| fields.contains_key(*kind)).collect();
+    let given: Vec<&str> = KINDS
+        .into_iter()
+        .filter(|kind| fields.contains_key(*kind))
+        .collect();
     let kind = match given.as_slice() {
         [kind] => *kind,
         [] => {
@@ -119,7 +122,11 @@ fn read(mut fields: Map<String, Value>) -> Result<Schedule, Error> {
     let schedule = match kind {
         "interval" => {
             let anchor = read_anchor(fields.shift_remove("anchor_date"), timezone)?;
-            Schedule::Interval(IntervalSchedule::new(read_interval(&main)?, anchor, timezone)?)
+            Schedule::Interval(IntervalSchedule::new(
+                read_interval(&main)?,
+                anchor,
+                timezone,
+            )?)
         }
         "cron" => {
             let day_or = read_day_or(fields.shift_remove("day_or"))?;
@@ -130,7 +137,9 @@ fn read(mut fields: Map<String, Value>) -> Result<Schedule, Error> {
     match fields.keys().next() {
         Some(key) => {
             let key: String = key.chars().take(60).collect();
-            Err(Error::Document(format!("`{key}` is not a field of a schedule with `{kind}`")))
+            Err(Error::Document(format!(
+                "`{key}` is not a field of a schedule with `{kind}`"
+            )))
         }
         None => Ok(schedule),
     }
@@ -171,7 +180,11 @@ fn read_interval(value: &Value) -> Result<TimeDelta, Error> {
         Value::Number(number) => from_seconds(number.as_f64().ok_or_else(bad)?),
         Value::String(text) if text.len() <= 60 => match text.trim().parse::<f64>() {
             Ok(seconds) => from_seconds(seconds),
-            Err(_) => from_seconds(iso_seconds(text).or_else(|| clock_seconds(text)).ok_or_else(bad)?),
+            Err(_) => from_seconds(
+                iso_seconds(text)
+                    .or_else(|| clock_seconds(text))
+                    .ok_or_else(bad)?,
+            ),
         },
         _ => Err(bad()),
     }
@@ -211,7 +224,10 @@ fn iso_seconds(text: &str) -> Option<f64> {
 
 fn clock_seconds(text: &str) -> Option<f64> {
     let (days, clock) = match text.trim().split_once(' ') {
-        Some((days, clock)) => (days.parse::<u32>().ok()?, clock.trim_start_matches("days, ")),
+        Some((days, clock)) => (
+            days.parse::<u32>().ok()?,
+            clock.trim_start_matches("days, "),
+        ),
         None => (0, text.trim()),
     };
     let mut parts = clock.rsplit(':');
@@ -276,10 +292,12 @@ fn anchor_from_timestamp(number: i64) -> Option<DateTime<FixedOffset>> {
 
 impl PartialSchema for Schedule {
     fn schema() -> RefOr<openapi::schema::Schema> {
-        let one_of = ["IntervalSchedule", "CronSchedule", "RRuleSchedule"].into_iter().fold(
-            OneOfBuilder::new().description(Some("When a deployment runs.")),
-            |one_of, name| one_of.item(Ref::from_schema_name(name)),
-        );
+        let one_of = ["IntervalSchedule", "CronSchedule", "RRuleSchedule"]
+            .into_iter()
+            .fold(
+                OneOfBuilder::new().description(Some("When a deployment runs.")),
+                |one_of, name| one_of.item(Ref::from_schema_name(name)),
+            );
         RefOr::T(openapi::schema::Schema::OneOf(one_of.build()))
     }
 }
@@ -295,7 +313,9 @@ impl ToSchema for Schedule {
 fn interval_schema() -> RefOr<openapi::schema::Schema> {
     ObjectBuilder::new()
         .title(Some("IntervalSchedule"))
-        .description(Some("Repeats after a fixed interval, counted from an anchor date."))
+        .description(Some(
+            "Repeats after a fixed interval, counted from an anchor date.",
+        ))
         .property(
             "interval",
             ObjectBuilder::new()
@@ -307,7 +327,9 @@ fn interval_schema() -> RefOr<openapi::schema::Schema> {
             "anchor_date",
             ObjectBuilder::new()
                 .schema_type(Type::String)
-                .format(Some(openapi::SchemaFormat::KnownFormat(openapi::KnownFormat::DateTime)))
+                .format(Some(openapi::SchemaFormat::KnownFormat(
+                    openapi::KnownFormat::DateTime,
+                )))
                 .description(Some("The date that all others are counted from.")),
         )
         .property("timezone", timezone_schema())
@@ -333,7 +355,9 @@ fn cron_schema() -> RefOr<openapi::schema::Schema> {
             ObjectBuilder::new()
                 .schema_type(Type::Boolean)
                 .default(Some(json!(true)))
-                .description(Some("Whether day of month and day of week are alternatives.")),
+                .description(Some(
+                    "Whether day of month and day of week are alternatives.",
+                )),
         )
         .required("cron")
         .build()
@@ -348,7 +372,9 @@ fn rrule_schema() -> RefOr<openapi::schema::Schema> {
             "rrule",
             ObjectBuilder::new()
                 .schema_type(Type::String)
-                .description(Some("A rule, or lines of DTSTART, RRULE, EXRULE, RDATE, EXDATE.")),
+                .description(Some(
+                    "A rule, or lines of DTSTART, RRULE, EXRULE, RDATE, EXDATE.",
+                )),
         )
         .property("timezone", timezone_schema())
         .required("rrule")
@@ -360,6 +386,8 @@ fn timezone_schema() -> openapi::schema::Object {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
         .examples([json!("America/New_York")])
-        .description(Some("The zone whose wall clock is followed; UTC if absent."))
+        .description(Some(
+            "The zone whose wall clock is followed; UTC if absent.",
+        ))
         .build()
 }

@@ -159,7 +159,9 @@ impl Part {
             Self::Minute | Self::Hour | Self::Day | Self::Second | Self::Year => &[],
         };
         let index = names.iter().position(|known| *known == name)?;
-        u32::try_from(index).ok().map(|index| index + u32::from(self == Self::Month))
+        u32::try_from(index)
+            .ok()
+            .map(|index| index + u32::from(self == Self::Month))
     }
 }
 
@@ -227,10 +229,18 @@ impl Expression {
                 Field::Only(bits(&weekday.numbers))
             },
             nth,
-            seconds: gathered.get(5).map_or(Field::Only(1), |second| second.field(60)),
-            years: gathered.get(6).filter(|year| !year.star).map_or_else(Vec::new, |year| {
-                year.numbers.iter().filter_map(|year| i32::try_from(*year).ok()).collect()
-            }),
+            seconds: gathered
+                .get(5)
+                .map_or(Field::Only(1), |second| second.field(60)),
+            years: gathered
+                .get(6)
+                .filter(|year| !year.star)
+                .map_or_else(Vec::new, |year| {
+                    year.numbers
+                        .iter()
+                        .filter_map(|year| i32::try_from(*year).ok())
+                        .collect()
+                }),
         })
     }
 }
@@ -254,9 +264,7 @@ impl Gathered {
 /// Refuses plain weekdays beside counted ones, which no cron gives a meaning to.
 fn nth_weekdays(weekday: &Gathered) -> Result<Vec<Nth>, String> {
     let counted = |number: &u32| weekday.nth.iter().any(|nth| nth.weekday == *number);
-    if !weekday.nth.is_empty()
-        && weekday.numbers.len() != 7
-        && !weekday.numbers.iter().all(counted)
+    if !weekday.nth.is_empty() && weekday.numbers.len() != 7 && !weekday.numbers.iter().all(counted)
     {
         return Err("its day of week field mixes plain days with `#` or `L`".to_owned());
     }
@@ -313,7 +321,9 @@ fn counted_weekday(entry: &str) -> Result<Option<(&str, Option<u32>)>, String> {
     };
     match nth.parse() {
         Ok(nth @ 1..=5) if !days.is_empty() && !days.contains('*') => Ok(Some((days, Some(nth)))),
-        _ => Err(format!("`{entry}` is not a weekday and a number from 1 to 5")),
+        _ => Err(format!(
+            "`{entry}` is not a weekday and a number from 1 to 5"
+        )),
     }
 }
 
@@ -334,7 +344,11 @@ fn add_plain(to: &mut Gathered, part: Part, entry: &str, fields: usize) -> Resul
     let number = |text: &str| parse_number(part, text, fields);
     let (first, last) = match (bounds.split_once('-'), step) {
         (Some((first, last)), _) => {
-            let last = if last == "l" && part == Part::Day { "31" } else { last };
+            let last = if last == "l" && part == Part::Day {
+                "31"
+            } else {
+                last
+            };
             (number(first)?, number(last)?)
         }
         (None, Some(_)) if bounds == "*" => (low, high),
@@ -385,7 +399,10 @@ fn in_range(part: Part, number: u32) -> Result<u32, String> {
 fn stepped(part: Part, first: u32, last: u32, step: u32) -> Result<Vec<u32>, String> {
     let (low, high) = part.range();
     if first.max(last) > high {
-        return Err(format!("{} is not between {low} and {high}", first.max(last)));
+        return Err(format!(
+            "{} is not between {low} and {high}",
+            first.max(last)
+        ));
     }
     let step_size = usize::try_from(step).unwrap_or(usize::MAX);
     if first == last {
@@ -413,7 +430,10 @@ fn is_number(text: &str) -> bool {
 }
 
 fn bits(numbers: &[u32]) -> u64 {
-    numbers.iter().filter(|number| **number < 64).fold(0, |bits, number| bits | 1 << number)
+    numbers
+        .iter()
+        .filter(|number| **number < 64)
+        .fold(0, |bits, number| bits | 1 << number)
 }
 
 fn shortened(text: &str) -> String {

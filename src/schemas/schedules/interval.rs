@@ -109,7 +109,10 @@ impl IntervalSchedule {
 
     fn date(&self, step: i128) -> Option<DateTime<Tz>> {
         if step == 0 || !self.keeps_wall_clock() {
-            let instant = self.anchor_date.to_utc().checked_add_signed(self.span(step)?)?;
+            let instant = self
+                .anchor_date
+                .to_utc()
+                .checked_add_signed(self.span(step)?)?;
             return zone::resolve(Tz::UTC, instant.naive_utc(), Lean::Early)
                 .map(|instant| instant.with_timezone(&self.zone()));
         }

@@ -71,7 +71,8 @@ impl Recurrence {
             }
             Frequency::Monthly if no_days => self.month_days.push(day),
             Frequency::Weekly if no_days => {
-                self.weekdays.push(self.start.weekday().num_days_from_monday());
+                self.weekdays
+                    .push(self.start.weekday().num_days_from_monday());
             }
             _ => {}
         }
@@ -104,17 +105,23 @@ impl Recurrence {
     fn allows(&self, date: NaiveDate, year: &Year) -> bool {
         let index = year.index(date);
         let within = |mask: &[bool]| {
-            usize::try_from(index).ok().and_then(|index| mask.get(index).copied()).unwrap_or(false)
+            usize::try_from(index)
+                .ok()
+                .and_then(|index| mask.get(index).copied())
+                .unwrap_or(false)
         };
         (self.months.is_empty() || self.months.contains(&date.month()))
             && (self.week_numbers.is_empty() || within(&year.weeks))
             && (self.weekdays.is_empty()
-                || self.weekdays.contains(&date.weekday().num_days_from_monday()))
+                || self
+                    .weekdays
+                    .contains(&date.weekday().num_days_from_monday()))
             && (self.month_days.is_empty() || self.allows_month_day(date))
             && (self.year_days.is_empty() || self.allows_year_day(date))
-            && (self.easter_days.is_empty() || year.easter.is_some_and(|easter| {
-                self.easter_days.contains(&(index - easter))
-            }))
+            && (self.easter_days.is_empty()
+                || year
+                    .easter
+                    .is_some_and(|easter| self.easter_days.contains(&(index - easter))))
             && (self.nth_weekdays.is_empty()
                 || self.frequency > Frequency::Monthly
                 || self.allows_nth_weekday(date))
@@ -167,7 +174,9 @@ impl Year {
             } else {
                 week_mask(number, rule)
             },
-            easter: (!rule.easter_days.is_empty()).then(|| easter(number)).flatten(),
+            easter: (!rule.easter_days.is_empty())
+                .then(|| easter(number))
+                .flatten(),
         }
     }
 
@@ -193,11 +202,18 @@ fn week_mask(year: i32, rule: &Recurrence) -> Vec<bool> {
     let weeks = week_days / 7 + week_days % 7 / 4;
     let week_at = |number: i64| {
         let begin = first_week + (number - 1) * 7;
-        if number > 1 && first_week != first_start { begin - (7 - first_start) } else { begin }
+        if number > 1 && first_week != first_start {
+            begin - (7 - first_start)
+        } else {
+            begin
+        }
     };
     let mut mark = |begin: i64| {
         for index in begin..begin + 7 {
-            if let Some(day) = usize::try_from(index).ok().and_then(|index| mask.get_mut(index)) {
+            if let Some(day) = usize::try_from(index)
+                .ok()
+                .and_then(|index| mask.get_mut(index))
+            {
                 *day = true;
             }
             if (weekday + index + 1).rem_euclid(7) == start {
@@ -207,7 +223,11 @@ fn week_mask(year: i32, rule: &Recurrence) -> Vec<bool> {
     };
     for number in &rule.week_numbers {
         let number = i64::from(*number);
-        let number = if number < 0 { number + weeks + 1 } else { number };
+        let number = if number < 0 {
+            number + weeks + 1
+        } else {
+            number
+        };
         if 0 < number && number <= weeks {
             mark(week_at(number));
         }
@@ -227,7 +247,10 @@ fn week_mask(year: i32, rule: &Recurrence) -> Vec<bool> {
 }
 
 fn mark_one(mask: &mut [bool], index: i64) {
-    if let Some(day) = usize::try_from(index).ok().and_then(|index| mask.get_mut(index)) {
+    if let Some(day) = usize::try_from(index)
+        .ok()
+        .and_then(|index| mask.get_mut(index))
+    {
         *day = true;
     }
 }
@@ -250,7 +273,9 @@ fn wants_last_week_of_previous_year(
         // This year's length, not last year's: dateutil counts so.
         52 + (length - first_week) % 7 / 4
     };
-    rule.week_numbers.iter().any(|number| i64::from(*number) == weeks)
+    rule.week_numbers
+        .iter()
+        .any(|number| i64::from(*number) == weeks)
 }
 
 fn year_length(year: i32) -> i64 {
@@ -300,7 +325,11 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(rule: &'a Recurrence, from: NaiveDateTime, budget: usize) -> Self {
         let skips = rule.count.is_none() && from > rule.start;
-        let at = if skips { first_period(rule, from) } else { Some(rule.start) };
+        let at = if skips {
+            first_period(rule, from)
+        } else {
+            Some(rule.start)
+        };
         Self {
             rule,
             year: Year::new(at.map_or(rule.start.year(), |at| at.year()), rule),
@@ -321,7 +350,10 @@ impl<'a> Walk<'a> {
     /// Fills `days` or `pending` from the next period; says no at the end of the rule.
     fn advance(&mut self) -> bool {
         let Some(at) = self.at else { return false };
-        let ended = self.rule.until.is_some_and(|until| until.date() < at.date());
+        let ended = self
+            .rule
+            .until
+            .is_some_and(|until| until.date() < at.date());
         if ended || at.year() > LAST_YEAR || self.budget == 0 {
             return false;
         }
@@ -385,7 +417,11 @@ impl<'a> Walk<'a> {
             _ => combine(&hour, &minute, &second),
         };
         self.pending = if rule.set_positions.is_empty() {
-            times.into_iter().rev().map(|time| at.date().and_time(time)).collect()
+            times
+                .into_iter()
+                .rev()
+                .map(|time| at.date().and_time(time))
+                .collect()
         } else {
             self.positions(&[at.date()], &times)
         };
@@ -393,7 +429,8 @@ impl<'a> Walk<'a> {
 
     /// Picks the wanted positions of a period, last first.
     fn positions(&self, days: &[NaiveDate], times: &[NaiveTime]) -> Vec<NaiveDateTime> {
-        let (Ok(day_count), Ok(time_count)) = (i64::try_from(days.len()), i64::try_from(times.len()))
+        let (Ok(day_count), Ok(time_count)) =
+            (i64::try_from(days.len()), i64::try_from(times.len()))
         else {
             return Vec::new();
         };
@@ -402,7 +439,11 @@ impl<'a> Walk<'a> {
             return picked;
         }
         for position in &self.rule.set_positions {
-            let position = if *position > 0 { position - 1 } else { *position };
+            let position = if *position > 0 {
+                position - 1
+            } else {
+                *position
+            };
             let day = position.div_euclid(time_count);
             let day = if day < 0 { day + day_count } else { day };
             let time = position.rem_euclid(time_count);
@@ -443,7 +484,12 @@ impl Iterator for Walk<'_> {
                     return Some(wall);
                 }
             } else if let Some(day) = self.days.pop() {
-                self.pending = self.times.iter().rev().map(|time| day.and_time(*time)).collect();
+                self.pending = self
+                    .times
+                    .iter()
+                    .rev()
+                    .map(|time| day.and_time(*time))
+                    .collect();
             } else if !self.advance() {
                 return None;
             }
@@ -477,7 +523,10 @@ fn period(rule: &Recurrence, date: NaiveDate) -> (NaiveDate, NaiveDate) {
         ),
         Frequency::Monthly => {
             let first = date.with_day(1);
-            whole(first, first.and_then(|first| first.checked_add_months(Months::new(1))))
+            whole(
+                first,
+                first.and_then(|first| first.checked_add_months(Months::new(1))),
+            )
         }
         Frequency::Weekly => {
             let days = (date.weekday().num_days_from_monday() + 7 - rule.week_start) % 7;
@@ -502,7 +551,9 @@ fn next_period(rule: &Recurrence, at: NaiveDateTime) -> Option<NaiveDateTime> {
             .checked_add_months(Months::new(u32::try_from(interval).ok()?)),
         Frequency::Weekly => {
             let days = (at.weekday().num_days_from_monday() + 7 - rule.week_start) % 7;
-            at.checked_add_signed(TimeDelta::try_days(interval.checked_mul(7)? - i64::from(days))?)
+            at.checked_add_signed(TimeDelta::try_days(
+                interval.checked_mul(7)? - i64::from(days),
+            )?)
         }
         Frequency::Daily => at.checked_add_signed(TimeDelta::try_days(interval)?),
         Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => None,
@@ -541,7 +592,9 @@ fn first_period(rule: &Recurrence, from: NaiveDateTime) -> Option<NaiveDateTime>
         Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
             let unit = rule.unit_seconds()?;
             // An hour's times lie up to an hour after its place on the grid.
-            let early = from.checked_sub_signed(TimeDelta::seconds(unit))?.max(start);
+            let early = from
+                .checked_sub_signed(TimeDelta::seconds(unit))?
+                .max(start);
             on_grid(start, early, unit.checked_mul(interval)?)
         }
     }
@@ -555,7 +608,9 @@ fn on_grid(start: NaiveDateTime, from: NaiveDateTime, step: i64) -> Option<Naive
 }
 
 fn day_end(at: NaiveDateTime) -> Option<NaiveDateTime> {
-    at.date().succ_opt().map(|date| date.and_time(NaiveTime::MIN))
+    at.date()
+        .succ_opt()
+        .map(|date| date.and_time(NaiveTime::MIN))
 }
 
 fn hour_end(at: NaiveDateTime) -> Option<NaiveDateTime> {

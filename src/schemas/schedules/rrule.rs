@@ -90,7 +90,9 @@ impl RRuleSchedule {
         };
         let mut dates: Vec<DateTime<Tz>> = Vec::new();
         for wall in self.set.walls(from) {
-            let Some(date) = zone::resolve(zone, wall, Lean::Early) else { break };
+            let Some(date) = zone::resolve(zone, wall, Lean::Early) else {
+                break;
+            };
             if date < after {
                 continue;
             }
@@ -113,7 +115,11 @@ impl RecurrenceSet {
     fn walls(&self, from: NaiveDateTime) -> Walls<'_> {
         Walls {
             rules: self.rules.iter().map(|rule| walk(rule, from)).collect(),
-            excluded_rules: self.excluded_rules.iter().map(|rule| walk(rule, from)).collect(),
+            excluded_rules: self
+                .excluded_rules
+                .iter()
+                .map(|rule| walk(rule, from))
+                .collect(),
             dates: &self.dates[self.dates.partition_point(|date| *date < from)..],
             excluded_dates: &self.excluded_dates,
         }
@@ -152,8 +158,15 @@ impl Iterator for Walls<'_> {
 
     fn next(&mut self) -> Option<NaiveDateTime> {
         loop {
-            let of_rules = self.rules.iter_mut().filter_map(|rule| rule.peek().copied()).min();
-            let wall = of_rules.into_iter().chain(self.dates.first().copied()).min()?;
+            let of_rules = self
+                .rules
+                .iter_mut()
+                .filter_map(|rule| rule.peek().copied())
+                .min();
+            let wall = of_rules
+                .into_iter()
+                .chain(self.dates.first().copied())
+                .min()?;
             for rule in &mut self.rules {
                 while rule.next_if(|other| *other <= wall).is_some() {}
             }
@@ -210,10 +223,13 @@ impl<'a> Lines<'a> {
         match name {
             "RRULE" => self.rules.push(value),
             "EXRULE" => self.excluded_rules.push(value),
-            "RDATE" => self.dates.extend(whens(value, &parameters)?.iter().map(|when| when.wall)),
+            "RDATE" => self
+                .dates
+                .extend(whens(value, &parameters)?.iter().map(|when| when.wall)),
             "EXDATE" => {
                 let dates = whens(value, &parameters)?;
-                self.excluded_dates.extend(dates.iter().map(|when| when.wall));
+                self.excluded_dates
+                    .extend(dates.iter().map(|when| when.wall));
             }
             "DTSTART" => match whens(value, &parameters)?.as_slice() {
                 [start] => self.start = Some(*start),
@@ -231,7 +247,11 @@ impl<'a> Lines<'a> {
     fn into_set(mut self) -> Result<RecurrenceSet, String> {
         let parse = |text: &&str| parse_rule(text, self.start);
         let rules = self.rules.iter().map(parse).collect::<Result<_, _>>()?;
-        let excluded_rules = self.excluded_rules.iter().map(parse).collect::<Result<_, _>>()?;
+        let excluded_rules = self
+            .excluded_rules
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?;
         self.dates.sort_unstable();
         self.excluded_dates.sort_unstable();
         Ok(RecurrenceSet {
@@ -273,7 +293,12 @@ fn whens(value: &str, parameters: &[&str]) -> Result<Vec<When>, String> {
 
 fn parse_when(text: &str) -> Result<When, String> {
     let (digits, zoned) = split_zone(text);
-    let date_time = ["%Y%m%dT%H%M%S", "%Y%m%dT%H%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
+    let date_time = [
+        "%Y%m%dT%H%M%S",
+        "%Y%m%dT%H%M",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y-%m-%dT%H:%M",
+    ];
     let wall = date_time
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(digits, format).ok())
@@ -342,7 +367,10 @@ fn parse_rule(text: &str, start: Option<When>) -> Result<Recurrence, String> {
 }
 
 fn frequency(text: &str) -> Result<Frequency, String> {
-    let value = text.split(';').filter_map(|pair| pair.strip_prefix("FREQ=")).next_back();
+    let value = text
+        .split(';')
+        .filter_map(|pair| pair.strip_prefix("FREQ="))
+        .next_back();
     match value {
         Some("YEARLY") => Ok(Frequency::Yearly),
         Some("MONTHLY") => Ok(Frequency::Monthly),
@@ -402,7 +430,9 @@ where
 {
     match text.parse::<T>() {
         Ok(number) if low <= number && number <= high => Ok(number),
-        _ => Err(format!("{name} `{text}` is not a number from {low} to {high}")),
+        _ => Err(format!(
+            "{name} `{text}` is not a number from {low} to {high}"
+        )),
     }
 }
 
@@ -435,7 +465,10 @@ fn set_weekdays(rule: &mut Recurrence, text: &str) -> Result<(), String> {
     rule.weekdays.clear();
     rule.nth_weekdays.clear();
     for entry in text.split(',') {
-        let (day, nth) = match entry.strip_suffix(')').and_then(|entry| entry.split_once('(')) {
+        let (day, nth) = match entry
+            .strip_suffix(')')
+            .and_then(|entry| entry.split_once('('))
+        {
             Some((day, nth)) => (day, nth),
             None => {
                 let digits = entry.len() - entry.trim_start_matches(is_numeric).len();
@@ -443,7 +476,11 @@ fn set_weekdays(rule: &mut Recurrence, text: &str) -> Result<(), String> {
             }
         };
         let day = weekday(day)?;
-        let nth = if nth.is_empty() { 0 } else { number("BYDAY", nth, -53, 53)? };
+        let nth = if nth.is_empty() {
+            0
+        } else {
+            number("BYDAY", nth, -53, 53)?
+        };
         if nth == 0 || rule.frequency > Frequency::Monthly {
             rule.weekdays.push(day);
         } else {
@@ -485,5 +522,9 @@ fn check_reachable(rule: &Recurrence) -> Result<(), String> {
 }
 
 fn greatest_common_divisor(one: i64, other: i64) -> i64 {
-    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
+    if other == 0 {
+        one
+    } else {
+        greatest_common_divisor(other, one % other)
+    }
 }

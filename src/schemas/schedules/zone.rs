@@ -4,7 +4,9 @@
 //! both questions in two ways, depending on the library that a kind of schedule stands on, so
 //! a caller says which way it leans instead of leaving the choice to a time library.
 
-use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 
 /// The last year that the wire format and Python's `datetime` can express.
