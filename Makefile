@@ -1,0 +1,40 @@
+# The two commands of the README are `make run` and `make test`; both do their own set-up.
+
+.PHONY: all build ui run test test-rust test-ui bench clean-services help
+
+all: build
+
+# The release binary with the dashboard inside, at target/release/prefect-rs.
+build: ui
+	cargo build --release --locked
+
+# The dashboard is built before the binary, since the binary embeds ui-static/dist.
+ui:
+	@if [ -f ui-static/package.json ]; then tests/support/node.sh && cd ui-static && npm ci --silent --no-audit --no-fund && npm run --silent build; fi
+
+# A server, the example deployments, a queue and an agent; ends at Ctrl-C.
+# ONCE=1 ends after the first green runs, PORT=n and PREFECT_HOME=dir do what they say.
+run: build
+	@examples/run.sh
+
+# Everything that can be proven here: lints, both databases, genuine clients, the dashboard.
+test:
+	@tests/support/check.sh
+
+# The Rust tests alone, with whatever is set up already.
+test-rust:
+	cargo test --locked
+
+test-ui:
+	@if [ -f ui-static/package.json ]; then tests/support/ui.sh; fi
+
+# Beside the genuine servers; see BENCHMARKS.md.
+bench: build
+	@if [ -x bench/run.sh ]; then bench/run.sh; else target/release/prefect-rs bench --help; fi
+
+# Ends what an interrupted test run may have left running.
+clean-services:
+	@tests/support/postgres.sh stop
+
+help:
+	@grep -B2 -E '^[a-z-]+:' Makefile | grep -E '^(#|[a-z-]+:)'
