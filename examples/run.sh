@@ -32,13 +32,32 @@ trap 'exit 130' INT TERM
 
 say() { printf '\n-- %s\n' "$*"; }
 
-answers() { python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=1)' "$1" 2>/dev/null; }
+# api METHOD PATH [BODY]: prints the answer's `id`, or for a flow run in any state its type.
+api() {
+    python3 - "$PREFECT_API_URL" "$@" <<'PYTHON'
+import json, sys, urllib.parse, urllib.request
+
+base, method, path, *body = sys.argv[1:]
+request = urllib.request.Request(
+    base + urllib.parse.quote(path),
+    method=method,
+    data=body[0].encode() if body else None,
+    headers={"Content-Type": "application/json"},
+)
+try:
+    answer = json.load(urllib.request.urlopen(request, timeout=10))
+except OSError as error:
+    sys.exit(f"{method} {path}: {error}")
+if isinstance(answer, dict):
+    print(answer["state"]["type"] if method == "GET" and answer.get("state") else answer["id"])
+PYTHON
+}
 
 say "Starting the server in $PREFECT_HOME"
 "$binary" orion start --host 127.0.0.1 --port "$port" >"$PREFECT_HOME/server.log" 2>&1 &
 server=$!
 pids+=("$server")
-until answers "$PREFECT_API_URL/health"; do
+until api GET /health 2>/dev/null; do
     kill -0 "$server" 2>/dev/null || { cat "$PREFECT_HOME/server.log" >&2; exit 1; }
     sleep 0.1
 done
@@ -69,12 +88,8 @@ pids+=("$!")
 say "Quick runs"
 runs=()
 for name in "${names[@]}"; do
-    body=$(curl -fsS "$PREFECT_API_URL/deployments/name/$(printf %s "$name" | sed 's/ /%20/g')")
-    deployment=$(printf %s "$body" | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-    run=$(curl -fsS -X POST -H 'Content-Type: application/json' \
-        -d '{"state": {"type": "SCHEDULED", "message": "Quick run"}}' \
-        "$PREFECT_API_URL/deployments/$deployment/create_flow_run" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
+    deployment=$(api GET "/deployments/name/$name")
+    run=$(api POST "/deployments/$deployment/create_flow_run" '{"state": {"type": "SCHEDULED", "message": "Quick run"}}')
     echo "$name: $run"
     runs+=("$run")
 done
@@ -82,7 +97,7 @@ done
 ended=0
 for run in "${runs[@]}"; do
     for _ in $(seq 240); do
-        state=$(curl -fsS "$PREFECT_API_URL/flow_runs/$run" | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"]["type"])')
+        state=$(api GET "/flow_runs/$run")
         case $state in COMPLETED | FAILED | CRASHED | CANCELLED) break ;; esac
         sleep 0.5
     done
