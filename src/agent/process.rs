@@ -200,9 +200,25 @@ pub async fn end_group(pgid: Pid) {
     signal(pgid, Signal::SIGKILL);
 }
 
-/// Returns whether any process of the group exists.
+/// Returns whether a process of the group lives.
+///
+/// A process that ended counts for `kill` until its parent has collected it, and the parent of an
+/// orphan may be slow, or be a container's first process that never does. So `/proc` has the word.
 pub fn is_alive(pgid: Pid) -> bool {
-    killpg(pgid, None).is_ok()
+    if killpg(pgid, None).is_err() {
+        return false;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return true;
+    };
+    let group = pgid.to_string();
+    processes.flatten().any(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // The name in brackets may contain anything; behind it are state, parent and group.
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let state = fields.next().unwrap_or_default();
+        fields.nth(1) == Some(&group) && state != "Z" && state != "X"
+    })
 }
 
 /// Sends a signal to a group; `false` means that nobody is there.

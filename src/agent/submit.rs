@@ -19,7 +19,7 @@ use super::process::{Ended, Group, Halt, Stream};
 use super::report::{Patience, Reporter};
 use super::runners::{self, Engine, Host, Launch};
 use super::states::{self, Answer};
-use crate::client::{Client, FlowRun};
+use crate::client::{self, Client, Document, FlowRun, PAGE};
 use crate::clock::{Clock, SystemClock};
 
 /// How long logs may take to be sent before the end of their run is told.
@@ -127,18 +127,33 @@ impl Shared {
     }
 
     async fn watch(&self, runs: Vec<Uuid>) {
-        for ids in runs.chunks(200) {
-            let filter = json!({"flow_runs": {
-                "id": {"any_": ids},
-                "state": {"type": {"any_": ["CANCELLED", "CANCELLING"]}},
-            }});
-            match self.client.read_flow_runs(filter, Some(ids.len())).await {
+        for ids in runs.chunks(PAGE) {
+            let cancelled = match self.cancelled(ids, &["CANCELLED", "CANCELLING"]).await {
+                // A server of the first generation has no state of being cancelled.
+                Err(error) if error.status().is_some_and(|s| s.is_client_error()) => {
+                    self.cancelled(ids, &["CANCELLED"]).await
+                }
+                outcome => outcome,
+            };
+            match cancelled {
                 Ok(cancelled) => cancelled
                     .into_iter()
                     .for_each(|run| self.tell(Event::Cancelled(run.id))),
                 Err(error) => debug!("failed to ask for cancelled runs: {error}"),
             }
         }
+    }
+
+    async fn cancelled(
+        &self,
+        ids: &[Uuid],
+        types: &[&str],
+    ) -> client::Result<Vec<Document<FlowRun>>> {
+        let filter = json!({"flow_runs": {
+            "id": {"any_": ids},
+            "state": {"type": {"any_": types}},
+        }});
+        self.client.read_flow_runs(filter, Some(ids.len())).await
     }
 
     async fn claim(&self, run: Uuid) {
