@@ -67,8 +67,10 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
             ));
         }
     }
-    let config = runner["config"].as_object().cloned().unwrap_or_default();
-    let mut launch = match FlowCode::from_value(&deployment["flow_data"])? {
+    let mut config = runner["config"].as_object().cloned().unwrap_or_default();
+    let code = FlowCode::from_value(&deployment["flow_data"])?;
+    config.extend(code.options().clone());
+    let mut launch = match code {
         FlowCode::Python(code) => python(run, &code, &config, host)?,
         FlowCode::Executable(code) => executable(run, &code, &config)?,
     };
@@ -384,6 +386,7 @@ mod tests {
             path: "/bin/sh".into(),
             sha256: "x".into(),
             location: "/a".into(),
+            options: Default::default(),
         });
         json!({"flow_data": code.to_value(), "flow_runner": {"type": "subprocess", "config": config}})
     }

@@ -8,13 +8,19 @@
 
 use super::{Interpreter, python::Flow, storage::Stored};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// The encoding of a Python flow's document.
 pub const BLOCK_STORAGE: &str = "blockstorage";
 /// The encoding of an executable's document.
 pub const EXECUTABLE: &str = "executable";
+
+/// What our flow runners understand beyond the genuine ones.
+///
+/// Specifications give these in `flow_runner.config`, but a genuine 2.0b3 agent that finds a name
+/// it does not know there ends with an error, and all its runs with it. So they travel in here.
+pub const OPTIONS: [&str; 3] = ["args", "working_dir", "timeout_seconds"];
 
 /// What a deployment runs, as its `flow_data` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +46,8 @@ pub struct PythonCode {
     pub sha256: Option<String>,
     /// Where it was deployed from.
     pub location: Option<PathBuf>,
+    /// How it is started, beyond what genuine flow runners know; see [`OPTIONS`].
+    pub options: Map<String, Value>,
 }
 
 /// A stored program.
@@ -51,14 +59,26 @@ pub struct ExecutableCode {
     pub sha256: String,
     /// Where it was deployed from.
     pub location: PathBuf,
+    /// How it is started, beyond what genuine flow runners know; see [`OPTIONS`].
+    #[serde(default)]
+    pub options: Map<String, Value>,
 }
 
 impl FlowCode {
+    /// Returns how it is started, beyond what genuine flow runners know.
+    pub fn options(&self) -> &Map<String, Value> {
+        match self {
+            FlowCode::Python(code) => &code.options,
+            FlowCode::Executable(code) => &code.options,
+        }
+    }
+
     pub(crate) fn python(
         stored: &Stored,
         location: &Path,
         interpreter: &Interpreter,
         flow: &Flow,
+        options: Map<String, Value>,
     ) -> Self {
         FlowCode::Python(PythonCode {
             path: Some(stored.path.clone()),
@@ -67,14 +87,20 @@ impl FlowCode {
             function: flow.function.clone(),
             sha256: Some(stored.sha256.clone()),
             location: Some(location.to_path_buf()),
+            options,
         })
     }
 
-    pub(crate) fn executable(stored: &Stored, location: &Path) -> Self {
+    pub(crate) fn executable(
+        stored: &Stored,
+        location: &Path,
+        options: Map<String, Value>,
+    ) -> Self {
         FlowCode::Executable(ExecutableCode {
             path: stored.path.clone(),
             sha256: stored.sha256.clone(),
             location: location.to_path_buf(),
+            options,
         })
     }
 
@@ -90,7 +116,7 @@ impl FlowCode {
                     json!({
                         "data": data, "block_id": null,
                         "python": code.interpreter, "prefect_version": code.prefect_version,
-                        "function": code.function, "sha256": code.sha256, "location": code.location,
+                        "function": code.function, "sha256": code.sha256, "location": code.location, "options": code.options,
                     }),
                 )
             }
@@ -118,6 +144,7 @@ impl FlowCode {
             function: text("function"),
             sha256: text("sha256"),
             location: text("location").map(PathBuf::from),
+            options: blob["options"].as_object().cloned().unwrap_or_default(),
         }))
     }
 }
@@ -146,6 +173,7 @@ mod tests {
             path: "/s/a/run.sh".into(),
             sha256: "a".into(),
             location: "/run.sh".into(),
+            options: Map::from_iter([("args".into(), json!(["a"]))]),
         });
         assert_eq!(FlowCode::from_value(&code.to_value()).unwrap(), code);
     }

@@ -168,8 +168,14 @@ pub fn resolve(
     }
     let stored = storage.store(&location)?;
     let code = match python {
-        Some(flow) => FlowCode::python(&stored, &location, interpreter, &flow),
-        None => FlowCode::executable(&stored, &location),
+        Some(flow) => FlowCode::python(
+            &stored,
+            &location,
+            interpreter,
+            &flow,
+            spec.flow_runner.options(),
+        ),
+        None => FlowCode::executable(&stored, &location, spec.flow_runner.options()),
     };
     Ok(Deployment {
         name: spec.name.clone().unwrap_or_else(|| flow_name.clone()),

@@ -4,7 +4,7 @@
 //! it, as there. Unknown fields are refused with the list of known ones: a misspelt `schedule`
 //! that is silently ignored is a deployment that never runs.
 
-use super::{Error, python};
+use super::{Error, document::OPTIONS, python};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -72,9 +72,19 @@ impl Default for FlowRunner {
 }
 
 impl FlowRunner {
-    /// Returns `{type, config}` with what the type's defaults are in 2.0b3.
+    /// Returns what only our flow runners understand.
+    pub fn options(&self) -> Map<String, Value> {
+        let config = self.config.iter().flatten();
+        config
+            .filter(|(key, value)| OPTIONS.contains(&key.as_str()) && !value.is_null())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Returns `{type, config}` as 2.0b3 has it, with the type's defaults.
     pub fn to_value(&self) -> Value {
         let mut config = self.config.clone().unwrap_or_default();
+        config.retain(|key, _| !OPTIONS.contains(&key.as_str()));
         config.entry("env").or_insert_with(|| json!({}));
         if self.kind == "subprocess" {
             config.entry("stream_output").or_insert(json!(false));
@@ -164,6 +174,24 @@ impl Specification {
                 "flow_runner.config",
                 "names both a `condaenv` and a `virtualenv`",
                 "keep one of them",
+            ));
+        }
+        let known = match self.flow_runner.kind.as_str() {
+            "universal" => &["env"][..],
+            "subprocess" => &["env", "stream_output", "condaenv", "virtualenv"],
+            _ => &[],
+        };
+        let unknown = config
+            .keys()
+            .find(|key| !known.contains(&key.as_str()) && !OPTIONS.contains(&key.as_str()));
+        if let Some(key) = unknown.filter(|_| !known.is_empty()) {
+            return Err(self.invalid(
+                "flow_runner.config",
+                &format!(
+                    "has `{key}`, which the type `{}` does not know",
+                    self.flow_runner.kind
+                ),
+                &format!("it knows {}", [known, &OPTIONS].concat().join(", ")),
             ));
         }
         let env_is_text = config.get("env").is_none_or(|env| {
@@ -408,6 +436,7 @@ mod tests {
         "flow_runner: {type: subprocess, config: {env: {PORT: 80}}}",
         "quote the values"
     )]
+    #[case("flow_runner: {type: subprocess, config: {arg: 1}}", "has `arg`")]
     #[case("flow_storage: {a: 1}", "only be given in Python")]
     #[case("tags: ETL", "line 2")]
     fn a_wrong_value_is_refused_with_a_remedy(#[case] field: &str, #[case] expected: &str) {
