@@ -74,16 +74,25 @@ impl Reporter {
 
     /// Proposes a given state.
     pub async fn propose_as(&self, run: Uuid, state: Value, transition: Uuid) -> Option<Answer> {
-        let kind = state["type"].as_str().unwrap_or_default().to_owned();
         let path = format!("/flow_runs/{run}/set_state");
-        let body = json!({"state": state, "force": false});
-        let raw: Value = self
-            .persist("report the state of a flow run", run, || {
-                self.client.post(&path, &body)
-            })
+        let mut body = json!({"state": state, "force": false});
+        let propose = async |body: &Value| {
+            match self.client.post::<Value>(&path, body).await {
+                // A server of the first generation knows neither transition ids nor crashes.
+                Err(error) if error.status().is_some_and(|s| s.as_u16() == 422) => {
+                    let older = json!({"state": states::for_first_generation(&body["state"]), "force": false});
+                    self.client.post(&path, &older).await
+                }
+                outcome => outcome,
+            }
+        };
+        let raw = self
+            .persist("report the state of a flow run", run, || propose(&body))
             .await?;
+        let kind = body["state"]["type"].take();
+        let kind = kind.as_str().unwrap_or_default();
         match serde_json::from_value::<OrchestrationResult>(raw.clone()) {
-            Ok(result) => Some(states::answer(&result, &raw, &kind, transition)),
+            Ok(result) => Some(states::answer(&result, &raw, kind, transition)),
             Err(error) => Some(Answer::Refused(format!(
                 "the answer cannot be read: {error}"
             ))),

@@ -36,6 +36,18 @@ pub fn propose(kind: &str, name: &str, message: Option<&str>, transition: Uuid) 
     })
 }
 
+/// Returns a proposal in the words of 2.0b3 servers, which refuse what they do not know.
+pub fn for_first_generation(state: &Value) -> Value {
+    let mut state = state.clone();
+    if let Some(details) = state["state_details"].as_object_mut() {
+        details.remove("transition_id");
+    }
+    if state["type"] == "CRASHED" {
+        state["type"] = json!("FAILED");
+    }
+    state
+}
+
 /// Reads the server's answer to a proposal of the type `kind`.
 pub fn answer(result: &OrchestrationResult, raw: &Value, kind: &str, transition: Uuid) -> Answer {
     let reason = || {
@@ -45,7 +57,7 @@ pub fn answer(result: &OrchestrationResult, raw: &Value, kind: &str, transition:
             .to_owned()
     };
     match (result.status.as_str(), &result.state) {
-        ("ACCEPT", Some(state)) if state.r#type == kind => Answer::Accepted,
+        ("ACCEPT", Some(state)) if !state.is_scheduled() || kind == "SCHEDULED" => Answer::Accepted,
         // The answer to the first of two equal requests was lost on its way.
         ("REJECT", Some(state))
             if state.r#type == kind

@@ -1,5 +1,7 @@
 //! `deployment`: flows with everything that is needed to run them.
 
+mod create;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -18,7 +20,7 @@ use crate::{
     settings::Value as _,
 };
 
-/// List, run and schedule deployments.
+/// Create, list, run and schedule deployments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  prefect-rs deployment run my-flow/my-deployment")]
 pub struct Args {
@@ -28,6 +30,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create or update deployments from a specification file and print their ids.
+    #[command(
+        after_help = "Examples:\n  prefect-rs deployment create deployment.yaml\n  prefect-rs deployment create --python venv/bin/python flow.py"
+    )]
+    Create(create::Create),
     /// List the deployments.
     #[command(after_help = "Example:\n  prefect-rs deployment ls --flow-name my-flow")]
     Ls(Ls),
@@ -110,6 +117,7 @@ impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result {
         let client = cx.client().await?;
         match self.command {
+            Command::Create(args) => args.run(cx, &client).await,
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { deployment, output } => inspect(&client, &deployment, output).await,
             Command::Run(args) => run(cx, &client, args).await,

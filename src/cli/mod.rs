@@ -4,6 +4,7 @@
 //! when everything it lists works.
 
 pub mod advert;
+mod agent;
 mod block;
 mod completions;
 mod concurrency_limit;
@@ -54,6 +55,7 @@ pub struct Cli {
 enum Command {
     Deployment(deployment::Args),
     WorkQueue(work_queue::Args),
+    Agent(agent::Args),
     Flow(flow::Args),
     FlowRun(flow_run::Args),
     TaskRun(task_run::Args),
@@ -71,6 +73,7 @@ impl Command {
         match self {
             Self::Deployment(args) => args.run(cx).await,
             Self::WorkQueue(args) => args.run(cx).await,
+            Self::Agent(args) => args.run(cx).await,
             Self::Flow(args) => args.run(cx).await,
             Self::FlowRun(args) => args.run(cx).await,
             Self::TaskRun(args) => args.run(cx).await,

@@ -56,10 +56,10 @@ pub fn kind_of(path: &Path) -> Result<Kind, Error> {
 }
 
 impl Storage {
-    /// Returns the storage of a `$PREFECT_HOME`.
-    pub fn in_home(home: &Path) -> Self {
+    /// Returns the storage in a folder, which is made when it is needed.
+    pub fn at(root: &Path) -> Self {
         Storage {
-            root: home.join("storage"),
+            root: root.to_path_buf(),
             limit_bytes: MAX_CODE_BYTES,
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     fn stored_code_keeps_bytes_mode_and_address() {
         let home = tempfile::tempdir().unwrap();
         let source = script(home.path(), "#!/bin/sh\necho 1\n", 0o755);
-        let storage = Storage::in_home(home.path());
+        let storage = Storage::at(&home.path().join("storage"));
         let first = storage.store(&source).unwrap();
         let again = storage.store(&source).unwrap();
         assert_eq!(first, again);
@@ -170,7 +170,7 @@ mod tests {
     fn editing_the_original_changes_nothing_stored() {
         let home = tempfile::tempdir().unwrap();
         let source = script(home.path(), "one", 0o755);
-        let storage = Storage::in_home(home.path());
+        let storage = Storage::at(&home.path().join("storage"));
         let first = storage.store(&source).unwrap();
         script(home.path(), "two", 0o755);
         assert_eq!(fs::read_to_string(&first.path).unwrap(), "one");

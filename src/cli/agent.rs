@@ -1,0 +1,129 @@
+//! `agent`: run what is due on this machine.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{
+    Context,
+    error::{Code, Error, Result},
+    output,
+};
+use crate::{
+    agent::{self, Options, Queue},
+    telemetry,
+};
+
+/// Start agents, which run what is due on this machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  prefect-rs agent start etl-queue")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take due runs of a work queue and run them until interrupted.
+    ///
+    /// A first Ctrl-C or SIGTERM takes no more runs and waits for those under way; a second one ends them.
+    #[command(
+        after_help = "Examples:\n  prefect-rs agent start etl-queue\n  prefect-rs agent start --limit 4 --grace 600 etl-queue"
+    )]
+    Start(Start),
+    /// End what a killed agent left behind; agents start this themselves.
+    #[command(hide = true, after_help = "Example:\n  prefect-rs agent guard < pipe")]
+    Guard,
+}
+
+#[derive(Debug, clap::Args)]
+struct Start {
+    /// The work queue's id or name.
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+    /// Run at most this many at once [default: no limit].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Seconds that a stopping agent waits for its runs before it ends them.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    grace: u64,
+    /// Say nothing when it starts.
+    #[arg(long)]
+    hide_welcome: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, cx: &Context) -> Result {
+        match self.command {
+            Command::Start(start) => start.run(cx).await,
+            Command::Guard => Ok(agent::watch_agent(cx.client().await?)
+                .await
+                .map_err(|error| Error::failure(format!("the guard failed: {error}")))?),
+        }
+    }
+}
+
+impl Start {
+    async fn run(self, cx: &Context) -> Result {
+        show_logs(cx);
+        let client = cx.client().await?;
+        let settings = cx.settings();
+        if !self.hide_welcome {
+            let url = client.transport().url().unwrap_or("the local database");
+            output::say(&format!(
+                "Agent takes runs of work queue '{}' from {url}, and asks every {} s. Stop it with Ctrl-C.",
+                output::clean(&self.queue),
+                settings.agent_query_interval.as_secs_f64(),
+            ));
+        }
+        let options = Options {
+            queue: Queue::parse(&self.queue),
+            limit: self.limit.map(|limit| limit as usize),
+            grace: Duration::from_secs(self.grace),
+            guard: guard_command(),
+        };
+        let stops =
+            stops().map_err(|error| Error::failure(format!("signals cannot be taken: {error}")))?;
+        agent::run(client, settings, options, stops)
+            .await
+            .map_err(|error| match error {
+                agent::Error::NoQueue(id) => Error::not_found("work queue", id)
+                    .hint("list the work queues with `prefect-rs work-queue ls`"),
+                agent::Error::NoServer => Error::new(Code::Unreachable, error.to_string())
+                    .hint("start a server with `prefect-rs orion start`"),
+                agent::Error::Client(error) => error.into(),
+            })
+    }
+}
+
+/// Returns the command line of this executable's guard.
+fn guard_command() -> Vec<OsString> {
+    match std::env::current_exe() {
+        Ok(program) => vec![program.into_os_string(), "agent".into(), "guard".into()],
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Sends a message for each SIGINT and SIGTERM.
+fn stops() -> std::io::Result<mpsc::Receiver<()>> {
+    let (sender, stops) = mpsc::channel(8);
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind)?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                let _ = sender.send(()).await;
+            }
+        });
+    }
+    Ok(stops)
+}
+
+fn show_logs(cx: &Context) {
+    let settings = cx.settings();
+    // Logs that are set up already are as good.
+    let _ = telemetry::init(settings.logging_level, settings.logging_format);
+}

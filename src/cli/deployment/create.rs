@@ -1,0 +1,105 @@
+//! `deployment create`: from a specification to deployments on the server.
+//!
+//! Each specification of a file is tried, so that one mistake does not keep the others away; the
+//! command fails if any of them did.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::super::{
+    Context,
+    error::{Code, Error, Result},
+    output,
+};
+use crate::client::Client;
+use crate::deployments::{self, Deployment, Interpreter, Specification, Storage};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// The specification: Python (.py), YAML (.yaml, .yml) or JSON (.json).
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The Python interpreter that reads and runs the flow [default: PREFECT_RS_PYTHON, the active virtual environment's, or the first on PATH].
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+}
+
+impl Create {
+    pub(super) async fn run(self, cx: &Context, client: &Client) -> Result {
+        let named = self.python.as_deref().or(cx.settings().python.as_deref());
+        let interpreter = Interpreter::choose(named)?;
+        let storage = Storage::at(&cx.settings().local_storage_path);
+        let file = std::path::absolute(&self.file).unwrap_or(self.file);
+        let specifications = deployments::read(&file, &interpreter)?;
+        let all = specifications.len();
+        let mut failures: Vec<Error> = Vec::new();
+        for specification in specifications {
+            if let Err(error) = create(client, &specification, &interpreter, &storage).await {
+                output::say(&error.to_string());
+                failures.push(error);
+            }
+        }
+        match failures.pop() {
+            None => Ok(()),
+            Some(last) => Err(Error::new(
+                last.code,
+                format!(
+                    "{} of {all} deployments could not be created",
+                    failures.len() + 1
+                ),
+            )),
+        }
+    }
+}
+
+async fn create(
+    client: &Client,
+    specification: &Specification,
+    interpreter: &Interpreter,
+    storage: &Storage,
+) -> Result {
+    let deployment = deployments::resolve(specification, interpreter, storage)?;
+    let flow = client.create_flow(&deployment.flow_name, &[]).await?;
+    let created = client
+        .create_deployment(&body(&deployment, flow.raw["id"].clone()))
+        .await?;
+    output::print_line(&created.id.to_string());
+    output::say(&format!(
+        "Created deployment '{}/{}' from {}.",
+        output::clean(&deployment.flow_name),
+        output::clean(&deployment.name),
+        deployment.flow_location.display(),
+    ));
+    Ok(())
+}
+
+fn body(deployment: &Deployment, flow_id: Value) -> Value {
+    json!({
+        "name": deployment.name,
+        "flow_id": flow_id,
+        "flow_data": deployment.code.to_value(),
+        "schedule": deployment.schedule,
+        "is_schedule_active": deployment.is_schedule_active,
+        "parameters": deployment.parameters,
+        "tags": deployment.tags,
+        "flow_runner": deployment.flow_runner,
+    })
+}
+
+impl From<deployments::Error> for Error {
+    fn from(error: deployments::Error) -> Self {
+        let code = match &error {
+            deployments::Error::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Code::NotFound
+            }
+            deployments::Error::Invalid { .. } => Code::Usage,
+            deployments::Error::Io { .. }
+            | deployments::Error::Python { .. }
+            | deployments::Error::TooLarge { .. } => Code::Failure,
+        };
+        Error::new(code, error.to_string()).maybe_hint(error.hint().map(str::to_owned))
+    }
+}
