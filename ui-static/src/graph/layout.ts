@@ -1,0 +1,224 @@
+// Where the nodes of a run's graph lie. Pure functions of the columns, so that they can be tested without a canvas.
+
+import type { GraphColumns } from '../lib/types'
+
+export type GraphMode = 'time' | 'dependencies' | 'lanes'
+
+export interface Box {
+  /** The nodes it stands for, as indices; one, unless siblings are folded. */
+  nodes: number[]
+  /** Horizontal place: milliseconds on a time axis, pixels otherwise. */
+  x: number
+  w: number
+  row: number
+  /** Pixels from the top. */
+  y: number
+  h: number
+  label: string
+}
+
+export interface Layout {
+  boxes: Box[]
+  /** Pairs of boxes. */
+  edges: [number, number][]
+  /** Whether x is time. */
+  timed: boolean
+  start: number
+  end: number
+  height: number
+  /** Names at the left of each lane. */
+  lanes: { label: string; y: number; h: number; count: number }[]
+}
+
+const BOX = 20
+
+/** The window of a run: its own times stretched by those of its tasks, never empty. */
+export function extent(g: GraphColumns, start: number | null, end: number | null, now: number): [number, number] {
+  let from = start ?? Infinity
+  let to = end ?? -Infinity
+  for (let i = 0; i < g.id.length; i++) {
+    const s = g.start[i]
+    if (s != null && s < from) from = s
+    const e = g.end[i] ?? (s != null && end == null ? now : s)
+    if (e != null && e > to) to = e
+  }
+  if (!Number.isFinite(from)) from = now - 1000
+  if (end == null && start != null) to = Math.max(to, now)
+  if (!Number.isFinite(to) || to - from < 50) to = from + 50
+  return [from, to]
+}
+
+/** Puts intervals into the first free row, by start; a heap is not needed for the rows a screen can show. */
+export function pack(order: number[], begin: (i: number) => number, finish: (i: number) => number, gap: number): { row: Map<number, number>; rows: number } {
+  const free: number[] = []
+  const row = new Map<number, number>()
+  // Rows that are free sooner than the next start are found from the last one used, which keeps wide fans linear.
+  let hint = 0
+  for (const i of order) {
+    const s = begin(i)
+    let r = -1
+    for (let k = 0; k < Math.min(free.length, 64); k++) {
+      const c = (hint + k) % free.length
+      if (free[c]! <= s) {
+        r = c
+        break
+      }
+    }
+    if (r < 0 || free.length <= 64) {
+      r = free.findIndex((f) => f <= s)
+      if (r < 0) r = free.push(0) - 1
+    }
+    hint = r
+    free[r] = finish(i) + gap
+    row.set(i, r)
+  }
+  return { row, rows: Math.max(1, free.length) }
+}
+
+function byStart(g: GraphColumns, fallback: number): number[] {
+  return g.id.map((_, i) => i).sort((a, b) => (g.start[a] ?? fallback) - (g.start[b] ?? fallback) || a - b)
+}
+
+/** Each task run on a time axis, in the first row that is free. */
+export function timeLayout(g: GraphColumns, span: [number, number], now: number): Layout {
+  const [start, end] = span
+  const finish = (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+  const few = g.id.length <= 60
+  // Few bars get rows of their own with room for the name; many are packed.
+  const order = byStart(g, end)
+  const gap = (end - start) * (few ? 0.16 : 0.004)
+  const { row, rows } = pack(order, (i) => g.start[i] ?? end, finish, gap)
+  const h = rows > 400 ? 4 : rows > 120 ? 8 : rows > 40 ? 14 : BOX
+  const step = h + (h > 10 ? 6 : h > 5 ? 2 : 1)
+  const boxes = order.map((i): Box => {
+    const s = g.start[i] ?? end
+    return { nodes: [i], x: s, w: finish(i) - s, row: row.get(i)!, y: row.get(i)! * step, h, label: g.name[i]! }
+  })
+  const at = new Map(order.map((i, b) => [i, b]))
+  return { boxes, edges: edgesOf(g, (i) => at.get(i)!), timed: true, start, end, height: rows * step, lanes: [] }
+}
+
+/** One lane for each task, its runs packed inside: what ran how often, side by side. */
+export function laneLayout(g: GraphColumns, span: [number, number], now: number): Layout {
+  const [start, end] = span
+  const groups = new Map<string, number[]>()
+  for (const i of byStart(g, end)) {
+    const key = g.task_key[i]!
+    if (!groups.has(key)) groups.set(key, [])
+    groups.get(key)!.push(i)
+  }
+  const finish = (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+  const boxes: Box[] = []
+  const lanes: Layout['lanes'] = []
+  let y = 0
+  for (const [, nodes] of groups) {
+    const { row, rows } = pack(nodes, (i) => g.start[i] ?? end, finish, (end - start) * 0.002)
+    const h = rows > 60 ? 3 : rows > 20 ? 5 : rows > 6 ? 9 : 16
+    const step = h + 1.5
+    const height = Math.max(24, rows * step + 8)
+    lanes.push({ label: baseName(g.name[nodes[0]!]!), y, h: height, count: nodes.length })
+    for (const i of nodes) {
+      const s = g.start[i] ?? end
+      boxes.push({ nodes: [i], x: s, w: finish(i) - s, row: row.get(i)!, y: y + 4 + row.get(i)! * step, h, label: '' })
+    }
+    y += height
+  }
+  return { boxes, edges: [], timed: true, start, end, height: y, lanes }
+}
+
+/** The task's name in a task run's: `Augment data-e6ffc28f-12` is `Augment data`. */
+export function baseName(name: string): string {
+  return name.replace(/-[0-9a-f]{3,8}-\d+$/i, '').replace(/-\d+$/, '').replace(/-[0-9a-f]{3}$/i, '')
+}
+
+/** Siblings of one task that wait for the same and are awaited by the same kinds, as one group each. */
+export function fold(g: GraphColumns): number[][] {
+  const down: Set<string>[] = g.id.map(() => new Set())
+  g.upstream.forEach((ups, i) => ups.forEach((u) => down[u]!.add(g.task_key[i]!)))
+  const groups = new Map<string, number[]>()
+  g.id.forEach((_, i) => {
+    const ups = [...new Set(g.upstream[i]!.map((u) => g.task_key[u]!))].sort().join('\u0001')
+    const key = `${g.task_key[i]}\u0002${ups}\u0002${[...down[i]!].sort().join('\u0001')}`
+    if (!groups.has(key)) groups.set(key, [])
+    groups.get(key)!.push(i)
+  })
+  return [...groups.values()].flatMap((nodes) => (nodes.length >= 5 ? [nodes] : nodes.map((i) => [i])))
+}
+
+export const NODE_W = 190
+export const NODE_H = 40
+
+/** Layers by the longest path, for graphs that are too large for dagre's ordering. */
+export function layered(count: number, edges: [number, number][]): number[] {
+  const layer = new Array<number>(count).fill(0)
+  const into = new Array<number>(count).fill(0)
+  const out: number[][] = Array.from({ length: count }, () => [])
+  for (const [a, b] of edges) {
+    out[a]!.push(b)
+    into[b]!++
+  }
+  const ready = into.flatMap((n, i) => (n ? [] : [i]))
+  for (let k = 0; k < ready.length; k++) {
+    const a = ready[k]!
+    for (const b of out[a]!) {
+      layer[b] = Math.max(layer[b]!, layer[a]! + 1)
+      if (--into[b]! === 0) ready.push(b)
+    }
+  }
+  return layer
+}
+
+/** What waits for what, left to right, siblings folded. */
+export async function dependencyLayout(g: GraphColumns): Promise<Layout> {
+  const groups = fold(g)
+  const of = new Array<number>(g.id.length)
+  groups.forEach((nodes, b) => nodes.forEach((i) => (of[i] = b)))
+  const edges = edgesOf(g, (i) => of[i]!)
+  const boxes = groups.map((nodes): Box => ({ nodes, x: 0, w: NODE_W, row: 0, y: 0, h: NODE_H, label: nodes.length > 1 ? `${baseName(g.name[nodes[0]!]!)} × ${nodes.length}` : g.name[nodes[0]!]! }))
+  if (boxes.length <= 400 && edges.length <= 1500) {
+    const { graphlib, layout } = (await import('@dagrejs/dagre')).default
+    const graph = new graphlib.Graph()
+    graph.setGraph({ rankdir: 'LR', nodesep: 14, ranksep: 64 })
+    graph.setDefaultEdgeLabel(() => ({}))
+    boxes.forEach((_, b) => graph.setNode(String(b), { width: NODE_W, height: NODE_H }))
+    edges.forEach(([a, b]) => graph.setEdge(String(a), String(b)))
+    layout(graph)
+    boxes.forEach((box, b) => {
+      const node = graph.node(String(b)) as { x: number; y: number }
+      box.x = node.x - NODE_W / 2
+      box.y = node.y - NODE_H / 2
+    })
+  } else {
+    const fill = new Map<number, number>()
+    layered(boxes.length, edges).forEach((layer, b) => {
+      const n = fill.get(layer) ?? 0
+      fill.set(layer, n + 1)
+      boxes[b]!.x = layer * (NODE_W + 90)
+      boxes[b]!.y = n * (NODE_H + 10)
+    })
+  }
+  const start = Math.min(0, ...boxes.slice(0, 5000).map((b) => b.x))
+  let end = NODE_W
+  let height = NODE_H
+  for (const b of boxes) {
+    end = Math.max(end, b.x + b.w)
+    height = Math.max(height, b.y + b.h)
+  }
+  return { boxes, edges, timed: false, start, end, height, lanes: [] }
+}
+
+function edgesOf(g: GraphColumns, box: (node: number) => number): [number, number][] {
+  const seen = new Set<number>()
+  const out: [number, number][] = []
+  const n = g.id.length + 1
+  g.upstream.forEach((ups, i) => {
+    for (const u of ups) {
+      const a = box(u)
+      const b = box(i)
+      if (a === b || seen.has(a * n + b)) continue
+      seen.add(a * n + b)
+      out.push([a, b])
+    }
+  })
+  return out
+}

@@ -1,0 +1,57 @@
+// What a person does to runs and deployments, with the notice that says what happened.
+
+import { api, type SetState } from './api'
+import { toasts } from './toasts.svelte'
+import { away } from './time'
+
+/** Schedules a run of a deployment now; resolves when the server has answered. */
+export async function quickRun(deployment: string): Promise<void> {
+  await createRun(deployment, { state: { type: 'SCHEDULED', message: 'Quick run through UI' } })
+}
+
+export async function createRun(deployment: string, body: unknown, at?: Date): Promise<boolean> {
+  try {
+    const run = await api.createRun(deployment, body)
+    toasts.add({
+      kind: 'ok',
+      title: 'Flow run scheduled',
+      detail: at && at.getTime() > Date.now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
+      link: { label: 'View run', path: `/flow-run/${run.id}` },
+    })
+    return true
+  } catch (error) {
+    toasts.fail('The run was not scheduled', error)
+    return false
+  }
+}
+
+/** Does something and tells when it failed; true when it worked. */
+export async function attempt(what: string, action: () => Promise<unknown>, done?: string): Promise<boolean> {
+  try {
+    await action()
+    if (done) toasts.add({ kind: 'ok', title: done })
+    return true
+  } catch (error) {
+    toasts.fail(what, error)
+    return false
+  }
+}
+
+export const RETRY: SetState = { type: 'SCHEDULED', name: 'AwaitingRetry', message: 'Retried through UI' }
+
+export async function copy(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    // No clipboard without a secure context: plain HTTP on another host. The old way still works there.
+    const area = document.createElement('textarea')
+    area.value = text
+    area.className = 'sr-only'
+    document.body.append(area)
+    area.select()
+    const done = document.execCommand('copy')
+    area.remove()
+    return done
+  }
+}

@@ -1,0 +1,181 @@
+// The query language of the bar: what the chips say is what the URL says is what the API is asked.
+//
+// One representation, so that a link that somebody sends shows what they saw. Each term is `key:value`;
+// words without a key search names.
+
+import { span, spell } from './time'
+import type { StateType } from './types'
+import { STATE_TYPES } from './states'
+
+export interface Query {
+  /** Seconds back from now. */
+  last: number
+  /** Seconds ahead of now. */
+  next: number
+  /** A fixed window, milliseconds, that replaces `last` and `next`. */
+  from: number | null
+  to: number | null
+  states: string[]
+  tags: string[]
+  flows: string[]
+  deployments: string[]
+  name: string
+  subflows: boolean
+}
+
+export interface Window {
+  start: number
+  end: number
+}
+
+export const DEFAULTS: Query = {
+  last: 86400,
+  next: 86400,
+  from: null,
+  to: null,
+  states: [],
+  tags: [],
+  flows: [],
+  deployments: [],
+  name: '',
+  subflows: true,
+}
+
+/** Reads the query of a page's URL. Unknown values are left out rather than refused. */
+export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Query {
+  const base = { ...DEFAULTS, ...defaults }
+  const from = Date.parse(params.get('from') ?? '')
+  const to = Date.parse(params.get('to') ?? '')
+  const fixed = Number.isFinite(from) && Number.isFinite(to) && to > from
+  return {
+    last: span(params.get('last') ?? '') ?? (params.has('next') && !params.has('last') ? 0 : base.last),
+    next: span(params.get('next') ?? '') ?? (params.has('last') ? 0 : base.next),
+    from: fixed ? from : null,
+    to: fixed ? to : null,
+    states: params.getAll('state').filter(Boolean),
+    tags: params.getAll('tag').filter(Boolean),
+    flows: params.getAll('flow').filter(Boolean),
+    deployments: params.getAll('deployment').filter(Boolean),
+    name: params.get('name') ?? '',
+    subflows: params.get('subflows') !== 'hide',
+  }
+}
+
+/** Writes a query into URL parameters, leaving out what is a default. */
+export function write(query: Query, into: URLSearchParams, defaults: Partial<Query> = {}): URLSearchParams {
+  const base = { ...DEFAULTS, ...defaults }
+  for (const key of ['last', 'next', 'from', 'to', 'state', 'tag', 'flow', 'deployment', 'name', 'subflows', 'page']) into.delete(key)
+  if (query.from != null && query.to != null) {
+    into.set('from', new Date(query.from).toISOString())
+    into.set('to', new Date(query.to).toISOString())
+  } else if (query.last !== base.last || query.next !== base.next) {
+    if (query.last) into.set('last', spell(query.last))
+    if (query.next) into.set('next', spell(query.next))
+  }
+  for (const state of query.states) into.append('state', state)
+  for (const tag of query.tags) into.append('tag', tag)
+  for (const flow of query.flows) into.append('flow', flow)
+  for (const deployment of query.deployments) into.append('deployment', deployment)
+  if (query.name) into.set('name', query.name)
+  if (!query.subflows) into.set('subflows', 'hide')
+  return into
+}
+
+export function window_(query: Query, now: number): Window {
+  if (query.from != null && query.to != null) return { start: query.from, end: query.to }
+  return { start: now - query.last * 1000, end: now + query.next * 1000 }
+}
+
+/** Moves the window by one of its widths; a relative one becomes fixed. */
+export function shift(query: Query, by: number, now: number): Query {
+  const { start, end } = window_(query, now)
+  const width = end - start
+  return { ...query, from: start + by * width, to: end + by * width }
+}
+
+export interface Term {
+  key: string
+  value: string
+  remove: Query
+}
+
+/** The chips of the bar, each with the query that is left without it. */
+export function terms(query: Query): Term[] {
+  const out: Term[] = []
+  if (query.from != null) out.push({ key: 'window', value: 'fixed', remove: { ...query, from: null, to: null } })
+  else {
+    if (query.last) out.push({ key: 'last', value: spell(query.last), remove: { ...query, last: 0 } })
+    if (query.next) out.push({ key: 'next', value: spell(query.next), remove: { ...query, next: 0 } })
+  }
+  const lists = [['state', 'states'], ['tag', 'tags'], ['flow', 'flows'], ['deployment', 'deployments']] as const
+  for (const [key, field] of lists) {
+    for (const value of query[field]) out.push({ key, value, remove: { ...query, [field]: query[field].filter((v) => v !== value) } })
+  }
+  if (query.name) out.push({ key: 'name', value: query.name, remove: { ...query, name: '' } })
+  if (!query.subflows) out.push({ key: 'subflows', value: 'hidden', remove: { ...query, subflows: true } })
+  return out
+}
+
+/** Takes one typed term into the query; a word without a key searches names. */
+export function add(query: Query, text: string): Query {
+  const match = /^(last|next|state|tag|flow|deployment|name|subflows):(.+)$/i.exec(text.trim())
+  if (!match) return { ...query, name: text.trim() }
+  const key = match[1]!.toLowerCase()
+  const value = match[2]!.trim().replace(/^"(.*)"$/, '$1')
+  const put = (old: string[]) => (old.includes(value) ? old : [...old, value])
+  switch (key) {
+    case 'last':
+    case 'next': {
+      const seconds = span(value)
+      return seconds == null ? query : { ...query, from: null, to: null, [key]: seconds }
+    }
+    case 'state':
+      return { ...query, states: put(query.states) }
+    case 'tag':
+      return { ...query, tags: put(query.tags) }
+    case 'flow':
+      return { ...query, flows: put(query.flows) }
+    case 'deployment':
+      return { ...query, deployments: put(query.deployments) }
+    case 'subflows':
+      return { ...query, subflows: !/^(hide|hidden|no|false)$/i.test(value) }
+    default:
+      return { ...query, name: value }
+  }
+}
+
+const isType = (s: string): s is StateType => (STATE_TYPES as string[]).includes(s)
+
+/** The state part of a filter: upper-case words are types, others are names. */
+export function stateFilter(states: string[]): Record<string, unknown> | null {
+  if (!states.length) return null
+  const types = states.filter(isType)
+  const names = states.filter((s) => !isType(s))
+  const out: Record<string, unknown> = {}
+  if (types.length) out.type = { any_: types }
+  if (names.length) out.name = { any_: names }
+  if (types.length && names.length) out.operator = 'or_'
+  return out
+}
+
+export interface Filters {
+  flows?: Record<string, unknown>
+  flow_runs?: Record<string, unknown>
+  deployments?: Record<string, unknown>
+}
+
+/** The API's filters for a query; `states: false` leaves the states to the caller. */
+export function filters(query: Query, win: Window, options: { states: boolean } = { states: true }): Filters {
+  const run: Record<string, unknown> = {
+    expected_start_time: { after_: new Date(win.start).toISOString(), before_: new Date(win.end).toISOString() },
+  }
+  if (query.tags.length) run.tags = { all_: query.tags }
+  if (query.name) run.name = { like_: query.name }
+  if (!query.subflows) run.parent_task_run_id = { is_null_: true }
+  const state = options.states ? stateFilter(query.states) : null
+  if (state) run.state = state
+  const out: Filters = { flow_runs: run }
+  if (query.flows.length) out.flows = { name: { any_: query.flows } }
+  if (query.deployments.length) out.deployments = { name: { any_: query.deployments } }
+  return out
+}

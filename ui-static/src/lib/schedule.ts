@@ -1,0 +1,109 @@
+// A schedule in words, so that nobody has to read cron at night.
+
+import type { Schedule } from './types'
+import { duration } from './time'
+
+const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
+const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
+const DAY_CODES = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT']
+
+export function describe(schedule: Schedule | null | undefined): string {
+  if (!schedule) return 'No schedule'
+  const zone = schedule.timezone && schedule.timezone !== 'UTC' ? ` (${schedule.timezone})` : ''
+  if (schedule.interval != null) return every(schedule.interval)
+  if (schedule.cron) return `${cron(schedule.cron)}${zone}`
+  if (schedule.rrule) return `${rrule(schedule.rrule)}${zone}`
+  return 'No schedule'
+}
+
+function every(seconds: number): string {
+  const names: [number, string][] = [[604800, 'week'], [86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']]
+  for (const [size, name] of names) {
+    if (seconds % size === 0) {
+      const n = seconds / size
+      return n === 1 ? `Every ${name}` : `Every ${n} ${name}s`
+    }
+  }
+  return `Every ${duration(seconds)}`
+}
+
+const two = (n: string) => n.padStart(2, '0')
+const list = (words: string[]) => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`)
+
+/** Cron in words where the pattern is a common one; the pattern itself otherwise. */
+export function cron(text: string): string {
+  const parts = text.trim().split(/\s+/)
+  const shortcut = ({ '@hourly': '0 * * * *', '@daily': '0 0 * * *', '@midnight': '0 0 * * *', '@weekly': '0 0 * * 0', '@monthly': '0 0 1 * *' } as Record<string, string>)[text.trim()]
+  if (shortcut) return cron(shortcut)
+  if (parts.length !== 5) return `Cron ${text}`
+  const [minute, hour, dom, month, dow] = parts as [string, string, string, string, string]
+  const time = clockWords(minute, hour)
+  const on = dayWords(dom, month, dow)
+  if (time == null || on == null) return `Cron ${text}`
+  if (time.at && !on) return `Every day ${time.words}`
+  if (time.at) return `${on[0]!.toUpperCase()}${on.slice(1)} ${time.words}`
+  return `${time.words[0]!.toUpperCase()}${time.words.slice(1)}${on ? `, ${on}` : ''}`
+}
+
+function clockWords(minute: string, hour: string): { words: string; at: boolean } | null {
+  const isNumber = (s: string) => /^\d{1,2}$/.test(s)
+  const step = /^\*\/(\d+)$/
+  if (minute === '*' && hour === '*') return { words: 'every minute', at: false }
+  const minutes = step.exec(minute)
+  if (minutes && hour === '*') return { words: `every ${minutes[1]} minutes`, at: false }
+  if (isNumber(minute)) {
+    if (hour === '*') return { words: minute === '0' ? 'every hour' : `every hour at minute ${Number(minute)}`, at: false }
+    const hours = step.exec(hour)
+    if (hours) return { words: `every ${hours[1]} hours at :${two(minute)}`, at: false }
+    const range = /^(\d{1,2})-(\d{1,2})$/.exec(hour)
+    if (range) return { words: `every hour from ${two(range[1]!)}:${two(minute)} to ${two(range[2]!)}:${two(minute)}`, at: false }
+    if (hour.split(',').every(isNumber)) return { words: `at ${list(hour.split(',').map((h) => `${two(h)}:${two(minute)}`))}`, at: true }
+  }
+  const range = /^(\d{1,2})-(\d{1,2})$/.exec(hour)
+  if (minutes && range) return { words: `every ${minutes[1]} minutes from ${two(range[1]!)}:00 to ${two(range[2]!)}:59`, at: false }
+  return null
+}
+
+function dayIndex(code: string): number | null {
+  if (/^[0-7]$/.test(code)) return Number(code) % 7
+  const i = DAY_CODES.indexOf(code.toUpperCase())
+  return i < 0 ? null : i
+}
+
+function dayWords(dom: string, month: string, dow: string): string | null {
+  let months = ''
+  if (month !== '*') {
+    if (!/^\d{1,2}(,\d{1,2})*$/.test(month)) return null
+    months = ` in ${list(month.split(',').map((m) => MONTHS[Number(m) - 1] ?? m))}`
+  }
+  if (dom === '*' && dow === '*') return months ? `every day${months}` : ''
+  if (dom !== '*' && dow !== '*') return null
+  if (dom !== '*') {
+    if (dom === 'L') return `on the last day of the month${months}`
+    if (!/^\d{1,2}(,\d{1,2})*$/.test(dom)) return null
+    return `on day ${list(dom.split(','))} of ${months ? months.slice(4) : 'each month'}`
+  }
+  const range = /^(\w{1,3})-(\w{1,3})$/.exec(dow)
+  if (range) {
+    const from = dayIndex(range[1]!)
+    const to = dayIndex(range[2]!)
+    if (from == null || to == null) return null
+    return from === 1 && to === 5 ? `on weekdays${months}` : `${DAYS[from]} to ${DAYS[to]}${months}`
+  }
+  const days = dow.split(',').map(dayIndex)
+  if (days.some((d) => d == null)) return null
+  return `on ${list(days.map((d) => `${DAYS[d!]}s`))}${months}`
+}
+
+function rrule(text: string): string {
+  const rule = /(?:^|RRULE:)(FREQ=[^\n]+)/.exec(text)?.[1] ?? text
+  const parts = Object.fromEntries(rule.split(';').map((p) => p.split('=') as [string, string]))
+  const unit = ({ YEARLY: 'year', MONTHLY: 'month', WEEKLY: 'week', DAILY: 'day', HOURLY: 'hour', MINUTELY: 'minute', SECONDLY: 'second' } as Record<string, string>)[parts.FREQ ?? '']
+  if (!unit) return `RRULE ${text}`
+  const n = Number(parts.INTERVAL ?? 1)
+  const base = n === 1 ? `Every ${unit}` : `Every ${n} ${unit}s`
+  const names: Record<string, string> = { MO: 'Monday', TU: 'Tuesday', WE: 'Wednesday', TH: 'Thursday', FR: 'Friday', SA: 'Saturday', SU: 'Sunday' }
+  const days = parts.BYDAY?.split(',').map((d) => names[d] ?? d)
+  const at = parts.BYHOUR ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}` : ''
+  return `${base}${days ? ` on ${list(days)}` : ''}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
+}

@@ -1,0 +1,70 @@
+// Light, dark or the system's; palettes of the states. Kept in this browser only.
+
+export type Mode = 'system' | 'light' | 'dark'
+export type Palette = 'default' | 'safe' | 'contrast'
+
+const read = (key: string) => {
+  try {
+    return localStorage.getItem(key)
+  } catch {
+    return null
+  }
+}
+
+const keep = (key: string, value: string) => {
+  try {
+    localStorage.setItem(key, value)
+  } catch {
+    // Storage may be forbidden; the choice then lasts as long as the page.
+  }
+}
+
+const dark = matchMedia('(prefers-color-scheme: dark)')
+
+class Theme {
+  mode = $state<Mode>((read('theme') as Mode | null) ?? 'system')
+  palette = $state<Palette>((read('palette') as Palette | null) ?? 'default')
+  system = $state(dark.matches)
+  /** Changes with each repaint that a canvas has to follow. */
+  version = $state(0)
+
+  constructor() {
+    dark.addEventListener('change', () => {
+      this.system = dark.matches
+      this.apply()
+    })
+    this.apply()
+  }
+
+  get isDark() {
+    return this.mode === 'dark' || (this.mode === 'system' && this.system)
+  }
+
+  set(mode: Mode) {
+    this.mode = mode
+    keep('theme', mode)
+    this.apply()
+  }
+
+  setPalette(palette: Palette) {
+    this.palette = palette
+    keep('palette', palette)
+    this.apply()
+  }
+
+  cycle() {
+    this.set(this.isDark ? 'light' : 'dark')
+  }
+
+  apply() {
+    const root = document.documentElement
+    root.dataset.theme = this.isDark ? 'dark' : 'light'
+    root.dataset.palette = this.palette
+    this.version++
+  }
+}
+
+export const theme = new Theme()
+
+/** The value of a colour token, for canvases. */
+export const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()

@@ -1,0 +1,88 @@
+// Times and durations in words. Instants arrive in UTC and are shown in the viewer's zone.
+
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'short', month: 'short', day: 'numeric' })
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+const EXACT = new Intl.DateTimeFormat(undefined, {
+  weekday: 'short',
+  year: 'numeric',
+  month: 'short',
+  day: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 3,
+  hourCycle: 'h23',
+  timeZoneName: 'short',
+})
+
+export const clock = (at: number | string | Date): string => CLOCK.format(new Date(at))
+export const clockSeconds = (at: number | string | Date): string => CLOCK_SECONDS.format(new Date(at))
+export const day = (at: number | string | Date): string => DAY.format(new Date(at))
+export const exact = (at: number | string | Date): string => EXACT.format(new Date(at))
+
+/** A moment as a person says it: the clock on the same day, day and clock otherwise. */
+export function moment(at: number | string | Date, now: number = Date.now()): string {
+  const date = new Date(at)
+  const same = new Date(now).toDateString() === date.toDateString()
+  return same ? CLOCK_SECONDS.format(date) : `${DAY.format(date)}, ${CLOCK.format(date)}`
+}
+
+const UNITS: [number, string][] = [
+  [86400, 'd'],
+  [3600, 'h'],
+  [60, 'm'],
+  [1, 's'],
+]
+
+/** A length of time in its two largest units: `3m 29s`, `1d 4h`, `0.4s`. */
+export function duration(seconds: number | null | undefined): string {
+  if (seconds == null || !Number.isFinite(seconds)) return '–'
+  if (seconds < 0) return `−${duration(-seconds)}`
+  if (seconds < 0.001) return '0s'
+  if (seconds < 1) return `${Math.round(seconds * 1000)}ms`
+  if (seconds < 10) return `${(Math.floor(seconds * 10) / 10).toString()}s`
+  let rest = Math.floor(seconds)
+  const parts: string[] = []
+  for (const [size, unit] of UNITS) {
+    const n = Math.floor(rest / size)
+    if (n > 0) {
+      parts.push(`${n}${unit}`)
+      rest -= n * size
+    } else if (parts.length) break
+    if (parts.length === 2) break
+  }
+  return parts.join(' ')
+}
+
+/** How far away a moment is: `in 5m`, `12m ago`, `now`. */
+export function away(at: number | string | Date, now: number = Date.now()): string {
+  const seconds = (new Date(at).getTime() - now) / 1000
+  const size = Math.abs(seconds)
+  if (size < 1.5) return 'now'
+  const words = size < 60 ? `${Math.floor(size)}s` : duration(Math.floor(size / 60) * 60).split(' ')[0]!
+  const text = size >= 3600 && size < 86400 ? duration(Math.floor(size / 60) * 60) : words
+  return seconds > 0 ? `in ${text}` : `${text} ago`
+}
+
+/** The value of a `datetime-local` input for a moment. */
+export function localInput(at: Date): string {
+  const pad = (n: number) => String(n).padStart(2, '0')
+  return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`
+}
+
+/** Seconds of a span such as `1d`, `12h`, `30m`; undefined when it is not one. */
+export function span(text: string): number | undefined {
+  const match = /^(\d{1,5})(m|h|d|w)$/.exec(text)
+  if (!match) return undefined
+  const size = { m: 60, h: 3600, d: 86400, w: 604800 }[match[2] as 'm' | 'h' | 'd' | 'w']
+  return Number(match[1]) * size
+}
+
+/** The shortest spelling of a span of seconds, the inverse of {@link span}. */
+export function spell(seconds: number): string {
+  for (const [size, unit] of [[604800, 'w'], [86400, 'd'], [3600, 'h']] as const) {
+    if (seconds >= size && seconds % size === 0) return `${seconds / size}${unit}`
+  }
+  return `${Math.max(1, Math.round(seconds / 60))}m`
+}

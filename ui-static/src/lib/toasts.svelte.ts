@@ -1,0 +1,30 @@
+// Short notices at the bottom right, read out politely.
+
+export interface Toast {
+  id: number
+  kind: 'ok' | 'bad'
+  title: string
+  detail?: string
+  link?: { label: string; path: string }
+}
+
+class Toasts {
+  list = $state<Toast[]>([])
+  #next = 1
+
+  add(toast: Omit<Toast, 'id'>) {
+    const id = this.#next++
+    this.list = [...this.list.slice(-3), { ...toast, id }]
+    setTimeout(() => this.drop(id), toast.kind === 'bad' ? 12_000 : 8_000)
+  }
+
+  drop(id: number) {
+    this.list = this.list.filter((t) => t.id !== id)
+  }
+
+  fail(what: string, error: unknown) {
+    this.add({ kind: 'bad', title: what, detail: (error as Error).message })
+  }
+}
+
+export const toasts = new Toasts()

@@ -1,0 +1,56 @@
+// Pictures of every page, light and dark, large and small, to be looked at: `node tests/shots.mjs [page…]`.
+
+import { mkdir } from 'node:fs/promises'
+import { browser } from './browser.mjs'
+import { start } from './mock/server.mjs'
+
+const out = process.env.SHOTS ?? '/tmp/prefect-rs-shots'
+const only = process.argv.slice(2)
+await mkdir(out, { recursive: true })
+const server = await start()
+const db = server.db()
+const late = db.runs.find((r) => r.state_name === 'Late').id
+const PAGES = {
+  dashboard: '/',
+  panel: `/?panel=flow:${db.flows[0].id}`,
+  runs: '/runs',
+  'task-runs': '/task-runs',
+  run: `/flow-run/${db.pretty.id}`,
+  'run-deps': `/flow-run/${db.pretty.id}?graph=dependencies&tab=states`,
+  'run-500': `/flow-run/${db.wide.id}`,
+  'run-500-deps': `/flow-run/${db.wide.id}?graph=dependencies&tab=tasks`,
+  'run-500-lanes': `/flow-run/${db.wide.id}?graph=lanes`,
+  'run-live': `/flow-run/${db.live.id}`,
+  'run-late': `/flow-run/${late}`,
+  'task-run': `/task-run/${db.taskRuns[0].id}`,
+  deployments: '/deployments',
+  deployment: `/deployment/${db.deployments[1].id}`,
+  queues: '/work-queues',
+  queue: `/work-queue/${db.queues[0].id}`,
+  blocks: '/blocks',
+  limits: '/concurrency-limits',
+  settings: '/settings',
+  nowhere: '/no/such/page',
+}
+const { context, close } = await browser()
+const page = context.pages()[0] ?? (await context.newPage())
+page.on('console', (m) => m.type() === 'error' && console.log('console:', page.url(), m.text()))
+page.on('pageerror', (e) => console.log('error:', page.url(), e.message))
+const sizes = (process.env.SIZES ?? 'large,small').split(',')
+const themes = (process.env.THEMES ?? 'light,dark').split(',')
+for (const size of sizes) {
+  await page.setViewportSize(size === 'large' ? { width: 1440, height: 900 } : { width: 390, height: 844 })
+  for (const theme of themes) {
+    await page.emulateMedia({ colorScheme: theme })
+    for (const [name, path] of Object.entries(PAGES)) {
+      if (only.length && !only.includes(name)) continue
+      await page.goto(server.url + path)
+      await page.waitForTimeout(700)
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      if (wide > 0) console.log(`${name} ${size} ${theme}: scrolls sideways by ${wide}`)
+      await page.screenshot({ path: `${out}/${name}-${size}-${theme}.png` })
+    }
+  }
+}
+await close()
+await server.close()
