@@ -5,6 +5,7 @@
 
 pub mod advert;
 mod agent;
+mod bench;
 mod block;
 mod completions;
 mod concurrency_limit;
@@ -64,6 +65,7 @@ enum Command {
     Storage(storage::Args),
     Config(config::Args),
     Profile(profile::Args),
+    Bench(bench::Args),
     Version(version::Args),
     Completions(completions::Args),
 }
@@ -82,6 +84,7 @@ impl Command {
             Self::Storage(args) => args.run(cx).await,
             Self::Config(args) => args.run(cx),
             Self::Profile(args) => args.run(cx),
+            Self::Bench(args) => args.run(cx).await,
             Self::Version(args) => args.run(cx).await,
             Self::Completions(args) => args.run(),
         }
