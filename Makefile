@@ -30,7 +30,7 @@ test-ui:
 
 # Beside the genuine servers; see BENCHMARKS.md.
 bench: build
-	@if [ -x bench/run.sh ]; then bench/run.sh; else target/release/prefect-rs bench --help; fi
+	@tests/bench/compare.py
 
 # Ends what an interrupted test run may have left running.
 clean-services:
