@@ -123,6 +123,7 @@ impl Reporter {
         F: Future<Output = Result<T, Error>>,
     {
         let mut pause = Duration::from_millis(250);
+        let mut has_warned = false;
         loop {
             let failure = match attempt().await {
                 Ok(answer) => return Some(answer),
@@ -139,7 +140,10 @@ impl Reporter {
                 error!(flow_run.id = %run, "gave up to {what} `{run}`: {failure}");
                 return None;
             }
-            warn!(flow_run.id = %run, "will try again to {what} `{run}`: {failure}");
+            if !has_warned {
+                warn!(flow_run.id = %run, "will try until the API is back to {what} `{run}`: {failure}");
+            }
+            has_warned = true;
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(10));
         }
