@@ -49,6 +49,13 @@ pub struct Shared {
     pub events: mpsc::UnboundedSender<Event>,
 }
 
+/// What became of the wish to start.
+enum Begun {
+    Running,
+    Later(DateTime<Utc>),
+    No,
+}
+
 /// Carries out commands.
 pub struct Executor {
     shared: Arc<Shared>,
@@ -272,55 +279,89 @@ impl Shared {
         launch: &Launch,
         halts: &mut mpsc::Receiver<Halt>,
     ) {
-        let id = run.id;
+        let mut again_at = None;
         loop {
-            match self
-                .reporter()
-                .propose(id, "RUNNING", "Running", None)
-                .await
-            {
-                Some(Answer::Accepted) => {}
-                Some(Answer::Wait(seconds)) => {
-                    if pause(Duration::from_secs_f64(seconds.clamp(0.05, 3600.0)), halts).await {
-                        return;
-                    }
-                    continue;
-                }
-                Some(Answer::Rescheduled(at)) => {
-                    if pause(until(at), halts).await {
-                        return;
-                    }
-                    continue;
-                }
-                Some(Answer::Refused(reason)) => {
-                    return info!(flow_run.id = %id, "flow run `{id}` was not started: {reason}");
-                }
-                None => return,
-            }
-            let (kind, name, message) = match self.supervise(run, launch, halts).await {
-                Ok((ended, tail)) => {
-                    let timeout = launch.invocation.timeout.unwrap_or_default().as_secs_f64();
-                    states::of_executable(&ended, tail.back().map(String::as_str), timeout)
-                }
-                Err(reason) => ("CRASHED", "Crashed", reason),
+            again_at = match self.begin(run.id, again_at, halts).await {
+                Begun::Running => self.attempt(run, launch, halts).await,
+                Begun::Later(at) => Some(at),
+                Begun::No => return,
             };
-            info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
-            self.logs.flush(FLUSH_LIMIT).await;
-            match self
-                .reporter()
-                .propose(id, kind, name, Some(&message))
-                .await
-            {
-                Some(Answer::Rescheduled(at)) => {
-                    if pause(until(at), halts).await {
-                        return;
-                    }
-                }
-                Some(Answer::Refused(reason)) => {
-                    return debug!(flow_run.id = %id, "the end of flow run `{id}` was known already: {reason}");
-                }
-                Some(Answer::Accepted | Answer::Wait(_)) | None => return,
+            if again_at.is_none() {
+                return;
             }
+        }
+    }
+
+    /// Makes the run RUNNING, at once or for a retry at its time.
+    async fn begin(
+        &self,
+        run: Uuid,
+        again_at: Option<DateTime<Utc>>,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) -> Begun {
+        let mut steps = vec![("RUNNING", "Running")];
+        if let Some(at) = again_at {
+            if pause(until(at), halts).await {
+                return Begun::No;
+            }
+            // A run that waits for its retry is in the queue like any other, so it is claimed again.
+            steps.insert(0, ("PENDING", "Pending"));
+        }
+        for (kind, name) in steps {
+            loop {
+                match self.reporter().propose(run, kind, name, None).await {
+                    Some(Answer::Accepted) => break,
+                    Some(Answer::Wait(seconds)) => {
+                        let wait = Duration::from_secs_f64(seconds.clamp(0.05, 3600.0));
+                        if pause(wait, halts).await {
+                            return Begun::No;
+                        }
+                    }
+                    Some(Answer::Rescheduled(at)) => return Begun::Later(at),
+                    Some(Answer::Refused(reason)) => {
+                        info!(flow_run.id = %run, "flow run `{run}` was not started: {reason}");
+                        return Begun::No;
+                    }
+                    None => return Begun::No,
+                }
+            }
+        }
+        Begun::Running
+    }
+
+    /// Runs the process once and tells how it ended; returns the time of a retry, if there is to be one.
+    async fn attempt(
+        &self,
+        run: &FlowRun,
+        launch: &Launch,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) -> Option<DateTime<Utc>> {
+        let id = run.id;
+        let (kind, name, message) = match self.supervise(run, launch, halts).await {
+            Ok((ended, tail)) => {
+                let timeout = launch.invocation.timeout.unwrap_or_default();
+                let last_error = tail.back().map(String::as_str);
+                states::of_executable(&ended, last_error, timeout.as_secs_f64())
+            }
+            Err(reason) => ("CRASHED", "Crashed", reason),
+        };
+        info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
+        self.logs.flush(FLUSH_LIMIT).await;
+        match self
+            .reporter()
+            .propose(id, kind, name, Some(&message))
+            .await
+        {
+            Some(Answer::Rescheduled(at)) => {
+                // Until it is claimed again the run is anybody's, so the guard must not settle it.
+                self.guard.done(id).await;
+                Some(at)
+            }
+            Some(Answer::Refused(reason)) => {
+                debug!(flow_run.id = %id, "the end of flow run `{id}` was known already: {reason}");
+                None
+            }
+            Some(Answer::Accepted | Answer::Wait(_)) | None => None,
         }
     }
 

@@ -64,15 +64,14 @@ struct Read {
 
 impl Interpreter {
     /// Chooses: what the user names, the active virtual environment, the first on `PATH`.
-    pub fn choose(named: Option<&Path>) -> Result<Self, Error> {
+    ///
+    /// Where there is none, the choice fails when it is used, since an executable needs no Python.
+    pub fn choose(named: Option<&Path>) -> Self {
         let active = std::env::var_os("VIRTUAL_ENV");
         let path = std::env::var_os("PATH").unwrap_or_default();
-        choose_among(named, active.as_deref(), &path).ok_or_else(|| Error::Python {
-            message: "no Python interpreter was found on PATH".into(),
-            hint: Some(
-                "activate the flow's virtual environment, or name an interpreter with --python"
-                    .into(),
-            ),
+        choose_among(named, active.as_deref(), &path).unwrap_or_else(|| Interpreter {
+            path: "python3".into(),
+            chosen_by: "default",
         })
     }
 }
@@ -145,7 +144,10 @@ fn ask(interpreter: &Interpreter, arguments: &[&OsStr], file: &Path) -> Result<A
                 "failed to start the Python interpreter `{}`: {error}",
                 interpreter.path.display()
             ),
-            hint: Some("name another one with --python".into()),
+            hint: Some(
+                "activate the flow's virtual environment, or name an interpreter with --python"
+                    .into(),
+            ),
         })?;
     let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|_| Error::Python {
         message: format!(
@@ -239,7 +241,7 @@ mod tests {
     }
 
     fn system() -> Interpreter {
-        Interpreter::choose(None).unwrap()
+        Interpreter::choose(None)
     }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {

@@ -284,6 +284,20 @@ async fn set_state(
         if is_over || (proposed == "PENDING" && current != "SCHEDULED") {
             return json!({"status": "ABORT", "state": null, "details": {"reason": "not now"}});
         }
+        let tries = run
+            .states
+            .iter()
+            .filter(|state| state["type"] == "RUNNING")
+            .count();
+        if proposed == "FAILED"
+            && run.parameters["retries"]
+                .as_u64()
+                .is_some_and(|retries| tries as u64 <= retries)
+        {
+            let again = json!({"type": "SCHEDULED", "name": "AwaitingRetry", "state_details": {"scheduled_time": "2020-01-01T00:00:00Z"}});
+            run.states.push(again.clone());
+            return json!({"status": "REJECT", "state": again, "details": {"reason": "Retrying"}});
+        }
         run.states.push(body["state"].clone());
         json!({"status": "ACCEPT", "state": body["state"], "details": {}})
     })
@@ -453,5 +467,20 @@ async fn a_killed_flow_is_told_as_crashed() {
             .as_str()
             .unwrap()
             .contains("SIGKILL")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_claimed_again_and_runs_once() {
+    let script = "echo x >> \"$PREFECT_HOME/tries\"; [ $(wc -l < \"$PREFECT_HOME/tries\") -eq 3 ]";
+    let mut stage = Stage::with_script(script).await;
+    stage.agent("0.1");
+    stage.agent("0.1");
+    let run = stage.schedule(json!({"retries": 2}));
+    stage.wait_for(run, "COMPLETED").await;
+    let once = ["SCHEDULED", "PENDING", "RUNNING"];
+    assert_eq!(
+        stage.types(run),
+        [&once[..], &once, &once, &["COMPLETED"]].concat()
     );
 }

@@ -28,7 +28,7 @@ pub(super) struct Create {
 impl Create {
     pub(super) async fn run(self, cx: &Context, client: &Client) -> Result {
         let named = self.python.as_deref().or(cx.settings().python.as_deref());
-        let interpreter = Interpreter::choose(named)?;
+        let interpreter = Interpreter::choose(named);
         let storage = Storage::at(&cx.settings().local_storage_path);
         let file = std::path::absolute(&self.file).unwrap_or(self.file);
         let specifications = deployments::read(&file, &interpreter)?;
