@@ -3,12 +3,18 @@
 //! Unknown fields are refused, as the genuine servers do: a misspelt field would be lost silently.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
 use super::flow_runs::FlowRunnerSettings;
+use super::saved_searches::SavedSearchFilter;
 use super::task_runs::RetryPolicy;
 use super::time::Instant;
-use super::{DeploymentId, Document, FlowId, FlowRunId, StateDetails, StateType, Tags, TaskRunId};
+use super::work_queues::QueueFilter;
+use super::{
+    BlockSpecId, DeploymentId, Document, FlowId, FlowRunId, StateDetails, StateType, Tags,
+    TaskRunId,
+};
 
 /// Creates a flow, or finds the one of that name.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -171,4 +177,187 @@ pub struct LogCreate {
     pub flow_run_id: Option<FlowRunId>,
     #[serde(default)]
     pub task_run_id: Option<TaskRunId>,
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+pub struct Page {
+    /// How many at most; by default as many as the server gives at once.
+    pub limit: Option<i64>,
+    /// How many to leave out first.
+    pub offset: Option<u32>,
+}
+
+/// Creates a deployment, or updates the one of that flow and name.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `Deployment`")]
+pub struct DeploymentCreate {
+    pub name: String,
+    pub flow_id: FlowId,
+    #[serde(default)]
+    pub schedule: Option<Document>,
+    #[serde(default = "yes")]
+    pub is_schedule_active: bool,
+    #[serde(default)]
+    pub tags: Tags,
+    #[serde(default, deserialize_with = "object")]
+    pub parameters: Option<Document>,
+    #[serde(default)]
+    pub flow_data: Option<Document>,
+    #[serde(default)]
+    pub flow_runner: Option<FlowRunnerSettings>,
+}
+
+/// Makes the runs of a deployment's schedule now.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct DeploymentSchedule {
+    /// The earliest date; now by default.
+    pub start_time: Option<Instant>,
+    /// The latest date; by default as far ahead as the scheduler looks.
+    pub end_time: Option<Instant>,
+    /// How many at most; by default as many as the scheduler makes.
+    pub max_runs: Option<u32>,
+}
+
+/// Creates a work queue.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `WorkQueue`")]
+pub struct WorkQueueCreate {
+    pub name: String,
+    #[serde(default)]
+    pub filter: Option<QueueFilter>,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub is_paused: bool,
+    #[serde(default)]
+    pub concurrency_limit: Option<i64>,
+}
+
+/// Changes a work queue; what is not given stays.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `WorkQueue`")]
+pub struct WorkQueueUpdate {
+    pub name: Option<String>,
+    pub filter: Option<QueueFilter>,
+    pub description: Option<String>,
+    pub is_paused: Option<bool>,
+    /// `null` lifts the limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>)]
+    pub concurrency_limit: Option<Option<i64>>,
+}
+
+/// Asks a work queue for runs that are due.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+pub struct WorkQueueGetRuns {
+    /// How many at most.
+    pub limit: Option<i64>,
+    /// Until when the runs are due; now by default.
+    pub scheduled_before: Option<Instant>,
+    /// Who asks; any answer is the same.
+    pub agent_id: Option<uuid::Uuid>,
+}
+
+/// Creates a saved search, or replaces the filters of the one of that name.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `SavedSearch`")]
+pub struct SavedSearchCreate {
+    pub name: String,
+    #[serde(default)]
+    pub filters: Vec<SavedSearchFilter>,
+}
+
+/// Creates a limit, or changes that of the tag.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `ConcurrencyLimit`")]
+pub struct ConcurrencyLimitCreate {
+    pub tag: String,
+    pub concurrency_limit: i64,
+}
+
+/// Frees the slots of a limit.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct ConcurrencyLimitReset {
+    /// The task runs that keep a slot; none by default.
+    pub slot_override: Option<Vec<TaskRunId>>,
+}
+
+/// Creates a block spec.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `BlockSpec`")]
+pub struct BlockSpecCreate {
+    pub name: String,
+    pub version: String,
+    #[serde(default, rename = "type")]
+    pub spec_type: Option<String>,
+    #[serde(default, deserialize_with = "object")]
+    pub fields: Option<Document>,
+}
+
+/// Creates a block.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `Block`")]
+pub struct BlockCreate {
+    pub name: String,
+    pub block_spec_id: BlockSpecId,
+    #[serde(default, deserialize_with = "object")]
+    pub data: Option<Document>,
+}
+
+/// Changes a block; what is not given stays.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `Block`")]
+pub struct BlockUpdate {
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "object")]
+    pub data: Option<Document>,
+}
+
+/// Asks for block specs or blocks.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct BlocksPage {
+    /// What the specs are for, such as `STORAGE`.
+    pub block_spec_type: Option<String>,
+    /// The same, as block specs are asked for.
+    #[serde(rename = "type")]
+    pub spec_type: Option<String>,
+    /// How many at most.
+    pub limit: Option<i64>,
+    /// How many to leave out first.
+    pub offset: Option<u32>,
+}
+
+/// Confirms that data may be destroyed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+pub struct Confirm {
+    /// Must be true.
+    #[serde(default)]
+    pub confirm: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Tells a field that is null from one that is not there.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(d).map(Some)
+}
+
+/// Reads a document that must be an object, or null.
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Document>, D::Error> {
+    let document = Option::<Document>::deserialize(deserializer)?;
+    match document {
+        Some(document) if !document.is_object() => Err(D::Error::custom("value is not an object")),
+        document => Ok(document),
+    }
 }

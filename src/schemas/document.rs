@@ -4,6 +4,7 @@
 //! stay the text that came in: the order of keys and the form of numbers survive, and no tree is
 //! built for them.
 
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -48,9 +49,58 @@ impl Document {
         self.get() == "null"
     }
 
+    /// Tells whether this is an object.
+    pub fn is_object(&self) -> bool {
+        self.get().starts_with('{')
+    }
+
+    /// Returns the members of both objects; where both have one, that of `over`.
+    ///
+    /// What is no object counts as empty.
+    pub fn merge(&self, over: &Self) -> Self {
+        let mut members: Members = self.read().unwrap_or_default();
+        for (key, value) in over.read::<Members>().unwrap_or_default().0 {
+            match members.0.iter_mut().find(|(known, _)| *known == key) {
+                Some(member) => member.1 = value,
+                None => members.0.push((key, value)),
+            }
+        }
+        Self::of(&members).expect("documents under text keys are JSON")
+    }
+
     /// Reads the document as a type.
     pub fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.get())
+    }
+}
+
+/// The members of an object in their order, each still a text.
+#[derive(Default)]
+struct Members(Vec<(String, Document)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
 }
 
@@ -99,5 +149,23 @@ impl Tags {
             }
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Document;
+
+    #[test]
+    fn merging_keeps_order_and_the_form_of_numbers() {
+        let document = |text: &str| Document::parse(text.to_owned()).unwrap();
+        let merged = document(r#"{"b": 1.50, "a": {"x": 1}}"#).merge(&document(
+            r#"{"a": [], "c": 123456789012345678901234567890}"#,
+        ));
+        assert_eq!(
+            merged.get(),
+            r#"{"b":1.50,"a":[],"c":123456789012345678901234567890}"#
+        );
+        assert_eq!(document("null").merge(&document("{}")).get(), "{}");
     }
 }

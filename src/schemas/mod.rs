@@ -4,6 +4,9 @@
 //! of it (see [`dialect`]). Actions are what a client may send, filters what it may ask.
 
 pub mod actions;
+pub mod blocks;
+pub mod concurrency_limits;
+pub mod deployments;
 pub mod dialect;
 pub mod document;
 pub mod flow_runs;
@@ -11,10 +14,12 @@ pub mod flows;
 pub mod ids;
 pub mod logs;
 pub mod responses;
+pub mod saved_searches;
 pub mod schedules;
 pub mod states;
 pub mod task_runs;
 pub mod time;
+pub mod work_queues;
 
 pub use dialect::{Dialect, Render, View};
 pub use document::{Document, Tags};

@@ -25,6 +25,8 @@ pub enum ApiError {
         /// The body as it came, where it was JSON.
         body: Value,
     },
+    /// The request is understood, but what it names cannot do that.
+    Unfit(String),
     /// The limit of a list is out of range.
     Limit(i64),
     /// The request cannot be carried out as it is.
@@ -45,6 +47,14 @@ impl ApiError {
     /// There is no `noun` of that id or name.
     pub fn not_found(noun: &str, which: impl std::fmt::Display) -> Self {
         Self::NotFound(format!("{noun} {which} not found"))
+    }
+
+    /// Says `detail` if a unique key is taken; any other failure stays what it is.
+    pub fn or_taken(error: db::Error, detail: &str) -> Self {
+        match error {
+            db::Error::NotUnique(_) => Self::Conflict(detail.to_owned()),
+            error => error.into(),
+        }
     }
 
     /// One field is wrong.
@@ -90,6 +100,7 @@ impl IntoResponse for ApiError {
                     "request_body": body,
                 }),
             ),
+            Self::Unfit(detail) => (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": detail})),
             Self::Limit(most) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 json!({"detail": format!("Invalid limit: must be less than or equal to {most}.")}),

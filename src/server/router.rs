@@ -19,6 +19,71 @@ fn api() -> OpenApiRouter<AppState> {
             flows::update_flow,
             flows::delete_flow
         ))
+        // Deployments.
+        .routes(routes!(deployments::create_deployment))
+        .routes(routes!(deployments::read_deployment_by_name))
+        .routes(routes!(
+            deployments::read_deployment,
+            deployments::delete_deployment
+        ))
+        .routes(routes!(deployments::set_schedule_active))
+        .routes(routes!(deployments::set_schedule_inactive))
+        // Work queues.
+        .routes(routes!(work_queues::create_work_queue))
+        .routes(routes!(work_queues::read_work_queues))
+        .routes(routes!(work_queues::read_work_queue_by_name))
+        .routes(routes!(
+            work_queues::read_work_queue,
+            work_queues::update_work_queue,
+            work_queues::delete_work_queue
+        ))
+        // Limits on task runs by tag.
+        .routes(routes!(concurrency_limits::create_concurrency_limit))
+        .routes(routes!(concurrency_limits::read_concurrency_limits))
+        .routes(routes!(
+            concurrency_limits::read_concurrency_limit_by_tag,
+            concurrency_limits::delete_concurrency_limit_by_tag
+        ))
+        .routes(routes!(concurrency_limits::reset_concurrency_limit_by_tag))
+        .routes(routes!(
+            concurrency_limits::read_concurrency_limit,
+            concurrency_limits::delete_concurrency_limit
+        ))
+        // Blocks.
+        .routes(routes!(block_specs::create_block_spec))
+        .routes(routes!(block_specs::read_block_specs))
+        .routes(routes!(block_specs::delete_block_spec))
+        .routes(routes!(block_specs::read_block_spec_versions))
+        .routes(routes!(block_specs::read_block_spec_version))
+        .routes(routes!(block_specs::read_latest_block_by_name))
+        .routes(routes!(block_specs::read_block_by_name))
+        .routes(routes!(blocks::create_block))
+        .routes(routes!(blocks::read_blocks))
+        .routes(routes!(blocks::get_default_storage_block))
+        .routes(routes!(blocks::clear_default_storage_block))
+        .routes(routes!(
+            blocks::read_block,
+            blocks::update_block,
+            blocks::delete_block
+        ))
+        .routes(routes!(blocks::set_default_storage_block))
+        // Saved searches.
+        .routes(routes!(saved_searches::put_saved_search))
+        .routes(routes!(saved_searches::read_saved_searches))
+        .routes(routes!(
+            saved_searches::read_saved_search,
+            saved_searches::delete_saved_search
+        ))
+        // The server itself.
+        .routes(routes!(admin::health))
+        .routes(routes!(admin::ready))
+        .routes(routes!(admin::api_version))
+        .routes(routes!(admin::hello))
+        .routes(routes!(admin::version))
+        .routes(routes!(admin::settings))
+        .routes(routes!(admin::clear_database))
+        .routes(routes!(admin::drop_database))
+        .routes(routes!(admin::create_database))
 }
 
 /// Returns the document that describes the API.

@@ -1,3 +1,10 @@
 //! Handlers, one file a resource: extract, one or two calls, answer.
 
+pub mod admin;
+pub mod block_specs;
+pub mod blocks;
+pub mod concurrency_limits;
+pub mod deployments;
 pub mod flows;
+pub mod saved_searches;
+pub mod work_queues;

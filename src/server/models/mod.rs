@@ -3,4 +3,11 @@
 //! The functions are bare verbs (`create`, `read`, `list`, …) over a connection that the caller
 //! holds, so that several of them make one write.
 
+pub mod admin;
+pub mod block_specs;
+pub mod blocks;
+pub mod concurrency_limits;
+pub mod deployments;
 pub mod flows;
+pub mod saved_searches;
+pub mod work_queues;

@@ -1,0 +1,80 @@
+//! Work queues: which due runs an agent is given.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::dialect::{Dialect, Fields, Render};
+use super::flow_runs::AsOf;
+use super::{DeploymentId, WorkQueueId};
+
+/// How long after the last poll a queue still counts as served.
+const SERVED: TimeDelta = TimeDelta::seconds(60);
+
+/// Which runs a queue gives; a member that is not set asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueFilter {
+    /// Tags that a run must all have.
+    pub tags: Option<Vec<String>>,
+    /// Deployments of which a run must have one.
+    pub deployment_ids: Option<Vec<DeploymentId>>,
+    /// Types of flow runner of which a run must have one.
+    pub flow_runner_types: Option<Vec<String>>,
+}
+
+/// A work queue.
+#[derive(Debug, Clone, PartialEq, ToSchema)]
+pub struct WorkQueue {
+    /// The queue's id.
+    pub id: WorkQueueId,
+    /// When it was created.
+    pub created: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated: DateTime<Utc>,
+    /// The name, unique on the server.
+    pub name: String,
+    /// Which runs it gives.
+    pub filter: QueueFilter,
+    /// What it is for.
+    pub description: String,
+    /// Whether it gives no runs for now.
+    pub is_paused: bool,
+    /// How many of its runs may be under way at once.
+    pub concurrency_limit: Option<i64>,
+    /// When an agent last asked, to a few seconds.
+    pub last_polled: Option<DateTime<Utc>>,
+}
+
+impl AsOf<WorkQueue> {
+    /// Says in the words of 3.x whether the queue is served.
+    fn status(&self) -> &'static str {
+        let AsOf(now, queue) = self;
+        match queue.last_polled {
+            _ if queue.is_paused => "PAUSED",
+            Some(polled) if *now - polled < SERVED => "READY",
+            _ => "NOT_READY",
+        }
+    }
+}
+
+impl Render for AsOf<WorkQueue> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let queue = &self.1;
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &queue.id)?;
+        fields.time("created", queue.created)?;
+        fields.time("updated", queue.updated)?;
+        fields.all("filter", &queue.filter)?;
+        fields.all("name", &queue.name)?;
+        fields.all("description", &queue.description)?;
+        fields.all("is_paused", &queue.is_paused)?;
+        fields.all("concurrency_limit", &queue.concurrency_limit)?;
+        fields.newer("priority", &1)?;
+        fields.newer("work_pool_id", &())?;
+        fields.newer("work_pool_name", &())?;
+        fields.newer_time("last_polled", queue.last_polled)?;
+        fields.newer("status", self.status())?;
+        fields.end()
+    }
+}

@@ -1,0 +1,108 @@
+//! `/deployments`: how flows are run from the server.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use crate::schemas::actions::DeploymentCreate;
+use crate::schemas::deployments::Deployment;
+use crate::schemas::{DeploymentId, Dialect};
+use crate::server::changes::{Change, Kind};
+use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::{ApiError, AppState, models};
+
+const NOUN: &str = "Deployment";
+
+fn tell(state: &AppState, id: DeploymentId) {
+    state.changes.tell(Change::of(Kind::Deployment, id.0));
+}
+
+/// Creates a deployment, or updates the one of that flow and name.
+#[utoipa::path(post, path = "/deployments/", request_body = DeploymentCreate, responses((status = 201, body = Deployment), (status = 200, body = Deployment)))]
+pub async fn create_deployment(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(deployment): Body<DeploymentCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::deployments::upsert(conn, deployment, now).await;
+    let (deployment, is_new) = state.db.write(write).await?;
+    tell(&state, deployment.id);
+    Ok(created(dialect, is_new, deployment))
+}
+
+/// Returns a deployment.
+#[utoipa::path(get, path = "/deployments/{id}", params(("id" = DeploymentId, Path)), responses((status = 200, body = Deployment)))]
+pub async fn read_deployment(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<DeploymentId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| models::deployments::read(conn, id).await;
+    let deployment = state.db.read(read).await?;
+    let deployment = deployment.ok_or_else(|| ApiError::not_found(NOUN, id))?;
+    Ok(view(dialect, deployment))
+}
+
+/// Returns a deployment by the names of its flow and itself.
+#[utoipa::path(get, path = "/deployments/name/{flow_name}/{deployment_name}", params(("flow_name" = String, Path), ("deployment_name" = String, Path)), responses((status = 200, body = Deployment)))]
+pub async fn read_deployment_by_name(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id((flow, name)): Id<(String, String)>,
+) -> Result<impl IntoResponse, ApiError> {
+    let which = format!("{flow}/{name}");
+    let read =
+        async move |conn: &mut _| models::deployments::read_by_name(conn, &flow, &name).await;
+    let deployment = state.db.read(read).await?;
+    let deployment = deployment.ok_or_else(|| ApiError::not_found(NOUN, which))?;
+    Ok(view(dialect, deployment))
+}
+
+/// Deletes a deployment with its runs that nobody has begun.
+#[utoipa::path(delete, path = "/deployments/{id}", params(("id" = DeploymentId, Path)), responses((status = 204)))]
+pub async fn delete_deployment(
+    State(state): State<AppState>,
+    Id(id): Id<DeploymentId>,
+) -> Result<StatusCode, ApiError> {
+    let write = async move |conn: &mut _| models::deployments::delete(conn, id).await;
+    if !state.db.write(write).await? {
+        return Err(ApiError::not_found(NOUN, id));
+    }
+    tell(&state, id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a deployment's schedule make runs.
+#[utoipa::path(post, path = "/deployments/{id}/set_schedule_active", params(("id" = DeploymentId, Path)), responses((status = 200)))]
+pub async fn set_schedule_active(
+    State(state): State<AppState>,
+    Id(id): Id<DeploymentId>,
+) -> Result<Answer<()>, ApiError> {
+    set_active(&state, id, true).await
+}
+
+/// Stops a deployment's schedule and deletes the runs it made that nobody has begun.
+#[utoipa::path(post, path = "/deployments/{id}/set_schedule_inactive", params(("id" = DeploymentId, Path)), responses((status = 200)))]
+pub async fn set_schedule_inactive(
+    State(state): State<AppState>,
+    Id(id): Id<DeploymentId>,
+) -> Result<Answer<()>, ApiError> {
+    set_active(&state, id, false).await
+}
+
+async fn set_active(
+    state: &AppState,
+    id: DeploymentId,
+    is_active: bool,
+) -> Result<Answer<()>, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| {
+        models::deployments::set_schedule_active(conn, id, is_active, now).await
+    };
+    if !state.db.write(write).await? {
+        return Err(ApiError::not_found(NOUN, id));
+    }
+    tell(state, id);
+    Ok(Answer(()))
+}

@@ -1,0 +1,107 @@
+//! `/work_queues`: which due runs an agent is given.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::flow_runs::AsOf;
+use crate::schemas::work_queues::WorkQueue;
+use crate::schemas::{Dialect, WorkQueueId};
+use crate::server::changes::{Change, Kind};
+use crate::server::extract::{Body, Id, created, view};
+use crate::server::{ApiError, AppState, models};
+
+const NOUN: &str = "Work queue";
+const TAKEN: &str = "A work queue with this name already exists.";
+
+fn tell(state: &AppState, id: WorkQueueId) {
+    state.changes.tell(Change::of(Kind::WorkQueue, id.0));
+}
+
+/// Creates a work queue.
+#[utoipa::path(post, path = "/work_queues/", request_body = WorkQueueCreate, responses((status = 201, body = WorkQueue)))]
+pub async fn create_work_queue(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(queue): Body<WorkQueueCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::work_queues::create(conn, queue, now).await;
+    let queue = state.db.write(write).await;
+    let queue = queue.map_err(|error| ApiError::or_taken(error, TAKEN))?;
+    tell(&state, queue.id);
+    Ok(created(dialect, true, AsOf(now, queue)))
+}
+
+/// Returns work queues.
+#[utoipa::path(post, path = "/work_queues/filter", request_body = Page, responses((status = 200, body = Vec<WorkQueue>)))]
+pub async fn read_work_queues(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(page): Body<Page>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = state.limit(page.limit)?;
+    let offset = page.offset.unwrap_or(0);
+    let read = async move |conn: &mut _| models::work_queues::list(conn, limit, offset).await;
+    let queues = state.db.read(read).await?;
+    Ok(view(dialect, AsOf(state.now(), queues).each()))
+}
+
+/// Returns a work queue.
+#[utoipa::path(get, path = "/work_queues/{id}", params(("id" = WorkQueueId, Path)), responses((status = 200, body = WorkQueue)))]
+pub async fn read_work_queue(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<WorkQueueId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| models::work_queues::read(conn, id).await;
+    let queue = state.db.read(read).await?;
+    let queue = queue.ok_or_else(|| ApiError::not_found(NOUN, id))?;
+    Ok(view(dialect, AsOf(state.now(), queue)))
+}
+
+/// Returns the work queue of a name, which may hold slashes.
+#[utoipa::path(get, path = "/work_queues/name/{*name}", params(("name" = String, Path)), responses((status = 200, body = WorkQueue)))]
+pub async fn read_work_queue_by_name(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let which = name.clone();
+    let read = async move |conn: &mut _| models::work_queues::read_by_name(conn, &name).await;
+    let queue = state.db.read(read).await?;
+    let queue = queue.ok_or_else(|| ApiError::not_found(NOUN, which))?;
+    Ok(view(dialect, AsOf(state.now(), queue)))
+}
+
+/// Changes a work queue.
+#[utoipa::path(patch, path = "/work_queues/{id}", params(("id" = WorkQueueId, Path)), request_body = WorkQueueUpdate, responses((status = 204)))]
+pub async fn update_work_queue(
+    State(state): State<AppState>,
+    Id(id): Id<WorkQueueId>,
+    Body(update): Body<WorkQueueUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::work_queues::update(conn, id, update, now).await;
+    let found = state.db.write(write).await;
+    if !found.map_err(|error| ApiError::or_taken(error, TAKEN))? {
+        return Err(ApiError::not_found(NOUN, id));
+    }
+    tell(&state, id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a work queue; its runs stay.
+#[utoipa::path(delete, path = "/work_queues/{id}", params(("id" = WorkQueueId, Path)), responses((status = 204)))]
+pub async fn delete_work_queue(
+    State(state): State<AppState>,
+    Id(id): Id<WorkQueueId>,
+) -> Result<StatusCode, ApiError> {
+    let write = async move |conn: &mut _| models::work_queues::delete(conn, id).await;
+    if !state.db.write(write).await? {
+        return Err(ApiError::not_found(NOUN, id));
+    }
+    tell(&state, id);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,40 @@
+//! The database as a whole.
+
+use chrono::{DateTime, Utc};
+
+use super::block_specs;
+use crate::db::{Conn, Result, query};
+
+/// Every table that holds what users made, those that refer to others first.
+const TABLES: &[&str] = &[
+    "task_run_state_cache",
+    "task_run_state",
+    "task_run",
+    "flow_run_state",
+    "flow_run",
+    "deployment",
+    "flow",
+    "log",
+    "concurrency_limit",
+    "work_queue",
+    "saved_search",
+    "block",
+    "block_spec",
+];
+
+/// Deletes everything, and leaves the database as a new one is.
+pub async fn clear(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
+    for table in TABLES {
+        query(format!("DELETE FROM {table}")).execute(conn).await?;
+    }
+    block_specs::ensure_builtin(conn, now).await
+}
+
+/// Fails unless the database answers.
+pub async fn ping(conn: &mut Conn) -> Result<()> {
+    // A cast, since PostgreSQL gives a small number otherwise.
+    query("SELECT CAST(1 AS BIGINT)")
+        .fetch_one::<i64>(conn)
+        .await
+        .map(drop)
+}
