@@ -10,6 +10,7 @@ mod extract;
 pub mod models;
 pub mod orchestration;
 mod router;
+pub mod services;
 mod state;
 
 pub use error::ApiError;

@@ -94,20 +94,22 @@ fn dates_are_those_of_genuine_prefect() {
 
 #[test]
 fn dates_are_those_of_the_genuine_2_0b3_at_hand() {
-    compare_live("PREFECT_RS_VENV_20B3", ".venvs/2.0b3/bin/python");
+    compare_live("2.0b3");
 }
 
 #[test]
 fn dates_are_those_of_the_genuine_3_at_hand() {
-    compare_live("PREFECT_RS_VENV_3", ".venvs/3.8/bin/python");
+    compare_live("3.8");
 }
 
-/// Compares new cases if there is a Python with genuine Prefect.
-fn compare_live(variable: &str, default: &str) {
+/// Compares new cases if `tests/support/venv.sh` has installed that generation.
+fn compare_live(generation: &str) {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os(variable).map_or_else(|| root.join(default), PathBuf::from);
+    let venvs = std::env::var_os("PREFECT_RS_TEST_VENVS");
+    let venvs = venvs.map_or_else(|| root.join(".venvs"), PathBuf::from);
+    let python = venvs.join(generation).join("bin/python");
     if !python.exists() {
-        eprintln!("skipped: no Python at {}, see {variable}", python.display());
+        eprintln!("skipped: no genuine Prefect at {}", python.display());
         return;
     }
     let seed = std::env::var("PREFECT_RS_SCHEDULE_SEED").unwrap_or_else(|_| "7".to_owned());

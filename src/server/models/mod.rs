@@ -10,4 +10,5 @@ pub mod concurrency_limits;
 pub mod deployments;
 pub mod flows;
 pub mod saved_searches;
+pub mod scheduled_runs;
 pub mod work_queues;

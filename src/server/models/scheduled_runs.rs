@@ -1,0 +1,338 @@
+//! The runs that schedules make, in the database.
+//!
+//! A run of a schedule is keyed by its deployment and instant, so making it again, after a
+//! restart, in a race, or from another server, changes nothing.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::db::{Conn, FromRow, Result, Row, Value, query};
+use crate::schemas::names;
+use crate::schemas::{
+    DeploymentId, Document, FlowId, FlowRunId, State, StateDetails, StateId, Tags,
+};
+
+/// Rows of one statement: many enough to save round trips, few enough for any limit on values.
+const ROWS: usize = 100;
+
+/// What the scheduler knows of a deployment whose schedule is active.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// The flow that it runs.
+    pub flow_id: FlowId,
+    /// The document of the schedule.
+    pub schedule: String,
+    tags: Tags,
+    parameters: Document,
+    flow_runner_type: Option<String>,
+    flow_runner_config: Option<Document>,
+}
+
+impl FromRow for Scheduled {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            flow_id: row.take()?,
+            schedule: row.take()?,
+            tags: row.take()?,
+            parameters: row.take()?,
+            flow_runner_type: row.take()?,
+            flow_runner_config: row.take()?,
+        })
+    }
+}
+
+/// Returns deployments with an active schedule, by id, those after `after`.
+pub async fn list_active(
+    conn: &mut Conn,
+    after: Option<DeploymentId>,
+    limit: u32,
+) -> Result<Vec<Scheduled>> {
+    let after = after.unwrap_or(DeploymentId(uuid::Uuid::nil()));
+    query(
+        "SELECT id, flow_id, schedule, tags, parameters, flow_runner_type, flow_runner_config \
+         FROM deployment \
+         WHERE id > $1 AND is_schedule_active AND schedule IS NOT NULL \
+         ORDER BY id LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await
+}
+
+/// Returns those of some deployments that have an active schedule.
+pub async fn list_active_of(conn: &mut Conn, ids: &[DeploymentId]) -> Result<Vec<Scheduled>> {
+    query(
+        "SELECT id, flow_id, schedule, tags, parameters, flow_runner_type, flow_runner_config \
+         FROM deployment \
+         WHERE id = ANY($1) AND is_schedule_active AND schedule IS NOT NULL \
+         ORDER BY id",
+    )
+    .bind(Value::Uuids(ids.iter().map(|id| id.0).collect()))
+    .fetch_all(conn)
+    .await
+}
+
+/// Returns the key under which a deployment's run of an instant is found again.
+pub fn key(deployment: DeploymentId, date: &DateTime<Tz>) -> String {
+    format!("scheduled {deployment} {}", date.to_rfc3339())
+}
+
+/// Returns those of some dates that a deployment has no run of.
+pub async fn missing(
+    conn: &mut Conn,
+    deployment: &Scheduled,
+    dates: Vec<DateTime<Tz>>,
+) -> Result<Vec<DateTime<Tz>>> {
+    let keys = dates.iter().map(|date| key(deployment.id, date)).collect();
+    let known: Vec<String> = query(
+        "SELECT idempotency_key FROM flow_run WHERE flow_id = $1 AND idempotency_key = ANY($2)",
+    )
+    .bind(deployment.flow_id)
+    .bind(Value::Texts(keys))
+    .fetch_all(conn)
+    .await?;
+    let is_missing = |date: &DateTime<Tz>| !known.contains(&key(deployment.id, date));
+    Ok(dates.into_iter().filter(is_missing).collect())
+}
+
+/// Creates a deployment's runs of some dates and returns those that are new.
+///
+/// Nothing happens if the deployment has been paused or got another schedule since it was read:
+/// its runs have been deleted then, and these would come from the old schedule.
+pub async fn create(
+    conn: &mut Conn,
+    deployment: &Scheduled,
+    dates: &[DateTime<Tz>],
+    now: DateTime<Utc>,
+) -> Result<Vec<FlowRunId>> {
+    let lock = conn.dialect().for_update("deployment");
+    let unchanged: Option<uuid::Uuid> = query(format!(
+        "SELECT id FROM deployment \
+         WHERE id = $1 AND is_schedule_active AND schedule = $2{lock}"
+    ))
+    .bind(deployment.id)
+    .bind(&deployment.schedule)
+    .fetch_optional(conn)
+    .await?;
+    let mut created = Vec::new();
+    if unchanged.is_some() {
+        for dates in dates.chunks(ROWS) {
+            created.extend(insert(conn, deployment, dates, now).await?);
+        }
+    }
+    Ok(created)
+}
+
+async fn insert(
+    conn: &mut Conn,
+    deployment: &Scheduled,
+    dates: &[DateTime<Tz>],
+    now: DateTime<Utc>,
+) -> Result<Vec<FlowRunId>> {
+    let states: Vec<(FlowRunId, State)> = dates
+        .iter()
+        .map(|date| first_state(date.to_utc(), now))
+        .collect();
+    let mut tags = vec!["auto-scheduled".to_owned()];
+    tags.extend(
+        deployment
+            .tags
+            .0
+            .iter()
+            .filter(|tag| *tag != "auto-scheduled")
+            .cloned(),
+    );
+    let rows = (0..dates.len()).map(|row| {
+        let n = 8 + row * 5;
+        format!(
+            "($1, $1, $2, $3, $4, $5, $6, $7, 'SCHEDULED', 'Scheduled', $1, TRUE, \
+             ${n}, ${}, ${}, ${}, ${}, ${})",
+            n + 1,
+            n + 2,
+            n + 3,
+            n + 3,
+            n + 4,
+        )
+    });
+    let mut statement = query(format!(
+        "INSERT INTO flow_run (created, updated, flow_id, deployment_id, parameters, tags, \
+         flow_runner_type, flow_runner_config, state_type, state_name, state_timestamp, \
+         auto_scheduled, id, name, state_id, expected_start_time, next_scheduled_start_time, \
+         idempotency_key) \
+         VALUES {} ON CONFLICT (flow_id, idempotency_key) DO NOTHING RETURNING id",
+        rows.collect::<Vec<_>>().join(", ")
+    ))
+    .bind(now)
+    .bind(deployment.flow_id)
+    .bind(deployment.id)
+    .bind(deployment.parameters.clone())
+    .bind(Tags(tags))
+    .bind(deployment.flow_runner_type.clone())
+    .bind(deployment.flow_runner_config.clone());
+    for (date, (id, state)) in dates.iter().zip(&states) {
+        statement = statement
+            .bind(*id)
+            .bind(names::random())
+            .bind(state.id)
+            .bind(date.to_utc())
+            .bind(key(deployment.id, date));
+    }
+    let created: Vec<uuid::Uuid> = statement.fetch_all(conn).await?;
+    let created: Vec<FlowRunId> = created.into_iter().map(FlowRunId).collect();
+    let states: Vec<_> = states
+        .into_iter()
+        .filter(|(id, _)| created.contains(id))
+        .collect();
+    insert_states(conn, &states, now).await?;
+    Ok(created)
+}
+
+fn first_state(at: DateTime<Utc>, now: DateTime<Utc>) -> (FlowRunId, State) {
+    let id = FlowRunId::new();
+    let mut state = State::scheduled(at, now);
+    state.message = Some("Flow run scheduled".to_owned());
+    state.state_details.flow_run_id = Some(id);
+    (id, state)
+}
+
+async fn insert_states(
+    conn: &mut Conn,
+    states: &[(FlowRunId, State)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    let rows = (0..states.len()).map(|row| {
+        let n = 2 + row * 7;
+        format!(
+            "($1, $1, ${n}, ${}, ${}, ${}, ${}, ${}, ${})",
+            n + 1,
+            n + 2,
+            n + 3,
+            n + 4,
+            n + 5,
+            n + 6
+        )
+    });
+    let mut statement = query(format!(
+        "INSERT INTO flow_run_state (created, updated, id, flow_run_id, type, name, timestamp, \
+         message, state_details) VALUES {}",
+        rows.collect::<Vec<_>>().join(", ")
+    ))
+    .bind(now);
+    for (run, state) in states {
+        statement = statement
+            .bind(state.id)
+            .bind(*run)
+            .bind(state.state_type)
+            .bind(&state.name)
+            .bind(state.timestamp)
+            .bind(state.message.clone())
+            .bind(state.state_details.clone());
+    }
+    statement.execute(conn).await?;
+    Ok(())
+}
+
+/// Deletes a deployment's scheduled runs that nobody has started.
+///
+/// Whoever pauses, changes or replaces a schedule does this in the same write, so that no run of
+/// the old schedule is ever seen beside the new one.
+pub async fn delete_not_started(conn: &mut Conn, deployment: DeploymentId) -> Result<u64> {
+    query(
+        "DELETE FROM flow_run \
+         WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND auto_scheduled \
+         AND run_count = 0",
+    )
+    .bind(deployment)
+    .execute(conn)
+    .await
+}
+
+/// A run that should have started.
+#[derive(Debug, Clone, Copy)]
+pub struct Overdue {
+    /// The run.
+    pub id: FlowRunId,
+    /// The state that it is in.
+    pub state_id: StateId,
+    /// When it was due.
+    pub due: DateTime<Utc>,
+    /// The deployment that it was made from.
+    pub deployment_id: Option<DeploymentId>,
+}
+
+impl FromRow for Overdue {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            state_id: row.take()?,
+            due: row.take()?,
+            deployment_id: row.take()?,
+        })
+    }
+}
+
+/// Returns runs that were due at `before` or earlier and are not yet marked.
+pub async fn list_overdue(
+    conn: &mut Conn,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Overdue>> {
+    query(
+        "SELECT id, state_id, next_scheduled_start_time, deployment_id FROM flow_run \
+         WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled' \
+         AND state_id IS NOT NULL AND next_scheduled_start_time <= $1 \
+         ORDER BY next_scheduled_start_time LIMIT $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Returns when the next run that is not marked late is due.
+pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
+    query(
+        "SELECT next_scheduled_start_time FROM flow_run \
+         WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled' \
+         AND next_scheduled_start_time IS NOT NULL \
+         ORDER BY next_scheduled_start_time LIMIT 1",
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Gives an overdue run the state `Late`; says no if the run has moved on meanwhile.
+///
+/// This is a transition by force: no rule concerns a scheduled run that stays scheduled, and of
+/// what bookkeeping keeps nothing changes, since the instant stays the same.
+pub async fn mark_late(conn: &mut Conn, run: &Overdue, now: DateTime<Utc>) -> Result<bool> {
+    let mut state = State::late(run.due, now);
+    state.state_details = StateDetails {
+        flow_run_id: Some(run.id),
+        ..state.state_details
+    };
+    // The state that was read must still be the run's: on PostgreSQL another server may have
+    // marked it, or an agent may have taken it, since.
+    let marked = query(
+        "UPDATE flow_run SET updated = $1, state_id = $2, state_name = $3, state_timestamp = $1 \
+         WHERE id = $4 AND state_id = $5",
+    )
+    .bind(now)
+    .bind(state.id)
+    .bind(&state.name)
+    .bind(run.id)
+    .bind(run.state_id)
+    .execute(conn)
+    .await?;
+    if marked == 1 {
+        insert_states(conn, &[(run.id, state)], now).await?;
+    }
+    Ok(marked == 1)
+}

@@ -1,0 +1,154 @@
+//! The services: loops beside the API that make time matter.
+//!
+//! All have one shape. A pass takes no input, reads what is due, writes it, and says when
+//! something is due next; passing twice changes nothing. A service sleeps until that instant, at
+//! most for its loop's seconds (another server on the same database may have added something
+//! sooner, and the clock may jump), and a change in this process that concerns it wakes it.
+//! An idle pass reads and never writes.
+
+mod late_runs;
+mod scheduler;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, error};
+
+use super::AppState;
+use super::changes::Change;
+use crate::db;
+
+pub use late_runs::LateRuns;
+pub use scheduler::Scheduler;
+
+/// The least time between two passes, so that a burst of changes is one pass.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A loop beside the API; its documentation lists its reasons to wake.
+pub trait Service: Send + 'static {
+    /// The name in logs.
+    fn name(&self) -> &'static str;
+
+    /// The longest sleep.
+    fn longest_sleep(&self, app: &AppState) -> Duration;
+
+    /// Tells whether a change is a reason to wake; the service may note what it is about.
+    fn concerns(&mut self, change: &Change) -> bool;
+
+    /// Notes that changes have been missed.
+    fn missed_changes(&mut self);
+
+    /// Does what is due and returns when something is due next.
+    fn pass(
+        &mut self,
+        app: &AppState,
+    ) -> impl Future<Output = db::Result<Option<DateTime<Utc>>>> + Send;
+}
+
+/// The running services of a server.
+#[derive(Debug)]
+pub struct Services {
+    /// True once the services shall end; each task watches it.
+    stop: watch::Sender<bool>,
+    /// One task a service, awaited by [`Services::stop`].
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Services {
+    /// Starts those services that the settings switch on.
+    pub fn start(app: &AppState) -> Self {
+        let mut services = Self {
+            stop: watch::Sender::new(false),
+            tasks: Vec::new(),
+        };
+        if app.settings.scheduler_enabled {
+            services.spawn(app, Scheduler::default());
+        }
+        if app.settings.late_runs_enabled {
+            services.spawn(app, LateRuns);
+        }
+        services
+    }
+
+    fn spawn(&mut self, app: &AppState, service: impl Service) {
+        let changes = app.changes.listen();
+        let task = run(app.clone(), service, changes, self.stop.subscribe());
+        self.tasks.push(tokio::spawn(task));
+    }
+
+    /// Lets every pass under way finish, then ends the services.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(failure) = task.await {
+                error!("a service ended by itself: {failure}");
+            }
+        }
+    }
+}
+
+async fn run(
+    app: AppState,
+    mut service: impl Service,
+    mut changes: broadcast::Receiver<Change>,
+    mut stop: watch::Receiver<bool>,
+) {
+    debug!("service {} starts", service.name());
+    loop {
+        let next = service.pass(&app).await.unwrap_or_else(|failure| {
+            error!("service {} will try again: {failure}", service.name());
+            None
+        });
+        let longest = service.longest_sleep(&app);
+        let sleep = next.map_or(longest, |next| {
+            // An instant that has passed is no negative time.
+            (next - app.now()).to_std().unwrap_or_default().min(longest)
+        });
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = tokio::time::sleep(sleep.max(PAUSE)) => {}
+            () = concerned(&mut service, &mut changes) => {
+                tokio::select! {
+                    _ = stop.changed() => break,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+                drain(&mut service, &mut changes);
+            }
+        }
+    }
+    debug!("service {} ends", service.name());
+}
+
+/// Waits for a change that concerns the service.
+async fn concerned(service: &mut impl Service, changes: &mut broadcast::Receiver<Change>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) if service.concerns(&change) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                service.missed_changes();
+                return;
+            }
+            // The hub lives as long as the server's state, which the caller holds.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Notes what has arrived since, so that it is part of the same pass.
+fn drain(service: &mut impl Service, changes: &mut broadcast::Receiver<Change>) {
+    loop {
+        match changes.try_recv() {
+            Ok(change) => {
+                service.concerns(&change);
+            }
+            Err(broadcast::error::TryRecvError::Lagged(_)) => service.missed_changes(),
+            Err(_) => return,
+        }
+    }
+}

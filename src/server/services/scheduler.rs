@@ -1,0 +1,203 @@
+//! Makes the coming runs of active schedules.
+//!
+//! Reasons to wake: a deployment was created or changed in this process (only it is looked at
+//! then), or the loop's seconds have passed (all are).
+//!
+//! The horizon is short, as in generation 3: at least three runs and at least an hour ahead, at
+//! most a hundred runs or a hundred days. Since a pass comes much more often than an hour, a run
+//! always exists well before it is due. A run that exists is found by its key and not written
+//! again, so that a pass with nothing to add does not write at all.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use tracing::{info, warn};
+
+use super::Service;
+use crate::db;
+use crate::schemas::schedules::Schedule;
+use crate::schemas::{DeploymentId, FlowRunId, StateType};
+use crate::server::AppState;
+use crate::server::changes::{Change, Kind};
+use crate::server::models::scheduled_runs::{self, Scheduled};
+use crate::settings::Settings;
+
+/// The scheduler; see the module.
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    /// The deployments to look at in the next pass; none means all.
+    changed: Option<BTreeSet<DeploymentId>>,
+}
+
+impl Service for Scheduler {
+    fn name(&self) -> &'static str {
+        "scheduler"
+    }
+
+    fn longest_sleep(&self, app: &AppState) -> Duration {
+        app.settings.scheduler_loop_seconds
+    }
+
+    fn concerns(&mut self, change: &Change) -> bool {
+        if change.kind == Kind::Deployment {
+            let changed = self.changed.get_or_insert_default();
+            changed.insert(DeploymentId(change.id));
+        }
+        change.kind == Kind::Deployment
+    }
+
+    fn missed_changes(&mut self) {
+        self.changed = None;
+    }
+
+    async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
+        match self.changed.take() {
+            Some(ids) if !ids.is_empty() => {
+                let ids: Vec<DeploymentId> = ids.into_iter().collect();
+                let read = async move |conn: &mut db::Conn| {
+                    scheduled_runs::list_active_of(conn, &ids).await
+                };
+                let deployments = app.db.read(read).await?;
+                schedule(app, deployments).await?;
+            }
+            Some(_) | None => schedule_all(app).await?,
+        }
+        Ok(None)
+    }
+}
+
+async fn schedule_all(app: &AppState) -> db::Result<()> {
+    let limit = app.settings.scheduler_deployment_batch_size.max(1);
+    let mut after = None;
+    loop {
+        let read =
+            async move |conn: &mut db::Conn| scheduled_runs::list_active(conn, after, limit).await;
+        let deployments = app.db.read(read).await?;
+        let Some(last) = deployments.last() else {
+            return Ok(());
+        };
+        after = Some(last.id);
+        schedule(app, deployments).await?;
+    }
+}
+
+/// A deployment and the dates that it shall have runs of.
+type Plan = (Scheduled, Vec<DateTime<Tz>>);
+
+async fn schedule(app: &AppState, deployments: Vec<Scheduled>) -> db::Result<()> {
+    let now = app.now();
+    let plans: Vec<Plan> = deployments
+        .into_iter()
+        .filter_map(|deployment| {
+            let dates = planned(&deployment, now, &app.settings)?;
+            Some((deployment, dates))
+        })
+        .collect();
+    let read = async move |conn: &mut db::Conn| {
+        let mut missing: Vec<Plan> = Vec::new();
+        for (deployment, dates) in plans {
+            let dates = scheduled_runs::missing(conn, &deployment, dates).await?;
+            if !dates.is_empty() {
+                missing.push((deployment, dates));
+            }
+        }
+        Ok(missing)
+    };
+    let missing = app.db.read(read).await?;
+    for batch in batches(missing, app.settings.scheduler_insert_batch_size) {
+        insert(app, batch, now).await?;
+    }
+    Ok(())
+}
+
+/// Returns the dates that a deployment shall have runs of, none if its schedule is not understood.
+fn planned(
+    deployment: &Scheduled,
+    now: DateTime<Utc>,
+    settings: &Settings,
+) -> Option<Vec<DateTime<Tz>>> {
+    match serde_json::from_str::<Schedule>(&deployment.schedule) {
+        Ok(schedule) => Some(horizon(&schedule, now, settings)),
+        Err(reason) => {
+            warn!(
+                deployment.id = %deployment.id,
+                "deployment `{}` is not scheduled: {reason}", deployment.id
+            );
+            None
+        }
+    }
+}
+
+/// Returns dates until both minima are met, within both maxima.
+pub(super) fn horizon(
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+    settings: &Settings,
+) -> Vec<DateTime<Tz>> {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let span = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(36_500));
+    let (least, most) = (
+        count(settings.scheduler_min_runs),
+        count(settings.scheduler_max_runs),
+    );
+    let near = now + span(settings.scheduler_min_scheduled_time);
+    let far = now + span(settings.scheduler_max_scheduled_time);
+    let enough = |dates: &[DateTime<Tz>]| dates.last().is_some_and(|last| *last >= near);
+    // Most schedules are satisfied by the least number, and the others cost little twice.
+    let few = schedule.dates(now, least.min(most), Some(far));
+    if few.len() >= least && enough(&few) || few.len() < least {
+        return few;
+    }
+    let mut dates = schedule.dates(now, most, Some(far));
+    let needed = dates
+        .iter()
+        .position(|date| *date >= near)
+        .map_or(dates.len(), |at| at + 1);
+    dates.truncate(needed.max(least));
+    dates
+}
+
+/// Groups plans so that each group has at most `most` dates, or one plan.
+fn batches(plans: Vec<Plan>, most: u32) -> Vec<Vec<Plan>> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut batches: Vec<Vec<Plan>> = Vec::new();
+    let mut size = 0;
+    for plan in plans {
+        size += plan.1.len();
+        match batches.last_mut() {
+            Some(batch) if size <= most => batch.push(plan),
+            _ => {
+                size = plan.1.len();
+                batches.push(vec![plan]);
+            }
+        }
+    }
+    batches
+}
+
+async fn insert(app: &AppState, plans: Vec<Plan>, now: DateTime<Utc>) -> db::Result<()> {
+    let write = async move |conn: &mut db::Conn| {
+        let mut created: Vec<(DeploymentId, FlowRunId)> = Vec::new();
+        for (deployment, dates) in &plans {
+            let runs = scheduled_runs::create(conn, deployment, dates, now).await?;
+            created.extend(runs.into_iter().map(|run| (deployment.id, run)));
+        }
+        Ok(created)
+    };
+    let created = app.db.write(write).await?;
+    for (deployment_id, run) in &created {
+        app.changes.tell(Change {
+            kind: Kind::FlowRun,
+            id: run.0,
+            state_type: Some(StateType::Scheduled),
+            state_name: Some("Scheduled".to_owned()),
+            deployment_id: Some(*deployment_id),
+        });
+    }
+    if !created.is_empty() {
+        info!("Scheduled {} runs.", created.len());
+    }
+    Ok(())
+}
