@@ -30,10 +30,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create or update deployments from a specification file and print their ids.
+    /// Create or update deployments from a specification file and print their ids
     ///
-    /// The code that a specification names is copied to storage; a later edit changes nothing until the deployment is
-    /// created again. A specification in YAML or JSON, or a list of them:
+    /// The code that a specification names is copied to storage; a later edit
+    /// changes nothing until the deployment is created again. A specification
+    /// in YAML or JSON, or a list of them:
     ///
     ///     name: nightly
     ///     flow_location: ./backup.sh
@@ -42,10 +43,14 @@ enum Command {
     ///     schedule: {cron: "0 3 * * *"}
     ///     flow_runner:
     ///       type: subprocess
-    ///       config: {env: {LANG: C}, args: ["--to", "{{ parameters.target }}"], timeout_seconds: 600}
+    ///       config:
+    ///         env: {LANG: C}
+    ///         args: ["--to", "{{ parameters.target }}"]
+    ///         timeout_seconds: 600
     ///
-    /// A Python file calls DeploymentSpec(..) of prefect.deployments. What is run is a Python flow (.py), or any
-    /// executable: its exit code is the outcome, its output the log, and it finds its parameters as JSON in
+    /// A Python file calls DeploymentSpec(..) of prefect.deployments. What is
+    /// run is a Python flow (.py), or any executable: its exit code is the
+    /// outcome, its output the log, and it finds its parameters as JSON in
     /// PREFECT__PARAMETERS and one by one in PREFECT__PARAMETER_<NAME>.
     #[command(
         after_help = "Examples:\n  prefect-rs deployment create deployment.yaml\n  prefect-rs deployment create --python venv/bin/python flow.py"

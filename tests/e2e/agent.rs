@@ -484,3 +484,15 @@ async fn a_retry_is_claimed_again_and_runs_once() {
         [&once[..], &once, &once, &["COMPLETED"]].concat()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_output_arrives_whole_and_in_order_before_the_end_is_told() {
+    let mut stage = Stage::with_script("seq 100000").await;
+    stage.agent("0.2");
+    let run = stage.schedule(json!({}));
+    stage.wait_for(run, "COMPLETED").await;
+    let logs = stage.api.logs.lock().unwrap();
+    assert_eq!(logs.len(), 100_000);
+    let is_next = |(i, log): (usize, &Value)| log["message"] == (i + 1).to_string();
+    assert!(logs.iter().enumerate().all(is_next));
+}
