@@ -4,13 +4,11 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Subcommand;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 use super::{
     Context,
     error::{Code, Error, Result},
-    output,
+    output, stop,
 };
 use crate::{
     agent::{self, Options, Queue},
@@ -85,45 +83,33 @@ impl Start {
             grace: Duration::from_secs(self.grace),
             guard: guard_command(),
         };
-        let stops =
-            stops().map_err(|error| Error::failure(format!("signals cannot be taken: {error}")))?;
+        let stops = stop::requests()?;
         agent::run(client, settings, options, stops)
             .await
-            .map_err(|error| match error {
-                agent::Error::NoQueue(id) => Error::not_found("work queue", id)
-                    .hint("list the work queues with `prefect-rs work-queue ls`"),
-                agent::Error::NoServer => Error::new(Code::Unreachable, error.to_string())
-                    .hint("start a server with `prefect-rs orion start`"),
-                agent::Error::Client(error) => error.into(),
-            })
+            .map_err(failed)
+    }
+}
+
+/// Says why an agent could not go on.
+pub(super) fn failed(error: agent::Error) -> Error {
+    match error {
+        agent::Error::NoQueue(id) => Error::not_found("work queue", id)
+            .hint("list the work queues with `prefect-rs work-queue ls`"),
+        agent::Error::NoServer => Error::new(Code::Unreachable, error.to_string())
+            .hint("start a server with `prefect-rs orion start`"),
+        agent::Error::Client(error) => error.into(),
     }
 }
 
 /// Returns the command line of this executable's guard.
-fn guard_command() -> Vec<OsString> {
+pub(super) fn guard_command() -> Vec<OsString> {
     match std::env::current_exe() {
         Ok(program) => vec![program.into_os_string(), "agent".into(), "guard".into()],
         Err(_) => Vec::new(),
     }
 }
 
-/// Sends a message for each SIGINT and SIGTERM.
-fn stops() -> std::io::Result<mpsc::Receiver<()>> {
-    let (sender, stops) = mpsc::channel(8);
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let mut signals = signal(kind)?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                let _ = sender.send(()).await;
-            }
-        });
-    }
-    Ok(stops)
-}
-
 fn show_logs(cx: &Context) {
-    let settings = cx.settings();
-    // Logs that are set up already are as good.
-    let _ = telemetry::init(settings.logging_level, settings.logging_format);
+    // A subscriber that is there already is as good.
+    let _ = telemetry::init(cx.settings().logging_level, cx.settings().logging_format);
 }

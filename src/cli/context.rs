@@ -1,5 +1,7 @@
 //! What every command is given: the settings, the way to print, the way to the API.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -8,8 +10,9 @@ use super::{
     output::Style,
 };
 use crate::{
-    client::Client,
+    client::{Client, Handler, Response, USER_AGENT},
     clock::{Clock, SystemClock},
+    server::local::Local,
     settings::{Loaded, Settings},
 };
 
@@ -74,12 +77,22 @@ impl Context {
         Ok(Client::http(url, &settings)?)
     }
 
+    /// Opens the local database in this process; its services do not run.
     async fn local_client(&self) -> Result<Client> {
-        Err(Error::new(
-            Code::Unreachable,
-            "no API is configured, and no server runs on this home",
-        )
-        .hint("start a server with `prefect-rs orion start`")
-        .hint("or name one with `prefect-rs config set PREFECT_API_URL=http://127.0.0.1:4200/api`"))
+        let local = Local::open(self.settings(), USER_AGENT).await?;
+        let handler: Handler = Arc::new(move |request| {
+            let local = local.clone();
+            Box::pin(async move {
+                let (status, headers, body) = local
+                    .call(request.method, &request.path, request.body)
+                    .await?;
+                Ok(Response {
+                    status,
+                    headers,
+                    body,
+                })
+            })
+        });
+        Ok(Client::in_process(handler, self.settings()))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::{client, settings};
+use crate::{client, db, settings};
 
 /// What the commands give back.
 pub type Result<T = ()> = std::result::Result<T, Error>;
@@ -115,6 +115,15 @@ impl From<client::Error> for Error {
             Code::Unauthorized => error
                 .hint("give the credentials with `prefect-rs config set PREFECT_API_AUTH_STRING=user:password` or `PREFECT_API_KEY=key`"),
             _ => error,
+        }
+    }
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::Foreign(_) => Self::new(Code::Conflict, error.to_string()),
+            _ => Self::failure(error.to_string()),
         }
     }
 }

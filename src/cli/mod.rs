@@ -11,13 +11,17 @@ mod completions;
 mod concurrency_limit;
 mod config;
 mod context;
+mod database;
 mod deployment;
+mod dev;
 mod error;
 mod explain;
 mod flow;
 mod flow_run;
+mod orion;
 pub mod output;
 mod profile;
+mod stop;
 mod storage;
 mod suggest;
 mod task_run;
@@ -54,6 +58,8 @@ pub struct Cli {
 /// The nouns.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(visible_alias = "server")]
+    Orion(orion::Args),
     Deployment(deployment::Args),
     WorkQueue(work_queue::Args),
     Agent(agent::Args),
@@ -66,6 +72,8 @@ enum Command {
     Config(config::Args),
     Profile(profile::Args),
     Bench(bench::Args),
+    Database(database::Args),
+    Dev(dev::Args),
     Version(version::Args),
     Completions(completions::Args),
 }
@@ -73,6 +81,7 @@ enum Command {
 impl Command {
     async fn run(self, cx: &Context) -> Result {
         match self {
+            Self::Orion(args) => args.run(cx).await,
             Self::Deployment(args) => args.run(cx).await,
             Self::WorkQueue(args) => args.run(cx).await,
             Self::Agent(args) => args.run(cx).await,
@@ -85,6 +94,8 @@ impl Command {
             Self::Config(args) => args.run(cx),
             Self::Profile(args) => args.run(cx),
             Self::Bench(args) => args.run(cx).await,
+            Self::Dev(args) => args.run(cx).await,
+            Self::Database(args) => args.run(cx).await,
             Self::Version(args) => args.run(cx).await,
             Self::Completions(args) => args.run(),
         }

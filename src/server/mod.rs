@@ -7,12 +7,15 @@ pub mod api;
 pub mod changes;
 mod error;
 mod extract;
+pub mod local;
 pub mod models;
 pub mod orchestration;
 mod router;
+mod serve;
 pub mod services;
 mod state;
 
 pub use error::ApiError;
 pub use router::{openapi, router};
+pub use serve::Server;
 pub use state::AppState;

@@ -2,5 +2,6 @@
 
 mod help;
 mod nouns;
+mod server;
 mod settings;
 mod support;

@@ -1,0 +1,69 @@
+//! Serves the API on a listener until it is asked to stop.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::{AppState, router};
+use crate::clock::SystemClock;
+use crate::db::{self, Db};
+use crate::settings::Settings;
+
+/// How long answers that are under way may take once the server is asked to stop.
+///
+/// Streams of changes never end by themselves, so a stop cannot wait for every connection.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+/// A server whose database is open.
+pub struct Server {
+    state: AppState,
+}
+
+impl Server {
+    /// Opens the database that the settings name, creating or upgrading it where needed.
+    pub async fn open(settings: Settings) -> Result<Self, db::Error> {
+        let db = Db::open(&settings.database_url, settings.database_synchronous).await?;
+        Ok(Self {
+            state: AppState::new(db, Arc::new(SystemClock), settings),
+        })
+    }
+
+    /// Returns the server's parts.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Answers requests until `shutdown` is ready, then those under way, then closes the database.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Answers are small and whole, so waiting to fill a packet only delays them.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let serving = axum::serve(listener, router(self.state.clone()))
+            .with_graceful_shutdown(async {
+                let _ = stopped.await;
+            })
+            .into_future();
+        let outcome = tokio::select! {
+            outcome = serving => outcome,
+            () = async {
+                shutdown.await;
+                let _ = stop.send(());
+                sleep(LAST_ANSWERS).await;
+            } => Ok(()),
+        };
+        self.state.db.close().await;
+        outcome
+    }
+}

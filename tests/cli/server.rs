@@ -1,0 +1,147 @@
+//! `orion start` as a process, and the commands that find it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::support::Home;
+
+/// A server of a home; killed when dropped.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    api_url: String,
+}
+
+impl Server {
+    /// Starts a server and waits until it says where it is.
+    fn start(home: &Home) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
+            .args(["orion", "start", "--port", "0"])
+            .env_clear()
+            .env("PREFECT_HOME", home.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.trim_start().starts_with("API") {
+            line.clear();
+            let read = stdout.read_line(&mut line).unwrap();
+            assert_ne!(read, 0, "the server ended before it said where it is");
+        }
+        let api_url = line.split_whitespace().last().unwrap().to_owned();
+        Self {
+            child,
+            stdout,
+            api_url,
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for the end; returns the exit code and what was said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.stdout.read_to_string(&mut said).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn server_url(home: &Home) -> serde_json::Value {
+    let version = home.run(&["version", "-o", "json"]);
+    let facts: serde_json::Value = serde_json::from_str(&version.stdout).unwrap();
+    facts["server_url"].clone()
+}
+
+#[test]
+fn commands_find_the_server_of_their_home_and_only_while_it_lives() {
+    let home = Home::new();
+    assert!(server_url(&home).is_null());
+
+    let server = Server::start(&home);
+    assert_eq!(server_url(&home), server.api_url.as_str());
+
+    server.signal(Signal::SIGTERM);
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Stopped."), "{said}");
+    assert!(server_url(&home).is_null());
+}
+
+#[test]
+fn a_killed_server_misleads_nobody() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    server.signal(Signal::SIGKILL);
+    server.end();
+    assert!(server_url(&home).is_null());
+    Server::start(&home);
+}
+
+#[test]
+fn a_second_server_on_one_database_is_told_of_the_first() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    let second = home.run(&["server", "start", "--port", "0"]);
+    assert_eq!(second.code, 5, "{second}");
+    assert!(second.stderr.contains(&server.api_url), "{second}");
+}
+
+#[test]
+fn a_database_is_not_reset_under_a_server() {
+    let home = Home::new();
+    let _server = Server::start(&home);
+    let reset = home.run(&["database", "reset", "-y"]);
+    assert_eq!(reset.code, 5, "{reset}");
+}
+
+#[test]
+fn a_backup_is_made_while_the_server_works_and_never_written_over_by_itself() {
+    let home = Home::new();
+    let _server = Server::start(&home);
+    let file = home.path().join("backup.db");
+    let args = ["database", "backup", file.to_str().unwrap()];
+    assert_eq!(home.run(&args).code, 0);
+    assert!(
+        std::fs::read(&file)
+            .unwrap()
+            .starts_with(b"SQLite format 3")
+    );
+    assert_eq!(home.run(&args).code, 5);
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_left_alone() {
+    let home = Home::new();
+    let file = home.path().join("orion.db");
+    std::fs::write(&file, "not a database").unwrap();
+    let ran = home.run(&["orion", "start", "--port", "0"]);
+    assert_eq!(ran.code, 5, "{ran}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
+    let reset = home.run(&["database", "reset", "-y"]);
+    assert_ne!(reset.code, 0, "{reset}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
+}
