@@ -27,7 +27,10 @@ pub(super) async fn requested(mut requests: mpsc::Receiver<()>) {
     super::output::say("\nStopping; press Ctrl+C again to stop at once.");
     tokio::spawn(async move {
         if requests.recv().await.is_some() {
-            // What was answered is in the database already, so nothing is lost.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "what was answered is in the database already, so nothing is lost"
+            )]
             std::process::exit(130);
         }
     });
