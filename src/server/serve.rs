@@ -1,4 +1,4 @@
-//! Serves the API on a listener until it is asked to stop.
+//! Serves the API on a listener, its services beside it, until it is asked to stop.
 
 use std::future::Future;
 use std::io;
@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::services::Services;
 use super::{AppState, router};
 use crate::clock::SystemClock;
 use crate::db::{self, Db};
@@ -39,12 +40,13 @@ impl Server {
         &self.state
     }
 
-    /// Answers requests until `shutdown` is ready, then those under way, then closes the database.
+    /// Answers requests and runs the services until `shutdown` is ready, then closes the database.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let services = Services::start(&self.state);
         let (stop, stopped) = oneshot::channel::<()>();
         // Answers are small and whole, so waiting to fill a packet only delays them.
         let listener = listener.tap_io(|stream| {
@@ -63,6 +65,7 @@ impl Server {
                 sleep(LAST_ANSWERS).await;
             } => Ok(()),
         };
+        services.stop().await;
         self.state.db.close().await;
         outcome
     }
