@@ -37,6 +37,7 @@ fn api() -> OpenApiRouter<AppState> {
             work_queues::update_work_queue,
             work_queues::delete_work_queue
         ))
+        .routes(routes!(due::stream_due_runs))
         // Limits on task runs by tag.
         .routes(routes!(concurrency_limits::create_concurrency_limit))
         .routes(routes!(concurrency_limits::read_concurrency_limits))

@@ -5,6 +5,7 @@ pub mod block_specs;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod deployments;
+pub mod due;
 pub mod flows;
 pub mod saved_searches;
 pub mod work_queues;
