@@ -13,6 +13,8 @@ fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         // Flows.
         .routes(routes!(flows::create_flow))
+        .routes(routes!(flows::read_flows))
+        .routes(routes!(flows::count_flows))
         .routes(routes!(flows::read_flow_by_name))
         .routes(routes!(
             flows::read_flow,

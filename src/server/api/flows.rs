@@ -5,9 +5,10 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use crate::schemas::actions::{FlowCreate, FlowUpdate};
+use crate::schemas::filters::{Filters, FlowSort, FlowsQuery};
 use crate::schemas::flows::Flow;
 use crate::schemas::{Dialect, FlowId};
-use crate::server::extract::{Body, Id, created, view};
+use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates a flow, or returns the one of that name.
@@ -100,4 +101,36 @@ pub async fn delete_flow(
     } else {
         Err(ApiError::not_found("Flow", id))
     }
+}
+
+/// Returns the flows of a page.
+#[utoipa::path(post, path = "/flows/filter", request_body = FlowsQuery, responses((status = 200, body = Vec<Flow>)))]
+pub async fn read_flows(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<FlowsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (limit, offset) = (
+        state.limit(asked.limit)?,
+        i64::from(asked.offset.unwrap_or(0)),
+    );
+    let sort = asked.sort.unwrap_or(FlowSort::NameAsc);
+    let filters = asked.filters();
+    let read =
+        async move |conn: &mut _| models::flows::list(conn, &filters, sort, limit, offset).await;
+    Ok(view(dialect, state.db.read(read).await?))
+}
+
+/// Counts flows.
+#[utoipa::path(post, path = "/flows/count", request_body = Filters, responses((status = 200, body = i64)))]
+pub async fn count_flows(
+    State(state): State<AppState>,
+    Body(filters): Body<Filters>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(Answer(
+        state
+            .db
+            .read(async move |conn| models::flows::count(conn, &filters).await)
+            .await?,
+    ))
 }

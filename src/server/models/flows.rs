@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
+use super::filters::{Listed, compile};
 use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::filters::{Filters, FlowSort};
 use crate::schemas::flows::Flow;
 use crate::schemas::{FlowId, Tags};
 
@@ -82,4 +84,43 @@ pub async fn delete(conn: &mut Conn, id: FlowId) -> Result<bool> {
         .execute(conn)
         .await?
         == 1)
+}
+
+/// Returns the flows of a page.
+pub async fn list(
+    conn: &mut Conn,
+    filters: &Filters,
+    sort: FlowSort,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Flow>> {
+    let (condition, values) = compile(Listed::Flows, filters, conn.dialect());
+    let order = match sort {
+        FlowSort::CreatedDesc => "o.created DESC, o.id DESC",
+        FlowSort::UpdatedDesc => "o.updated DESC, o.id DESC",
+        FlowSort::NameAsc => "o.name",
+        FlowSort::NameDesc => "o.name DESC",
+    };
+    let n = values.len();
+    let sql = format!(
+        "SELECT o.id, o.created, o.updated, o.name, o.tags FROM flow o WHERE {condition} ORDER BY {order} \
+         LIMIT ${} OFFSET ${}",
+        n + 1,
+        n + 2
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(conn)
+        .await
+}
+
+/// Counts the flows that a filter finds.
+pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
+    let (condition, values) = compile(Listed::Flows, filters, conn.dialect());
+    query(format!("SELECT COUNT(*) FROM flow o WHERE {condition}"))
+        .bind_all(values)
+        .fetch_one(conn)
+        .await
 }

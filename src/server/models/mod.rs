@@ -6,9 +6,17 @@
 pub mod admin;
 pub mod block_specs;
 pub mod blocks;
+pub mod concurrency;
 pub mod concurrency_limits;
 pub mod deployments;
+pub mod filters;
+pub mod flow_runs;
 pub mod flows;
+pub mod history;
+pub mod logs;
+pub mod names;
 pub mod saved_searches;
 pub mod scheduled_runs;
+pub mod states;
+pub mod task_runs;
 pub mod work_queues;

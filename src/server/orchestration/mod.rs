@@ -1,1 +1,227 @@
-//! orchestration
+//! How a state changes: a proposal walks a policy, an ordered list of small named rules.
+//!
+//! The walk is pure: facts are loaded before it, effects are applied after it, and time comes in
+//! as a value. So a policy can be tested as a table, and what happened can be replayed.
+//!
+//! The rules nest as contexts do: each sees the transition as those before it left it. One that
+//! rejects, waits or aborts changes the transition, and later rules that it no longer concerns
+//! are skipped. After the walk, rules that ran take effect in reverse order, unless a later rule
+//! has changed the transition under them (they *fizzle*).
+
+mod bookkeeping;
+pub mod policy;
+pub mod rules;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::schemas::responses::Outcome;
+use crate::schemas::task_runs::RetryPolicy;
+use crate::schemas::{FlowRunId, State, StateType, TaskRunId};
+
+pub use bookkeeping::{Record, bookkeep, sign};
+
+/// What a run is, as far as rules and bookkeeping ask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Which run.
+    pub id: RunId,
+    /// Its current state.
+    pub state: Option<State>,
+    /// What bookkeeping keeps.
+    pub record: Record,
+    /// Retries.
+    pub retry: RetryPolicy,
+    /// Whether agents take the run from a queue.
+    pub is_deployed: bool,
+}
+
+/// Which run a transition is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunId {
+    /// A flow run, and the task run that stands for it in its parent.
+    Flow(FlowRunId, Option<TaskRunId>),
+    /// A task run, and the flow run that it belongs to.
+    Task(TaskRunId, Option<FlowRunId>),
+}
+
+/// A concurrency limit that applies to the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// The tag that it is for.
+    pub tag: String,
+    /// How many runs at once.
+    pub limit: i64,
+    /// Who holds a slot.
+    pub active: Vec<uuid::Uuid>,
+}
+
+/// What rules may ask beyond the run, loaded before the walk.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The newest cached state of the proposal's cache key that has not expired.
+    pub cached: Option<State>,
+    /// The limits of the run's tags.
+    pub limits: Vec<Limit>,
+    /// After how many seconds to ask again for a slot.
+    pub slot_wait_seconds: i64,
+}
+
+/// A transition on its way through a policy.
+#[derive(Debug, Clone)]
+pub struct Transition<'a> {
+    /// The run as it was loaded.
+    pub run: &'a Run,
+    /// What else is known.
+    pub facts: &'a Facts,
+    /// The state that would be written; none once the proposal has to wait or is aborted.
+    pub proposed: Option<State>,
+    /// The instant of the transition.
+    pub now: DateTime<Utc>,
+}
+
+impl Transition<'_> {
+    /// Returns the present and the proposed type.
+    pub fn types(&self) -> (Option<StateType>, Option<StateType>) {
+        let initial = self.run.state.as_ref().map(|state| state.state_type);
+        (
+            initial,
+            self.proposed.as_ref().map(|state| state.state_type),
+        )
+    }
+}
+
+/// What a rule says of a transition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Nothing against it.
+    Accept,
+    /// The state is right, under another name.
+    Rename(String),
+    /// Another state instead.
+    Reject(Box<State>, String),
+    /// Not yet; ask again after so many seconds.
+    Wait(i64, String),
+    /// Not at all.
+    Abort(String),
+}
+
+/// What a transition does beside writing its state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The run takes a slot of each of these tags.
+    TakeSlots(Vec<String>),
+    /// The run gives all its slots back.
+    ReleaseSlots,
+    /// The written state is found by its cache key from now on.
+    InsertCache,
+}
+
+/// A rule of a policy. Its doc comment tells which race or loss it prevents.
+pub trait Rule: Sync {
+    /// The field's name for the rule.
+    fn name(&self) -> &'static str;
+    /// Tells whether the rule concerns transitions of these types.
+    fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool;
+    /// Judges the transition.
+    fn judge(&self, _: &Transition<'_>) -> Verdict {
+        Verdict::Accept
+    }
+    /// Says what happens once the transition stands.
+    fn effect(&self, _: &Transition<'_>) -> Option<Effect> {
+        None
+    }
+}
+
+/// The end of a walk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Walk {
+    /// The state to write, if any.
+    pub state: Option<State>,
+    /// The answer to the client.
+    pub outcome: Outcome,
+    /// What else happens.
+    pub effects: Vec<Effect>,
+    /// The rule that decided, where it was not accepted as proposed.
+    pub decided_by: Option<&'static str>,
+}
+
+/// Walks a policy with a proposed state.
+pub fn walk(
+    policy: &[&dyn Rule],
+    run: &Run,
+    proposed: State,
+    facts: &Facts,
+    now: DateTime<Utc>,
+) -> Walk {
+    let mut transition = Transition {
+        run,
+        facts,
+        proposed: Some(proposed),
+        now,
+    };
+    let mut outcome = Outcome::Accept {};
+    let mut decided_by = None;
+    let mut ran: Vec<&dyn Rule> = Vec::new();
+    for &rule in policy {
+        let (from, to) = transition.types();
+        if to.is_none() || !rule.concerns(from, to) {
+            continue;
+        }
+        match rule.judge(&transition) {
+            Verdict::Accept => ran.push(rule),
+            Verdict::Rename(name) => {
+                if let Some(state) = &mut transition.proposed {
+                    state.name = name;
+                }
+                ran.push(rule);
+            }
+            Verdict::Reject(state, reason) => {
+                transition.proposed = Some(*state);
+                (outcome, decided_by) = (Outcome::Reject { reason }, Some(rule.name()));
+            }
+            Verdict::Wait(delay_seconds, reason) => {
+                transition.proposed = None;
+                (outcome, decided_by) = (
+                    Outcome::Wait {
+                        delay_seconds,
+                        reason,
+                    },
+                    Some(rule.name()),
+                );
+            }
+            Verdict::Abort(reason) => {
+                transition.proposed = None;
+                (outcome, decided_by) = (Outcome::Abort { reason }, Some(rule.name()));
+            }
+        }
+    }
+    let (from, to) = transition.types();
+    let stands = |rule: &&&dyn Rule| to.is_some() && rule.concerns(from, to);
+    let effects = ran
+        .iter()
+        .rev()
+        .filter(stands)
+        .filter_map(|rule| rule.effect(&transition))
+        .collect();
+    Walk {
+        state: transition.proposed,
+        outcome,
+        effects,
+        decided_by,
+    }
+}
+
+/// Returns the tags without repetition, in the order in which slots are taken.
+pub fn slot_order(tags: &[String]) -> Vec<String> {
+    // The same order everywhere, so that two servers never wait for each other's rows.
+    tags.iter()
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

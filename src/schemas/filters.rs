@@ -1,0 +1,230 @@
+//! What a client may ask of a list.
+//!
+//! A filter of one kind of object constrains lists of the others through their relations. Null or
+//! missing members are no condition; unknown members inside an object filter are refused, since a
+//! misspelt condition would otherwise answer too much.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::time::Instant;
+use super::{DeploymentId, FlowId, FlowRunId, StateType, TaskRunId};
+
+/// How the members of a filter are joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub enum Operator {
+    /// All of them hold.
+    #[default]
+    #[serde(rename = "and_")]
+    And,
+    /// Any of them holds.
+    #[serde(rename = "or_")]
+    Or,
+}
+
+macro_rules! filters {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "the members are named as the fields and operators they are about")]
+        pub struct $name { $(#[serde(default)] pub $field: $type,)* }
+    )*};
+}
+
+filters! {
+    /// Conditions on ids of flows.
+    FlowIds { any_: Option<Vec<FlowId>>, not_any_: Option<Vec<FlowId>>, }
+    /// Conditions on ids of flow runs.
+    FlowRunIds { any_: Option<Vec<FlowRunId>>, not_any_: Option<Vec<FlowRunId>>, }
+    /// Conditions on ids of task runs.
+    TaskRunIds { any_: Option<Vec<TaskRunId>>, not_any_: Option<Vec<TaskRunId>>, is_null_: Option<bool>, operator: Operator, }
+    /// Conditions on ids of deployments.
+    DeploymentIds { any_: Option<Vec<DeploymentId>>, not_any_: Option<Vec<DeploymentId>>, is_null_: Option<bool>, operator: Operator, }
+    /// Conditions on a text.
+    Texts { any_: Option<Vec<String>>, not_any_: Option<Vec<String>>, like_: Option<String>, }
+    /// Conditions on tags.
+    TagsFilter { all_: Option<Vec<String>>, any_: Option<Vec<String>>, is_null_: Option<bool>, operator: Operator, }
+    /// Conditions on a type of state.
+    StateTypes { any_: Option<Vec<StateType>>, not_any_: Option<Vec<StateType>>, }
+    /// Conditions on a state.
+    StateFilter { r#type: Option<StateTypes>, name: Option<Texts>, operator: Operator, }
+    /// Bounds of an instant, inclusive.
+    Times { before_: Option<Instant>, after_: Option<Instant>, is_null_: Option<bool>, }
+    /// Bounds of a level, inclusive.
+    Levels { ge_: Option<i64>, le_: Option<i64>, }
+    /// A truth value.
+    Truth { eq_: Option<bool>, }
+    /// Presence.
+    Presence { exists_: Option<bool>, }
+    /// Conditions on flows.
+    FlowFilter { operator: Operator, id: Option<FlowIds>, name: Option<Texts>, tags: Option<TagsFilter>, }
+    /// Conditions on flow runs.
+    FlowRunFilter {
+        operator: Operator, id: Option<FlowRunIds>, name: Option<Texts>, tags: Option<TagsFilter>,
+        deployment_id: Option<DeploymentIds>, flow_runner_type: Option<Texts>, state: Option<StateFilter>,
+        flow_version: Option<Texts>, start_time: Option<Times>, end_time: Option<Times>,
+        expected_start_time: Option<Times>, next_scheduled_start_time: Option<Times>,
+        parent_task_run_id: Option<TaskRunIds>, idempotency_key: Option<Texts>,
+    }
+    /// Conditions on task runs.
+    TaskRunFilter {
+        operator: Operator, id: Option<TaskRunIds>, name: Option<Texts>, tags: Option<TagsFilter>,
+        state: Option<StateFilter>, start_time: Option<Times>, end_time: Option<Times>,
+        expected_start_time: Option<Times>, subflow_runs: Option<Presence>, flow_run_id: Option<FlowRunIds>,
+    }
+    /// Conditions on deployments.
+    DeploymentFilter {
+        operator: Operator, id: Option<DeploymentIds>, name: Option<Texts>, tags: Option<TagsFilter>,
+        is_schedule_active: Option<Truth>,
+    }
+    /// Conditions on log lines.
+    LogFilter {
+        operator: Operator, level: Option<Levels>, timestamp: Option<Times>, flow_run_id: Option<FlowRunIds>,
+        task_run_id: Option<TaskRunIds>,
+    }
+}
+
+/// Filters of every kind, joined by AND.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "a filter a kind of object")]
+pub struct Filters {
+    #[serde(default)]
+    pub flows: Option<FlowFilter>,
+    #[serde(default)]
+    pub flow_runs: Option<FlowRunFilter>,
+    #[serde(default)]
+    pub task_runs: Option<TaskRunFilter>,
+    #[serde(default)]
+    pub deployments: Option<DeploymentFilter>,
+}
+
+macro_rules! list_body {
+    ($($(#[doc = $doc:literal])+ $name:ident by $sort:ty;)*) => {$(
+        $(#[doc = $doc])+
+        // The four filters stand here again, since a flattened struct would lose the places of errors.
+        #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+        #[expect(missing_docs, reason = "filters, order and page")]
+        pub struct $name {
+            #[serde(default)]
+            pub flows: Option<FlowFilter>,
+            #[serde(default)]
+            pub flow_runs: Option<FlowRunFilter>,
+            #[serde(default)]
+            pub task_runs: Option<TaskRunFilter>,
+            #[serde(default)]
+            pub deployments: Option<DeploymentFilter>,
+            #[serde(default)]
+            pub sort: Option<$sort>,
+            #[serde(default)]
+            pub limit: Option<i64>,
+            #[serde(default)]
+            pub offset: Option<u32>,
+        }
+        impl $name {
+            /// Returns the filters alone.
+            pub fn filters(&self) -> Filters {
+                let Self { flows, flow_runs, task_runs, deployments, .. } = self.clone();
+                Filters { flows, flow_runs, task_runs, deployments }
+            }
+        }
+    )*};
+}
+
+list_body! {
+    /// Asks for flows.
+    FlowsQuery by FlowSort;
+    /// Asks for flow runs.
+    FlowRunsQuery by FlowRunSort;
+    /// Asks for task runs.
+    TaskRunsQuery by TaskRunSort;
+    /// Asks for deployments.
+    DeploymentsQuery by FlowSort;
+}
+
+/// Asks for log lines.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "filter, order and page")]
+pub struct LogsQuery {
+    #[serde(default)]
+    pub logs: Option<LogFilter>,
+    #[serde(default)]
+    pub sort: Option<LogSort>,
+    #[serde(default)]
+    pub limit: Option<i64>,
+    #[serde(default)]
+    pub offset: Option<u32>,
+}
+
+/// Asks for a history.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "range, interval and filters")]
+pub struct HistoryQuery {
+    pub history_start: Instant,
+    pub history_end: Instant,
+    pub history_interval_seconds: f64,
+    #[serde(default)]
+    pub flows: Option<FlowFilter>,
+    #[serde(default)]
+    pub flow_runs: Option<FlowRunFilter>,
+    #[serde(default)]
+    pub task_runs: Option<TaskRunFilter>,
+    #[serde(default)]
+    pub deployments: Option<DeploymentFilter>,
+}
+
+/// The order of flows and deployments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "a column and a direction")]
+pub enum FlowSort {
+    CreatedDesc,
+    UpdatedDesc,
+    NameAsc,
+    NameDesc,
+}
+
+/// The order of flow runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "a column and a direction")]
+pub enum FlowRunSort {
+    IdDesc,
+    StartTimeAsc,
+    StartTimeDesc,
+    ExpectedStartTimeAsc,
+    ExpectedStartTimeDesc,
+    NameAsc,
+    NameDesc,
+    NextScheduledStartTimeAsc,
+    EndTimeDesc,
+}
+
+/// The order of task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "a column and a direction")]
+pub enum TaskRunSort {
+    IdDesc,
+    ExpectedStartTimeAsc,
+    ExpectedStartTimeDesc,
+    NameAsc,
+    NameDesc,
+    NextScheduledStartTimeAsc,
+    EndTimeDesc,
+}
+
+/// The order of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "a column and a direction")]
+pub enum LogSort {
+    TimestampAsc,
+    TimestampDesc,
+    LevelAsc,
+    LevelDesc,
+    FlowRunIdAsc,
+    FlowRunIdDesc,
+    TaskRunIdAsc,
+    TaskRunIdDesc,
+}

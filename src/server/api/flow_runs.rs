@@ -1,0 +1,375 @@
+//! `/flow_runs`: creating, asking, and above all changing the state of flow runs.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serializer};
+
+use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, SetState};
+use crate::schemas::dialect::{Dialect, Fields, Render};
+use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
+use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
+use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
+use crate::schemas::task_runs::TaskRun;
+use crate::schemas::{FlowRunId, StateType};
+use crate::server::changes::{Change, Kind};
+use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::models::{self, history};
+use crate::server::orchestration::policy::Policy;
+use crate::server::{ApiError, AppState};
+
+/// Intervals a history may have; more would be a picture of nothing.
+const MOST_INTERVALS: f64 = 500.0;
+
+/// Creates a flow run, or returns the one of that idempotency key.
+#[utoipa::path(post, path = "/flow_runs/", request_body = FlowRunCreate, responses((status = 201, body = FlowRun), (status = 200, body = FlowRun)))]
+pub async fn create_flow_run(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(create): Body<FlowRunCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::flow_runs::create(conn, create, false, now).await;
+    let (run, is_new) = state.db.write(write).await?;
+    if is_new {
+        state.changes.tell(change(&run));
+    }
+    Ok(created(dialect, is_new, AsOf(state.now(), run)))
+}
+
+/// Returns what listeners are told of a flow run.
+pub fn change(run: &FlowRun) -> Change {
+    Change {
+        kind: Kind::FlowRun,
+        id: run.id.0,
+        state_type: run.state_type(),
+        state_name: run.state.as_ref().map(|state| state.name.clone()),
+        deployment_id: run.deployment_id,
+    }
+}
+
+/// Returns a flow run.
+#[utoipa::path(get, path = "/flow_runs/{id}", params(("id" = FlowRunId, Path)), responses((status = 200, body = FlowRun)))]
+pub async fn read_flow_run(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowRunId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let run = state
+        .db
+        .read(async move |conn| models::flow_runs::read(conn, id).await)
+        .await?;
+    let run = run.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    Ok(view(dialect, AsOf(state.now(), run)))
+}
+
+/// Returns the flow runs of a page.
+#[utoipa::path(post, path = "/flow_runs/filter", request_body = FlowRunsQuery, responses((status = 200, body = Vec<FlowRun>)))]
+pub async fn read_flow_runs(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<FlowRunsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (limit, offset) = (
+        state.limit(asked.limit)?,
+        i64::from(asked.offset.unwrap_or(0)),
+    );
+    let sort = asked.sort.unwrap_or(FlowRunSort::IdDesc);
+    let filters = asked.filters();
+    let read = async move |conn: &mut _| {
+        models::flow_runs::list(conn, &filters, sort, limit, offset).await
+    };
+    let runs = state.db.read(read).await?;
+    Ok(view(dialect, AsOf(state.now(), runs).each()))
+}
+
+/// Counts flow runs.
+#[utoipa::path(post, path = "/flow_runs/count", request_body = Filters, responses((status = 200, body = i64)))]
+pub async fn count_flow_runs(
+    State(state): State<AppState>,
+    Body(filters): Body<Filters>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(Answer(
+        state
+            .db
+            .read(async move |conn| models::flow_runs::count(conn, &filters).await)
+            .await?,
+    ))
+}
+
+/// Counts flow runs by interval and state.
+#[utoipa::path(post, path = "/flow_runs/history", request_body = HistoryQuery, responses((status = 200, body = Vec<HistoryResponse>)))]
+pub async fn flow_run_history(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<HistoryQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok(view(
+        dialect,
+        read_history(&state, history::Of::FlowRuns, asked).await?,
+    ))
+}
+
+/// Reads a history after checking its range.
+pub async fn read_history(
+    state: &AppState,
+    of: history::Of,
+    asked: HistoryQuery,
+) -> Result<Vec<HistoryResponse>, ApiError> {
+    let seconds = asked.history_interval_seconds;
+    if !(seconds.is_finite() && seconds >= 1.0) {
+        return Err(ApiError::invalid(
+            &["body", "history_interval_seconds"],
+            "History interval must not be less than 1 second.",
+        ));
+    }
+    let (start, end) = (asked.history_start.0, asked.history_end.0);
+    if crate::schemas::time::seconds(end - start) / seconds > MOST_INTERVALS {
+        let message =
+            "the range has more than 500 intervals; ask for a longer interval or a shorter range";
+        return Err(ApiError::invalid(
+            &["body", "history_interval_seconds"],
+            message,
+        ));
+    }
+    let interval = TimeDelta::microseconds((seconds.min(1e11) * 1e6) as i64);
+    let range = history::Range {
+        start,
+        end,
+        interval,
+    };
+    let HistoryQuery {
+        flows,
+        flow_runs,
+        task_runs,
+        deployments,
+        ..
+    } = asked;
+    let filters = Filters {
+        flows,
+        flow_runs,
+        task_runs,
+        deployments,
+    };
+    let now = state.now();
+    Ok(state
+        .db
+        .read(async move |conn| history::read(conn, of, range, &filters, now).await)
+        .await?)
+}
+
+/// Changes a flow run, though never its state.
+#[utoipa::path(patch, path = "/flow_runs/{id}", params(("id" = FlowRunId, Path)), request_body = FlowRunUpdate, responses((status = 204)))]
+pub async fn update_flow_run(
+    State(state): State<AppState>,
+    Id(id): Id<FlowRunId>,
+    Body(update): Body<FlowRunUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::flow_runs::update(conn, id, update, now).await;
+    let found = state.db.write(write).await?;
+    if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("Flow run", id))
+    }
+}
+
+/// Deletes a flow run with its task runs and logs.
+#[utoipa::path(delete, path = "/flow_runs/{id}", params(("id" = FlowRunId, Path)), responses((status = 204)))]
+pub async fn delete_flow_run(
+    State(state): State<AppState>,
+    Id(id): Id<FlowRunId>,
+) -> Result<StatusCode, ApiError> {
+    let found = state
+        .db
+        .write(async move |conn| models::flow_runs::delete(conn, id).await)
+        .await?;
+    state.changes.tell(Change::of(Kind::FlowRun, id.0));
+    if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("Flow run", id))
+    }
+}
+
+/// Proposes a state for a flow run.
+#[utoipa::path(post, path = "/flow_runs/{id}/set_state", params(("id" = FlowRunId, Path)), request_body = SetState, responses((status = 201, body = OrchestrationResult), (status = 200, body = OrchestrationResult)))]
+pub async fn set_flow_run_state(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowRunId>,
+    Body(SetState {
+        state: proposed,
+        force,
+    }): Body<SetState>,
+) -> Result<impl IntoResponse, ApiError> {
+    let (now, policy) = (state.now(), Policy::of(dialect, force));
+    let write = async move |conn: &mut _| {
+        let done = models::states::transition_flow_run(conn, id, proposed, policy, now).await?;
+        // Listeners want to know of which deployment the run is.
+        Ok((done, models::flow_runs::deployment_of(conn, id).await?))
+    };
+    let (done, deployment_id) = state.db.write(write).await?;
+    let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    if done.is_written {
+        let now = done.result.state.as_ref();
+        state.changes.tell(Change {
+            state_type: now.map(|state| state.state_type),
+            state_name: now.map(|state| state.name.clone()),
+            deployment_id,
+            ..Change::of(Kind::FlowRun, id.0)
+        });
+    }
+    Ok((status(&done, dialect), view(dialect, done.result)))
+}
+
+/// Returns the status of an answer to a proposal: 201 says that a state was written.
+pub fn status(done: &models::states::Transitioned, dialect: Dialect) -> StatusCode {
+    let is_decided = matches!(
+        done.result.outcome,
+        Outcome::Accept {} | Outcome::Reject { .. }
+    );
+    let is_created = if dialect == Dialect::B {
+        is_decided
+    } else {
+        done.is_written
+    };
+    if is_created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
+}
+
+/// A task run in the graph of its flow run.
+#[derive(Debug)]
+struct Dependency {
+    run: AsOf<TaskRun>,
+    upstream: Vec<Upstream>,
+}
+
+/// What a task run got an input from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+struct Upstream {
+    id: Option<uuid::Uuid>,
+    input_type: String,
+}
+
+impl Render for Dependency {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsOf(now, run) = &self.run;
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &run.id)?;
+        fields.newer("name", &run.name)?;
+        fields.all("upstream_dependencies", &self.upstream)?;
+        fields.part("state", &run.state)?;
+        fields.time_option("expected_start_time", run.expected_start_time)?;
+        fields.time_option("start_time", run.start_time)?;
+        fields.time_option("end_time", run.end_time)?;
+        fields.all("total_run_time", &run.total_run_time)?;
+        fields.all(
+            "estimated_run_time",
+            &estimated_run_time(run.total_run_time, run.state.as_ref(), *now),
+        )?;
+        fields.end()
+    }
+}
+
+/// Returns the task runs of a flow run with what each depends on.
+#[utoipa::path(get, path = "/flow_runs/{id}/graph", params(("id" = FlowRunId, Path)), responses((status = 200)))]
+pub async fn read_flow_run_graph(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowRunId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| {
+        let run = models::flow_runs::read(conn, id).await?;
+        Ok((
+            run.is_some(),
+            models::task_runs::list_of_flow_run(conn, id).await?,
+        ))
+    };
+    let (is_known, runs) = state.db.read(read).await?;
+    if !is_known {
+        return Err(ApiError::not_found("Flow run", id));
+    }
+    let now = state.now();
+    let node = |run: TaskRun| {
+        let inputs: BTreeMap<String, Vec<Upstream>> = run.task_inputs.read().unwrap_or_default();
+        let mut upstream: Vec<_> = inputs
+            .into_values()
+            .flatten()
+            .filter(|input| input.id.is_some())
+            .collect();
+        upstream.sort();
+        upstream.dedup();
+        Dependency {
+            run: AsOf(now, run),
+            upstream,
+        }
+    };
+    Ok(view(
+        dialect,
+        runs.into_iter().map(node).collect::<Vec<_>>(),
+    ))
+}
+
+/// A point of the scatter of start and duration.
+#[derive(Debug)]
+struct SimpleFlowRun(AsOf<FlowRun>);
+
+impl Render for SimpleFlowRun {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsOf(now, run) = &self.0;
+        let state_type = run.state_type();
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &run.id)?;
+        fields.part("state_type", &state_type.unwrap_or(StateType::Pending))?;
+        fields.time(
+            "timestamp",
+            run.start_time
+                .or(run.expected_start_time)
+                .unwrap_or(run.created),
+        )?;
+        fields.all(
+            "duration",
+            &estimated_run_time(run.total_run_time, run.state.as_ref(), *now),
+        )?;
+        let late = crate::schemas::flow_runs::estimated_start_time_delta(
+            run.expected_start_time,
+            run.start_time,
+            state_type,
+            *now,
+        );
+        fields.all("lateness", &late)?;
+        fields.end()
+    }
+}
+
+/// Returns the points of the dashboard's scatter.
+#[utoipa::path(post, path = "/ui/flow_runs/history", request_body = FlowRunsQuery, responses((status = 200)))]
+pub async fn read_flow_run_points(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<FlowRunsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = asked.limit.unwrap_or(1000);
+    if !(0..=1000).contains(&limit) {
+        return Err(ApiError::Limit(1000));
+    }
+    let offset = i64::from(asked.offset.unwrap_or(0));
+    let sort = asked.sort.unwrap_or(FlowRunSort::ExpectedStartTimeDesc);
+    let filters = asked.filters();
+    let read = async move |conn: &mut _| {
+        models::flow_runs::list(conn, &filters, sort, limit, offset).await
+    };
+    let runs = AsOf(state.now(), state.db.read(read).await?).each();
+    Ok(view(
+        dialect,
+        runs.into_iter().map(SimpleFlowRun).collect::<Vec<_>>(),
+    ))
+}

@@ -1,0 +1,406 @@
+//! Compiles filters into one statement.
+//!
+//! Text of a client is always bound, never part of the SQL; what is put together here is names of
+//! columns and placeholders. The other kinds of objects are reached by `EXISTS`, which stops at
+//! the first row and never repeats one.
+
+use crate::db::{Dialect, Value};
+use crate::schemas::StateType;
+use crate::schemas::filters::*;
+
+/// A condition being put together.
+pub struct Condition {
+    dialect: Dialect,
+    values: Vec<Value>,
+}
+
+/// The object that is listed, under the alias `o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Flows.
+    Flows,
+    /// Flow runs.
+    FlowRuns,
+    /// Task runs.
+    TaskRuns,
+    /// Deployments.
+    Deployments,
+}
+
+/// Returns the `WHERE` text for a list, and its values from `$1` on.
+pub fn compile(listed: Listed, filters: &Filters, dialect: Dialect) -> (String, Vec<Value>) {
+    let mut condition = Condition {
+        dialect,
+        values: Vec::new(),
+    };
+    let mut all = Vec::new();
+    if let Some(filter) = &filters.flows {
+        let (path, alias) = listed.path(Listed::Flows);
+        all.extend(wrap(path, condition.flow(alias, filter)));
+    }
+    if let Some(filter) = &filters.flow_runs {
+        let (path, alias) = listed.path(Listed::FlowRuns);
+        all.extend(wrap(path, condition.flow_run(alias, filter)));
+    }
+    if let Some(filter) = &filters.task_runs {
+        let (path, alias) = listed.path(Listed::TaskRuns);
+        all.extend(wrap(path, condition.task_run(alias, filter)));
+    }
+    if let Some(filter) = &filters.deployments {
+        let (path, alias) = listed.path(Listed::Deployments);
+        all.extend(wrap(path, condition.deployment(alias, filter)));
+    }
+    (
+        join(all, Operator::And).unwrap_or_else(|| "TRUE".to_owned()),
+        condition.values,
+    )
+}
+
+/// Returns the `WHERE` text for log lines under the alias `o`.
+pub fn compile_logs(filter: Option<&LogFilter>, dialect: Dialect) -> (String, Vec<Value>) {
+    let mut condition = Condition {
+        dialect,
+        values: Vec::new(),
+    };
+    let text = filter.and_then(|filter| condition.log("o", filter));
+    (text.unwrap_or_else(|| "TRUE".to_owned()), condition.values)
+}
+
+impl Listed {
+    /// Returns how to reach `other`: the opening of an `EXISTS`, and the alias there.
+    fn path(self, other: Self) -> (Option<&'static str>, &'static str) {
+        use Listed::{Deployments, FlowRuns, Flows, TaskRuns};
+        match (self, other) {
+            (Flows, Flows)
+            | (FlowRuns, FlowRuns)
+            | (TaskRuns, TaskRuns)
+            | (Deployments, Deployments) => (None, "o"),
+            (Flows, FlowRuns) => (Some("SELECT 1 FROM flow_run r WHERE r.flow_id = o.id"), "r"),
+            (Flows, TaskRuns) => (
+                Some(
+                    "SELECT 1 FROM flow_run r JOIN task_run t ON t.flow_run_id = r.id WHERE r.flow_id = o.id",
+                ),
+                "t",
+            ),
+            (Flows, Deployments) => (
+                Some("SELECT 1 FROM deployment d WHERE d.flow_id = o.id"),
+                "d",
+            ),
+            (FlowRuns, Flows) | (Deployments, Flows) => {
+                (Some("SELECT 1 FROM flow f WHERE f.id = o.flow_id"), "f")
+            }
+            (FlowRuns, TaskRuns) => (
+                Some("SELECT 1 FROM task_run t WHERE t.flow_run_id = o.id"),
+                "t",
+            ),
+            (FlowRuns, Deployments) => (
+                Some("SELECT 1 FROM deployment d WHERE d.id = o.deployment_id"),
+                "d",
+            ),
+            (TaskRuns, Flows) => (
+                Some(
+                    "SELECT 1 FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = o.flow_run_id",
+                ),
+                "f",
+            ),
+            (TaskRuns, FlowRuns) => (
+                Some("SELECT 1 FROM flow_run r WHERE r.id = o.flow_run_id"),
+                "r",
+            ),
+            (TaskRuns, Deployments) => (
+                Some(
+                    "SELECT 1 FROM flow_run r JOIN deployment d ON d.id = r.deployment_id WHERE r.id = o.flow_run_id",
+                ),
+                "d",
+            ),
+            (Deployments, FlowRuns) => (
+                Some("SELECT 1 FROM flow_run r WHERE r.deployment_id = o.id"),
+                "r",
+            ),
+            (Deployments, TaskRuns) => (
+                Some(
+                    "SELECT 1 FROM flow_run r JOIN task_run t ON t.flow_run_id = r.id WHERE r.deployment_id = o.id",
+                ),
+                "t",
+            ),
+        }
+    }
+}
+
+fn wrap(path: Option<&str>, condition: Option<String>) -> Option<String> {
+    match path {
+        None => condition,
+        // A filter without conditions still asks that there is such an object.
+        Some(path) => Some(format!(
+            "EXISTS ({path} AND {})",
+            condition.as_deref().unwrap_or("TRUE")
+        )),
+    }
+}
+
+fn join(parts: Vec<String>, operator: Operator) -> Option<String> {
+    let word = if operator == Operator::Or {
+        " OR "
+    } else {
+        " AND "
+    };
+    match parts.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => Some(format!("({})", parts.join(word))),
+    }
+}
+
+impl Condition {
+    fn bind(&mut self, value: impl Into<Value>) -> usize {
+        self.values.push(value.into());
+        self.values.len()
+    }
+
+    fn flow(&mut self, o: &str, f: &FlowFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids(
+                o,
+                "id",
+                uuids(&id.any_, |id| id.0),
+                uuids(&id.not_any_, |id| id.0),
+            ));
+        }
+        parts.extend(self.text(o, "name", f.name.as_ref()));
+        parts.extend(self.tags(o, f.tags.as_ref()));
+        join(parts, f.operator)
+    }
+
+    fn flow_run(&mut self, o: &str, f: &FlowRunFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids(
+                o,
+                "id",
+                uuids(&id.any_, |id| id.0),
+                uuids(&id.not_any_, |id| id.0),
+            ));
+        }
+        parts.extend(self.text(o, "name", f.name.as_ref()));
+        parts.extend(self.tags(o, f.tags.as_ref()));
+        parts.extend(self.deployment_ids(o, "deployment_id", f.deployment_id.as_ref()));
+        parts.extend(self.text(o, "flow_runner_type", f.flow_runner_type.as_ref()));
+        parts.extend(self.state(o, f.state.as_ref()));
+        parts.extend(self.text(o, "flow_version", f.flow_version.as_ref()));
+        parts.extend(self.text(o, "idempotency_key", f.idempotency_key.as_ref()));
+        for (column, times) in [
+            ("start_time", &f.start_time),
+            ("end_time", &f.end_time),
+            ("expected_start_time", &f.expected_start_time),
+            ("next_scheduled_start_time", &f.next_scheduled_start_time),
+        ] {
+            parts.extend(self.times(o, column, times.as_ref()));
+        }
+        parts.extend(self.task_run_ids(o, "parent_task_run_id", f.parent_task_run_id.as_ref()));
+        join(parts, f.operator)
+    }
+
+    fn task_run(&mut self, o: &str, f: &TaskRunFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        parts.extend(self.task_run_ids(o, "id", f.id.as_ref()));
+        parts.extend(self.text(o, "name", f.name.as_ref()));
+        parts.extend(self.tags(o, f.tags.as_ref()));
+        parts.extend(self.state(o, f.state.as_ref()));
+        for (column, times) in [
+            ("start_time", &f.start_time),
+            ("end_time", &f.end_time),
+            ("expected_start_time", &f.expected_start_time),
+        ] {
+            parts.extend(self.times(o, column, times.as_ref()));
+        }
+        if let Some(id) = &f.flow_run_id {
+            parts.extend(self.ids(
+                o,
+                "flow_run_id",
+                uuids(&id.any_, |id| id.0),
+                uuids(&id.not_any_, |id| id.0),
+            ));
+        }
+        if let Some(exists) = f
+            .subflow_runs
+            .as_ref()
+            .and_then(|presence| presence.exists_)
+        {
+            let not = if exists { "" } else { "NOT " };
+            parts.push(format!(
+                "{not}EXISTS (SELECT 1 FROM flow_run sub WHERE sub.parent_task_run_id = {o}.id)"
+            ));
+        }
+        join(parts, f.operator)
+    }
+
+    fn deployment(&mut self, o: &str, f: &DeploymentFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        parts.extend(self.deployment_ids(o, "id", f.id.as_ref()));
+        parts.extend(self.text(o, "name", f.name.as_ref()));
+        parts.extend(self.tags(o, f.tags.as_ref()));
+        if let Some(wanted) = f.is_schedule_active.as_ref().and_then(|truth| truth.eq_) {
+            let n = self.bind(wanted);
+            parts.push(format!("{o}.is_schedule_active = ${n}"));
+        }
+        join(parts, f.operator)
+    }
+
+    fn log(&mut self, o: &str, f: &LogFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(levels) = &f.level {
+            for (word, bound) in [(">=", levels.ge_), ("<=", levels.le_)] {
+                if let Some(bound) = bound {
+                    let n = self.bind(bound);
+                    parts.push(format!("{o}.level {word} ${n}"));
+                }
+            }
+        }
+        parts.extend(self.times(o, "timestamp", f.timestamp.as_ref()));
+        if let Some(id) = &f.flow_run_id {
+            parts.extend(self.ids(
+                o,
+                "flow_run_id",
+                uuids(&id.any_, |id| id.0),
+                uuids(&id.not_any_, |id| id.0),
+            ));
+        }
+        parts.extend(self.task_run_ids(o, "task_run_id", f.task_run_id.as_ref()));
+        join(parts, f.operator)
+    }
+
+    fn ids(
+        &mut self,
+        o: &str,
+        column: &str,
+        any: Option<Vec<uuid::Uuid>>,
+        not_any: Option<Vec<uuid::Uuid>>,
+    ) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(any) = any {
+            self.values.push(Value::Uuids(any));
+            parts.push(format!("{o}.{column} = ANY(${})", self.values.len()));
+        }
+        if let Some(not_any) = not_any.filter(|list| !list.is_empty()) {
+            self.values.push(Value::Uuids(not_any));
+            parts.push(format!("{o}.{column} <> ALL(${})", self.values.len()));
+        }
+        join(parts, Operator::And)
+    }
+
+    fn deployment_ids(
+        &mut self,
+        o: &str,
+        column: &str,
+        f: Option<&DeploymentIds>,
+    ) -> Option<String> {
+        let f = f?;
+        let ids = self.ids(
+            o,
+            column,
+            uuids(&f.any_, |id| id.0),
+            uuids(&f.not_any_, |id| id.0),
+        );
+        let null = f.is_null_.map(|is_null| null(o, column, is_null));
+        join(ids.into_iter().chain(null).collect(), f.operator)
+    }
+
+    fn task_run_ids(&mut self, o: &str, column: &str, f: Option<&TaskRunIds>) -> Option<String> {
+        let f = f?;
+        let ids = self.ids(
+            o,
+            column,
+            uuids(&f.any_, |id| id.0),
+            uuids(&f.not_any_, |id| id.0),
+        );
+        let null = f.is_null_.map(|is_null| null(o, column, is_null));
+        join(ids.into_iter().chain(null).collect(), f.operator)
+    }
+
+    fn text(&mut self, o: &str, column: &str, f: Option<&Texts>) -> Option<String> {
+        let f = f?;
+        let mut parts = Vec::new();
+        if let Some(any) = &f.any_ {
+            self.values.push(Value::Texts(any.clone()));
+            parts.push(format!("{o}.{column} = ANY(${})", self.values.len()));
+        }
+        if let Some(not_any) = f.not_any_.as_ref().filter(|list| !list.is_empty()) {
+            self.values.push(Value::Texts(not_any.clone()));
+            parts.push(format!("{o}.{column} <> ALL(${})", self.values.len()));
+        }
+        if let Some(like) = &f.like_ {
+            let escaped = like
+                .to_lowercase()
+                .replace('\\', "\\\\")
+                .replace('%', "\\%")
+                .replace('_', "\\_");
+            let n = self.bind(format!("%{escaped}%"));
+            parts.push(format!("LOWER({o}.{column}) LIKE ${n} ESCAPE '\\'"));
+        }
+        join(parts, Operator::And)
+    }
+
+    fn tags(&mut self, o: &str, f: Option<&TagsFilter>) -> Option<String> {
+        let f = f?;
+        let column = format!("{o}.tags");
+        let mut parts = Vec::new();
+        if let Some(all) = &f.all_ {
+            self.values.push(Value::Texts(all.clone()));
+            parts.push(self.dialect.list_contains_all(&column, self.values.len()));
+        }
+        if let Some(any) = &f.any_ {
+            self.values.push(Value::Texts(any.clone()));
+            parts.push(self.dialect.list_contains_any(&column, self.values.len()));
+        }
+        if let Some(is_null) = f.is_null_ {
+            parts.push(format!(
+                "{column} {} '[]'",
+                if is_null { "=" } else { "<>" }
+            ));
+        }
+        join(parts, f.operator)
+    }
+
+    fn state(&mut self, o: &str, f: Option<&StateFilter>) -> Option<String> {
+        let f = f?;
+        let mut parts = Vec::new();
+        if let Some(types) = &f.r#type {
+            let texts = Texts {
+                any_: names(&types.any_),
+                not_any_: names(&types.not_any_),
+                like_: None,
+            };
+            parts.extend(self.text(o, "state_type", Some(&texts)));
+        }
+        parts.extend(self.text(o, "state_name", f.name.as_ref()));
+        join(parts, f.operator)
+    }
+
+    fn times(&mut self, o: &str, column: &str, f: Option<&Times>) -> Option<String> {
+        let f = f?;
+        let mut parts = Vec::new();
+        for (word, bound) in [("<=", f.before_), (">=", f.after_)] {
+            if let Some(bound) = bound {
+                let n = self.bind(bound.0);
+                parts.push(format!("{o}.{column} {word} ${n}"));
+            }
+        }
+        parts.extend(f.is_null_.map(|is_null| null(o, column, is_null)));
+        join(parts, Operator::And)
+    }
+}
+
+fn null(o: &str, column: &str, is_null: bool) -> String {
+    format!("{o}.{column} IS {}NULL", if is_null { "" } else { "NOT " })
+}
+
+fn uuids<T>(list: &Option<Vec<T>>, id: impl Fn(&T) -> uuid::Uuid) -> Option<Vec<uuid::Uuid>> {
+    list.as_ref().map(|list| list.iter().map(id).collect())
+}
+
+fn names(types: &Option<Vec<StateType>>) -> Option<Vec<String>> {
+    types
+        .as_ref()
+        .map(|types| types.iter().map(|t| t.as_str().to_owned()).collect())
+}

@@ -1,0 +1,269 @@
+//! Flow runs in the database.
+
+use chrono::{DateTime, Utc};
+
+use super::filters::{Listed, compile};
+use super::states::{self, take_optional};
+use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
+use crate::schemas::filters::{Filters, FlowRunSort};
+use crate::schemas::flow_runs::{FlowRun, FlowRunnerSettings};
+use crate::schemas::task_runs::RetryPolicy;
+use crate::schemas::{Document, FlowRunId, State, StateType, TaskRunId};
+use crate::server::orchestration::{Record, Run, RunId};
+
+const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
+    o.parent_task_run_id, o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, \
+    o.end_time, o.total_run_time, o.flow_version, o.parameters, o.idempotency_key, o.context, \
+    o.empirical_policy, o.empirical_config, o.tags, o.flow_runner_type, o.flow_runner_config, \
+    o.auto_scheduled, s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data \
+    FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id";
+
+impl FromRow for FlowRun {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            created: row.take()?,
+            updated: row.take()?,
+            name: row.take()?,
+            flow_id: row.take()?,
+            deployment_id: row.take()?,
+            parent_task_run_id: row.take()?,
+            run_count: row.take()?,
+            expected_start_time: row.take()?,
+            next_scheduled_start_time: row.take()?,
+            start_time: row.take()?,
+            end_time: row.take()?,
+            total_run_time: row.take()?,
+            flow_version: row.take()?,
+            parameters: row.take()?,
+            idempotency_key: row.take()?,
+            context: row.take()?,
+            empirical_policy: row.take()?,
+            empirical_config: row.take()?,
+            tags: row.take()?,
+            flow_runner: FlowRunnerSettings {
+                runner_type: row.take()?,
+                config: row.take()?,
+            },
+            auto_scheduled: row.take()?,
+            state: take_optional(row)?,
+        })
+    }
+}
+
+/// Creates a flow run with its first state, or returns the one of that idempotency key; tells
+/// whether it is new. `auto_scheduled` marks the scheduler's own.
+pub async fn create(
+    conn: &mut Conn,
+    create: FlowRunCreate,
+    auto_scheduled: bool,
+    now: DateTime<Utc>,
+) -> Result<(FlowRun, bool)> {
+    let id = FlowRunId::new();
+    let name = create
+        .name
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(super::names::generate);
+    let runner = create.flow_runner.unwrap_or_default();
+    let sql = "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, parent_task_run_id, \
+               flow_version, parameters, idempotency_key, context, empirical_policy, tags, flow_runner_type, \
+               flow_runner_config, auto_scheduled) \
+               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+               ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
+    let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
+    let insert = query(sql)
+        .bind(id)
+        .bind(now)
+        .bind(name)
+        .bind(create.flow_id)
+        .bind(create.deployment_id);
+    let insert = insert
+        .bind(create.parent_task_run_id)
+        .bind(create.flow_version)
+        .bind(object(create.parameters));
+    let insert = insert
+        .bind(create.idempotency_key.clone())
+        .bind(object(create.context));
+    let insert = insert
+        .bind(object(create.empirical_policy))
+        .bind(create.tags)
+        .bind(runner.runner_type);
+    let inserted = insert
+        .bind(runner.config)
+        .bind(auto_scheduled)
+        .execute(conn)
+        .await?;
+    if inserted == 0 {
+        let sql = format!("{SELECT} WHERE o.flow_id = $1 AND o.idempotency_key = $2");
+        let known = query(sql)
+            .bind(create.flow_id)
+            .bind(create.idempotency_key)
+            .fetch_one(conn)
+            .await?;
+        return Ok((known, false));
+    }
+    let first = create.state.unwrap_or_else(pending);
+    set_first_state(conn, id, create.parent_task_run_id, first, now).await?;
+    let run = read(conn, id).await?;
+    Ok((run.expect("the run was inserted in this write"), true))
+}
+
+fn pending() -> StateCreate {
+    StateCreate {
+        state_type: StateType::Pending,
+        name: None,
+        message: None,
+        data: None,
+        state_details: None,
+        id: None,
+        timestamp: None,
+    }
+}
+
+async fn set_first_state(
+    conn: &mut Conn,
+    id: FlowRunId,
+    parent: Option<TaskRunId>,
+    first: StateCreate,
+    now: DateTime<Utc>,
+) -> Result<State> {
+    let run = Run {
+        id: RunId::Flow(id, parent),
+        state: None,
+        record: Record::default(),
+        retry: RetryPolicy::default(),
+        is_deployed: false,
+    };
+    states::write(conn, &run, states::proposed(first, now), Vec::new(), now).await
+}
+
+/// Returns a flow run by its id.
+pub async fn read(conn: &mut Conn, id: FlowRunId) -> Result<Option<FlowRun>> {
+    query(format!("{SELECT} WHERE o.id = $1"))
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Returns what a transition needs, and keeps other servers from changing it meanwhile.
+pub async fn read_for_transition(conn: &mut Conn, id: FlowRunId) -> Result<Option<Run>> {
+    let lock = conn.dialect().for_update("o");
+    let Some(run) = query(format!("{SELECT} WHERE o.id = $1{lock}"))
+        .bind(id)
+        .fetch_optional::<FlowRun>(conn)
+        .await?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Run {
+        id: RunId::Flow(run.id, run.parent_task_run_id),
+        record: Record {
+            run_count: run.run_count,
+            total_run_time: run.total_run_time,
+            start_time: run.start_time,
+            end_time: run.end_time,
+            expected_start_time: run.expected_start_time,
+            next_scheduled_start_time: run.next_scheduled_start_time,
+        },
+        // What a client put there beyond a policy is not the server's business.
+        retry: run.empirical_policy.read().unwrap_or_default(),
+        is_deployed: run.deployment_id.is_some(),
+        state: run.state,
+    }))
+}
+
+/// Returns the flow runs of a page.
+pub async fn list(
+    conn: &mut Conn,
+    filters: &Filters,
+    sort: FlowRunSort,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<FlowRun>> {
+    let (condition, values) = compile(Listed::FlowRuns, filters, conn.dialect());
+    let order = match sort {
+        FlowRunSort::IdDesc => "o.id DESC",
+        FlowRunSort::StartTimeAsc => "o.start_time, o.id",
+        FlowRunSort::StartTimeDesc => "o.start_time DESC NULLS LAST, o.id DESC",
+        FlowRunSort::ExpectedStartTimeAsc => "o.expected_start_time, o.id",
+        FlowRunSort::ExpectedStartTimeDesc => "o.expected_start_time DESC, o.id DESC",
+        FlowRunSort::NameAsc => "o.name, o.id",
+        FlowRunSort::NameDesc => "o.name DESC, o.id DESC",
+        FlowRunSort::NextScheduledStartTimeAsc => "o.next_scheduled_start_time, o.id",
+        FlowRunSort::EndTimeDesc => "o.end_time DESC NULLS LAST, o.id DESC",
+    };
+    let n = values.len();
+    let sql = format!(
+        "{SELECT} WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
+        n + 1,
+        n + 2
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(conn)
+        .await
+}
+
+/// Counts the flow runs that a filter finds.
+pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
+    let (condition, values) = compile(Listed::FlowRuns, filters, conn.dialect());
+    query(format!("SELECT COUNT(*) FROM flow_run o WHERE {condition}"))
+        .bind_all(values)
+        .fetch_one(conn)
+        .await
+}
+
+/// Changes what a client may change; tells whether there is such a run.
+pub async fn update(
+    conn: &mut Conn,
+    id: FlowRunId,
+    update: FlowRunUpdate,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let sql = "UPDATE flow_run SET updated = $2, name = COALESCE($3, name), flow_version = COALESCE($4, flow_version), \
+               parameters = COALESCE($5, parameters), flow_runner_type = COALESCE($6, flow_runner_type), \
+               flow_runner_config = COALESCE($7, flow_runner_config), \
+               empirical_policy = COALESCE($8, empirical_policy), tags = COALESCE($9, tags) WHERE id = $1";
+    let runner = update.flow_runner.unwrap_or_default();
+    let change = query(sql)
+        .bind(id)
+        .bind(now)
+        .bind(update.name)
+        .bind(update.flow_version)
+        .bind(update.parameters);
+    let change = change
+        .bind(runner.runner_type)
+        .bind(runner.config)
+        .bind(update.empirical_policy)
+        .bind(update.tags);
+    Ok(change.execute(conn).await? == 1)
+}
+
+/// Deletes a flow run with its task runs and logs; tells whether there was one.
+pub async fn delete(conn: &mut Conn, id: FlowRunId) -> Result<bool> {
+    query("DELETE FROM log WHERE flow_run_id = $1")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(query("DELETE FROM flow_run WHERE id = $1")
+        .bind(id)
+        .execute(conn)
+        .await?
+        == 1)
+}
+
+/// Returns the deployment that a flow run was made from.
+pub async fn deployment_of(
+    conn: &mut Conn,
+    id: FlowRunId,
+) -> Result<Option<crate::schemas::DeploymentId>> {
+    let sql = "SELECT deployment_id FROM flow_run WHERE id = $1 AND deployment_id IS NOT NULL";
+    Ok(query(sql)
+        .bind(id)
+        .fetch_optional::<uuid::Uuid>(conn)
+        .await?
+        .map(crate::schemas::DeploymentId))
+}

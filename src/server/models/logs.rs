@@ -1,0 +1,105 @@
+//! Log lines in the database.
+
+use chrono::{DateTime, Utc};
+
+use super::filters::compile_logs;
+use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::LogId;
+use crate::schemas::actions::LogCreate;
+use crate::schemas::filters::{LogFilter, LogSort};
+use crate::schemas::logs::Log;
+
+impl FromRow for Log {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            created: row.take()?,
+            name: row.take()?,
+            level: row.take()?,
+            message: row.take()?,
+            timestamp: row.take()?,
+            flow_run_id: row.take()?,
+            task_run_id: row.take()?,
+        })
+    }
+}
+
+/// Lines a statement; more would not make it faster and would fill the statement cache.
+const ROWS: usize = 64;
+
+/// Keeps a batch of lines.
+pub async fn create(conn: &mut Conn, logs: Vec<LogCreate>, now: DateTime<Utc>) -> Result<()> {
+    let mut logs = logs.into_iter().peekable();
+    while logs.peek().is_some() {
+        let chunk: Vec<_> = logs.by_ref().take(ROWS).collect();
+        let row = |n: usize| {
+            let at = |i: usize| n * 8 + i;
+            format!(
+                "(${}, ${}, ${}, ${}, ${}, ${}, ${}, ${}, ${})",
+                at(1),
+                at(2),
+                at(2),
+                at(3),
+                at(4),
+                at(5),
+                at(6),
+                at(7),
+                at(8)
+            )
+        };
+        let rows: Vec<_> = (0..chunk.len()).map(row).collect();
+        let mut insert = query(format!(
+            "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id) VALUES {}",
+            rows.join(", ")
+        ));
+        for log in chunk {
+            insert = insert
+                .bind(LogId::new())
+                .bind(now)
+                .bind(log.name)
+                .bind(log.level)
+                .bind(log.message);
+            insert = insert
+                .bind(log.timestamp.0)
+                .bind(log.flow_run_id)
+                .bind(log.task_run_id);
+        }
+        insert.execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Returns the lines of a page.
+pub async fn list(
+    conn: &mut Conn,
+    filter: Option<&LogFilter>,
+    sort: LogSort,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Log>> {
+    let (condition, values) = compile_logs(filter, conn.dialect());
+    // Ids are made in order, so they settle what has the same time.
+    let order = match sort {
+        LogSort::TimestampAsc => "o.timestamp, o.id",
+        LogSort::TimestampDesc => "o.timestamp DESC, o.id DESC",
+        LogSort::LevelAsc => "o.level, o.id",
+        LogSort::LevelDesc => "o.level DESC, o.id DESC",
+        LogSort::FlowRunIdAsc => "o.flow_run_id, o.id",
+        LogSort::FlowRunIdDesc => "o.flow_run_id DESC, o.id DESC",
+        LogSort::TaskRunIdAsc => "o.task_run_id, o.id",
+        LogSort::TaskRunIdDesc => "o.task_run_id DESC, o.id DESC",
+    };
+    let n = values.len();
+    let sql = format!(
+        "SELECT o.id, o.created, o.name, o.level, o.message, o.timestamp, o.flow_run_id, o.task_run_id FROM log o \
+         WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
+        n + 1,
+        n + 2
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(conn)
+        .await
+}

@@ -1,0 +1,354 @@
+//! States of flow runs and task runs, and what they do to their run.
+//!
+//! [`transition`] is the one way in which a state changes: load, walk the policy, write. It is
+//! called inside a write, so that nothing happens between the look and the step.
+
+use chrono::{DateTime, Utc};
+
+use super::{concurrency, flow_runs, task_runs};
+use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::actions::StateCreate;
+use crate::schemas::responses::{OrchestrationResult, Outcome};
+use crate::schemas::time::Instant;
+use crate::schemas::{Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
+use crate::server::orchestration::policy::Policy;
+use crate::server::orchestration::{Effect, Facts, Record, Run, RunId, Walk, bookkeep, sign, walk};
+
+/// The columns of a state `s`, in the order of [`FromRow`].
+pub const COLUMNS: &str = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data";
+
+impl FromRow for State {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            state_type: row.take()?,
+            name: row.take()?,
+            timestamp: row.take()?,
+            message: row.take()?,
+            state_details: row.take()?,
+            data: row.take()?,
+        })
+    }
+}
+
+/// Reads the columns of a state that may not be there.
+pub fn take_optional(row: &mut Row<'_>) -> Result<Option<State>> {
+    let id: Option<StateId> = row.take()?;
+    let state_type: Option<StateType> = row.take()?;
+    let name: Option<String> = row.take()?;
+    let timestamp: Option<DateTime<Utc>> = row.take()?;
+    let (message, details, data) = (row.take()?, row.take::<Option<_>>()?, row.take()?);
+    let (Some(id), Some(state_type), Some(name), Some(timestamp)) =
+        (id, state_type, name, timestamp)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(State {
+        id,
+        state_type,
+        name,
+        timestamp,
+        message,
+        state_details: details.unwrap_or_default(),
+        data,
+    }))
+}
+
+/// Makes the state that a client proposes; the server gives it id and time.
+pub fn proposed(create: StateCreate, now: DateTime<Utc>) -> State {
+    let mut details = create.state_details.unwrap_or_default();
+    if create.state_type == StateType::Scheduled && details.scheduled_time.is_none() {
+        details.scheduled_time = Some(Instant(now));
+    }
+    State {
+        name: create
+            .name
+            .unwrap_or_else(|| create.state_type.default_name()),
+        message: create.message,
+        data: create.data.filter(|data| !data.is_null()),
+        state_details: details,
+        ..State::new(create.state_type, now)
+    }
+}
+
+/// What became of a proposal, with the state before it.
+#[derive(Debug, Clone)]
+pub struct Transitioned {
+    /// The answer.
+    pub result: OrchestrationResult,
+    /// Whether a state was written.
+    pub is_written: bool,
+    /// The policy's rule that decided, where it was not accepted as proposed.
+    pub decided_by: Option<&'static str>,
+}
+
+/// Proposes a state for a flow run; none if there is no such run.
+pub async fn transition_flow_run(
+    conn: &mut Conn,
+    id: FlowRunId,
+    create: StateCreate,
+    policy: Policy,
+    now: DateTime<Utc>,
+) -> Result<Option<Transitioned>> {
+    let Some(run) = flow_runs::read_for_transition(conn, id).await? else {
+        return Ok(None);
+    };
+    let facts = Facts::default();
+    let walk = walk(
+        policy.flow_rules(),
+        &run,
+        proposed(create, now),
+        &facts,
+        now,
+    );
+    finish(conn, &run, walk, policy, now).await.map(Some)
+}
+
+/// Proposes a state for a task run; none if there is no such run.
+pub async fn transition_task_run(
+    conn: &mut Conn,
+    id: TaskRunId,
+    create: StateCreate,
+    policy: Policy,
+    slot_wait_seconds: i64,
+    now: DateTime<Utc>,
+) -> Result<Option<Transitioned>> {
+    let Some((run, tags)) = task_runs::read_for_transition(conn, id).await? else {
+        return Ok(None);
+    };
+    let proposed = proposed(create, now);
+    let mut facts = Facts {
+        slot_wait_seconds,
+        ..Facts::default()
+    };
+    if proposed.state_type == StateType::Running {
+        if let Some(key) = &proposed.state_details.cache_key {
+            facts.cached = read_cached(conn, key, now).await?;
+        }
+        facts.limits = concurrency::limits_of(conn, &tags.0).await?;
+    }
+    let walk = walk(policy.task_rules(), &run, proposed, &facts, now);
+    finish(conn, &run, walk, policy, now).await.map(Some)
+}
+
+async fn finish(
+    conn: &mut Conn,
+    run: &Run,
+    walk: Walk,
+    policy: Policy,
+    now: DateTime<Utc>,
+) -> Result<Transitioned> {
+    let Walk {
+        state,
+        outcome,
+        effects,
+        decided_by,
+    } = walk;
+    let current = run.state.as_ref();
+    // A rejection in favour of the present state writes nothing.
+    let is_current = state.as_ref().map(|state| state.id) == current.map(|state| state.id);
+    let state = match state {
+        Some(state) if !is_current => Some(write(conn, run, state, effects, now).await?),
+        // Where nothing is written, 2.0b3 answers without a state, later generations with the present one.
+        None if policy != Policy::Core(Dialect::B) => run.state.clone(),
+        same => same,
+    };
+    let is_written = !is_current && matches!(outcome, Outcome::Accept {} | Outcome::Reject { .. });
+    Ok(Transitioned {
+        result: OrchestrationResult { state, outcome },
+        is_written,
+        decided_by,
+    })
+}
+
+/// Writes a state onto its run, with all that comes with it.
+pub async fn write(
+    conn: &mut Conn,
+    run: &Run,
+    mut state: State,
+    effects: Vec<Effect>,
+    now: DateTime<Utc>,
+) -> Result<State> {
+    sign(&mut state, run.id);
+    let record = bookkeep(run.record, run.state.as_ref(), &state);
+    insert(conn, run.id, &state, now).await?;
+    update_run(conn, run.id, &state, &record, now).await?;
+    for effect in effects {
+        match effect {
+            Effect::TakeSlots(tags) => {
+                concurrency::take(conn, run_uuid(run.id), &tags, now).await?
+            }
+            Effect::ReleaseSlots => concurrency::release(conn, run_uuid(run.id), now).await?,
+            Effect::InsertCache => insert_cached(conn, &state, now).await?,
+        }
+    }
+    if let RunId::Flow(id, Some(parent)) = run.id {
+        mirror_on_parent(conn, id, parent, &state, now).await?;
+    }
+    Ok(state)
+}
+
+fn run_uuid(id: RunId) -> uuid::Uuid {
+    match id {
+        RunId::Flow(id, _) => id.0,
+        RunId::Task(id, _) => id.0,
+    }
+}
+
+async fn insert(conn: &mut Conn, run: RunId, state: &State, now: DateTime<Utc>) -> Result<()> {
+    let sql = match run {
+        RunId::Flow(..) => {
+            "INSERT INTO flow_run_state \
+             (id, created, updated, flow_run_id, type, name, timestamp, message, state_details, data) \
+             VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9)"
+        }
+        RunId::Task(..) => {
+            "INSERT INTO task_run_state \
+             (id, created, updated, task_run_id, type, name, timestamp, message, state_details, data) \
+             VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9)"
+        }
+    };
+    let insert = query(sql)
+        .bind(state.id)
+        .bind(now)
+        .bind(run_uuid(run))
+        .bind(state.state_type)
+        .bind(&state.name);
+    let insert = insert
+        .bind(state.timestamp)
+        .bind(state.message.clone())
+        .bind(state.state_details.clone());
+    insert.bind(state.data.clone()).execute(conn).await?;
+    Ok(())
+}
+
+async fn update_run(
+    conn: &mut Conn,
+    run: RunId,
+    state: &State,
+    record: &Record,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let sql = match run {
+        RunId::Flow(..) => {
+            "UPDATE flow_run SET updated = $2, state_id = $3, state_type = $4, state_name = $5, \
+             state_timestamp = $6, run_count = $7, total_run_time = $8, start_time = $9, end_time = $10, \
+             expected_start_time = $11, next_scheduled_start_time = $12 WHERE id = $1"
+        }
+        RunId::Task(..) => {
+            "UPDATE task_run SET updated = $2, state_id = $3, state_type = $4, state_name = $5, \
+             state_timestamp = $6, run_count = $7, total_run_time = $8, start_time = $9, end_time = $10, \
+             expected_start_time = $11, next_scheduled_start_time = $12 WHERE id = $1"
+        }
+    };
+    let update = query(sql)
+        .bind(run_uuid(run))
+        .bind(now)
+        .bind(state.id)
+        .bind(state.state_type)
+        .bind(&state.name);
+    let update = update
+        .bind(state.timestamp)
+        .bind(record.run_count)
+        .bind(record.total_run_time);
+    let update = update
+        .bind(record.start_time)
+        .bind(record.end_time)
+        .bind(record.expected_start_time);
+    update
+        .bind(record.next_scheduled_start_time)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Copies a subflow's state onto the task run that stands for it, by force.
+async fn mirror_on_parent(
+    conn: &mut Conn,
+    child: FlowRunId,
+    parent: TaskRunId,
+    state: &State,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let Some((run, _)) = task_runs::read_for_transition(conn, parent).await? else {
+        return Ok(());
+    };
+    let mut copy = State {
+        id: StateId::new(),
+        ..state.clone()
+    };
+    copy.state_details.child_flow_run_id = Some(child);
+    let walk = walk(
+        Policy::Minimal.task_rules(),
+        &run,
+        copy,
+        &Facts::default(),
+        now,
+    );
+    if let Some(state) = walk.state {
+        // A task run has no parent of this kind, so this goes one level up and no further.
+        Box::pin(write(conn, &run, state, walk.effects, now)).await?;
+    }
+    Ok(())
+}
+
+async fn read_cached(conn: &mut Conn, key: &str, now: DateTime<Utc>) -> Result<Option<State>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM task_run_state_cache c JOIN task_run_state s ON s.id = c.task_run_state_id \
+         WHERE c.cache_key = $1 AND (c.cache_expiration IS NULL OR c.cache_expiration > $2) \
+         ORDER BY c.created DESC, c.id DESC LIMIT 1"
+    );
+    query(sql).bind(key).bind(now).fetch_optional(conn).await
+}
+
+async fn insert_cached(conn: &mut Conn, state: &State, now: DateTime<Utc>) -> Result<()> {
+    let sql = "INSERT INTO task_run_state_cache (id, created, updated, cache_key, cache_expiration, \
+               task_run_state_id) VALUES ($1, $2, $2, $3, $4, $5)";
+    let details = &state.state_details;
+    let insert = query(sql)
+        .bind(uuid::Uuid::now_v7())
+        .bind(now)
+        .bind(details.cache_key.clone());
+    insert
+        .bind(details.cache_expiration.map(|at| at.0))
+        .bind(state.id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Returns a state of a flow run by its id.
+pub async fn read_of_flow_run(conn: &mut Conn, id: StateId) -> Result<Option<State>> {
+    query(format!(
+        "SELECT {COLUMNS} FROM flow_run_state s WHERE s.id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Returns a state of a task run by its id.
+pub async fn read_of_task_run(conn: &mut Conn, id: StateId) -> Result<Option<State>> {
+    query(format!(
+        "SELECT {COLUMNS} FROM task_run_state s WHERE s.id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Returns a flow run's states in order.
+pub async fn list_of_flow_run(conn: &mut Conn, id: FlowRunId) -> Result<Vec<State>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM flow_run_state s WHERE s.flow_run_id = $1 ORDER BY s.timestamp, s.id"
+    );
+    query(sql).bind(id).fetch_all(conn).await
+}
+
+/// Returns a task run's states in order.
+pub async fn list_of_task_run(conn: &mut Conn, id: TaskRunId) -> Result<Vec<State>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM task_run_state s WHERE s.task_run_id = $1 ORDER BY s.timestamp, s.id"
+    );
+    query(sql).bind(id).fetch_all(conn).await
+}

@@ -1,0 +1,86 @@
+//! Rules that try a failed run again.
+
+use chrono::TimeDelta;
+
+use super::super::{Rule, Transition, Verdict};
+use crate::schemas::{State, StateType};
+
+/// Turns a task's failure into a wait for its next try while it has tries left.
+pub struct RetryPotentialFailures;
+
+impl Rule for RetryPotentialFailures {
+    fn name(&self) -> &'static str {
+        "RetryPotentialFailures"
+    }
+    fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool {
+        from == Some(StateType::Running) && to == Some(StateType::Failed)
+    }
+    fn judge(&self, transition: &Transition<'_>) -> Verdict {
+        let proposed = transition.proposed.as_ref();
+        if proposed.is_some_and(|state| state.state_details.retriable == Some(false)) {
+            return Verdict::Accept;
+        }
+        retry(transition)
+    }
+}
+
+/// Turns a flow's failure into a wait for its next try while it has tries left.
+pub struct RetryFailedFlows;
+
+impl Rule for RetryFailedFlows {
+    fn name(&self) -> &'static str {
+        "RetryFailedFlows"
+    }
+    fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool {
+        from == Some(StateType::Running) && to == Some(StateType::Failed)
+    }
+    fn judge(&self, transition: &Transition<'_>) -> Verdict {
+        retry(transition)
+    }
+}
+
+fn retry(transition: &Transition<'_>) -> Verdict {
+    let run_count = transition.run.record.run_count;
+    if run_count > transition.run.retry.retries() {
+        return Verdict::Accept;
+    }
+    let delay = transition
+        .run
+        .retry
+        .delay_seconds(run_count)
+        .clamp(0.0, MOST_SECONDS);
+    let at = transition.now + TimeDelta::microseconds((delay * 1e6) as i64);
+    let failed = transition.proposed.as_ref();
+    let again = State {
+        message: failed.and_then(|state| state.message.clone()),
+        data: failed.and_then(|state| state.data.clone()),
+        ..State::awaiting_retry(at, transition.now)
+    };
+    Verdict::Reject(Box::new(again), "Retrying".to_owned())
+}
+
+/// A hundred years; what is longer would leave the calendar.
+const MOST_SECONDS: f64 = 100.0 * 365.0 * 86_400.0;
+
+/// Tells in the name that a run is not the first try.
+pub struct RenameReruns;
+
+impl Rule for RenameReruns {
+    fn name(&self) -> &'static str {
+        "RenameReruns"
+    }
+    fn concerns(&self, _: Option<StateType>, to: Option<StateType>) -> bool {
+        to == Some(StateType::Running)
+    }
+    fn judge(&self, transition: &Transition<'_>) -> Verdict {
+        if transition.run.record.run_count == 0 {
+            return Verdict::Accept;
+        }
+        let was_retry = transition
+            .run
+            .state
+            .as_ref()
+            .is_some_and(|state| state.name == "AwaitingRetry");
+        Verdict::Rename(if was_retry { "Retrying" } else { "Rerunning" }.to_owned())
+    }
+}
