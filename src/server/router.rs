@@ -21,6 +21,36 @@ fn api() -> OpenApiRouter<AppState> {
             flows::update_flow,
             flows::delete_flow
         ))
+        // Flow runs.
+        .routes(routes!(flow_runs::create_flow_run))
+        .routes(routes!(flow_runs::read_flow_runs))
+        .routes(routes!(flow_runs::count_flow_runs))
+        .routes(routes!(flow_runs::flow_run_history))
+        .routes(routes!(
+            flow_runs::read_flow_run,
+            flow_runs::update_flow_run,
+            flow_runs::delete_flow_run
+        ))
+        .routes(routes!(flow_runs::set_flow_run_state))
+        .routes(routes!(flow_runs::read_flow_run_graph))
+        .routes(routes!(flow_runs::read_flow_run_points))
+        // Task runs.
+        .routes(routes!(task_runs::create_task_run))
+        .routes(routes!(task_runs::read_task_runs))
+        .routes(routes!(task_runs::count_task_runs))
+        .routes(routes!(task_runs::task_run_history))
+        .routes(routes!(
+            task_runs::read_task_run,
+            task_runs::delete_task_run
+        ))
+        .routes(routes!(task_runs::set_task_run_state))
+        // States and logs.
+        .routes(routes!(states::read_flow_run_states))
+        .routes(routes!(states::read_flow_run_state))
+        .routes(routes!(states::read_task_run_states))
+        .routes(routes!(states::read_task_run_state))
+        .routes(routes!(logs::create_logs))
+        .routes(routes!(logs::read_logs))
         // Deployments.
         .routes(routes!(deployments::create_deployment))
         .routes(routes!(deployments::read_deployment_by_name))
