@@ -11,6 +11,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::Error;
+use crate::schemas::schedules::Schedule;
 use crate::schemas::task_runs::RetryPolicy;
 use crate::schemas::{self, Document, StateDetails, StateType, Tags};
 
@@ -278,6 +279,9 @@ column_as! {
     StateDetails as String:
         |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not state details: {e}"))),
         |details: StateDetails| details.to_json();
+    Schedule as String:
+        |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not a schedule: {e}"))),
+        |schedule: Schedule| schedule.to_json();
     RetryPolicy as String:
         |text| serde_json::from_str(&text).map_err(|e| Error::Decode(format!("not a retry policy: {e}"))),
         |policy: RetryPolicy| policy.to_json();

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::flow_runs::FlowRunnerSettings;
 use super::saved_searches::SavedSearchFilter;
+use super::schedules::Schedule;
 use super::task_runs::RetryPolicy;
 use super::time::Instant;
 use super::work_queues::QueueFilter;
@@ -196,7 +197,7 @@ pub struct DeploymentCreate {
     pub name: String,
     pub flow_id: FlowId,
     #[serde(default)]
-    pub schedule: Option<Document>,
+    pub schedule: Option<Schedule>,
     #[serde(default = "yes")]
     pub is_schedule_active: bool,
     #[serde(default)]

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::FlowRunnerSettings;
+use super::schedules::Schedule;
 use super::{DeploymentId, Document, FlowId, Tags};
 
 /// A deployment.
@@ -25,7 +26,7 @@ pub struct Deployment {
     /// The flow that it runs.
     pub flow_id: FlowId,
     /// When it runs by itself.
-    pub schedule: Option<Document>,
+    pub schedule: Option<Schedule>,
     /// Whether the schedule makes runs.
     pub is_schedule_active: bool,
     /// Tags that its runs get.
@@ -41,7 +42,7 @@ pub struct Deployment {
 impl Deployment {
     /// Lists the schedule in the words of 3.x.
     fn schedules(&self) -> Vec<impl Serialize> {
-        let one = |schedule: &Document| {
+        let one = |schedule: &Schedule| {
             json!({
                 "id": self.id,
                 "deployment_id": self.id,
@@ -71,7 +72,7 @@ impl Render for Deployment {
             }
             data => fields.all("flow_data", data)?,
         }
-        fields.all("schedule", &self.schedule)?;
+        fields.part("schedule", &self.schedule)?;
         fields.all("is_schedule_active", &self.is_schedule_active)?;
         fields.all("parameters", &self.parameters)?;
         fields.all("tags", &self.tags)?;

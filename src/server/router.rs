@@ -58,6 +58,7 @@ fn api() -> OpenApiRouter<AppState> {
             deployments::read_deployment,
             deployments::delete_deployment
         ))
+        .routes(routes!(deployments::schedule_deployment))
         .routes(routes!(deployments::set_schedule_active))
         .routes(routes!(deployments::set_schedule_inactive))
         // Work queues.

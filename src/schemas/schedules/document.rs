@@ -11,6 +11,7 @@ use utoipa::{PartialSchema, ToSchema, openapi};
 
 use super::zone::{self, Lean};
 use super::{CronSchedule, Error, IntervalSchedule, RRuleSchedule, Schedule, parse_timezone};
+use crate::schemas::{Dialect, Render};
 
 const KINDS: [&str; 3] = ["interval", "cron", "rrule"];
 
@@ -42,6 +43,11 @@ impl Serialize for Schedule {
 }
 
 impl Schedule {
+    /// Writes the schedule as it is stored.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a schedule is plain data")
+    }
+
     /// Returns the document that a client of generation 2.0b3 accepts.
     ///
     /// It refuses an interval with both anchor and zone, so whichever says more stays: the zone
@@ -58,6 +64,15 @@ impl Schedule {
             }
         }
         value
+    }
+}
+
+impl Render for Schedule {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        match dialect {
+            Dialect::B => self.to_legacy_value().serialize(serializer),
+            Dialect::Two | Dialect::Three => self.serialize(serializer),
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use chrono::TimeDelta;
 
-use crate::schemas::actions::DeploymentCreate;
+use crate::schemas::actions::{DeploymentCreate, DeploymentSchedule};
 use crate::schemas::deployments::Deployment;
 use crate::schemas::{DeploymentId, Dialect};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
-use crate::server::{ApiError, AppState, models};
+use crate::server::{ApiError, AppState, models, services};
 
 const NOUN: &str = "Deployment";
 
@@ -71,6 +72,24 @@ pub async fn delete_deployment(
     }
     tell(&state, id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes the runs of a deployment's schedule now, in the past too if asked to.
+#[utoipa::path(post, path = "/deployments/{id}/schedule", params(("id" = DeploymentId, Path)), request_body = DeploymentSchedule, responses((status = 200)))]
+pub async fn schedule_deployment(
+    State(state): State<AppState>,
+    Id(id): Id<DeploymentId>,
+    Body(span): Body<DeploymentSchedule>,
+) -> Result<Answer<()>, ApiError> {
+    let settings = &state.settings;
+    let start = span.start_time.map_or_else(|| state.now(), |start| start.0);
+    let ahead = TimeDelta::from_std(settings.scheduler_max_scheduled_time).ok();
+    let furthest = ahead.and_then(|ahead| start.checked_add_signed(ahead));
+    let end = span.end_time.map(|end| end.0).or(furthest).unwrap_or(start);
+    let most = span.max_runs.unwrap_or(settings.scheduler_max_runs);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    services::schedule_deployment(&state, id, start, end, most).await?;
+    Ok(Answer(()))
 }
 
 /// Lets a deployment's schedule make runs.

@@ -148,7 +148,8 @@ async fn delete_scheduled_runs(
     let mut sql =
         "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED'".to_owned();
     if only_automatic {
-        sql.push_str(" AND auto_scheduled");
+        // A run that failed and waits for its retry is scheduled too, but has begun.
+        sql.push_str(" AND auto_scheduled AND run_count = 0");
     }
     query(sql).bind(id).execute(conn).await.map(drop)
 }

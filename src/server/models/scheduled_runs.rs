@@ -239,21 +239,6 @@ async fn insert_states(
     Ok(())
 }
 
-/// Deletes a deployment's scheduled runs that nobody has started.
-///
-/// Whoever pauses, changes or replaces a schedule does this in the same write, so that no run of
-/// the old schedule is ever seen beside the new one.
-pub async fn delete_not_started(conn: &mut Conn, deployment: DeploymentId) -> Result<u64> {
-    query(
-        "DELETE FROM flow_run \
-         WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND auto_scheduled \
-         AND run_count = 0",
-    )
-    .bind(deployment)
-    .execute(conn)
-    .await
-}
-
 /// A run that should have started.
 #[derive(Debug, Clone, Copy)]
 pub struct Overdue {

@@ -24,7 +24,7 @@ use super::changes::Change;
 use crate::db;
 
 pub use late_runs::LateRuns;
-pub use scheduler::Scheduler;
+pub use scheduler::{Scheduler, schedule_deployment};
 
 /// The least time between two passes, so that a burst of changes is one pass.
 const PAUSE: Duration = Duration::from_millis(50);

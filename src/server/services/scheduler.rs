@@ -68,6 +68,23 @@ impl Service for Scheduler {
     }
 }
 
+/// Makes the runs of one deployment's schedule in a span of time, which may lie in the past.
+pub async fn schedule_deployment(
+    app: &AppState,
+    id: DeploymentId,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    most: usize,
+) -> db::Result<()> {
+    let read = async move |conn: &mut db::Conn| scheduled_runs::list_active_of(conn, &[id]).await;
+    let deployments = app.db.read(read).await?;
+    let plan = |deployment: Scheduled| {
+        let schedule = understood(&deployment)?;
+        Some((deployment, schedule.dates(start, most, Some(end))))
+    };
+    add_missing(app, deployments.into_iter().filter_map(plan).collect()).await
+}
+
 async fn schedule_all(app: &AppState) -> db::Result<()> {
     let limit = app.settings.scheduler_deployment_batch_size.max(1);
     let mut after = None;
@@ -88,13 +105,16 @@ type Plan = (Scheduled, Vec<DateTime<Tz>>);
 
 async fn schedule(app: &AppState, deployments: Vec<Scheduled>) -> db::Result<()> {
     let now = app.now();
-    let plans: Vec<Plan> = deployments
-        .into_iter()
-        .filter_map(|deployment| {
-            let dates = planned(&deployment, now, &app.settings)?;
-            Some((deployment, dates))
-        })
-        .collect();
+    let plan = |deployment: Scheduled| {
+        let schedule = understood(&deployment)?;
+        Some((deployment, horizon(&schedule, now, &app.settings)))
+    };
+    add_missing(app, deployments.into_iter().filter_map(plan).collect()).await
+}
+
+/// Writes those planned runs that do not exist.
+async fn add_missing(app: &AppState, plans: Vec<Plan>) -> db::Result<()> {
+    let now = app.now();
     let read = async move |conn: &mut db::Conn| {
         let mut missing: Vec<Plan> = Vec::new();
         for (deployment, dates) in plans {
@@ -112,22 +132,16 @@ async fn schedule(app: &AppState, deployments: Vec<Scheduled>) -> db::Result<()>
     Ok(())
 }
 
-/// Returns the dates that a deployment shall have runs of, none if its schedule is not understood.
-fn planned(
-    deployment: &Scheduled,
-    now: DateTime<Utc>,
-    settings: &Settings,
-) -> Option<Vec<DateTime<Tz>>> {
-    match serde_json::from_str::<Schedule>(&deployment.schedule) {
-        Ok(schedule) => Some(horizon(&schedule, now, settings)),
-        Err(reason) => {
+/// Returns a deployment's schedule, none (and a warning) if it is not understood.
+fn understood(deployment: &Scheduled) -> Option<Schedule> {
+    serde_json::from_str(&deployment.schedule)
+        .inspect_err(|reason| {
             warn!(
                 deployment.id = %deployment.id,
                 "deployment `{}` is not scheduled: {reason}", deployment.id
             );
-            None
-        }
-    }
+        })
+        .ok()
 }
 
 /// Returns dates until both minima are met, within both maxima.

@@ -12,7 +12,7 @@ use crate::schemas::schedules::Schedule;
 use crate::schemas::{DeploymentId, FlowId};
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
-use crate::server::models::scheduled_runs;
+use crate::server::models::{deployments, scheduled_runs};
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
 struct Stage {
@@ -194,9 +194,11 @@ async fn runs_that_nobody_started_go_with_their_schedule_and_others_stay() {
              (SELECT MIN(next_scheduled_start_time) FROM flow_run)",
         )
         .await;
-    let write =
-        async move |conn: &mut crate::db::Conn| scheduled_runs::delete_not_started(conn, id).await;
-    assert_eq!(stage.app.db.write(write).await.expect("a write"), 2);
+    let now = stage.app.now();
+    let write = async move |conn: &mut crate::db::Conn| {
+        deployments::set_schedule_active(conn, id, false, now).await
+    };
+    assert!(stage.app.db.write(write).await.expect("a write"));
     assert_eq!(stage.count().await, 1);
 }
 
