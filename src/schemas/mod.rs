@@ -14,7 +14,6 @@ pub mod flow_runs;
 pub mod flows;
 pub mod ids;
 pub mod logs;
-pub mod names;
 pub mod responses;
 pub mod saved_searches;
 pub mod schedules;

@@ -405,7 +405,10 @@ def answer(kind, document, after, zone, n):
             raise Skip("far away")
         if changes_between(zone, after - margin, after_of(dates[-1]) + margin):
             raise Skip("2.0b3 and a clock change")
-    return [date for date in dates if after_of(date) >= after], False
+    kept = [date for date in dates if after_of(date) >= after]
+    if dates and not kept:
+        raise Skip("all in the first pass of a repeated hour")
+    return kept, False
 
 
 def differs_by_library(text):

@@ -6,11 +6,11 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+use super::{flow_runs, names, states};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
-use crate::schemas::names;
-use crate::schemas::{
-    DeploymentId, Document, FlowId, FlowRunId, State, StateDetails, StateId, Tags,
-};
+use crate::schemas::{DeploymentId, Document, FlowId, FlowRunId, State, StateId, Tags};
+use crate::server::orchestration::policy::Policy;
+use crate::server::orchestration::{self, Facts};
 
 /// Rows of one statement: many enough to save round trips, few enough for any limit on values.
 const ROWS: usize = 100;
@@ -176,7 +176,7 @@ async fn insert(
     for (date, (id, state)) in dates.iter().zip(&states) {
         statement = statement
             .bind(*id)
-            .bind(names::random())
+            .bind(names::generate())
             .bind(state.id)
             .bind(date.to_utc())
             .bind(key(deployment.id, date));
@@ -293,31 +293,22 @@ pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
     .await
 }
 
-/// Gives an overdue run the state `Late`; says no if the run has moved on meanwhile.
-///
-/// This is a transition by force: no rule concerns a scheduled run that stays scheduled, and of
-/// what bookkeeping keeps nothing changes, since the instant stays the same.
+/// Proposes the state `Late` for an overdue run; says no if the run has moved on meanwhile.
 pub async fn mark_late(conn: &mut Conn, run: &Overdue, now: DateTime<Utc>) -> Result<bool> {
-    let mut state = State::late(run.due, now);
-    state.state_details = StateDetails {
-        flow_run_id: Some(run.id),
-        ..state.state_details
+    let Some(loaded) = flow_runs::read_for_transition(conn, run.id).await? else {
+        return Ok(false);
     };
-    // The state that was read must still be the run's: on PostgreSQL another server may have
-    // marked it, or an agent may have taken it, since.
-    let marked = query(
-        "UPDATE flow_run SET updated = $1, state_id = $2, state_name = $3, state_timestamp = $1 \
-         WHERE id = $4 AND state_id = $5",
-    )
-    .bind(now)
-    .bind(state.id)
-    .bind(&state.name)
-    .bind(run.id)
-    .bind(run.state_id)
-    .execute(conn)
-    .await?;
-    if marked == 1 {
-        insert_states(conn, &[(run.id, state)], now).await?;
+    // On PostgreSQL another server may have marked the run, or an agent have taken it, since it
+    // was listed.
+    if loaded.state.as_ref().map(|state| state.id) != Some(run.state_id) {
+        return Ok(false);
     }
-    Ok(marked == 1)
+    let late = State::late(run.due, now);
+    let rules = Policy::MarkLate.flow_rules();
+    let walk = orchestration::walk(rules, &loaded, late, &Facts::default(), now);
+    let Some(state) = walk.state else {
+        return Ok(false);
+    };
+    states::write(conn, &loaded, state, walk.effects, now).await?;
+    Ok(true)
 }
