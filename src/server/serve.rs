@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::services::Services;
-use super::{AppState, router};
+use super::{AppState, models, router};
 use crate::clock::SystemClock;
 use crate::db::{self, Db};
 use crate::settings::Settings;
@@ -30,9 +30,12 @@ impl Server {
     /// Opens the database that the settings name, creating or upgrading it where needed.
     pub async fn open(settings: Settings) -> Result<Self, db::Error> {
         let db = Db::open(&settings.database_url, settings.database_synchronous).await?;
-        Ok(Self {
-            state: AppState::new(db, Arc::new(SystemClock), settings),
-        })
+        let state = AppState::new(db, Arc::new(SystemClock), settings);
+        let now = state.now();
+        // Clients of the first generation look for these before they store anything.
+        let ensure = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
+        state.db.write(ensure).await?;
+        Ok(Self { state })
     }
 
     /// Returns the server's parts.
