@@ -14,6 +14,7 @@ mod router;
 mod serve;
 pub mod services;
 mod state;
+mod ui;
 
 pub use error::ApiError;
 pub use router::{openapi, router};

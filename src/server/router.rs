@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, patch, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -118,6 +119,34 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::clear_database))
         .routes(routes!(admin::drop_database))
         .routes(routes!(admin::create_database))
+        // Why a run does not run, and the pages of the dashboard.
+        .routes(routes!(ui::explain_flow_run))
+        .merge(dashboard())
+}
+
+/// Whole pages for our dashboard; not part of the API's document.
+fn dashboard() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .route("/ui/stream", get(ui::stream_changes))
+        .route("/ui/info", get(ui::read_info))
+        .route("/ui/overview", post(ui::read_overview))
+        .route("/ui/flow_runs", post(ui::list_flow_runs))
+        .route("/ui/flow_runs/{id}", get(ui::read_flow_run_page))
+        .route("/ui/flow_runs/{id}/graph", get(ui::read_flow_run_columns))
+        .route("/ui/task_runs", post(ui::list_task_runs))
+        .route("/ui/task_runs/{id}", get(ui::read_task_run_page))
+        .route("/ui/logs", post(ui::list_logs))
+        .route("/ui/flows/{id}", get(ui::read_flow_panel))
+        .route("/ui/deployments", post(ui::list_deployments))
+        .route("/ui/deployments/{id}", get(ui::read_deployment_page))
+        .route(
+            "/ui/deployments/{id}/schedule",
+            patch(ui::set_deployment_schedule),
+        )
+        .route("/ui/work_queues", get(ui::list_work_queues))
+        .route("/ui/work_queues/{id}", get(ui::read_work_queue_page))
+        .route("/ui/concurrency_limits", get(ui::list_concurrency_limits))
+        .route("/ui/blocks", get(ui::list_blocks))
 }
 
 /// Returns the document that describes the API.
@@ -129,6 +158,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 pub fn router(state: AppState) -> Router {
     let (router, _) = OpenApiRouter::new().nest("/api", api()).split_for_parts();
     router
+        .fallback(super::ui::serve)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }

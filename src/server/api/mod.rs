@@ -12,4 +12,5 @@ pub mod logs;
 pub mod saved_searches;
 pub mod states;
 pub mod task_runs;
+pub mod ui;
 pub mod work_queues;

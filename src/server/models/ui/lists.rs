@@ -1,0 +1,250 @@
+//! Flows and deployments: the rows of lists, the side panel of a flow, the page of a deployment.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::Serialize;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::filters::{Ask, RUN_TABLES, Where};
+use super::overview::StateCount;
+use super::runs::{FlowRef, RUN_ROW, RunRow};
+use super::{Page, row};
+use crate::db::{Conn, Result, Value, query};
+use crate::schemas::{Document, Tags};
+use crate::server::models::explain::{self, Waiting};
+
+/// How many finished runs a deployment's row shows.
+const RECENT: i64 = 12;
+
+row! {
+    DeploymentBase {
+        id: Uuid, name: String, flow_id: Uuid, flow_name: String, tags: Tags, schedule: Option<Document>,
+        is_schedule_active: bool, created: DateTime<Utc>, next_run: Option<DateTime<Utc>>, late: i64,
+    }
+}
+
+row! { Recent { #[serde(skip)] deployment_id: Uuid, id: Uuid, name: String, state_type: Option<String>, state_name: Option<String> } }
+
+/// A deployment as lists show it.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeploymentRow {
+    #[serde(flatten)]
+    base: DeploymentBase,
+    recent: Vec<Recent>,
+}
+
+/// Lists deployments.
+pub(crate) async fn deployments(
+    conn: &mut Conn,
+    ask: Ask,
+    now: DateTime<Utc>,
+) -> Result<Page<DeploymentRow>> {
+    let mut found = Where::all(conn.dialect());
+    found.add("f", ask.flows.as_ref(), false);
+    found.add("d", ask.deployments.as_ref(), false);
+    let tables = "deployment d JOIN flow f ON f.id = d.flow_id";
+    let count = format!("SELECT COUNT(*) FROM {tables} WHERE {}", found.sql());
+    let count = found.clone().query(count).fetch_one(conn).await?;
+    let n = found.bind(now.into());
+    let sql = format!(
+        "SELECT d.id, d.name, d.flow_id, f.name, d.tags, d.schedule, d.is_schedule_active, d.created, \
+           (SELECT MIN(r.next_scheduled_start_time) FROM flow_run r WHERE r.deployment_id = d.id \
+             AND r.state_type = 'SCHEDULED' AND r.next_scheduled_start_time > ${n}), \
+           (SELECT COUNT(*) FROM flow_run r WHERE r.deployment_id = d.id \
+             AND r.state_type = 'SCHEDULED' AND r.state_name = 'Late') \
+         FROM {tables} WHERE {} ORDER BY LOWER(d.name), d.id LIMIT {} OFFSET {}",
+        found.sql(),
+        ask.limit(),
+        ask.offset()
+    );
+    let bases: Vec<DeploymentBase> = found.query(sql).fetch_all(conn).await?;
+    let mut recent = recent(conn, bases.iter().map(|d| d.id).collect()).await?;
+    let results = bases
+        .into_iter()
+        .map(|base| DeploymentRow {
+            recent: recent.remove(&base.id).unwrap_or_default(),
+            base,
+        })
+        .collect();
+    Ok(Page { results, count })
+}
+
+async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid, Vec<Recent>>> {
+    let sql = format!(
+        "SELECT deployment_id, id, name, state_type, state_name FROM ( \
+           SELECT deployment_id, id, name, state_type, state_name, start_time, \
+             ROW_NUMBER() OVER (PARTITION BY deployment_id ORDER BY start_time DESC) AS place \
+           FROM flow_run WHERE deployment_id = ANY($1) AND start_time IS NOT NULL) AS runs \
+         WHERE place <= {RECENT} ORDER BY start_time"
+    );
+    let rows: Vec<Recent> = query(sql)
+        .bind_all([Value::Uuids(deployments)])
+        .fetch_all(conn)
+        .await?;
+    let mut out: HashMap<Uuid, Vec<Recent>> = HashMap::new();
+    for row in rows {
+        out.entry(row.deployment_id).or_default().push(row);
+    }
+    Ok(out)
+}
+
+/// The side panel of a flow.
+#[derive(Debug, Serialize)]
+pub(crate) struct FlowPanel {
+    flow: FlowRef,
+    states: Vec<StateCount>,
+    deployments: Vec<DeploymentRow>,
+    recent: Vec<RunRow>,
+}
+
+/// Reads the side panel of a flow: the past and the next week.
+pub(crate) async fn flow(
+    conn: &mut Conn,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<FlowPanel>> {
+    let sql = "SELECT id, name, tags, created FROM flow WHERE id = $1";
+    let Some(flow) = query(sql).bind(id).fetch_optional(conn).await? else {
+        return Ok(None);
+    };
+    let sql = "SELECT state_type, COALESCE(state_name, state_type), COUNT(*) FROM flow_run \
+               WHERE flow_id = $1 AND state_type IS NOT NULL AND expected_start_time >= $2 \
+                 AND expected_start_time < $3 GROUP BY 1, 2 ORDER BY 3 DESC";
+    let states = query(sql)
+        .bind(id)
+        .bind(now - Duration::weeks(1))
+        .bind(now + Duration::weeks(1))
+        .fetch_all(conn)
+        .await?;
+    let ask: Ask =
+        serde_json::from_value(serde_json::json!({"flows": {"id": {"any_": [id]}}, "limit": 50}))
+            .expect("the filter is one of ours");
+    let deployments = deployments(conn, ask, now).await?.results;
+    let sql = format!(
+        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.flow_id = $1 AND r.expected_start_time <= $2 \
+         ORDER BY r.expected_start_time DESC LIMIT 6"
+    );
+    let recent = query(sql).bind(id).bind(now).fetch_all(conn).await?;
+    Ok(Some(FlowPanel {
+        flow,
+        states,
+        deployments,
+        recent,
+    }))
+}
+
+row! {
+    DeploymentFull {
+        id: Uuid, name: String, flow_id: Uuid, tags: Tags, parameters: Document, schedule: Option<Document>,
+        is_schedule_active: bool, flow_runner_type: Option<String>, flow_runner_config: Option<Document>,
+        created: DateTime<Utc>, updated: DateTime<Utc>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct QueueRef {
+    id: Uuid,
+    name: String,
+    is_paused: bool,
+    last_polled: Option<DateTime<Utc>>,
+}
+
+/// The page of a deployment.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeploymentPage {
+    deployment: Json,
+    flow: FlowRef,
+    upcoming: Vec<RunRow>,
+    recent: Vec<RunRow>,
+    states: Vec<StateCount>,
+    queues: Vec<QueueRef>,
+}
+
+/// Reads the page of a deployment.
+pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<DeploymentPage>> {
+    let sql = "SELECT id, name, flow_id, tags, parameters, schedule, is_schedule_active, flow_runner_type, \
+                 flow_runner_config, created, updated FROM deployment WHERE id = $1";
+    let Some(full) = query(sql)
+        .bind(id)
+        .fetch_optional::<DeploymentFull>(conn)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let flow = query("SELECT id, name, tags, created FROM flow WHERE id = $1")
+        .bind(full.flow_id)
+        .fetch_one(conn)
+        .await?;
+    let runs = |condition: &str, order: &str| {
+        let sql = format!(
+            "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.deployment_id = $1 AND {condition} \
+             ORDER BY r.expected_start_time {order} LIMIT 20"
+        );
+        query(sql).bind(id)
+    };
+    let upcoming = runs("r.state_type = 'SCHEDULED'", "ASC")
+        .fetch_all(conn)
+        .await?;
+    let recent = runs("r.state_type <> 'SCHEDULED'", "DESC")
+        .fetch_all(conn)
+        .await?;
+    let sql = "SELECT state_type, COALESCE(state_name, state_type), COUNT(*) FROM flow_run \
+               WHERE deployment_id = $1 AND state_type IS NOT NULL GROUP BY 1, 2";
+    let states = query(sql).bind(id).fetch_all(conn).await?;
+    // A queue takes the deployment's runs when it would take one with just the deployment's tags.
+    let sample = Waiting {
+        id,
+        name: String::new(),
+        state_type: None,
+        state_name: None,
+        due: None,
+        deployment_id: Some(id),
+        tags: full.tags.clone(),
+        flow_runner_type: full.flow_runner_type.clone(),
+    };
+    let queues = explain::queues(conn).await?;
+    let queues = queues
+        .into_iter()
+        .filter(|q| q.filter.takes(&sample))
+        .map(|q| QueueRef {
+            id: q.row.id,
+            name: q.row.name,
+            is_paused: q.row.is_paused,
+            last_polled: q.row.last_polled,
+        });
+    let mut deployment = serde_json::to_value(&full).expect("a row of ours is JSON");
+    deployment["flow_runner"] =
+        serde_json::json!({"type": full.flow_runner_type, "config": full.flow_runner_config});
+    Ok(Some(DeploymentPage {
+        deployment,
+        flow,
+        upcoming,
+        recent,
+        states,
+        queues: queues.collect(),
+    }))
+}
+
+/// Replaces a deployment's schedule and removes the runs that the old one made and nobody started.
+pub(crate) async fn set_schedule(
+    conn: &mut Conn,
+    id: Uuid,
+    schedule: Option<Document>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let sql =
+        "UPDATE deployment SET schedule = $2, is_schedule_active = $3, updated = $4 WHERE id = $1";
+    let is_active = schedule.is_some();
+    let found = query(sql)
+        .bind(id)
+        .bind(schedule)
+        .bind(is_active)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    let sql = "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND auto_scheduled = $2";
+    query(sql).bind(id).bind(true).execute(conn).await?;
+    Ok(found == 1)
+}

@@ -1,0 +1,243 @@
+//! Work queues with what waits and who asks; concurrency limits with their holders; blocks.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::filters::RUN_TABLES;
+use super::row;
+use super::runs::{RUN_ROW, RunRow};
+use crate::db::{Conn, Result, Value, query};
+use crate::schemas::Document;
+use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
+use crate::settings::MASK;
+
+/// No queue page looks further ahead than this many runs.
+const MOST_SCHEDULED: i64 = 20_000;
+const SHOWN: usize = 50;
+
+/// A work queue as the list shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueueRow {
+    id: Uuid,
+    name: String,
+    description: String,
+    is_paused: bool,
+    concurrency_limit: Option<i64>,
+    filter: QueueFilter,
+    last_polled: Option<DateTime<Utc>>,
+    agents: Vec<Json>,
+    due: i64,
+    upcoming: i64,
+    active: i64,
+    late: i64,
+}
+
+/// A work queue with its runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueuePage {
+    #[serde(flatten)]
+    row: QueueRow,
+    runs: Vec<RunRow>,
+    running: Vec<RunRow>,
+}
+
+async fn scheduled(conn: &mut Conn) -> Result<Vec<Waiting>> {
+    let sql = format!(
+        "{WAITING} WHERE state_type = 'SCHEDULED' AND deployment_id IS NOT NULL \
+         AND next_scheduled_start_time IS NOT NULL ORDER BY next_scheduled_start_time LIMIT {MOST_SCHEDULED}"
+    );
+    query(sql).fetch_all(conn).await
+}
+
+fn summary(
+    queue: &Queue,
+    scheduled: &[&Waiting],
+    active: &[&Waiting],
+    now: DateTime<Utc>,
+) -> QueueRow {
+    let due = scheduled
+        .iter()
+        .filter(|r| r.due.is_some_and(|at| at <= now))
+        .count() as i64;
+    let late = scheduled
+        .iter()
+        .filter(|r| r.state_name.as_deref() == Some("Late"))
+        .count();
+    QueueRow {
+        id: queue.row.id,
+        name: queue.row.name.clone(),
+        description: queue.row.description.clone(),
+        is_paused: queue.row.is_paused,
+        concurrency_limit: queue.row.concurrency_limit,
+        filter: queue.filter.clone(),
+        last_polled: queue.row.last_polled,
+        agents: Vec::new(),
+        due,
+        upcoming: scheduled.len() as i64 - due,
+        active: active.len() as i64,
+        late: late as i64,
+    }
+}
+
+/// Lists the work queues.
+pub(crate) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<QueueRow>> {
+    let queues = explain::queues(conn).await?;
+    let scheduled = scheduled(conn).await?;
+    let active = explain::active(conn).await?;
+    let row = |queue: &Queue| {
+        let mine = |runs| {
+            Vec::from_iter(Iterator::filter(<[Waiting]>::iter(runs), |r| {
+                queue.filter.takes(r)
+            }))
+        };
+        summary(queue, &mine(&scheduled), &mine(&active), now)
+    };
+    Ok(queues.iter().map(row).collect())
+}
+
+/// Reads one work queue with what waits and runs.
+pub(crate) async fn read(
+    conn: &mut Conn,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<QueuePage>> {
+    let queues = explain::queues(conn).await?;
+    let Some(queue) = queues.into_iter().find(|q| q.row.id == id) else {
+        return Ok(None);
+    };
+    let scheduled = scheduled(conn).await?;
+    let active = explain::active(conn).await?;
+    let waiting: Vec<_> = scheduled.iter().filter(|r| queue.filter.takes(r)).collect();
+    let holding: Vec<_> = active.iter().filter(|r| queue.filter.takes(r)).collect();
+    let ids = |runs: &[&Waiting]| runs.iter().take(SHOWN).map(|r| r.id).collect();
+    Ok(Some(QueuePage {
+        row: summary(&queue, &waiting, &holding, now),
+        runs: rows(conn, ids(&waiting)).await?,
+        running: rows(conn, ids(&holding)).await?,
+    }))
+}
+
+async fn rows(conn: &mut Conn, ids: Vec<Uuid>) -> Result<Vec<RunRow>> {
+    let sql = format!(
+        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.id = ANY($1) ORDER BY r.expected_start_time, r.id"
+    );
+    query(sql)
+        .bind_all([Value::Uuids(ids)])
+        .fetch_all(conn)
+        .await
+}
+
+row! { LimitText { id: Uuid, tag: String, concurrency_limit: i64, created: DateTime<Utc>, slots: String } }
+row! { Holder { id: Uuid, name: String, flow_run_id: Option<Uuid>, flow_run_name: Option<String>, since: Option<DateTime<Utc>> } }
+
+/// A concurrency limit with who holds its slots.
+#[derive(Debug, Serialize)]
+pub(crate) struct LimitRow {
+    id: Uuid,
+    tag: String,
+    concurrency_limit: i64,
+    created: DateTime<Utc>,
+    holders: Vec<Holder>,
+}
+
+/// Lists the concurrency limits.
+pub(crate) async fn limits(conn: &mut Conn) -> Result<Vec<LimitRow>> {
+    let sql = "SELECT id, tag, concurrency_limit, created, active_slots FROM concurrency_limit ORDER BY tag LIMIT 1000";
+    let rows: Vec<LimitText> = query(sql).fetch_all(conn).await?;
+    let slots: Vec<Vec<Uuid>> = rows
+        .iter()
+        .map(|row| serde_json::from_str(&row.slots).unwrap_or_default())
+        .collect();
+    let all: Vec<Uuid> = slots.iter().flatten().copied().collect();
+    let sql = "SELECT t.id, t.name, t.flow_run_id, r.name, t.state_timestamp FROM task_run t \
+               LEFT JOIN flow_run r ON r.id = t.flow_run_id WHERE t.id = ANY($1)";
+    let holders: Vec<Holder> = query(sql)
+        .bind_all([Value::Uuids(all)])
+        .fetch_all(conn)
+        .await?;
+    let limit = |(row, slots): (LimitText, Vec<Uuid>)| LimitRow {
+        id: row.id,
+        tag: row.tag,
+        concurrency_limit: row.concurrency_limit,
+        created: row.created,
+        holders: holders
+            .iter()
+            .filter(|h| slots.contains(&h.id))
+            .cloned()
+            .collect(),
+    };
+    Ok(rows.into_iter().zip(slots).map(limit).collect())
+}
+
+row! {
+    BlockText {
+        id: Uuid, name: String, type_name: String, kind: Option<String>, is_default: bool,
+        created: DateTime<Utc>, updated: DateTime<Utc>, data: Document, schema: Document,
+    }
+}
+
+/// Lists the blocks with their secrets masked.
+pub(crate) async fn blocks(conn: &mut Conn) -> Result<Vec<BlockText>> {
+    let sql = "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
+               FROM block b JOIN block_spec s ON s.id = b.block_spec_id ORDER BY b.name LIMIT 1000";
+    let mut rows: Vec<BlockText> = query(sql).fetch_all(conn).await?;
+    for row in &mut rows {
+        row.data = mask(&row.data);
+    }
+    Ok(rows)
+}
+
+/// Hides the values whose names say that they are secret; what is not an object is hidden whole.
+fn mask(data: &Document) -> Document {
+    let masked = match data.read::<Json>() {
+        Ok(Json::Object(mut fields)) => {
+            fields
+                .iter_mut()
+                .for_each(|(name, value)| hide(name, value));
+            Json::Object(fields)
+        }
+        _ => serde_json::json!({ "data": MASK }),
+    };
+    Document::of(&masked).unwrap_or_else(|_| Document::empty_object())
+}
+
+fn hide(name: &str, value: &mut Json) {
+    const SECRET: [&str; 9] = [
+        "secret",
+        "password",
+        "passwd",
+        "token",
+        "key",
+        "credential",
+        "connection_string",
+        "auth",
+        "private",
+    ];
+    let name = name.to_lowercase();
+    match value {
+        Json::Null => {}
+        Json::Object(fields) => fields
+            .iter_mut()
+            .for_each(|(name, value)| hide(name, value)),
+        value if SECRET.iter().any(|word| name.contains(word)) => *value = Json::from(MASK),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_a_block_are_masked_at_any_depth() {
+        let data = Document::parse(
+            r#"{"bucket":"b","aws_secret_access_key":"s","more":{"token":"t","n":1}}"#.into(),
+        );
+        assert_eq!(
+            mask(&data.unwrap()).get(),
+            r#"{"bucket":"b","aws_secret_access_key":"********","more":{"token":"********","n":1}}"#
+        );
+    }
+}
