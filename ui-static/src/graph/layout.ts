@@ -75,6 +75,8 @@ export function pack(order: number[], begin: (i: number) => number, finish: (i: 
   return { row, rows: Math.max(1, free.length) }
 }
 
+const isBad = (type: GraphColumns['state_type'][number] | undefined) => type === 'FAILED' || type === 'CRASHED'
+
 function byStart(g: GraphColumns, fallback: number): number[] {
   return g.id.map((_, i) => i).sort((a, b) => (g.start[a] ?? fallback) - (g.start[b] ?? fallback) || a - b)
 }
@@ -87,7 +89,13 @@ export function timeLayout(g: GraphColumns, span: [number, number], now: number)
   // Few bars get rows of their own with room for the name; many are packed.
   const order = byStart(g, end)
   const gap = (end - start) * (few ? 0.16 : 0.004)
-  const { row, rows } = pack(order, (i) => g.start[i] ?? end, finish, gap)
+  const begin = (i: number) => g.start[i] ?? end
+  // Among many, what failed lies on top, where it cannot be missed.
+  const top = few ? [] : order.filter((i) => isBad(g.state_type[i]))
+  const first = top.length ? pack(top, begin, finish, gap) : { row: new Map<number, number>(), rows: 0 }
+  const rest = pack(few || !top.length ? order : order.filter((i) => !isBad(g.state_type[i])), begin, finish, gap)
+  const row = new Map([...first.row, ...[...rest.row].map(([i, r]) => [i, r + first.rows] as const)])
+  const rows = first.rows + rest.rows
   const h = rows > 400 ? 4 : rows > 120 ? 8 : rows > 40 ? 14 : BOX
   const step = h + (h > 10 ? 6 : h > 5 ? 2 : 1)
   const boxes = order.map((i): Box => {

@@ -21,6 +21,7 @@ class Live {
   #poll: ReturnType<typeof setInterval> | undefined
   #tick: ReturnType<typeof setInterval> | undefined
   #started = false
+  #opened = false
 
   start() {
     if (this.#started) return
@@ -54,7 +55,6 @@ class Live {
     this.#tick ??= setInterval(() => (this.now = Date.now()), 1000)
     this.now = Date.now()
     if (this.#source) return
-    const missed = this.heard
     const source = new EventSource(`${API}/ui/stream`)
     this.#source = source
     source.onopen = () => {
@@ -62,8 +62,9 @@ class Live {
       this.heard = Date.now()
       clearInterval(this.#poll)
       this.#poll = undefined
-      // What happened while nobody listened is fetched once.
-      if (Date.now() - missed > 2000) this.#emit([])
+      // What happened while nobody listened is fetched once; the first time, the pages ask by themselves.
+      if (this.#opened) this.#emit([])
+      this.#opened = true
     }
     source.addEventListener('changes', (event) => {
       this.heard = Date.now()

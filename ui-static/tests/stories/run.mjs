@@ -1,0 +1,198 @@
+// Stories in a real browser, over the built dashboard and made-up data: each says what a person does and sees.
+
+import assert from 'node:assert/strict'
+import { browser } from '../browser.mjs'
+import { start } from '../mock/server.mjs'
+
+const { context, close } = await browser()
+let failed = 0
+const errors = []
+
+async function story(name, act, options = {}) {
+  const server = await start(options)
+  const page = await context.newPage()
+  page.setDefaultTimeout(8000)
+  page.on('pageerror', (e) => errors.push(`${name}: ${e.message}`))
+  page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && errors.push(`${name}: ${m.text()}`))
+  try {
+    await act(page, server)
+    console.log(`ok   ${name}`)
+  } catch (error) {
+    failed++
+    console.log(`FAIL ${name}\n     ${error.message.split('\n').slice(0, 30).join('\n     ')}`)
+  }
+  await page.close()
+  await server.close()
+}
+
+await story('the first page asks the API at most four times and shows late runs as late', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByRole('heading', { level: 1, name: 'Dashboard' }).waitFor()
+  const bar = page.getByRole('button', { name: /Late flow runs: 3/ })
+  await bar.first().waitFor()
+  await bar.first().focus()
+  await page.getByText('Late flow runs', { exact: true }).waitFor()
+  assert.ok(server.stats.requests.length <= 4, `requests: ${server.stats.requests}`)
+})
+
+await story('a card filters by state and the list agrees', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByRole('button', { name: /3 Late/ }).click()
+  await page.getByRole('tab', { name: /Flow runs 3/ }).click()
+  assert.equal(await page.locator('[data-row]').count(), 3)
+  assert.match(page.url(), /state=Late/)
+})
+
+await story('Quick Run from the panel names the run, and the new bar appears without reload', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByRole('link', { name: 'Previously unreliable pipeline' }).click()
+  assert.match(page.url(), /panel=flow/)
+  await page.getByRole('dialog').getByRole('button', { name: 'Quick Run' }).click()
+  const toast = page.getByRole('status').filter({ hasText: 'Flow run scheduled' })
+  await toast.waitFor()
+  await page.getByText('15', { exact: true }).first().waitFor()
+  await toast.getByRole('link', { name: 'View run' }).click()
+  await page.getByText('Why is it not running?').waitFor()
+  await page.getByText('No agent polls the work queue etl-queue.').waitFor()
+})
+
+await story('Esc closes the panel and gives the focus back', async (page, server) => {
+  await page.goto(server.url)
+  const link = page.getByRole('link', { name: 'Churn model training' })
+  await link.focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  assert.ok(await link.evaluate((node) => node === document.activeElement))
+})
+
+await story('a run turns green before the eyes', async (page, server) => {
+  const db = server.db()
+  await page.goto(`${server.url}/flow-run/${db.live.id}`)
+  await page.locator('h1 + .pill').getByText('Running').waitFor()
+  db.state(db.live, 'COMPLETED', Date.now(), null, 'All states completed.')
+  db.live.end_time = new Date().toISOString()
+  server.emit([{ kind: 'flow_run', id: db.live.id, state_type: 'COMPLETED', state_name: 'Completed' }])
+  await page.locator('h1 + .pill').getByText('Completed').waitFor()
+})
+
+await story('a finished run asks nothing more', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().pretty.id}`)
+  await page.getByText("Using task runner 'ConcurrentTaskRunner'").waitFor()
+  const before = server.stats.requests.length
+  server.emit([{ kind: 'flow_run', id: 'another', state_type: 'RUNNING' }])
+  await page.waitForTimeout(2500)
+  assert.equal(server.stats.requests.length, before)
+})
+
+await story('among 500 tasks the one that failed is the first thing said', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
+  await page.getByText('1 of 502 failed:').waitFor()
+  await page.getByRole('link', { name: 'Process chunk-287' }).first().waitFor()
+})
+
+await story('100,000 log lines scroll and are searched', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
+  await page.getByText('100,000 lines').waitFor()
+  await page.getByRole('log').evaluate((node) => (node.scrollTop = node.scrollHeight))
+  await page.getByText('Processed row 99999 of').waitFor()
+  assert.ok((await page.locator('.line').count()) < 120)
+  await page.getByRole('searchbox', { name: 'Search the log' }).fill('has no customer')
+  await page.getByText('1 line ').waitFor()
+})
+
+await story('10,000 task runs open', async (page, server) => {
+  const from = Date.now()
+  await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
+  await page.locator('canvas').waitFor()
+  await page.getByText('of 10002 failed').waitFor()
+  console.log(`     10,000 tasks: drawn after ${Date.now() - from} ms`)
+  await page.getByRole('button', { name: 'Dependencies' }).click()
+  await page.keyboard.press('f')
+}, { tasks: 10000 })
+
+await story('hostile names stay text', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByText('<img src=x onerror=').first().waitFor()
+  await page.goto(`${server.url}/runs`)
+  await page.getByText('<script>alert(1)</script>').first().waitFor()
+  assert.equal(await page.evaluate(() => window.__hacked), undefined)
+})
+
+await story('the keyboard alone goes everywhere', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByRole('heading', { level: 1 }).waitFor()
+  await page.keyboard.press('g')
+  await page.keyboard.press('p')
+  await page.getByRole('heading', { level: 1, name: 'Deployments' }).waitFor()
+  await page.locator('[data-row]').first().waitFor()
+  await page.keyboard.press('j')
+  await page.keyboard.press('q')
+  await page.getByText('Flow run scheduled').waitFor()
+  await page.keyboard.press('?')
+  await page.getByRole('dialog').getByText('Quick Run').waitFor()
+})
+
+await story('a custom run checks its fields', async (page, server) => {
+  await page.goto(`${server.url}/deployment/${server.db().deployments[1].id}`)
+  await page.getByRole('button', { name: 'Custom run…' }).click()
+  await page.getByLabel(/days/).fill('many')
+  await page.getByRole('button', { name: 'Run', exact: true }).click()
+  await page.getByText('Not a whole number').waitFor()
+  await page.getByLabel(/days/).fill('5')
+  await page.getByRole('button', { name: 'Run', exact: true }).click()
+  await page.getByText('Flow run scheduled').waitFor()
+  assert.equal(server.db().runs.at(-1).parameters.days, 5)
+})
+
+await story('a lost server is told and heals', async (page, server) => {
+  await page.goto(server.url)
+  await page.locator('[data-link=live]').first().waitFor()
+  server.dropStreams()
+  await page.locator('[data-link=polling]').first().waitFor()
+  await page.locator('[data-link=live]').first().waitFor()
+})
+
+await story('a refused request says so and can be tried again', async (page, server) => {
+  server.stats.fail = true
+  await page.goto(`${server.url}/work-queues`)
+  await page.getByText('This could not be shown').waitFor()
+  server.stats.fail = false
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByRole('link', { name: 'etl-queue' }).waitFor()
+})
+
+await story('an empty server leads through the tutorial', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByText('prefect-rs agent start etl-queue').waitFor()
+}, { bare: true })
+
+await story('it works under a sub-path, and unknown addresses get a page', async (page, server) => {
+  await page.goto(`${server.url}/no/such`)
+  await page.getByRole('heading', { level: 1, name: 'There is no page here' }).waitFor()
+  await page.getByRole('link', { name: 'Flow runs' }).first().click()
+  assert.match(page.url(), /\/sub\/runs$/)
+  await page.locator('[data-row]').first().waitFor()
+}, { base: '/sub' })
+
+await story('nothing scrolls sideways on a phone, every page has one h1 and named controls', async (page, server) => {
+  const db = server.db()
+  await page.setViewportSize({ width: 390, height: 844 })
+  const paths = ['/', '/runs', '/task-runs', '/deployments', `/deployment/${db.deployments[1].id}`, '/work-queues', `/work-queue/${db.queues[0].id}`, '/blocks', '/concurrency-limits', '/settings', `/flow-run/${db.pretty.id}`, `/flow-run/${db.wide.id}`, `/?panel=flow:${db.flows[0].id}`]
+  for (const path of paths) {
+    await page.goto(server.url + path)
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    await page.waitForTimeout(250)
+    const found = await page.evaluate(() => ({
+      wide: document.documentElement.scrollWidth - innerWidth,
+      h1: document.querySelectorAll('h1').length,
+      nameless: [...document.querySelectorAll('button, a, input, select')].filter((n) => !(n.textContent.trim() || n.getAttribute('aria-label') || n.title || n.labels?.length || n.getAttribute('aria-hidden'))).map((n) => n.outerHTML.slice(0, 90)),
+    }))
+    assert.deepEqual({ path, ...found, wide: Math.max(0, found.wide) }, { path, wide: 0, h1: 1, nameless: [] })
+  }
+})
+
+await close()
+for (const error of errors) console.log(`page error: ${error}`)
+if (failed || errors.length) process.exit(1)
