@@ -493,6 +493,7 @@ async fn a_flood_of_output_arrives_whole_and_in_order_before_the_end_is_told() {
     stage.wait_for(run, "COMPLETED").await;
     let logs = stage.api.logs.lock().unwrap();
     assert_eq!(logs.len(), 100_000);
-    let is_next = |(i, log): (usize, &Value)| log["message"] == (i + 1).to_string();
+    let is_next =
+        |(i, log): (usize, &Value)| log["message"].as_str() == Some((i + 1).to_string().as_str());
     assert!(logs.iter().enumerate().all(is_next));
 }
