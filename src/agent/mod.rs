@@ -1,6 +1,6 @@
 //! The agent: takes due flow runs of a work queue and runs them on this machine.
 //!
-//! One loop owns the state: the [`dispatcher`] decides, the executor in [`submit`] acts, and they
+//! One loop owns the state: the `dispatcher` decides, the executor in `submit` acts, and they
 //! talk by messages. The agent outlives its server: it polls on, keeps its flows running, holds
 //! back what it has to tell, and never exits because the API is away.
 
