@@ -62,6 +62,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(deployments::schedule_deployment))
         .routes(routes!(deployments::set_schedule_active))
         .routes(routes!(deployments::set_schedule_inactive))
+        .routes(routes!(deployments::create_flow_run_from_deployment))
         // Work queues.
         .routes(routes!(work_queues::create_work_queue))
         .routes(routes!(work_queues::read_work_queues))
@@ -71,6 +72,7 @@ fn api() -> OpenApiRouter<AppState> {
             work_queues::update_work_queue,
             work_queues::delete_work_queue
         ))
+        .routes(routes!(work_queues::read_work_queue_runs))
         .routes(routes!(due::stream_due_runs))
         // Limits on task runs by tag.
         .routes(routes!(concurrency_limits::create_concurrency_limit))

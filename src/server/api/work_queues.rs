@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
-use crate::schemas::flow_runs::AsOf;
+use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
+use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
 use crate::server::changes::{Change, Kind};
@@ -13,6 +13,8 @@ use crate::server::extract::{Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
 const NOUN: &str = "Work queue";
+/// How old the note of the last poll may be; a queue counts as served for a minute after it.
+const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 const TAKEN: &str = "A work queue with this name already exists.";
 
 fn tell(state: &AppState, id: WorkQueueId) {
@@ -104,4 +106,36 @@ pub async fn delete_work_queue(
     }
     tell(&state, id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the runs of a queue that are due, the earliest first.
+#[utoipa::path(post, path = "/work_queues/{id}/get_runs", params(("id" = WorkQueueId, Path)), request_body = WorkQueueGetRuns, responses((status = 200, body = Vec<FlowRun>)))]
+pub async fn read_work_queue_runs(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<WorkQueueId>,
+    Body(asked): Body<WorkQueueGetRuns>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let limit = state.limit(asked.limit)?;
+    let before = asked.scheduled_before.map_or(now, |before| before.0);
+    let read = async move |conn: &mut _| {
+        let Some(queue) = models::work_queues::read(conn, id).await? else {
+            return Ok(None);
+        };
+        let runs = models::flow_runs::due(conn, &queue, before, limit).await?;
+        Ok(Some((queue, runs)))
+    };
+    let (queue, runs) = state
+        .db
+        .read(read)
+        .await?
+        .ok_or_else(|| ApiError::not_found(NOUN, id))?;
+    // An idle server writes nothing more often than the queue's status needs.
+    if queue.last_polled.is_none_or(|polled| now - polled > NOTED) {
+        let write =
+            async move |conn: &mut _| models::work_queues::set_last_polled(conn, id, now).await;
+        state.db.write(write).await?;
+    }
+    Ok(view(dialect, AsOf(now, runs).each()))
 }

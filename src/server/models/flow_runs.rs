@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
-use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query};
 use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunnerSettings};
 use crate::schemas::task_runs::RetryPolicy;
+use crate::schemas::work_queues::{QueueFilter, WorkQueue};
 use crate::schemas::{Document, FlowRunId, State, StateType, TaskRunId};
 use crate::server::orchestration::{Record, Run, RunId};
 
@@ -266,4 +267,64 @@ pub async fn deployment_of(
         .fetch_optional::<uuid::Uuid>(conn)
         .await?
         .map(crate::schemas::DeploymentId))
+}
+
+/// Returns the runs that a work queue gives before an instant, the earliest first.
+///
+/// A queue with a concurrency limit gives no more than what is left of it; the count is of one
+/// moment, and what holds under many agents is that a claim is accepted once.
+pub async fn due(
+    conn: &mut Conn,
+    queue: &WorkQueue,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<FlowRun>> {
+    if queue.is_paused {
+        return Ok(Vec::new());
+    }
+    let (condition, values) = of_queue(&queue.filter, conn.dialect());
+    let mut limit = limit;
+    if let Some(most) = queue.concurrency_limit {
+        let sql = format!(
+            "SELECT COUNT(*) FROM flow_run o WHERE o.state_type IN ('PENDING', 'RUNNING') AND {condition}"
+        );
+        let busy: i64 = query(sql).bind_all(values.clone()).fetch_one(conn).await?;
+        limit = limit.min((most - busy).max(0));
+    }
+    let n = values.len();
+    let sql = format!(
+        "{SELECT} WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= ${} AND {condition} \
+         ORDER BY o.next_scheduled_start_time, o.id LIMIT ${}",
+        n + 1,
+        n + 2
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(conn)
+        .await
+}
+
+/// Returns the condition that runs of a queue meet, with the values it binds.
+fn of_queue(filter: &QueueFilter, dialect: Dialect) -> (String, Vec<Value>) {
+    let mut conditions = vec!["o.deployment_id IS NOT NULL".to_owned()];
+    let mut values = Vec::new();
+    if let Some(tags) = filter.tags.as_ref().filter(|tags| !tags.is_empty()) {
+        values.push(Value::Texts(tags.clone()));
+        conditions.push(dialect.list_contains_all("o.tags", values.len()));
+    }
+    if let Some(ids) = filter.deployment_ids.as_ref().filter(|ids| !ids.is_empty()) {
+        values.push(Value::Uuids(ids.iter().map(|id| id.0).collect()));
+        conditions.push(format!("o.deployment_id = ANY(${})", values.len()));
+    }
+    if let Some(types) = filter
+        .flow_runner_types
+        .as_ref()
+        .filter(|types| !types.is_empty())
+    {
+        values.push(Value::Texts(types.clone()));
+        conditions.push(format!("o.flow_runner_type = ANY(${})", values.len()));
+    }
+    (conditions.join(" AND "), values)
 }
