@@ -54,6 +54,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(logs::read_logs))
         // Deployments.
         .routes(routes!(deployments::create_deployment))
+        .routes(routes!(deployments::read_deployments))
+        .routes(routes!(deployments::count_deployments))
         .routes(routes!(deployments::read_deployment_by_name))
         .routes(routes!(
             deployments::read_deployment,

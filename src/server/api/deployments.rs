@@ -9,6 +9,7 @@ use crate::schemas::actions::{
     DeploymentCreate, DeploymentFlowRunCreate, DeploymentSchedule, FlowRunCreate, StateCreate,
 };
 use crate::schemas::deployments::Deployment;
+use crate::schemas::filters::{DeploymentsQuery, Filters, FlowSort};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::{DeploymentId, Dialect, StateType};
 use crate::server::changes::{Change, Kind};
@@ -61,6 +62,33 @@ pub async fn read_deployment_by_name(
     let deployment = state.db.read(read).await?;
     let deployment = deployment.ok_or_else(|| ApiError::not_found(NOUN, which))?;
     Ok(view(dialect, deployment))
+}
+
+/// Returns the deployments of a page.
+#[utoipa::path(post, path = "/deployments/filter", request_body = DeploymentsQuery, responses((status = 200, body = Vec<Deployment>)))]
+pub async fn read_deployments(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<DeploymentsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = state.limit(asked.limit)?;
+    let offset = i64::from(asked.offset.unwrap_or(0));
+    let sort = asked.sort.unwrap_or(FlowSort::NameAsc);
+    let filters = asked.filters();
+    let read = async move |conn: &mut _| {
+        models::deployments::list(conn, &filters, sort, limit, offset).await
+    };
+    Ok(view(dialect, state.db.read(read).await?))
+}
+
+/// Counts deployments.
+#[utoipa::path(post, path = "/deployments/count", request_body = Filters, responses((status = 200, body = i64)))]
+pub async fn count_deployments(
+    State(state): State<AppState>,
+    Body(filters): Body<Filters>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| models::deployments::count(conn, &filters).await;
+    Ok(Answer(state.db.read(read).await?))
 }
 
 /// Deletes a deployment with its runs that nobody has begun.

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::filters::{Listed, compile};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::actions::DeploymentCreate;
 use crate::schemas::deployments::Deployment;
+use crate::schemas::filters::{Filters, FlowSort};
 use crate::schemas::flow_runs::FlowRunnerSettings;
 use crate::schemas::{DeploymentId, Document};
 
@@ -108,6 +110,48 @@ pub async fn read_by_name(
         .bind(name)
         .fetch_optional(conn)
         .await
+}
+
+/// Returns the deployments of a page.
+pub async fn list(
+    conn: &mut Conn,
+    filters: &Filters,
+    sort: FlowSort,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Deployment>> {
+    let (condition, values) = compile(Listed::Deployments, filters, conn.dialect());
+    let order = match sort {
+        FlowSort::CreatedDesc => "o.created DESC, o.id DESC",
+        FlowSort::UpdatedDesc => "o.updated DESC, o.id DESC",
+        // Names repeat among flows, and pages must not overlap.
+        FlowSort::NameAsc => "o.name, o.id",
+        FlowSort::NameDesc => "o.name DESC, o.id DESC",
+    };
+    let columns = COLUMNS.replace("deployment.", "o.");
+    let n = values.len();
+    let sql = format!(
+        "SELECT {columns} FROM deployment o WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
+        n + 1,
+        n + 2
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(conn)
+        .await
+}
+
+/// Counts the deployments that a filter finds.
+pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
+    let (condition, values) = compile(Listed::Deployments, filters, conn.dialect());
+    query(format!(
+        "SELECT COUNT(*) FROM deployment o WHERE {condition}"
+    ))
+    .bind_all(values)
+    .fetch_one(conn)
+    .await
 }
 
 /// Lets a schedule make runs or not; tells whether there is such a deployment.
