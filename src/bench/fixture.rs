@@ -16,6 +16,13 @@ use super::units::Created;
 use super::{Error, Plan};
 use crate::clock::SharedClock;
 
+/// How often a set-up is tried again that the server put off. Only measured requests must succeed at
+/// once: a genuine server may still be busy with the measurement before.
+const SET_UP_RETRIES: usize = 40;
+
+/// The wait between two tries.
+const SET_UP_PAUSE: Duration = Duration::from_millis(250);
+
 /// The rows that all clients of one measurement share.
 #[derive(Debug, Clone)]
 pub(super) struct Fixture {
@@ -100,18 +107,36 @@ async fn ask(
     } else {
         body.to_string().into_bytes()
     };
-    let answer = connection
-        .ask(method, path, bytes)
+    for _ in 0..SET_UP_RETRIES {
+        let answer = once(connection, &method, path, &bytes).await?;
+        if answer.is_success() {
+            return Ok(answer);
+        }
+        if !matches!(answer.status, 429 | 503) {
+            return Err(refused(path, &answer));
+        }
+        tokio::time::sleep(SET_UP_PAUSE).await;
+    }
+    let answer = once(connection, &method, path, &bytes).await?;
+    match answer.is_success() {
+        true => Ok(answer),
+        false => Err(refused(path, &answer)),
+    }
+}
+
+async fn once(
+    connection: &mut Connection,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Result<Answer, Error> {
+    connection
+        .ask(method.clone(), path, body.to_vec())
         .await
         .map_err(|reason| Error::Unreachable {
             host: connection.host().to_owned(),
             reason,
-        })?;
-    if answer.is_success() {
-        Ok(answer)
-    } else {
-        Err(refused(path, &answer))
-    }
+        })
 }
 
 fn refused(path: &str, answer: &Answer) -> Error {
