@@ -269,14 +269,14 @@ fn apply(connection: &Connection, change: &Change) {
     let (id, state) = match change {
         Change::Create { id, body, state } => {
             run(
-                "INSERT INTO run (id, body, state_type, run_count) VALUES ($1, $2, $3, 0)",
+                "INSERT INTO run (id, body, state_type, run_count) VALUES (?1, ?2, ?3, 0)",
                 &[&id.as_bytes(), body, state],
             );
             (id, state)
         }
         Change::SetState { id, state } => {
             let mut read = connection
-                .prepare_cached("SELECT state_type, run_count FROM run WHERE id = $1")
+                .prepare_cached("SELECT state_type, run_count FROM run WHERE id = ?1")
                 .expect("the statement is right");
             read.query_row([id.as_bytes()], |row| row.get::<_, String>(0))
                 .ok();
@@ -285,11 +285,11 @@ fn apply(connection: &Connection, change: &Change) {
     };
     let state_id = Uuid::now_v7();
     run(
-        "INSERT INTO state (id, run_id, type, timestamp) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO state (id, run_id, type, timestamp) VALUES (?1, ?2, ?3, ?4)",
         &[&state_id.as_bytes(), &id.as_bytes(), state, &0],
     );
     run(
-        "UPDATE run SET state_type = $2, state_id = $3, run_count = run_count + 1 WHERE id = $1",
+        "UPDATE run SET state_type = ?2, state_id = ?3, run_count = run_count + 1 WHERE id = ?1",
         &[&id.as_bytes(), state, &state_id.as_bytes()],
     );
 }

@@ -96,6 +96,11 @@ impl Connection {
         self.sender.is_none()
     }
 
+    /// Drops the connection, and with it what is still asked on it.
+    pub(super) fn close(&mut self) {
+        self.sender = None;
+    }
+
     /// Sends a request and reads the whole answer; `Err` says what went wrong in two words.
     pub(super) async fn ask(
         &mut self,

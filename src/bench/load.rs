@@ -22,6 +22,9 @@ use super::verify::{self, Verdict};
 use super::{Error, Plan, process};
 use crate::clock::SharedClock;
 
+/// How long a client may go on with its last unit; a starved one would never end.
+const OVERTIME: Duration = Duration::from_secs(10);
+
 /// A unit that the server did not do; what was wrong is already in the client's tally.
 #[derive(Debug)]
 pub(super) struct Refusal;
@@ -154,7 +157,13 @@ impl Client {
             if Instant::now() >= until {
                 break;
             }
-            if let Ok(done) = unit.run(&mut self).await {
+            let limit = tokio::time::Instant::from_std(until + OVERTIME);
+            let Ok(outcome) = tokio::time::timeout_at(limit, unit.run(&mut self)).await else {
+                self.connection.close();
+                self.refuse("not done in time".into());
+                break;
+            };
+            if let Ok(done) = outcome {
                 self.tally.units += done;
             } else if self.connection.is_closed() {
                 // A server that is gone refuses at once; asking it in a busy loop helps nobody.
