@@ -10,10 +10,10 @@ use hyper::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Error;
 use super::connection::{Answer, Connection};
 use super::contract::{self, Generation};
-use super::units::Created;
-use super::{Error, Plan};
+use super::units::{Created, Unit};
 use crate::clock::SharedClock;
 
 /// How often a set-up is tried again that the server put off. Only measured requests must succeed at
@@ -28,41 +28,52 @@ const SET_UP_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Fixture {
     /// The flow that every run belongs to.
     pub(super) flow: Uuid,
-    /// A queue whose runs are an hour away.
-    pub(super) queue: Uuid,
+    /// A queue whose runs are an hour away, where one is polled.
+    pub(super) queue: Option<Uuid>,
     /// How far back `history` looks.
     pub(super) history: Duration,
 }
 
 impl Fixture {
-    /// Makes the rows.
+    /// Makes the rows that `unit` needs.
     pub(super) async fn create(
         connection: &mut Connection,
         generation: Generation,
-        plan: &Plan,
+        unit: Unit,
+        history: Duration,
         clock: &SharedClock,
     ) -> Result<Self, Error> {
         let name = format!("bench-{}", Uuid::new_v4().simple());
         let flow = create(connection, "/flows/", &json!({"name": name})).await?;
-        let queue = create(connection, "/work_queues/", &generation.work_queue(&name)).await?;
-        let deployment = generation.deployment(&name, flow, &name);
-        let deployment = create(connection, "/deployments/", &deployment).await?;
-        let later = clock.now() + TimeDelta::hours(1);
-        for _ in 0..3 {
-            let path = format!("/deployments/{deployment}/create_flow_run");
-            create(
-                connection,
-                &path,
-                &json!({"state": contract::scheduled(later)}),
-            )
-            .await?;
-        }
+        let queue = match unit {
+            Unit::Poll => Some(polled_queue(connection, generation, &name, flow, clock).await?),
+            _ => None,
+        };
         Ok(Self {
             flow,
             queue,
-            history: plan.history,
+            history,
         })
     }
+}
+
+/// Makes a queue, and a deployment with three runs that are an hour away.
+async fn polled_queue(
+    connection: &mut Connection,
+    generation: Generation,
+    name: &str,
+    flow: Uuid,
+    clock: &SharedClock,
+) -> Result<Uuid, Error> {
+    let queue = create(connection, "/work_queues/", &generation.work_queue(name)).await?;
+    let deployment = generation.deployment(name, flow, name);
+    let deployment = create(connection, "/deployments/", &deployment).await?;
+    let later = contract::scheduled(clock.now() + TimeDelta::hours(1));
+    for _ in 0..3 {
+        let path = format!("/deployments/{deployment}/create_flow_run");
+        create(connection, &path, &json!({"state": later})).await?;
+    }
+    Ok(queue)
 }
 
 /// Makes a flow run that is RUNNING, for task runs and logs to belong to.

@@ -251,7 +251,14 @@ async fn measure(
     clients: usize,
 ) -> Result<Measurement, Error> {
     let mut connection = site.connection();
-    let fixture = Fixture::create(&mut connection, site.generation, plan, &site.clock).await?;
+    let fixture = Fixture::create(
+        &mut connection,
+        site.generation,
+        unit,
+        plan.history,
+        &site.clock,
+    )
+    .await?;
     let mut crew = Vec::with_capacity(clients);
     for _ in 0..clients {
         crew.push(Client::new(site, &fixture).await?);

@@ -160,7 +160,9 @@ async fn log(client: &mut Client) -> Result<u64, Refusal> {
 }
 
 async fn poll(client: &mut Client) -> Result<u64, Refusal> {
-    let path = format!("/work_queues/{}/get_runs", client.fixture.queue);
+    let queue = client.fixture.queue;
+    let queue = queue.expect("the set-up makes a queue for this unit");
+    let path = format!("/work_queues/{queue}/get_runs");
     let body = json!({"scheduled_before": contract::instant(client.now()), "limit": 10});
     client.ask(Method::POST, &path, Some(&body)).await?;
     Ok(1)

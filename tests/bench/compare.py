@@ -72,7 +72,8 @@ def arguments():
     parser.add_argument("--sustained", type=float, default=60, help="seconds of lifecycles by 64 clients")
     parser.add_argument("--sustained-genuine", action="store_true", help="the same for the genuine servers")
     parser.add_argument("--sized-genuine", action="store_true", help="all sizes for the genuine servers too")
-    parser.add_argument("--generation", default="", help="clients that ours is driven as (its own newest)")
+    # The generation that our server accepts every request of.
+    parser.add_argument("--generation", default="2.0b3", help="clients that ours is driven as")
     return parser.parse_args()
 
 
