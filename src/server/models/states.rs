@@ -1,7 +1,7 @@
 //! States of flow runs and task runs, and what they do to their run.
 //!
-//! [`transition`] is the one way in which a state changes: load, walk the policy, write. It is
-//! called inside a write, so that nothing happens between the look and the step.
+//! A state changes in one way: load the run, walk the policy, write what came of it. All three are
+//! one write, so that nothing happens between the look and the step.
 
 use chrono::{DateTime, Utc};
 
