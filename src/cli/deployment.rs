@@ -36,17 +36,17 @@ enum Command {
     /// changes nothing until the deployment is created again. A specification
     /// in YAML or JSON, or a list of them:
     ///
-    ///     name: nightly
-    ///     flow_location: ./backup.sh
-    ///     parameters: {target: /data}
-    ///     tags: [ops]
-    ///     schedule: {cron: "0 3 * * *"}
-    ///     flow_runner:
-    ///       type: subprocess
-    ///       config:
-    ///         env: {LANG: C}
-    ///         args: ["--to", "{{ parameters.target }}"]
-    ///         timeout_seconds: 600
+    ///   name: nightly
+    ///   flow_location: ./backup.sh
+    ///   parameters: {target: /data}
+    ///   tags: [ops]
+    ///   schedule: {cron: "0 3 * * *"}
+    ///   flow_runner:
+    ///     type: subprocess
+    ///     config:
+    ///       env: {LANG: C}
+    ///       args: ["--to", "{{ parameters.target }}"]
+    ///       timeout_seconds: 600
     ///
     /// A Python file calls DeploymentSpec(..) of prefect.deployments. What is
     /// run is a Python flow (.py), or any executable: its exit code is the

@@ -432,6 +432,10 @@ def one(rng):
         return dict(case, invalid=True)
     if not NEW and dates and dates[-1].year > 2019:
         raise Skip("beyond the zones of 2.0b3")
+    if (not NEW and kind == "interval" and zone and document["interval"] < 86400 and dates
+            and changes_between(zone, after, after_of(dates[-1]) + dt.timedelta(hours=3))):
+        # 2.0b3 leaves out an occurrence in a repeated hour; 3 does not, and neither do we.
+        raise Skip("2.0b3 and a repeated hour")
     if dates and dates[-1].year > 2036:
         raise Skip("beyond the zones of dateutil")
     # In a repeated hour genuine Prefect sorts by the wall clock.

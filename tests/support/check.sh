@@ -44,7 +44,8 @@ database() {
 
 dashboard() {
     [ -f ui-static/package.json ] || return 0
-    { tests/support/node.sh && cd ui-static && npm ci --silent --no-audit --no-fund && npm run --silent build; } >"$logs/ui.log" 2>&1 || touch "$logs/ui.failed"
+    # A folder of its own, since the rest of this script stays where it is.
+    (tests/support/node.sh && cd ui-static && npm ci --silent --no-audit --no-fund && npm run --silent build) >"$logs/ui.log" 2>&1 || touch "$logs/ui.failed"
 }
 
 end() {
