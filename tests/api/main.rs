@@ -1,1 +1,4 @@
-//! api
+//! The API in process: recorded histories, both databases, hostile requests.
+
+mod app;
+mod replay;

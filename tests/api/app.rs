@@ -1,0 +1,120 @@
+//! Our server in process, on a database of its own, with a clock that stands still.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use chrono::{DateTime, Utc};
+use prefect_rs::clock::MockClock;
+use prefect_rs::db::Db;
+use prefect_rs::server::{AppState, models, router};
+use prefect_rs::settings::{DatabaseUrl, Secret, Settings, Synchronous};
+use serde_json::Value;
+use sqlx::Connection;
+use std::sync::Arc;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// Where the tests find a PostgreSQL to make their databases in.
+const POSTGRES: &str = "PREFECT_RS_TEST_POSTGRES_URL";
+
+/// More than any answer of a test.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// The server, its clock, and what to remove afterwards.
+pub struct TestApp {
+    /// Set it, and it is that time.
+    pub clock: Arc<MockClock>,
+    state: AppState,
+    router: Router,
+    _home: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// Makes one on a new SQLite file.
+    pub async fn on_sqlite() -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
+        Self::on(url, home).await
+    }
+
+    /// Makes one on a new PostgreSQL database, or none where there is no PostgreSQL (never in CI).
+    pub async fn on_postgres() -> Option<Self> {
+        let Ok(server) = std::env::var(POSTGRES) else {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "{POSTGRES} is not set; tests/support/postgres.sh start prints it"
+            );
+            eprintln!("left out: {POSTGRES} is not set");
+            return None;
+        };
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let mut connection = sqlx::PgConnection::connect(&server)
+            .await
+            .expect("the PostgreSQL of the tests answers");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut connection)
+            .await
+            .expect("a new database");
+        let (host, _) = server.rsplit_once('/').expect("a URL with a database");
+        let url = DatabaseUrl::Postgres(Secret::new(format!("{host}/{name}")));
+        let home = tempfile::tempdir().expect("a temporary directory");
+        Some(Self::on(url, home).await)
+    }
+
+    async fn on(url: DatabaseUrl, home: tempfile::TempDir) -> Self {
+        let db = Db::open(&url, Synchronous::Normal)
+            .await
+            .expect("a new database");
+        let clock = Arc::new(MockClock::at(DateTime::<Utc>::UNIX_EPOCH));
+        let state = AppState::new(db, clock.clone(), Settings::default_for(home.path()));
+        let now = state.now();
+        let write = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
+        state.db.write(write).await.expect("the built-in blocks");
+        Self {
+            clock,
+            router: router(state.clone()),
+            state,
+            _home: home,
+        }
+    }
+
+    /// Sends a request and returns status and body.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> (u16, Option<Value>) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path.replace(' ', "%20"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let request = request.body(body).expect("a valid request");
+        let response = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), MAX_BODY_BYTES)
+            .await
+            .expect("a whole body");
+        (status, serde_json::from_slice(&body).ok())
+    }
+
+    /// Closes the database, so that nothing outlives the test.
+    pub async fn close(self) {
+        self.state.db.close().await;
+    }
+}

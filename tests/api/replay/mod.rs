@@ -1,0 +1,229 @@
+//! Replays recorded traffic of the genuine 2.0b3 client and compares every answer.
+//!
+//! The files under `traces/` are histories of genuine servers: what came in, what went out. A
+//! server with the same behaviour gives the same answers, apart from the ids it makes, the time
+//! it is, and the names it invents. [`compare`] knows these three and nothing else; in all other
+//! respects an answer must be equal, down to its keys, since the 2.0b3 client refuses keys that
+//! it does not know. The comparer itself is proven against the genuine server: what it demands,
+//! the genuine server fulfils.
+
+mod compare;
+#[path = "../../support/genuine.rs"]
+mod genuine;
+
+use crate::app::TestApp;
+use chrono::{DateTime, TimeDelta, Utc};
+use compare::Bindings;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Recordings that were made one after the other against one database.
+///
+/// Later ones speak of objects that earlier ones made, so a history is replayed as a whole.
+pub const HISTORIES: [&[(&str, &str)]; 2] = [
+    &[
+        ("tutorial", include_str!("../traces/2.0b3-tutorial.jsonl")),
+        (
+            "features-flow",
+            include_str!("../traces/2.0b3-features-flow.jsonl"),
+        ),
+        (
+            "features-cli",
+            include_str!("../traces/2.0b3-features-cli.jsonl"),
+        ),
+        (
+            "deploy-schedules",
+            include_str!("../traces/2.0b3-deploy-schedules.jsonl"),
+        ),
+    ],
+    &[
+        ("deploy", include_str!("../traces/2.0b3-deploy.jsonl")),
+        (
+            "features-api",
+            include_str!("../traces/2.0b3-features-api.jsonl"),
+        ),
+        (
+            "features-concurrency",
+            include_str!("../traces/2.0b3-features-concurrency.jsonl"),
+        ),
+        (
+            "features-api2",
+            include_str!("../traces/2.0b3-features-api2.jsonl"),
+        ),
+    ],
+];
+
+/// What the recorded client sent with each request, as far as a server looks at it.
+pub const HEADERS: [(&str, &str); 2] = [
+    ("user-agent", "python-httpx/0.23.3"),
+    ("x-prefect-api-version", "0.3.0"),
+];
+
+/// One recorded request with its answer.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Exchange {
+    /// When the request was sent.
+    pub at: DateTime<Utc>,
+    /// The HTTP method.
+    pub method: String,
+    /// The path, from `/api` on.
+    pub path: String,
+    /// The request's body.
+    pub request: Option<Value>,
+    /// The recorded status.
+    pub status: u16,
+    /// The recorded body.
+    pub response: Option<Value>,
+    /// How much of the answer is compared.
+    #[serde(default)]
+    compare: Depth,
+}
+
+/// How much of an answer is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Depth {
+    /// All of it.
+    #[default]
+    Everything,
+    /// Only the keys that are named: a step that no recording has, but a later one relies on.
+    Named,
+    /// Status, length and keys: the order is that of random ids.
+    Shape,
+    /// Only the status: settings, of which each server has its own.
+    Status,
+    /// Nothing: the genuine server failed here.
+    Nothing,
+}
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, when there was one.
+    pub body: Option<Value>,
+}
+
+/// Replays a history through `send` and returns what differed, one line a difference.
+///
+/// `shift` moves the times in requests: zero for a server whose clock is set to each exchange's
+/// time, and the distance to the present for one that lives in it.
+pub async fn replay(
+    history: &[(&str, &str)],
+    shift: TimeDelta,
+    mut send: impl AsyncFnMut(&Exchange) -> Answer,
+) -> Vec<String> {
+    let mut bindings = Bindings::new(shift);
+    let mut differences = Vec::new();
+    for (name, recording) in history {
+        for (number, line) in recording.lines().enumerate() {
+            let recorded: Exchange = serde_json::from_str(line).expect("a recording is valid");
+            let ours = Exchange {
+                path: bindings.request_text(&recorded.path),
+                request: recorded.request.as_ref().map(|body| bindings.request(body)),
+                ..recorded.clone()
+            };
+            let answer = send(&ours).await;
+            for difference in differences_of(&recorded, &answer, &mut bindings) {
+                differences.push(format!(
+                    "{name}:{} {} {}: {difference}",
+                    number + 1,
+                    recorded.method,
+                    recorded.path
+                ));
+            }
+        }
+    }
+    differences
+}
+
+fn differences_of(recorded: &Exchange, answer: &Answer, bindings: &mut Bindings) -> Vec<String> {
+    if recorded.compare == Depth::Nothing {
+        return Vec::new();
+    }
+    if recorded.status != answer.status {
+        let body = answer.body.as_ref().map(Value::to_string);
+        return vec![format!(
+            "status {} instead of {}: {}",
+            answer.status,
+            recorded.status,
+            body.unwrap_or_default()
+        )];
+    }
+    let expected = recorded.response.clone().unwrap_or(Value::Null);
+    let actual = answer.body.clone().unwrap_or(Value::Null);
+    match recorded.compare {
+        Depth::Everything => bindings.compare(&expected, &actual),
+        Depth::Named => bindings.compare_named(&expected, &actual),
+        Depth::Shape => compare::shapes(&expected, &actual),
+        Depth::Status | Depth::Nothing => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn the_genuine_server_gives_its_recorded_answers() {
+    let client = reqwest::Client::builder().build().expect("a client");
+    for history in HISTORIES {
+        let Some(server) = genuine::Server::start().await else {
+            return;
+        };
+        let first: Exchange = serde_json::from_str(history[0].1.lines().next().expect("a line"))
+            .expect("a recording is valid");
+        let shift = server.started - first.at;
+        let differences = replay(history, shift, async |exchange| {
+            let url = format!("{}{}", server.url, exchange.path);
+            let mut request = client.request(exchange.method.parse().expect("a method"), url);
+            for (name, value) in HEADERS {
+                request = request.header(name, value);
+            }
+            if let Some(body) = &exchange.request {
+                request = request.json(body);
+            }
+            let response = request.send().await.expect("the genuine server answers");
+            let status = response.status().as_u16();
+            let text = response.text().await.expect("a whole body");
+            Answer {
+                status,
+                body: serde_json::from_str(&text).ok(),
+            }
+        })
+        .await;
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn we_give_the_recorded_answers_on_sqlite() {
+    for history in HISTORIES {
+        answers_as_recorded(TestApp::on_sqlite().await, history).await;
+    }
+}
+
+#[tokio::test]
+async fn we_give_the_recorded_answers_on_postgres() {
+    for history in HISTORIES {
+        let Some(app) = TestApp::on_postgres().await else {
+            return;
+        };
+        answers_as_recorded(app, history).await;
+    }
+}
+
+async fn answers_as_recorded(app: TestApp, history: &[(&str, &str)]) {
+    let differences = replay(history, TimeDelta::zero(), async |exchange| {
+        app.clock.set(exchange.at);
+        let (status, body) = app
+            .send(
+                &exchange.method,
+                &exchange.path,
+                &HEADERS,
+                exchange.request.as_ref(),
+            )
+            .await;
+        Answer { status, body }
+    })
+    .await;
+    app.close().await;
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
