@@ -52,10 +52,23 @@ impl Server {
     async fn wait_until_ready(&mut self) {
         let client = reqwest::Client::builder().build().expect("a client");
         let deadline = Instant::now() + PATIENCE;
-        while client.get(format!("{}/api/health", self.url)).send().await.is_err() {
+        while client
+            .get(format!("{}/api/health", self.url))
+            .send()
+            .await
+            .is_err()
+        {
             let ended = self.process.try_wait().expect("a child of ours");
-            assert!(ended.is_none(), "the server ended: {}", log(self.home.path()));
-            assert!(Instant::now() < deadline, "no answer: {}", log(self.home.path()));
+            assert!(
+                ended.is_none(),
+                "the server ended: {}",
+                log(self.home.path())
+            );
+            assert!(
+                Instant::now() < deadline,
+                "no answer: {}",
+                log(self.home.path())
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

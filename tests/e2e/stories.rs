@@ -114,7 +114,10 @@ impl Stage {
             .map(|run| {
                 let name = run["name"].as_str().unwrap_or_default();
                 let task = name.split('-').next().unwrap_or_default();
-                format!("{task}: {}", run["state"]["name"].as_str().unwrap_or_default())
+                format!(
+                    "{task}: {}",
+                    run["state"]["name"].as_str().unwrap_or_default()
+                )
             })
             .collect();
         states.sort();
@@ -134,20 +137,37 @@ impl Stage {
 
 async fn caching(stage: &Stage) {
     let outcome = stage.feature("caching", &[]).await;
-    assert_eq!(outcome.stdout.matches("computed 7").count(), 1, "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout.matches("computed 7").count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
     let runs = stage.flow_runs("caching").await;
-    assert_eq!(stage.task_states(&runs[0]).await, ["square: Cached", "square: Completed"]);
+    assert_eq!(
+        stage.task_states(&runs[0]).await,
+        ["square: Cached", "square: Completed"]
+    );
 }
 
 async fn subflows(stage: &Stage) {
     let outcome = stage.feature("subflows", &[]).await;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    let (parent, child) = (stage.flow_runs("subflows").await, stage.flow_runs("child").await);
+    let (parent, child) = (
+        stage.flow_runs("subflows").await,
+        stage.flow_runs("child").await,
+    );
     assert_eq!(parent[0]["state"]["type"], "COMPLETED");
     assert_eq!(child[0]["state"]["type"], "COMPLETED");
     let stand_in = &child[0]["parent_task_run_id"];
-    assert!(stand_in.is_string(), "the child knows its place in the parent");
-    assert_eq!(stage.task_states(&parent[0]).await, ["child: Completed", "square: Completed"]);
+    assert!(
+        stand_in.is_string(),
+        "the child knows its place in the parent"
+    );
+    assert_eq!(
+        stage.task_states(&parent[0]).await,
+        ["child: Completed", "square: Completed"]
+    );
 }
 
 async fn limits(stage: &Stage) {
@@ -159,7 +179,10 @@ async fn limits(stage: &Stage) {
     let notes = std::fs::read_to_string(notes).expect("the tasks wrote notes");
     let lines: Vec<&str> = notes.lines().collect();
     for pair in lines.chunks(2) {
-        assert!(pair[0].starts_with("begin") && pair[1].starts_with("end"), "{lines:?}");
+        assert!(
+            pair[0].starts_with("begin") && pair[1].starts_with("end"),
+            "{lines:?}"
+        );
     }
     assert_eq!(lines.len(), 4, "{lines:?}");
 }
@@ -170,7 +193,10 @@ async fn concurrent(stage: &Stage) {
     let outcome = stage.feature("concurrent", &[text(&meeting)]).await;
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let runs = stage.flow_runs("concurrent").await;
-    assert_eq!(stage.task_states(&runs[0]).await, ["together: Completed"; 3]);
+    assert_eq!(
+        stage.task_states(&runs[0]).await,
+        ["together: Completed"; 3]
+    );
 }
 
 async fn failing(stage: &Stage) {
@@ -229,4 +255,6 @@ macro_rules! stories {
     };
 }
 
-stories!(caching, subflows, limits, concurrent, failing, timing_out, crashing);
+stories!(
+    caching, subflows, limits, concurrent, failing, timing_out, crashing
+);
