@@ -11,8 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     /// Where it is, without `/api`.
     pub url: String,
-    /// Its PREFECT_HOME.
-    pub home: tempfile::TempDir,
+    home: tempfile::TempDir,
     process: Child,
 }
 
@@ -42,11 +41,6 @@ impl Server {
         };
         server.wait_until_ready().await;
         server
-    }
-
-    /// The SQLite file.
-    pub fn database(&self) -> std::path::PathBuf {
-        self.home.path().join("orion.db")
     }
 
     async fn wait_until_ready(&mut self) {
