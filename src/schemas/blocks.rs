@@ -62,8 +62,10 @@ impl Render for Block {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = Fields::begin(dialect, serializer)?;
         fields.all("id", &self.id)?;
-        fields.time("created", self.created)?;
-        fields.time("updated", self.updated)?;
+        // The first generation leaves both out here, and its clients have never seen them.
+        let are_shown = dialect != Dialect::B;
+        fields.time_option("created", are_shown.then_some(self.created))?;
+        fields.time_option("updated", are_shown.then_some(self.updated))?;
         fields.all("name", &self.name)?;
         fields.all("data", &self.data)?;
         fields.all("block_spec_id", &self.block_spec.id)?;
