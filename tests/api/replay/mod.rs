@@ -90,7 +90,8 @@ enum Depth {
     Named,
     /// All of it when the server's clock can be set, else the status: schedules are at work.
     InTime,
-    /// Status, length and keys: the order is that of random ids.
+    /// Status, length and keys: the order is that of random ids, or the runs are those of a
+    /// recurrence rule without a start, which begins whenever a server looks at it.
     Shape,
     /// Only the status: settings, of which each server has its own.
     Status,
