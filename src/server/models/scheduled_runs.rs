@@ -195,7 +195,6 @@ fn first_state(at: DateTime<Utc>, now: DateTime<Utc>) -> (FlowRunId, State) {
     let id = FlowRunId::new();
     let mut state = State::scheduled(at, now);
     state.message = Some("Flow run scheduled".to_owned());
-    state.state_details.flow_run_id = Some(id);
     (id, state)
 }
 

@@ -171,42 +171,6 @@ fn differences_of(
 }
 
 #[tokio::test]
-async fn the_genuine_server_gives_its_recorded_answers() {
-    // A connection each: the genuine server drops idle ones while the next request is on its way.
-    let client = reqwest::Client::builder()
-        .pool_max_idle_per_host(0)
-        .build()
-        .expect("a client");
-    for history in HISTORIES {
-        let Some(server) = genuine::Server::start().await else {
-            return;
-        };
-        let first: Exchange = serde_json::from_str(history[0].1.lines().next().expect("a line"))
-            .expect("a recording is valid");
-        let shift = server.started - first.at;
-        let differences = replay(history, shift, async |exchange| {
-            let url = format!("{}{}", server.url, exchange.path);
-            let mut request = client.request(exchange.method.parse().expect("a method"), url);
-            for (name, value) in HEADERS {
-                request = request.header(name, value);
-            }
-            if let Some(body) = &exchange.request {
-                request = request.json(body);
-            }
-            let response = request.send().await.expect("the genuine server answers");
-            let status = response.status().as_u16();
-            let text = response.text().await.expect("a whole body");
-            Answer {
-                status,
-                body: serde_json::from_str(&text).ok(),
-            }
-        })
-        .await;
-        assert!(differences.is_empty(), "{}", differences.join("\n"));
-    }
-}
-
-#[tokio::test]
 async fn we_give_the_recorded_answers_on_sqlite() {
     for history in HISTORIES {
         answers_as_recorded(TestApp::on_sqlite().await, history).await;
