@@ -231,18 +231,9 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path is text")
 }
 
-/// Makes two tests of each story, one a server.
+/// Makes a test of each story.
 macro_rules! stories {
     ($($story:ident),* $(,)?) => {
-        mod told_to_the_genuine_server {
-            $(#[tokio::test]
-            async fn $story() {
-                if let Some(server) = super::genuine::Server::start().await {
-                    super::$story(&super::Stage::new(&server.url)).await;
-                }
-            })*
-        }
-
         mod told_to_ours {
             $(#[tokio::test]
             async fn $story() {

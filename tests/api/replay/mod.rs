@@ -4,12 +4,9 @@
 //! server with the same behaviour gives the same answers, apart from the ids it makes, the time
 //! it is, and the names it invents. [`compare`] knows these three and nothing else; in all other
 //! respects an answer must be equal, down to its keys, since the 2.0b3 client refuses keys that
-//! it does not know. The comparer itself is proven against the genuine server: what it demands,
-//! the genuine server fulfils.
+//! it does not know.
 
 mod compare;
-#[path = "../../support/genuine.rs"]
-mod genuine;
 
 use crate::app::TestApp;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,21 +33,7 @@ pub const HISTORIES: [&[(&str, &str)]; 2] = [
             include_str!("../traces/2.0b3-deploy-schedules.jsonl"),
         ),
     ],
-    &[
-        ("deploy", include_str!("../traces/2.0b3-deploy.jsonl")),
-        (
-            "features-api",
-            include_str!("../traces/2.0b3-features-api.jsonl"),
-        ),
-        (
-            "features-concurrency",
-            include_str!("../traces/2.0b3-features-concurrency.jsonl"),
-        ),
-        (
-            "features-api2",
-            include_str!("../traces/2.0b3-features-api2.jsonl"),
-        ),
-    ],
+    &[("deploy", include_str!("../traces/2.0b3-deploy.jsonl"))],
 ];
 
 /// What the recorded client sent with each request, as far as a server looks at it.
