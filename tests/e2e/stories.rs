@@ -220,13 +220,6 @@ async fn timing_out(stage: &Stage) {
     assert_eq!(runs[0]["state"]["name"], "TimedOut");
 }
 
-async fn crashing(stage: &Stage) {
-    stage.feature("crashing", &[]).await;
-    let runs = stage.flow_runs("crashing").await;
-    assert_eq!(runs[0]["state"]["type"], "FAILED");
-    assert_eq!(runs[0]["state"]["name"], "Crashed");
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path is text")
 }
@@ -246,6 +239,4 @@ macro_rules! stories {
     };
 }
 
-stories!(
-    caching, subflows, limits, concurrent, failing, timing_out, crashing
-);
+stories!(caching, subflows, limits, concurrent, failing, timing_out);
