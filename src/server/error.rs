@@ -35,6 +35,8 @@ pub enum ApiError {
     Unauthorized,
     /// The request is not allowed.
     Forbidden(String),
+    /// The path knows other methods.
+    MethodNotAllowed,
     /// The body is larger than this many bytes.
     TooLarge(usize),
     /// Trying again later may succeed.
@@ -108,6 +110,10 @@ impl IntoResponse for ApiError {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, json!({"detail": detail})),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, exception("Unauthorized")),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, json!({"detail": detail})),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                json!({"detail": "Method Not Allowed"}),
+            ),
             Self::TooLarge(most) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 json!({"detail": format!("The body is larger than {most} bytes; send it in parts.")}),

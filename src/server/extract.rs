@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ApiError;
+use super::{ApiError, refusal};
 use crate::schemas::{Dialect, Render, View};
 
 /// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
@@ -68,36 +68,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         // The path of an error costs time, so it is looked for only when there is one.
         serde_json::from_slice(text)
             .map(Self)
-            .map_err(|_| explain::<T>(text))
-    }
-}
-
-fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
-    let mut loc = vec![json!("body")];
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Ok(_) => "the body has something behind its end".to_owned(),
-        Err(error) => {
-            use serde_path_to_error::Segment;
-            loc.extend(error.path().iter().filter_map(|segment| match segment {
-                Segment::Seq { index } => Some(json!(index)),
-                Segment::Map { key } => Some(json!(key)),
-                Segment::Enum { variant } => Some(json!(variant)),
-                Segment::Unknown => None,
-            }));
-            error.into_inner().to_string()
-        }
-    };
-    let detail = json!({"loc": loc, "msg": message, "type": "value_error"});
-    // A large body is not sent back.
-    let body = if text.len() <= 16 * 1024 {
-        serde_json::from_slice(text).unwrap_or_default()
-    } else {
-        Value::Null
-    };
-    ApiError::Invalid {
-        details: vec![detail],
-        body,
+            .map_err(|_| refusal::explain::<T>(text))
     }
 }
 

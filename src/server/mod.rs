@@ -10,6 +10,7 @@ mod extract;
 pub mod local;
 pub mod models;
 pub mod orchestration;
+mod refusal;
 mod router;
 mod serve;
 pub mod services;

@@ -6,9 +6,9 @@ use axum::routing::{get, patch, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::api::*;
 use super::extract::MAX_BODY_BYTES;
+use super::{ApiError, AppState};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -153,6 +153,10 @@ fn dashboard() -> OpenApiRouter<AppState> {
         .route("/ui/blocks", get(ui::list_blocks))
 }
 
+async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
+}
+
 /// Returns the document that describes the API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     OpenApiRouter::new().nest("/api", api()).split_for_parts().1
@@ -163,6 +167,7 @@ pub fn router(state: AppState) -> Router {
     let (router, _) = OpenApiRouter::new().nest("/api", api()).split_for_parts();
     router
         .fallback(super::ui::serve)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }

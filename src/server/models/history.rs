@@ -71,7 +71,7 @@ pub async fn read(
     let mut intervals = Vec::new();
     let mut at = range.start;
     while at < range.end {
-        intervals.push(BTreeMap::<(StateType, String), HistoryResponseState>::new());
+        intervals.push(BTreeMap::<(&str, String), HistoryResponseState>::new());
         at += range.interval;
     }
     let (condition, values) = compile(listed, filters, conn.dialect());
@@ -99,16 +99,15 @@ pub async fn read(
         let (Some(state_type), Some(state_name)) = (row.state_type, row.state_name) else {
             continue;
         };
-        let state =
-            interval
-                .entry((state_type, state_name.clone()))
-                .or_insert(HistoryResponseState {
-                    state_type,
-                    state_name,
-                    count_runs: 0,
-                    sum_estimated_run_time: 0.0,
-                    sum_estimated_lateness: 0.0,
-                });
+        let state = interval
+            .entry((state_type.as_str(), state_name.clone()))
+            .or_insert(HistoryResponseState {
+                state_type,
+                state_name,
+                count_runs: 0,
+                sum_estimated_run_time: 0.0,
+                sum_estimated_lateness: 0.0,
+            });
         state.count_runs += 1;
         state.sum_estimated_run_time += row.total_run_time;
         if let (StateType::Running, Some(since)) = (state_type, row.state_timestamp) {

@@ -33,7 +33,21 @@ pub const HISTORIES: [&[(&str, &str)]; 2] = [
             include_str!("../traces/2.0b3-deploy-schedules.jsonl"),
         ),
     ],
-    &[("deploy", include_str!("../traces/2.0b3-deploy.jsonl"))],
+    &[
+        ("deploy", include_str!("../traces/2.0b3-deploy.jsonl")),
+        (
+            "features-api",
+            include_str!("../traces/2.0b3-features-api.jsonl"),
+        ),
+        (
+            "features-concurrency",
+            include_str!("../traces/2.0b3-features-concurrency.jsonl"),
+        ),
+        (
+            "features-api2",
+            include_str!("../traces/2.0b3-features-api2.jsonl"),
+        ),
+    ],
 ];
 
 /// What the recorded client sent with each request, as far as a server looks at it.
@@ -73,8 +87,12 @@ enum Depth {
     Named,
     /// All of it when the server's clock can be set, else the status: schedules are at work.
     InTime,
-    /// Status, length and keys: the order is that of random ids, or the runs are those of a
-    /// recurrence rule without a start, which begins whenever a server looks at it.
+    /// All of it, but rows are paired by their ids: the recorded order is that of random ids, and
+    /// ours, which are made in order, come in another. Where a limit cuts the list short, rows
+    /// that one side has alone are compared by their keys.
+    Rows,
+    /// Status, length and keys: the runs are those of a recurrence rule without a start, which
+    /// begins whenever a server looks at it.
     Shape,
     /// Only the status: settings, of which each server has its own.
     Status,
@@ -148,6 +166,11 @@ fn differences_of(
         Depth::InTime if !shift.is_zero() => Vec::new(),
         Depth::Everything | Depth::InTime => bindings.compare(&expected, &actual),
         Depth::Named => bindings.compare_named(&expected, &actual),
+        Depth::Rows => {
+            let asked = recorded.request.as_ref();
+            let limit = asked.and_then(|body| body["limit"].as_u64());
+            bindings.compare_rows(&expected, &actual, limit)
+        }
         Depth::Shape => compare::shapes(&expected, &actual),
         Depth::Status | Depth::Nothing => Vec::new(),
     }

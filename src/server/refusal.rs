@@ -1,0 +1,174 @@
+//! Says why a body is not understood, in the words of the genuine servers.
+//!
+//! They validate with pydantic, and clients and scripts know its `loc`, `msg` and `type`. What
+//! serde says is turned into that here: the text is read, since serde keeps no kind of error
+//! beside it. A text that is not recognised is passed on as it is, without its position, which
+//! `loc` tells better.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use serde_path_to_error::Segment;
+
+use super::ApiError;
+
+/// Bodies larger than this are not sent back.
+const LARGEST_ECHO_BYTES: usize = 16 * 1024;
+
+/// Explains why `text` is no `T`.
+pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
+    let Err(detail) = detail_of::<T>(text) else {
+        return ApiError::invalid(&["body"], "the body has something behind its end");
+    };
+    let body = if text.len() <= LARGEST_ECHO_BYTES {
+        serde_json::from_slice(text)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(text).into_owned()))
+    } else {
+        Value::Null
+    };
+    ApiError::Invalid {
+        details: vec![detail],
+        body,
+    }
+}
+
+fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => match deserializer.end() {
+            Ok(()) => return Ok(()),
+            Err(error) => return Err(broken(text, &error)),
+        },
+        Err(error) => error,
+    };
+    let mut loc = vec![json!("body")];
+    loc.extend(error.path().iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(json!(index)),
+        Segment::Map { key } => Some(json!(key)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }));
+    let error = error.into_inner();
+    if !error.is_data() {
+        return Err(broken(text, &error));
+    }
+    let message = without_position(&error.to_string());
+    if let Some(field) = between(&message, "missing field `", "`") {
+        loc.push(json!(field));
+    }
+    Err(words(&message, &loc))
+}
+
+/// Says where the text stops being JSON.
+fn broken(text: &[u8], error: &serde_json::Error) -> Value {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let before: usize = lines
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    let at = before + error.column().saturating_sub(1);
+    json!({
+        "loc": ["body", at],
+        "msg": without_position(&error.to_string()),
+        "type": "value_error.jsondecode",
+    })
+}
+
+fn words(message: &str, loc: &[Value]) -> Value {
+    let known = |msg: &str, kind: &str| json!({"loc": loc, "msg": msg, "type": kind});
+    let expected = message
+        .rsplit_once("expected ")
+        .map_or("", |(_, what)| what);
+    if message.starts_with("missing field") {
+        return known("field required", "value_error.missing");
+    }
+    if message.starts_with("unknown field") {
+        return known("extra fields not permitted", "value_error.extra");
+    }
+    if message.starts_with("unknown variant") {
+        return not_a_member(message, loc);
+    }
+    if message.starts_with("invalid type: null") {
+        return known(
+            "none is not an allowed value",
+            "type_error.none.not_allowed",
+        );
+    }
+    if message.contains("UUID") {
+        return known("value is not a valid uuid", "type_error.uuid");
+    }
+    if !message.starts_with("invalid ") {
+        return known(message, "value_error");
+    }
+    let is_any = |words: &[&str]| words.iter().any(|word| expected.starts_with(word));
+    if is_any(&["a string", "a borrowed string"]) {
+        known("str type expected", "type_error.str")
+    } else if is_any(&["i64", "u32", "u64", "i32", "u16", "usize"]) {
+        known("value is not a valid integer", "type_error.integer")
+    } else if is_any(&["f64"]) {
+        known("value is not a valid float", "type_error.float")
+    } else if is_any(&["a boolean"]) {
+        known("value could not be parsed to a boolean", "type_error.bool")
+    } else if is_any(&["a sequence"]) {
+        known("value is not a valid list", "type_error.list")
+    } else if is_any(&["struct", "a map", "an object"]) {
+        known("value is not a valid dict", "type_error.dict")
+    } else if is_any(&["an instant", "a date"]) {
+        known("invalid datetime format", "value_error.datetime")
+    } else {
+        known(message, "value_error")
+    }
+}
+
+fn not_a_member(message: &str, loc: &[Value]) -> Value {
+    let (_, list) = message.split_once(", expected ").unwrap_or_default();
+    let members: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let quoted: Vec<String> = members.iter().map(|member| format!("'{member}'")).collect();
+    json!({
+        "loc": loc,
+        "msg": format!("value is not a valid enumeration member; permitted: {}", quoted.join(", ")),
+        "type": "type_error.enum",
+        "ctx": {"enum_values": members},
+    })
+}
+
+fn without_position(message: &str) -> String {
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    message[..end].to_owned()
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.strip_prefix(before)?.split(after).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemas::actions::{FlowRunCreate, LogCreate, SetState};
+
+    fn told<T: DeserializeOwned>(text: &str) -> String {
+        let detail = detail_of::<T>(text.as_bytes()).expect_err("the body is wrong");
+        format!("{} {} [{}]", detail["loc"], detail["msg"], detail["type"])
+    }
+
+    #[test]
+    fn each_kind_of_mistake_is_named_as_clients_know_it() {
+        let told = [
+            told::<FlowRunCreate>("{}"),
+            told::<FlowRunCreate>(r#"{"flow_id": "x"}"#),
+            told::<FlowRunCreate>(r#"{"flow_id": 5}"#),
+            told::<FlowRunCreate>(r#"{"bogus": 1}"#),
+            told::<FlowRunCreate>(r#"{"tags": null}"#),
+            told::<FlowRunCreate>(r#"{"tags": "x"}"#),
+            told::<FlowRunCreate>(r#"{"name": []}"#),
+            told::<FlowRunCreate>("[]"),
+            told::<FlowRunCreate>("{\n \"name\": }"),
+            told::<FlowRunCreate>("{} {}"),
+            told::<SetState>(r#"{"state": {"type": "LOST"}}"#),
+            told::<SetState>(r#"{"state": {"type": "RUNNING"}, "force": 7}"#),
+            told::<Vec<LogCreate>>(r#"[{"name": "a", "level": "x"}]"#),
+            told::<Vec<LogCreate>>(
+                r#"[{"name": "a", "level": 1, "message": "", "timestamp": "soon"}]"#,
+            ),
+        ];
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}
