@@ -107,6 +107,8 @@ CREATE TABLE task_run (
   empirical_policy TEXT NOT NULL DEFAULT '{}',
   task_inputs TEXT NOT NULL DEFAULT '{}',
   tags TEXT NOT NULL DEFAULT '[]',
+  flow_run_run_count BIGINT NOT NULL DEFAULT 0,
+  labels TEXT NOT NULL DEFAULT '{}',
   UNIQUE (flow_run_id, task_key, dynamic_key)
 );
 CREATE INDEX ix_task_run__expected_start_time ON task_run (expected_start_time, id);
@@ -203,3 +205,28 @@ CREATE TABLE block (
   is_default_storage_block INTEGER NOT NULL DEFAULT 0,
   UNIQUE (block_spec_id, name)
 );
+
+-- Events. Labels of related resources are found in the event; what is looked for often, by id, has
+-- a row for each resource of an event (the role is empty for the resource that it is about).
+CREATE TABLE events (
+  id TEXT PRIMARY KEY,
+  occurred TEXT NOT NULL,
+  event TEXT NOT NULL,
+  resource_id TEXT NOT NULL,
+  resource TEXT NOT NULL,
+  related TEXT NOT NULL DEFAULT '[]',
+  payload TEXT NOT NULL DEFAULT '{}',
+  received TEXT NOT NULL,
+  recorded TEXT NOT NULL,
+  follows TEXT
+);
+CREATE INDEX ix_events__occurred ON events (occurred, id);
+CREATE INDEX ix_events__event ON events (event, occurred);
+
+CREATE TABLE event_resources (
+  resource_id TEXT NOT NULL,
+  occurred TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  resource_role TEXT NOT NULL,
+  PRIMARY KEY (resource_id, occurred, event_id, resource_role)
+) WITHOUT ROWID;

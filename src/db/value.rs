@@ -264,6 +264,7 @@ column_ids!(
     SavedSearchId,
     BlockId,
     BlockSpecId,
+    EventId,
 );
 
 column_as! {

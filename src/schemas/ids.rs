@@ -61,4 +61,6 @@ ids! {
     BlockId;
     /// The id of a block spec.
     BlockSpecId;
+    /// The id of an event, which the sender makes.
+    EventId;
 }

@@ -109,7 +109,7 @@ impl FromStr for StateType {
 
 /// What rules need to know of a state beyond its type.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct StateDetails {
     /// The flow run that the state belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use super::{Document, FlowRunId, State, StateType, Tags, TaskRunId};
 
 /// When a failed task is tried again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RetryPolicy {
     /// How often to try again, in the word of 2.0b3.
     pub max_retries: i64,
@@ -107,6 +107,10 @@ pub struct TaskRun {
     pub task_inputs: Document,
     /// Tags, which concurrency limits apply to.
     pub tags: Tags,
+    /// How often the flow run had been run when the task run was.
+    pub flow_run_run_count: i64,
+    /// Labels of 3.x clients.
+    pub labels: Document,
     /// The current state.
     pub state: Option<State>,
 }
@@ -136,11 +140,13 @@ impl Render for AsOf<TaskRun> {
         fields.all("task_version", &run.task_version)?;
         fields.part("empirical_policy", &run.empirical_policy)?;
         fields.all("tags", &run.tags)?;
+        fields.newer("labels", &run.labels)?;
         fields.all("state_id", &state.map(|state| state.id))?;
         fields.all("task_inputs", &run.task_inputs)?;
         fields.part("state_type", &state_type)?;
         fields.newer("state_name", &state.map(|state| &state.name))?;
         fields.all("run_count", &run.run_count)?;
+        fields.newer("flow_run_run_count", &run.flow_run_run_count)?;
         fields.time_option("expected_start_time", run.expected_start_time)?;
         fields.time_option("next_scheduled_start_time", run.next_scheduled_start_time)?;
         fields.time_option("start_time", run.start_time)?;

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod changes;
 mod error;
+pub mod events;
 mod extract;
 pub mod local;
 pub mod models;

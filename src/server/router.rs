@@ -106,6 +106,9 @@ fn api() -> OpenApiRouter<AppState> {
             blocks::delete_block
         ))
         .routes(routes!(blocks::set_default_storage_block))
+        // Events.
+        .routes(routes!(events::create_events))
+        .route("/events/in", get(events::stream_events_in))
         // Saved searches.
         .routes(routes!(saved_searches::put_saved_search))
         .routes(routes!(saved_searches::read_saved_searches))

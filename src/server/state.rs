@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::changes::Changes;
+use super::events::Hub;
 use crate::clock::SharedClock;
 use crate::db::Db;
 use crate::settings::Settings;
@@ -20,6 +21,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// Who wants to know when something has changed.
     pub changes: Changes,
+    /// Who wants to know what has happened.
+    pub events: Hub,
 }
 
 impl AppState {
@@ -30,6 +33,7 @@ impl AppState {
             clock,
             settings: Arc::new(settings),
             changes: Changes::new(),
+            events: Hub::new(),
         }
     }
 

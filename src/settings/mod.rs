@@ -262,6 +262,14 @@ settings! {
     late_runs_loop_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS";
     /// Seconds after its scheduled time from which a run is late.
     late_runs_after_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_AFTER_SECONDS";
+    /// How many labels a resource of an event has at most.
+    events_maximum_labels_per_resource: u32 = "500", "PREFECT_SERVER_EVENTS_MAXIMUM_LABELS_PER_RESOURCE" | "PREFECT_EVENTS_MAXIMUM_LABELS_PER_RESOURCE";
+    /// How many related resources an event has at most.
+    events_maximum_related_resources: u32 = "100", "PREFECT_SERVER_EVENTS_MAXIMUM_RELATED_RESOURCES" | "PREFECT_EVENTS_MAXIMUM_RELATED_RESOURCES";
+    /// How many bytes an event has at most.
+    events_maximum_size_bytes: u32 = "1500000", "PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES" | "PREFECT_EVENTS_MAXIMUM_SIZE_BYTES";
+    /// How many characters the name of an event has at most.
+    events_maximum_event_name_length: u32 = "1024", "PREFECT_SERVER_EVENTS_MAXIMUM_EVENT_NAME_LENGTH";
     /// Seconds after which a task run asks again for a slot of a full concurrency limit.
     tag_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS" | "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS";
 }

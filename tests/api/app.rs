@@ -61,12 +61,26 @@ impl TestApp {
         Some(Self::on(url, home).await)
     }
 
+    /// Makes one on a new SQLite file, with other settings than the defaults.
+    pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
+        let mut settings = Settings::default_for(home.path());
+        change(&mut settings);
+        Self::of(url, home, settings).await
+    }
+
     async fn on(url: DatabaseUrl, home: tempfile::TempDir) -> Self {
+        let settings = Settings::default_for(home.path());
+        Self::of(url, home, settings).await
+    }
+
+    async fn of(url: DatabaseUrl, home: tempfile::TempDir, settings: Settings) -> Self {
         let db = Db::open(&url, Synchronous::Normal)
             .await
             .expect("a new database");
         let clock = Arc::new(MockClock::at(DateTime::<Utc>::UNIX_EPOCH));
-        let state = AppState::new(db, clock.clone(), Settings::default_for(home.path()));
+        let state = AppState::new(db, clock.clone(), settings);
         let now = state.now();
         let write = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
         state.db.write(write).await.expect("the built-in blocks");
@@ -111,6 +125,17 @@ impl TestApp {
             .await
             .expect("a whole body");
         (status, serde_json::from_slice(&body).ok())
+    }
+
+    /// Answers on a port of its own too, for what needs a connection; returns `host:port`.
+    pub async fn listen(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound address").to_string();
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
     }
 
     /// Closes the database, so that nothing outlives the test.

@@ -1,4 +1,5 @@
 //! The API in process: recorded histories, both databases, hostile requests.
 
 mod app;
+mod events;
 mod replay;

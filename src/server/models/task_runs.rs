@@ -14,7 +14,7 @@ use crate::server::orchestration::{Record, Run, RunId};
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_run_id, o.task_key, o.dynamic_key, \
     o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, o.end_time, o.total_run_time, \
     o.cache_key, o.cache_expiration, o.task_version, o.empirical_policy, o.task_inputs, o.tags, \
-    s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data \
+    o.flow_run_run_count, o.labels, s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data \
     FROM task_run o LEFT JOIN task_run_state s ON s.id = o.state_id";
 
 impl FromRow for TaskRun {
@@ -39,6 +39,8 @@ impl FromRow for TaskRun {
             empirical_policy: row.take()?,
             task_inputs: row.take()?,
             tags: row.take()?,
+            flow_run_run_count: row.take()?,
+            labels: row.take()?,
             state: take_optional(row)?,
         })
     }

@@ -1,0 +1,52 @@
+//! Many rows in one statement.
+//!
+//! A statement's text depends on how many rows it has, and texts are kept prepared. So a batch is
+//! cut into a few sizes only, and the cache never fills with texts that come once.
+
+/// The sizes; more rows a statement would not be faster.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
+
+/// Cuts a batch into pieces of few distinct sizes.
+pub fn pieces<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
+        let (piece, others) = rest.split_at(size);
+        rest = others;
+        Some(piece)
+    })
+}
+
+/// Returns `($1, $2), ($3, $4)` for two rows of two columns.
+pub fn placeholders(rows: usize, columns: usize) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(rows * columns * 6);
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { "), (" });
+        for column in 1..=columns {
+            let comma = if column == 1 { "" } else { ", " };
+            let _ = write!(text, "{comma}${}", row * columns + column);
+        }
+    }
+    text.push(')');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hold_every_row_in_order() {
+        let rows: Vec<usize> = (0..150).collect();
+        let pieces: Vec<&[usize]> = pieces(&rows).collect();
+        assert_eq!(pieces.concat(), rows);
+        let sizes: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
+        assert_eq!(sizes, [64, 64, 16, 4, 1, 1]);
+    }
+
+    #[test]
+    fn each_value_has_its_own_placeholder() {
+        assert_eq!(placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(placeholders(1, 1), "($1)");
+    }
+}
