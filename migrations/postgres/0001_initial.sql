@@ -211,6 +211,16 @@ CREATE INDEX ix_flow__tags ON flow USING gin ((tags::jsonb));
 CREATE INDEX ix_deployment__tags ON deployment USING gin ((tags::jsonb));
 CREATE INDEX ix_task_run__tags ON task_run USING gin ((tags::jsonb));
 
+-- Facts about the installation.
+
+CREATE TABLE configuration (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  key TEXT NOT NULL UNIQUE,
+  value TEXT NOT NULL
+);
+
 -- Events. Labels of related resources are found in the event; what is looked for often, by id, has
 -- a row for each resource of an event (the role is empty for the resource that it is about).
 CREATE TABLE events (

@@ -206,6 +206,16 @@ CREATE TABLE block (
   UNIQUE (block_spec_id, name)
 );
 
+-- Facts about the installation.
+
+CREATE TABLE configuration (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  key TEXT NOT NULL UNIQUE,
+  value TEXT NOT NULL
+);
+
 -- Events. Labels of related resources are found in the event; what is looked for often, by id, has
 -- a row for each resource of an event (the role is empty for the resource that it is about).
 CREATE TABLE events (

@@ -28,6 +28,9 @@ pub enum Error {
     /// A stored value does not have the form that it must have.
     #[error("a stored value cannot be read: {0}")]
     Decode(String),
+    /// A sealed value cannot be opened, or nothing can be sealed.
+    #[error("{0}")]
+    Sealed(String),
     /// The pool or thread that would run the operation has stopped.
     #[error("the database is closed")]
     Closed,

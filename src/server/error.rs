@@ -41,6 +41,8 @@ pub enum ApiError {
     TooLarge(usize),
     /// Trying again later may succeed.
     Unavailable(String),
+    /// The server lacks something that only its operator can give it.
+    Misconfigured(String),
     /// A failure of ours.
     Internal(String),
 }
@@ -81,6 +83,8 @@ impl From<db::Error> for ApiError {
                 tracing::error!("the database refused an operation: {error}");
                 Self::Unavailable(error.to_string())
             }
+            // The text names keys by their fingerprint only, and whoever reads it can do something.
+            db::Error::Sealed(text) => Self::Misconfigured(text),
             db::Error::Foreign(_) | db::Error::Decode(_) | db::Error::Driver(_) => {
                 Self::Internal(error.to_string())
             }
@@ -125,6 +129,10 @@ impl IntoResponse for ApiError {
                     .headers_mut()
                     .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 return response;
+            }
+            Self::Misconfigured(text) => {
+                tracing::error!("a request failed: {text}");
+                (StatusCode::INTERNAL_SERVER_ERROR, exception(&text))
             }
             Self::Internal(cause) => {
                 tracing::error!("a request failed: {cause}");

@@ -17,6 +17,7 @@ mod serve;
 pub mod services;
 mod state;
 mod ui;
+pub mod vault;
 
 pub use error::ApiError;
 pub use router::{openapi, router};

@@ -35,6 +35,7 @@ impl Server {
         // Clients of the first generation look for these before they store anything.
         let ensure = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
         state.db.write(ensure).await?;
+        state.vault.check(&state.db).await?;
         Ok(Self { state })
     }
 

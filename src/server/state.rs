@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::changes::Changes;
 use super::events::Hub;
+use super::vault::Vault;
 use crate::clock::SharedClock;
 use crate::db::Db;
 use crate::settings::Settings;
@@ -19,6 +20,8 @@ pub struct AppState {
     pub clock: SharedClock,
     /// The settings that the server was started with.
     pub settings: Arc<Settings>,
+    /// What keeps secrets from lying in the database in clear.
+    pub vault: Vault,
     /// Who wants to know when something has changed.
     pub changes: Changes,
     /// Who wants to know what has happened.
@@ -31,6 +34,7 @@ impl AppState {
         Self {
             db,
             clock,
+            vault: Vault::new(&settings),
             settings: Arc::new(settings),
             changes: Changes::new(),
             events: Hub::new(),

@@ -233,6 +233,10 @@ settings! {
     database_synchronous: Synchronous = "full", "PREFECT_RS_DATABASE_SYNCHRONOUS";
     /// Whether the server brings an older database up to date when it starts.
     database_migrate_on_start: bool = "true", "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" | "PREFECT_API_DATABASE_MIGRATE_ON_START" | "PREFECT_ORION_DATABASE_MIGRATE_ON_START";
+    /// The file with the key that seals the data of blocks; made when it is first needed.
+    encryption_key_path: PathBuf = "${PREFECT_HOME}/encryption.key", "PREFECT_RS_ENCRYPTION_KEY_PATH";
+    /// The key itself, 32 bytes in base64, instead of a file: for several servers on one database.
+    encryption_key: Option<Secret> = "", "PREFECT_RS_ENCRYPTION_KEY";
     /// Seconds that a statement may take.
     database_timeout: Duration = "10", "PREFECT_SERVER_DATABASE_TIMEOUT" | "PREFECT_API_DATABASE_TIMEOUT" | "PREFECT_ORION_DATABASE_TIMEOUT";
     /// Seconds to wait for a connection, or for another process that holds the database file.

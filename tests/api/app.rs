@@ -26,7 +26,7 @@ pub struct TestApp {
     pub clock: Arc<MockClock>,
     state: AppState,
     router: Router,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -88,7 +88,7 @@ impl TestApp {
             clock,
             router: router(state.clone()),
             state,
-            _home: home,
+            home,
         }
     }
 
@@ -136,6 +136,11 @@ impl TestApp {
         let router = self.router.clone();
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
+    }
+
+    /// Returns the folder of the database and the key.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
     }
 
     /// Closes the database, so that nothing outlives the test.

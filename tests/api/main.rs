@@ -3,3 +3,4 @@
 mod app;
 mod events;
 mod replay;
+mod secrets;

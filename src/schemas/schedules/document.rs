@@ -1,6 +1,6 @@
 //! Schedules as documents: reading, writing, and their place in the API document.
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -43,6 +43,18 @@ impl Serialize for Schedule {
 }
 
 impl Schedule {
+    /// Returns the document with its anchor as clients of the second generation write it.
+    fn to_second_value(&self) -> Value {
+        let mut value = serde_json::to_value(self).expect("a schedule is plain data");
+        if let (Self::Interval(schedule), Value::Object(fields)) = (self, &mut value) {
+            let date = schedule
+                .anchor_date()
+                .format(date_form(schedule.anchor_date()));
+            fields.insert("anchor_date".to_owned(), Value::String(date.to_string()));
+        }
+        value
+    }
+
     /// Writes the schedule as it is stored.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a schedule is plain data")
@@ -53,7 +65,7 @@ impl Schedule {
     /// It refuses an interval with both anchor and zone, so whichever says more stays: the zone
     /// if the anchor is the default one, else the anchor with its offset.
     pub fn to_legacy_value(&self) -> Value {
-        let mut value = serde_json::to_value(self).expect("a schedule is plain data");
+        let mut value = self.to_second_value();
         if let (Self::Interval(schedule), Value::Object(fields)) = (self, &mut value)
             && schedule.timezone().is_some()
         {
@@ -71,7 +83,8 @@ impl Render for Schedule {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         match dialect {
             Dialect::B => self.to_legacy_value().serialize(serializer),
-            Dialect::Two | Dialect::Three => self.serialize(serializer),
+            Dialect::Two => self.to_second_value().serialize(serializer),
+            Dialect::Three => self.serialize(serializer),
         }
     }
 }
@@ -83,8 +96,21 @@ fn seconds(span: TimeDelta) -> f64 {
     whole + f64::from(span.subsec_nanos()) / 1e9
 }
 
+/// Returns the form that Python gives to dates: six digits of a second, or none.
+fn date_form(date: DateTime<FixedOffset>) -> &'static str {
+    match date.timestamp_subsec_micros() {
+        0 => "%Y-%m-%dT%H:%M:%S%:z",
+        _ => "%Y-%m-%dT%H:%M:%S%.6f%:z",
+    }
+}
+
+/// As [`date_form`], but universal time ends in `Z`.
 fn date_text(date: DateTime<FixedOffset>) -> String {
-    date.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    let text = date.format(date_form(date)).to_string();
+    match text.strip_suffix("+00:00") {
+        Some(wall) => format!("{wall}Z"),
+        None => text,
+    }
 }
 
 impl<'de> Deserialize<'de> for Schedule {

@@ -372,3 +372,34 @@ fn a_schedule_of_every_second_starts_where_asked_after_years() {
     assert_eq!(dates[0].to_utc(), at("2026-11-23T10:00:01Z"));
     assert_eq!(dates[1] - dates[0], TimeDelta::seconds(1));
 }
+
+#[test]
+fn each_generation_reads_anchors_in_its_own_form() {
+    use crate::schemas::{Dialect, View};
+    let anchor = |dialect, date: &str| {
+        let schedule = parse(json!({"interval": 60, "anchor_date": date}));
+        let value = serde_json::to_value(View(dialect, schedule)).expect("plain data");
+        value["anchor_date"].as_str().expect("a text").to_owned()
+    };
+    for (date, older, newest) in [
+        (
+            "2020-01-01T00:00:00Z",
+            "2020-01-01T00:00:00+00:00",
+            "2020-01-01T00:00:00Z",
+        ),
+        (
+            "2020-01-01T00:00:00.123+00:00",
+            "2020-01-01T00:00:00.123000+00:00",
+            "2020-01-01T00:00:00.123000Z",
+        ),
+        (
+            "2020-01-01T00:00:00-05:00",
+            "2020-01-01T00:00:00-05:00",
+            "2020-01-01T00:00:00-05:00",
+        ),
+    ] {
+        assert_eq!(anchor(Dialect::B, date), older);
+        assert_eq!(anchor(Dialect::Two, date), older);
+        assert_eq!(anchor(Dialect::Three, date), newest);
+    }
+}

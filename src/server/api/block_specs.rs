@@ -77,8 +77,10 @@ pub async fn read_latest_block_by_name(
     Id((spec, name)): Id<(String, String)>,
 ) -> Result<impl IntoResponse, ApiError> {
     let which = format!("{spec}/{name}");
-    let read =
-        async move |conn: &mut _| models::blocks::read_by_name(conn, &spec, None, &name).await;
+    let vault = state.vault.clone();
+    let read = async move |conn: &mut _| {
+        models::blocks::read_by_name(conn, &vault, &spec, None, &name).await
+    };
     let block = state.db.read(read).await?;
     let block = block.ok_or_else(|| ApiError::not_found("Block", which))?;
     Ok(view(dialect, block))
@@ -92,8 +94,9 @@ pub async fn read_block_by_name(
     Id((spec, version, name)): Id<(String, String, String)>,
 ) -> Result<impl IntoResponse, ApiError> {
     let which = format!("{spec}/{version}/{name}");
+    let vault = state.vault.clone();
     let read = async move |conn: &mut _| {
-        models::blocks::read_by_name(conn, &spec, Some(version), &name).await
+        models::blocks::read_by_name(conn, &vault, &spec, Some(version), &name).await
     };
     let block = state.db.read(read).await?;
     let block = block.ok_or_else(|| ApiError::not_found("Block", which))?;

@@ -26,7 +26,15 @@ pub async fn create_block(
     Body(block): Body<BlockCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::blocks::create(conn, block, now).await;
+    let (vault, sealer) = (
+        state.vault.clone(),
+        state.vault.sealer(&state.db, now).await?,
+    );
+    let write = async move |conn: &mut _| {
+        let id = models::blocks::create(conn, &sealer, block, now).await?;
+        let block = models::blocks::read(conn, &vault, id).await?;
+        Ok(block.expect("the block was inserted in this write"))
+    };
     let block = state.db.write(write).await;
     let block = block.map_err(|error| ApiError::or_taken(error, TAKEN))?;
     tell(&state, block.id);
@@ -43,7 +51,10 @@ pub async fn read_blocks(
     let limit = state.limit(page.limit)?;
     let offset = page.offset.unwrap_or(0);
     let spec_type = page.block_spec_type;
-    let read = async move |conn: &mut _| models::blocks::list(conn, spec_type, limit, offset).await;
+    let vault = state.vault.clone();
+    let read = async move |conn: &mut _| {
+        models::blocks::list(conn, &vault, spec_type, limit, offset).await
+    };
     Ok(view(dialect, state.db.read(read).await?))
 }
 
@@ -54,7 +65,8 @@ pub async fn read_block(
     dialect: Dialect,
     Id(id): Id<BlockId>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let read = async move |conn: &mut _| models::blocks::read(conn, id).await;
+    let vault = state.vault.clone();
+    let read = async move |conn: &mut _| models::blocks::read(conn, &vault, id).await;
     let block = state.db.read(read).await?;
     let block = block.ok_or_else(|| ApiError::not_found("Block", id))?;
     Ok(view(dialect, block))
@@ -68,7 +80,9 @@ pub async fn update_block(
     Body(update): Body<BlockUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::blocks::update(conn, id, update, now).await;
+    let sealer = state.vault.sealer(&state.db, now).await?;
+    let write =
+        async move |conn: &mut _| models::blocks::update(conn, &sealer, id, update, now).await;
     let found = state.db.write(write).await;
     if !found.map_err(|error| ApiError::or_taken(error, TAKEN))? {
         return Err(ApiError::not_found("Block", id));
@@ -98,11 +112,12 @@ pub async fn set_default_storage_block(
     Id(id): Id<BlockId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| {
-        let block = models::blocks::read(conn, id).await?;
-        if is_storage(block.as_ref()) == Some(true) {
+        let spec_type = models::blocks::spec_type(conn, id).await?;
+        let is_storage = spec_type.map(|found| found.as_deref() == Some("STORAGE"));
+        if is_storage == Some(true) {
             models::blocks::set_default_storage(conn, id).await?;
         }
-        Ok(is_storage(block.as_ref()))
+        Ok(is_storage)
     };
     match state.db.write(write).await? {
         Some(true) => {}
@@ -116,17 +131,15 @@ pub async fn set_default_storage_block(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn is_storage(block: Option<&Block>) -> Option<bool> {
-    block.map(|block| block.block_spec.spec_type.as_deref() == Some("STORAGE"))
-}
-
 /// Returns the default storage; 204 when there is none.
 #[utoipa::path(post, path = "/blocks/get_default_storage_block", responses((status = 200, body = Block), (status = 204)))]
 pub async fn get_default_storage_block(
     State(state): State<AppState>,
     dialect: Dialect,
 ) -> Result<Response, ApiError> {
-    let block = state.db.read(models::blocks::read_default_storage).await?;
+    let vault = state.vault.clone();
+    let read = async move |conn: &mut _| models::blocks::read_default_storage(conn, &vault).await;
+    let block = state.db.read(read).await?;
     Ok(match block {
         Some(block) => view(dialect, block).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),

@@ -120,9 +120,13 @@ pub async fn read_work_queue_runs(
     let limit = state.limit(asked.limit)?;
     let before = asked.scheduled_before.map_or(now, |before| before.0);
     let read = async move |conn: &mut _| {
-        let Some(queue) = models::work_queues::read(conn, id).await? else {
+        let Some(mut queue) = models::work_queues::read(conn, id).await? else {
             return Ok(None);
         };
+        // To 2.0b3 agents a limit of zero is none; to all others it lets nothing through.
+        if dialect == Dialect::B && queue.concurrency_limit == Some(0) {
+            queue.concurrency_limit = None;
+        }
         let runs = models::flow_runs::due(conn, &queue, before, limit).await?;
         Ok(Some((queue, runs)))
     };

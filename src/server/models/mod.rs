@@ -8,6 +8,7 @@ pub mod block_specs;
 pub mod blocks;
 pub mod concurrency;
 pub mod concurrency_limits;
+pub mod configuration;
 pub mod deployments;
 pub mod events;
 pub mod explain;

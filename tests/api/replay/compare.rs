@@ -171,9 +171,7 @@ impl Bindings {
     fn texts(&mut self, at: &str, expected: &str, actual: &str, found: &mut Vec<String>) {
         let differs = || format!("{at} is {actual:?} instead of {expected:?}");
         if time(expected).is_some() {
-            // A schedule is kept as its author wrote it, who may have written either form.
-            let is_free = at.ends_with(".anchor_date") && time(expected) == time(actual);
-            let same_form = is_free || time(actual).is_some() && offset(expected) == offset(actual);
+            let same_form = time(actual).is_some() && offset(expected) == offset(actual);
             if !same_form {
                 found.push(differs());
             }
