@@ -66,6 +66,26 @@ pub struct StateCreate {
     pub timestamp: Option<Document>,
 }
 
+impl StateCreate {
+    /// A state of a type, under its usual name.
+    pub fn of(state_type: StateType) -> Self {
+        Self {
+            state_type,
+            name: None,
+            message: None,
+            data: None,
+            state_details: None,
+            id: None,
+            timestamp: None,
+        }
+    }
+
+    /// The first state of a run that is made without one.
+    pub fn pending() -> Self {
+        Self::of(StateType::Pending)
+    }
+}
+
 /// Creates a flow run.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

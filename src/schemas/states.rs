@@ -165,6 +165,10 @@ pub struct StateDetails {
     /// The lease that holds a deployment's slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment_concurrency_lease_id: Option<uuid::Uuid>,
+    /// The type of the state that the server replaced, because the flow run ended without its
+    /// engine; never sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_from: Option<StateType>,
 }
 
 impl StateDetails {
@@ -260,6 +264,12 @@ impl State {
             name: "AwaitingRetry".to_owned(),
             ..Self::scheduled(at, now)
         }
+    }
+
+    /// Returns the type as the run's own client knows it: the server may have settled the run
+    /// while the client is still at work.
+    pub fn type_to_its_client(&self) -> StateType {
+        self.state_details.settled_from.unwrap_or(self.state_type)
     }
 
     /// Returns the data if clients of `dialect` can read it.

@@ -4,3 +4,4 @@ mod app;
 mod events;
 mod replay;
 mod secrets;
+mod settling;

@@ -120,7 +120,7 @@ pub async fn reset_concurrency_limit_by_tag(
     let (which, now) = (tag.clone(), state.now());
     let slots = reset.slot_override.unwrap_or_default();
     let write = async move |conn: &mut db::Conn| {
-        let limit = models::concurrency_limits::lock_by_tags(conn, vec![tag])
+        let limit = models::concurrency_limits::lock_by_tags(conn, &[tag])
             .await?
             .pop();
         if let Some(limit) = &limit {

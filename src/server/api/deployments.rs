@@ -203,17 +203,8 @@ pub async fn create_flow_run_from_deployment(
 
 /// Returns the first state of a run that was asked for without one: due now, but for 2.0b3.
 fn first_state(dialect: Dialect) -> Option<StateCreate> {
-    let scheduled = StateCreate {
-        state_type: StateType::Scheduled,
-        name: None,
-        message: None,
-        data: None,
-        state_details: None,
-        id: None,
-        timestamp: None,
-    };
     match dialect {
         Dialect::B => None,
-        Dialect::Two | Dialect::Three => Some(scheduled),
+        Dialect::Two | Dialect::Three => Some(StateCreate::of(StateType::Scheduled)),
     }
 }

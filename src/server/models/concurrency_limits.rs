@@ -1,10 +1,11 @@
-//! Concurrency limits in the database.
+//! Concurrency limits in the database, and who holds their slots.
 
 use chrono::{DateTime, Utc};
 
 use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::concurrency_limits::ConcurrencyLimit;
 use crate::schemas::{ConcurrencyLimitId, Document, TaskRunId};
+use crate::server::orchestration::slot_order;
 
 const SELECT: &str =
     "SELECT id, created, updated, tag, concurrency_limit, active_slots FROM concurrency_limit";
@@ -60,13 +61,44 @@ pub async fn read_by_tag(conn: &mut Conn, tag: &str) -> Result<Option<Concurrenc
 
 /// Returns the limits that any of the tags has, in one order for everybody, and holds them until
 /// the write ends.
-pub async fn lock_by_tags(conn: &mut Conn, tags: Vec<String>) -> Result<Vec<ConcurrencyLimit>> {
+pub async fn lock_by_tags(conn: &mut Conn, tags: &[String]) -> Result<Vec<ConcurrencyLimit>> {
+    if tags.is_empty() {
+        return Ok(Vec::new());
+    }
     let lock = conn.dialect().for_update("concurrency_limit");
     let sql = format!("{SELECT} WHERE tag = ANY($1) ORDER BY tag{lock}");
     query(sql)
-        .bind_all([Value::Texts(tags)])
+        .bind_all([Value::Texts(slot_order(tags))])
         .fetch_all(conn)
         .await
+}
+
+/// Gives a task run a slot of each tag; holding one already is no second one.
+pub async fn take(
+    conn: &mut Conn,
+    run: TaskRunId,
+    tags: &[String],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for mut limit in lock_by_tags(conn, tags).await? {
+        if !limit.active_slots.contains(&run) {
+            limit.active_slots.push(run);
+            set_slots(conn, limit.id, &limit.active_slots, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a task run's slots back, whatever its tags are now.
+pub async fn release(conn: &mut Conn, run: TaskRunId, now: DateTime<Utc>) -> Result<()> {
+    let lock = conn.dialect().for_update("concurrency_limit");
+    let sql = format!("{SELECT} WHERE active_slots LIKE $1 ORDER BY tag{lock}");
+    let held: Vec<ConcurrencyLimit> = query(sql).bind(format!("%{run}%")).fetch_all(conn).await?;
+    for mut limit in held {
+        limit.active_slots.retain(|holder| *holder != run);
+        set_slots(conn, limit.id, &limit.active_slots, now).await?;
+    }
+    Ok(())
 }
 
 /// Returns limits by tag.

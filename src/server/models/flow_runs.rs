@@ -10,7 +10,7 @@ use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunnerSettings};
 use crate::schemas::task_runs::RetryPolicy;
 use crate::schemas::work_queues::{QueueFilter, WorkQueue};
-use crate::schemas::{Document, FlowRunId, State, StateType, TaskRunId};
+use crate::schemas::{Document, FlowRunId, State, TaskRunId};
 use crate::server::orchestration::{Record, Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
@@ -104,22 +104,10 @@ pub async fn create(
             .await?;
         return Ok((known, false));
     }
-    let first = create.state.unwrap_or_else(pending);
+    let first = create.state.unwrap_or_else(StateCreate::pending);
     set_first_state(conn, id, create.parent_task_run_id, first, now).await?;
     let run = read(conn, id).await?;
     Ok((run.expect("the run was inserted in this write"), true))
-}
-
-fn pending() -> StateCreate {
-    StateCreate {
-        state_type: StateType::Pending,
-        name: None,
-        message: None,
-        data: None,
-        state_details: None,
-        id: None,
-        timestamp: None,
-    }
 }
 
 async fn set_first_state(

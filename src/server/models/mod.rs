@@ -6,7 +6,6 @@
 pub mod admin;
 pub mod block_specs;
 pub mod blocks;
-pub mod concurrency;
 pub mod concurrency_limits;
 pub mod configuration;
 pub mod deployments;
@@ -21,6 +20,7 @@ pub mod names;
 pub mod rows;
 pub mod saved_searches;
 pub mod scheduled_runs;
+pub mod settling;
 pub mod states;
 pub mod task_run_events;
 pub mod task_runs;

@@ -5,14 +5,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{concurrency, flow_runs, task_runs};
+use super::{concurrency_limits, flow_runs, settling, task_runs};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
 use crate::schemas::{Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
 use crate::server::orchestration::policy::Policy;
-use crate::server::orchestration::{Effect, Facts, Record, Run, RunId, Walk, bookkeep, sign, walk};
+use crate::server::orchestration::{
+    Effect, Facts, Limit, Record, Run, RunId, Walk, bookkeep, sign, walk,
+};
 
 /// The columns of a state `s`, in the order of [`FromRow`].
 pub const COLUMNS: &str = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data";
@@ -57,6 +59,8 @@ pub fn take_optional(row: &mut Row<'_>) -> Result<Option<State>> {
 /// Makes the state that a client proposes; the server gives it id and time.
 pub fn proposed(create: StateCreate, now: DateTime<Utc>) -> State {
     let mut details = create.state_details.unwrap_or_default();
+    // Only the server settles.
+    details.settled_from = None;
     if create.state_type == StateType::Scheduled && details.scheduled_time.is_none() {
         details.scheduled_time = Some(Instant(now));
     }
@@ -101,7 +105,14 @@ pub async fn transition_flow_run(
         &facts,
         now,
     );
-    finish(conn, &run, walk, policy, now).await.map(Some)
+    let done = finish(conn, &run, walk, policy, now).await?;
+    if let Some(state) = &done.result.state
+        && done.is_written
+        && settling::is_abandoned(state, policy)
+    {
+        settling::settle(conn, id, state, now).await?;
+    }
+    Ok(Some(done))
 }
 
 /// Proposes a state for a task run; none if there is no such run.
@@ -125,7 +136,15 @@ pub async fn transition_task_run(
         if let Some(key) = &proposed.state_details.cache_key {
             facts.cached = read_cached(conn, key, now).await?;
         }
-        facts.limits = concurrency::limits_of(conn, &tags.0).await?;
+        facts.limits = concurrency_limits::lock_by_tags(conn, &tags.0)
+            .await?
+            .into_iter()
+            .map(|limit| Limit {
+                tag: limit.tag,
+                limit: limit.concurrency_limit,
+                active: limit.active_slots.into_iter().map(|run| run.0).collect(),
+            })
+            .collect();
     }
     let walk = walk(policy.task_rules(), &run, proposed, &facts, now);
     finish(conn, &run, walk, policy, now).await.map(Some)
@@ -176,9 +195,13 @@ pub async fn write(
     for effect in effects {
         match effect {
             Effect::TakeSlots(tags) => {
-                concurrency::take(conn, run_uuid(run.id), &tags, now).await?
+                let id = TaskRunId(run_uuid(run.id));
+                concurrency_limits::take(conn, id, &tags, now).await?
             }
-            Effect::ReleaseSlots => concurrency::release(conn, run_uuid(run.id), now).await?,
+            Effect::ReleaseSlots => {
+                let id = TaskRunId(run_uuid(run.id));
+                concurrency_limits::release(conn, id, now).await?
+            }
             Effect::InsertCache => insert_cached(conn, &state, now).await?,
         }
     }

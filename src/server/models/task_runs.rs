@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
 use crate::db::{Conn, FromRow, Result, Row, query};
-use crate::schemas::actions::TaskRunCreate;
+use crate::schemas::actions::{StateCreate, TaskRunCreate};
 use crate::schemas::filters::{Filters, TaskRunSort};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{Document, FlowRunId, Tags, TaskRunId};
@@ -86,16 +86,15 @@ pub async fn create(
             .bind(create.dynamic_key);
         return Ok((known.fetch_one(conn).await?, false));
     }
-    if let Some(state) = create.state {
-        let run = Run {
-            id: RunId::Task(id, create.flow_run_id),
-            state: None,
-            record: Record::default(),
-            retry: create.empirical_policy.unwrap_or_default(),
-            is_deployed: false,
-        };
-        states::write(conn, &run, states::proposed(state, now), Vec::new(), now).await?;
-    }
+    let first = create.state.unwrap_or_else(StateCreate::pending);
+    let run = Run {
+        id: RunId::Task(id, create.flow_run_id),
+        state: None,
+        record: Record::default(),
+        retry: create.empirical_policy.unwrap_or_default(),
+        is_deployed: false,
+    };
+    states::write(conn, &run, states::proposed(first, now), Vec::new(), now).await?;
     let run = read(conn, id).await?;
     Ok((run.expect("the run was inserted in this write"), true))
 }

@@ -25,14 +25,19 @@ pub struct Record {
 /// Returns the record after a transition.
 pub fn bookkeep(mut record: Record, from: Option<&State>, to: &State) -> Record {
     let was = from.map(|state| state.state_type);
+    let is_settled = from.is_some_and(|state| state.state_details.settled_from.is_some());
     let scheduled_time = to.state_details.scheduled_time.map(|at| at.0);
     if to.state_type == StateType::Running {
         record.run_count += 1;
         record.start_time = record.start_time.or(Some(to.timestamp));
     }
-    if let Some(from) = from.filter(|state| state.state_type == StateType::Running) {
+    if let Some(from) = from.filter(|state| state.type_to_its_client() == StateType::Running) {
         // A clock that was set back must not shorten what has run.
         record.total_run_time += time::seconds(to.timestamp - from.timestamp).max(0.0);
+    }
+    if is_settled {
+        // It was not the end.
+        record.end_time = None;
     }
     if to.state_type.is_terminal() {
         record.end_time = record.end_time.or(record.start_time.map(|_| to.timestamp));

@@ -84,7 +84,7 @@ pub struct Transition<'a> {
 impl Transition<'_> {
     /// Returns the present and the proposed type.
     pub fn types(&self) -> (Option<StateType>, Option<StateType>) {
-        let initial = self.run.state.as_ref().map(|state| state.state_type);
+        let initial = self.run.state.as_ref().map(State::type_to_its_client);
         (
             initial,
             self.proposed.as_ref().map(|state| state.state_type),
