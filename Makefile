@@ -9,10 +9,18 @@ build: ui
 	cargo build --release --locked
 
 # The dashboard is built before the binary, since the binary embeds ui-static/dist.
-ui:
-	@if [ -f ui-static/package.json ]; then tests/support/node.sh && cd ui-static && npm ci --silent --no-audit --no-fund && npm run --silent build; fi
+ui: ui-static/dist/index.html
 
-# A server, the example deployments, a queue and an agent; ends at Ctrl-C.
+ui-static/node_modules/.package-lock.json: ui-static/package-lock.json
+	@tests/support/node.sh
+	cd ui-static && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+ui-static/dist/index.html: ui-static/node_modules/.package-lock.json $(shell find ui-static -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/tests/*')
+	cd ui-static && npm run --silent build
+	@touch $@
+
+# A server, the example deployments, runs of them, a queue and an agent; ends at Ctrl-C.
 # ONCE=1 ends after the first green runs, PORT=n and PREFECT_HOME=dir do what they say.
 run: build
 	@examples/run.sh

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import urllib.error
 import urllib.request
 from datetime import datetime, timezone
 
@@ -10,8 +11,12 @@ from prefect import flow, task
 
 @task(name="Call API", retries=3, retry_delay_seconds=1)
 def call_api(url):
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return json.load(response)
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        # The client stores a task's exception, and this one holds a connection, which cannot be stored.
+        raise RuntimeError(f"the API answered {error.code}") from None
 
 
 @task(name="Augment data")

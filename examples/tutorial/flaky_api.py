@@ -1,19 +1,22 @@
-"""An API that fails every other time: python flaky_api.py [PORT]
+"""An API that fails half of the time: python flaky_api.py [PORT [SEED]]
 
-Every other time rather than at random, so that the tutorial always shows a retry.
+Chance comes from a seed, so that the tutorial is told the same way each time; it begins with a
+failure, so that a retry is always seen. Port 0 takes any free one; the port is printed.
 """
 
 import json
+import random
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FlakyApi(BaseHTTPRequestHandler):
+    chance = random.Random(3)
     calls = 0
 
     def do_GET(self):
         FlakyApi.calls += 1
-        fails = FlakyApi.calls % 2 == 1
+        fails = FlakyApi.chance.random() < 0.5
         body = json.dumps({"error": "try again"} if fails else {"fact": f"fact {FlakyApi.calls}"}).encode()
         self.send_response(500 if fails else 200)
         self.send_header("Content-Type", "application/json")
@@ -26,6 +29,8 @@ class FlakyApi(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = HTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 4299), FlakyApi)
+    if len(sys.argv) > 2:
+        FlakyApi.chance = random.Random(int(sys.argv[2]))
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 4299), FlakyApi)
     print(server.server_port, flush=True)
     server.serve_forever()

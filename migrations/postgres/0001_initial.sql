@@ -1,6 +1,11 @@
 -- The tables of the genuine server, under its names; documents are JSON text, so that
 -- the order of keys survives.
 
+-- For genuine clients and servers that open this database by mistake: instead of changing it they
+-- stop, with this text as the revision that they cannot find.
+CREATE TABLE alembic_version (version_num TEXT PRIMARY KEY);
+INSERT INTO alembic_version (version_num) VALUES ('this database belongs to prefect-rs: set PREFECT_API_URL to its server');
+
 CREATE TABLE flow (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,

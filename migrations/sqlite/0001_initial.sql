@@ -1,6 +1,11 @@
 -- The tables of the genuine server, under its names; ids are text, instants UTC text of fixed
 -- width, documents JSON text.
 
+-- For genuine clients and servers that open this database by mistake: instead of changing it they
+-- stop, with this text as the revision that they cannot find.
+CREATE TABLE alembic_version (version_num TEXT PRIMARY KEY);
+INSERT INTO alembic_version (version_num) VALUES ('this database belongs to prefect-rs: set PREFECT_API_URL to its server');
+
 CREATE TABLE flow (
   id TEXT PRIMARY KEY,
   created TEXT NOT NULL,

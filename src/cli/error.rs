@@ -122,7 +122,11 @@ impl From<client::Error> for Error {
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
         match error {
-            db::Error::Foreign(_) => Self::new(Code::Conflict, error.to_string()),
+            db::Error::Foreign { what, remedies } => Self {
+                code: Code::Conflict,
+                message: what,
+                hints: remedies,
+            },
             _ => Self::failure(error.to_string()),
         }
     }

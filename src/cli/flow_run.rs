@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -105,7 +106,7 @@ impl Args {
         match self.command {
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { id, output } => inspect(cx, &client, id, output).await,
-            Command::Logs(args) => logs(&client, &args).await,
+            Command::Logs(args) => logs(cx, &client, &args).await,
             Command::Cancel { id } => cancel(&client, id).await,
             Command::Delete { id } => delete(&client, id).await,
             Command::Explain { id } => explain::run(cx, &client, id).await,
@@ -234,7 +235,7 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
 }
 
 /// Returns when a scheduled run is due, or since when another is in its state.
-fn moment(run: &FlowRun) -> Option<chrono::DateTime<chrono::Utc>> {
+fn moment(run: &FlowRun) -> Option<DateTime<Utc>> {
     let state = run.state.as_ref();
     let due = state
         .filter(|state| state.is_scheduled())
@@ -271,16 +272,13 @@ async fn inspect(cx: &Context, client: &Client, id: Uuid, output: OutputArg) -> 
     Ok(())
 }
 
-async fn logs(client: &Client, args: &Logs) -> Result {
+async fn logs(cx: &Context, client: &Client, args: &Logs) -> Result {
     find(client, args.id).await?;
     let mut printed = 0;
     loop {
         // Asked before the logs are read, so that nothing said before the end is missed.
-        let has_ended = find(client, args.id)
-            .await?
-            .state
-            .as_ref()
-            .is_none_or(State::is_terminal);
+        let state = find(client, args.id).await?.into_view().state;
+        let has_ended = state.is_none_or(|state| is_silent(&state, cx.now()));
         let lines = client.read_flow_run_logs(args.id, printed, None).await?;
         printed += lines.len();
         let skipped = args.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
@@ -300,6 +298,14 @@ async fn logs(client: &Client, args: &Logs) -> Result {
         output::say("The flow run has no logs.");
     }
     Ok(())
+}
+
+/// Returns whether a run has ended and has said its last.
+///
+/// Genuine clients send their log lines every two seconds, the last ones after the final state.
+fn is_silent(state: &State, now: DateTime<Utc>) -> bool {
+    let since = state.timestamp.map_or(TimeDelta::MAX, |ended| now - ended);
+    state.is_terminal() && since > TimeDelta::seconds(3)
 }
 
 fn print_log(line: &Document<Log>, output: OutputArg) {

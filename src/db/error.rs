@@ -23,8 +23,13 @@ pub enum Error {
     )]
     Unwritable(String),
     /// What lies at the path is not ours to touch.
-    #[error("{0}")]
-    Foreign(String),
+    #[error("{what}")]
+    Foreign {
+        /// What was found, and that it was left as it is.
+        what: String,
+        /// Ways out, each of which is enough.
+        remedies: Vec<String>,
+    },
     /// A stored value does not have the form that it must have.
     #[error("a stored value cannot be read: {0}")]
     Decode(String),
@@ -65,7 +70,10 @@ impl From<rusqlite::Error> for Error {
                 | ErrorCode::SystemIoFailure,
                 _,
             ) => Self::Unwritable(text),
-            (ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt, _) => Self::Foreign(text),
+            (ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt, _) => Self::Foreign {
+                what: text,
+                remedies: Vec::new(),
+            },
             _ => Self::Driver(text),
         }
     }

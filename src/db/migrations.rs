@@ -26,12 +26,12 @@ const SCRIPTS: &[Script] = &[Script {
 
 /// Fails, touching nothing, unless the file is empty or ours and not newer than this program.
 pub(super) fn refuse_foreign_sqlite(conn: &Connection, path: &Path) -> Result<()> {
-    let at = path.display();
     let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = pragma("application_id").map_err(|e| match Error::from(e) {
-        Error::Foreign(_) => Error::Foreign(format!(
-            "{at} is not a database; move it away, or name another file in PREFECT_API_DATABASE_CONNECTION_URL"
-        )),
+        Error::Foreign { .. } => Error::Foreign {
+            what: format!("{} is not a database and was left as it is", path.display()),
+            remedies: ways_out(path, "not-a-database"),
+        },
         other => other,
     })?;
     let tables = "SELECT group_concat(name, ', ') FROM (SELECT name FROM sqlite_master WHERE type = 'table' \
@@ -39,26 +39,48 @@ pub(super) fn refuse_foreign_sqlite(conn: &Connection, path: &Path) -> Result<()
     let tables: Option<String> = conn.query_row(tables, [], |row| row.get(0))?;
     let Some(tables) = tables else { return Ok(()) };
     if application != APPLICATION_ID {
-        let whose = if tables.contains("alembic_version") {
-            "of genuine Prefect"
-        } else {
-            "of another program"
+        let is_genuine = tables.contains("alembic_version");
+        let (whose, suffix) = match is_genuine {
+            true => (
+                "genuine Prefect, which uses it when a flow runs without a server",
+                "genuine",
+            ),
+            false => ("another program", "other"),
         };
-        return Err(Error::Foreign(format!(
-            "{at} is a database {whose} (tables {tables}, …) and was left as it is; name another file in \
-             PREFECT_API_DATABASE_CONNECTION_URL, or another PREFECT_HOME"
-        )));
+        let what = format!(
+            "{} is a database of {whose}; it was left as it is (tables {tables}, …)",
+            path.display()
+        );
+        return Err(Error::Foreign {
+            what,
+            remedies: ways_out(path, suffix),
+        });
     }
-    refuse_newer(pragma("user_version")?, &at.to_string())
+    refuse_newer(pragma("user_version")?, &path.display().to_string())
+}
+
+/// Says how a server gets a file of its own.
+///
+/// Not by a setting in the profile: the first generation's client reads the same profiles and
+/// refuses settings that it does not know.
+fn ways_out(path: &Path, suffix: &str) -> Vec<String> {
+    vec![
+        format!("move it away: `mv {0} {0}.{suffix}`", path.display()),
+        "or keep the server in a home of its own, in all terminals that use it: \
+         `export PREFECT_HOME=~/.prefect-rs`"
+            .to_owned(),
+    ]
 }
 
 fn refuse_newer(version: i64, at: &str) -> Result<()> {
     if version > SCRIPTS.len() as i64 {
-        return Err(Error::Foreign(format!(
-            "{at} has schema version {version}, and this program knows up to {}; it was left as it is: use a \
-             newer prefect-rs",
-            SCRIPTS.len()
-        )));
+        return Err(Error::Foreign {
+            what: format!(
+                "{at} has schema version {version}, and this program knows up to {}; it was left as it is",
+                SCRIPTS.len()
+            ),
+            remedies: vec!["use the prefect-rs that made it, or a newer one".to_owned()],
+        });
     }
     Ok(())
 }
@@ -95,10 +117,14 @@ pub(super) async fn postgres(conn: &mut Conn) -> Result<()> {
         let table =
             "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() LIMIT 1";
         if let Some(table) = query(table).fetch_optional::<String>(conn).await? {
-            return Err(Error::Foreign(format!(
-                "the PostgreSQL database holds tables of another program (such as {table}) and was left as it is; \
-                 name an empty database in PREFECT_API_DATABASE_CONNECTION_URL"
-            )));
+            return Err(Error::Foreign {
+                what: format!(
+                    "the PostgreSQL database holds tables of another program (such as {table}) and was left as it is"
+                ),
+                remedies: vec![
+                    "name an empty database in PREFECT_API_DATABASE_CONNECTION_URL".to_owned(),
+                ],
+            });
         }
         query("CREATE TABLE prefect_rs_schema (version BIGINT NOT NULL)")
             .execute(conn)

@@ -85,7 +85,7 @@ impl From<db::Error> for ApiError {
             }
             // The text names keys by their fingerprint only, and whoever reads it can do something.
             db::Error::Sealed(text) => Self::Misconfigured(text),
-            db::Error::Foreign(_) | db::Error::Decode(_) | db::Error::Driver(_) => {
+            db::Error::Foreign { .. } | db::Error::Decode(_) | db::Error::Driver(_) => {
                 Self::Internal(error.to_string())
             }
         }

@@ -145,3 +145,30 @@ fn what_is_no_database_of_ours_is_left_alone() {
     assert_ne!(reset.code, 0, "{reset}");
     assert_eq!(std::fs::read(&file).unwrap(), b"not a database");
 }
+
+#[test]
+fn a_database_of_the_genuine_package_is_kept_and_the_way_out_is_told() {
+    let home = Home::new();
+    let file = home.path().join("orion.db");
+    let genuine = rusqlite::Connection::open(&file).unwrap();
+    genuine
+        .execute_batch(
+            "CREATE TABLE alembic_version (version_num TEXT); CREATE TABLE flow (id TEXT);",
+        )
+        .unwrap();
+    drop(genuine);
+    let before = std::fs::read(&file).unwrap();
+    insta::assert_snapshot!(home.run(&["orion", "start", "--port", "0"]), @r#"
+        exit code 5
+        --- stdout
+        --- stderr
+        Error: $HOME/orion.db is a database of genuine Prefect, which uses it when a flow runs without a server; it was left as it is (tables alembic_version, flow, …)
+        Hint: move it away: `mv $HOME/orion.db $HOME/orion.db.genuine`
+        Hint: or keep the server in a home of its own, in all terminals that use it: `export PREFECT_HOME=~/.prefect-rs`
+        "#);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+
+    let reset = home.run(&["database", "reset", "-y"]);
+    assert_eq!(reset.code, 5, "{reset}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
