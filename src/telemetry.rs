@@ -9,9 +9,9 @@ use std::{fmt, io::IsTerminal};
 use chrono::Local;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer, Registry,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, time::FormatTime},
-    layer::SubscriberExt,
+    layer::{Identity, Layered, SubscriberExt},
     registry::LookupSpan,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -23,7 +23,30 @@ use crate::{
 
 /// Starts logging for this process; fails if something logs already.
 pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
-    let registry = tracing_subscriber::registry().with(filter(level));
+    init_with(filter(level), format, Identity::new())
+}
+
+/// Starts logging for a program of flows, whose events also go to `layer`.
+#[cfg(feature = "sdk")]
+pub(crate) fn init_for_flows<L>(
+    level: LogLevel,
+    format: LogFormat,
+    layer: L,
+) -> Result<(), TryInitError>
+where
+    L: Layer<Filtered> + Send + Sync,
+{
+    init_with(filter_for_flows(level), format, layer)
+}
+
+/// What remains of all events once they are filtered.
+pub(crate) type Filtered = Layered<EnvFilter, Registry>;
+
+fn init_with<L>(filter: EnvFilter, format: LogFormat, more: L) -> Result<(), TryInitError>
+where
+    L: Layer<Filtered> + Send + Sync,
+{
+    let registry = tracing_subscriber::registry().with(filter).with(more);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Text => registry
@@ -42,15 +65,26 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
 }
 
 fn filter(level: LogLevel) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        let own = match level {
-            LogLevel::Debug => "debug",
-            LogLevel::Info => "info",
-            LogLevel::Warning => "warn",
-            LogLevel::Error | LogLevel::Critical => "error",
-        };
-        EnvFilter::new(format!("warn,prefect_rs={own}"))
-    })
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,prefect_rs={}", directive(level))))
+}
+
+/// What flows say is wanted from the level that is set, whatever their modules are called; what the machinery says is not.
+#[cfg(feature = "sdk")]
+fn filter_for_flows(level: LogLevel) -> EnvFilter {
+    const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,rustls=warn,sqlx=warn,tower=warn,tower_http=warn,\
+                         prefect_rs::server=warn,prefect_rs::db=warn";
+    EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},{QUIET}", directive(level))))
+}
+
+fn directive(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warning => "warn",
+        LogLevel::Error | LogLevel::Critical => "error",
+    }
 }
 
 /// RFC 3339 in UTC, from our clock.

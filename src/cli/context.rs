@@ -1,7 +1,5 @@
 //! What every command is given: the settings, the way to print, the way to the API.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -10,9 +8,9 @@ use super::{
     output::Style,
 };
 use crate::{
-    client::{Client, Handler, Response, USER_AGENT},
+    client::Client,
     clock::{Clock, SystemClock},
-    server::local::Local,
+    connect,
     settings::{Loaded, Settings},
 };
 
@@ -79,20 +77,6 @@ impl Context {
 
     /// Opens the local database in this process; its services do not run.
     async fn local_client(&self) -> Result<Client> {
-        let local = Local::open(self.settings(), USER_AGENT).await?;
-        let handler: Handler = Arc::new(move |request| {
-            let local = local.clone();
-            Box::pin(async move {
-                let (status, headers, body) = local
-                    .call(request.method, &request.path, request.body)
-                    .await?;
-                Ok(Response {
-                    status,
-                    headers,
-                    body,
-                })
-            })
-        });
-        Ok(Client::in_process(handler, self.settings()))
+        Ok(connect::local(self.settings()).await?)
     }
 }

@@ -3,6 +3,8 @@
 //! An error carries the method, the path, the status and what the server said, since the person who reads it often sees
 //! neither the server nor its log.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 
 /// A call of the API that failed.
@@ -19,6 +21,8 @@ pub enum Error {
         status: StatusCode,
         /// What the server said.
         message: String,
+        /// How long the server asks to wait before the next attempt.
+        retry_after: Option<Duration>,
     },
     /// The server could not be reached, or did not answer.
     #[error("{method} {path} got no answer from {url}: {reason}")]
@@ -54,6 +58,14 @@ impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
+            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Request(_) => None,
+        }
+    }
+
+    /// Returns how long the server asks to wait before the next attempt.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
             Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Request(_) => None,
         }
     }

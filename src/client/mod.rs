@@ -104,6 +104,13 @@ impl Client {
             .map(drop)
     }
 
+    /// Sends a `POST` of JSON that is written already, whose answer is not read.
+    pub async fn post_bytes(&self, path: &str, body: Vec<u8>) -> Result<()> {
+        let mut request = Request::new(Method::POST, path);
+        request.body = Some(body);
+        self.send(request).await.map(drop)
+    }
+
     /// Sends a `PATCH`.
     pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(Request::with_body(Method::PATCH, path, body)?)

@@ -92,6 +92,7 @@ impl Response {
             path: request.path.clone(),
             status: self.status,
             message: said(&self.body),
+            retry_after: self.retry_after(),
         })
     }
 }

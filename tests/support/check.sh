@@ -63,6 +63,7 @@ dashboard
 
 step "format" cargo fmt --check
 step "lints" cargo clippy --locked --all-targets -- -D warnings
+step "flows without the server" cargo check --locked --no-default-features --features sdk
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "compile" cargo test --locked --no-run
 

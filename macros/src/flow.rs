@@ -1,0 +1,104 @@
+//! `#[flow]`.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::ItemFn;
+
+use crate::{function::Function, options};
+
+const OPTIONS: &[&str] = &[
+    "name",
+    "description",
+    "version",
+    "flow_run_name",
+    "tags",
+    "retries",
+    "retry_delay_seconds",
+    "timeout_seconds",
+    "persist_result",
+    "on_running",
+    "on_completion",
+    "on_failure",
+    "on_cancellation",
+];
+
+pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
+    let methods = options::methods(attribute, "flow", OPTIONS)?;
+    let function = Function::read(item, "flow")?;
+    let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
+    let text = name.to_string();
+    let outer = function.outer_attributes();
+    let names: Vec<_> = function
+        .arguments
+        .iter()
+        .map(|argument| &argument.name)
+        .collect();
+    let owned: Vec<_> = function
+        .arguments
+        .iter()
+        .map(|argument| &argument.owned)
+        .collect();
+    let output = &function.output;
+    let body = function.body(&format_ident!("__body"));
+    let runner = function.runner();
+    let parameters = function.arguments.iter().map(|argument| {
+        let (name, owned) = (argument.name.to_string(), &argument.owned);
+        let doc = argument.doc.iter();
+        let default = argument.default.iter().map(|default| {
+            quote_spanned!(syn::spanned::Spanned::span(default)=>
+                .default_value(|| ::prefect_rs::sdk::default_value::<#owned>(#default))
+            )
+        });
+        quote_spanned!(argument.span=>
+            ::prefect_rs::sdk::Parameter::of::<#owned>(#name) #(.description(#doc))* #(#default)*
+        )
+    });
+    let output_check = quote_spanned!(syn::spanned::Spanned::span(&function.item.sig.output)=>
+        ::prefect_rs::sdk::check::output::<#output>();
+    );
+    let documentation = function
+        .documentation()
+        .map(|text| quote!(.description(#text)));
+    Ok(quote! {
+        #(#outer)*
+        #visibility fn #name(
+            #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
+        ) -> ::prefect_rs::sdk::FlowCall<#output> {
+            ::prefect_rs::sdk::FlowCall::new(
+                <#name as ::prefect_rs::sdk::Flow>::definition(),
+                ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#owned>::into_input(#names) ),* ],
+            )
+        }
+
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, dead_code)]
+        #visibility struct #name {}
+
+        const _: () = {
+            #body
+            #runner
+
+            #[allow(dead_code)]
+            fn __checks() {
+                #output_check
+            }
+
+            impl ::prefect_rs::sdk::Flow for #name {
+                type Output = #output;
+
+                fn definition() -> &'static ::prefect_rs::sdk::FlowDefinition {
+                    static PARAMETERS: &[::prefect_rs::sdk::Parameter] = &[ #(#parameters),* ];
+                    static DEFINITION: ::prefect_rs::sdk::FlowDefinition =
+                        ::prefect_rs::sdk::FlowDefinition::new(
+                            #text, ::std::module_path!(), PARAMETERS, __run, __options,
+                        );
+                    &DEFINITION
+                }
+            }
+
+            fn __options() -> ::prefect_rs::sdk::FlowOptions {
+                ::prefect_rs::sdk::FlowOptions::new(#text) #documentation #methods
+            }
+        };
+    })
+}

@@ -1,0 +1,297 @@
+//! What the attributes need to know of a function: its arguments as they are called and as they are kept, and what it
+//! gives back.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Expr, FnArg, GenericArgument, Ident, ItemFn, Lit, Meta, Pat, Path, PathArguments,
+    ReturnType, Type,
+};
+
+/// A function as the attributes see it.
+pub(crate) struct Function {
+    /// The function without attributes of ours on its arguments.
+    pub(crate) item: ItemFn,
+    /// Its arguments in order.
+    pub(crate) arguments: Vec<Argument>,
+    /// What it gives back when it succeeds.
+    pub(crate) output: TokenStream,
+    /// The function of `sdk::outcome` that reads what it returns.
+    pub(crate) reader: Ident,
+}
+
+/// An argument.
+pub(crate) struct Argument {
+    /// Its name.
+    pub(crate) name: Ident,
+    /// The type in which it is kept between attempts.
+    pub(crate) owned: TokenStream,
+    /// How it is handed to the body.
+    pub(crate) pass: TokenStream,
+    /// Its documentation.
+    pub(crate) doc: Option<String>,
+    /// What it is when a run from outside does not say.
+    pub(crate) default: Option<Expr>,
+    /// Where its type stands.
+    pub(crate) span: Span,
+}
+
+impl Function {
+    /// Reads a function, or says why it cannot be a `what`.
+    pub(crate) fn read(mut item: ItemFn, what: &str) -> syn::Result<Self> {
+        check_signature(&item, what)?;
+        let mut arguments = Vec::with_capacity(item.sig.inputs.len());
+        for input in &mut item.sig.inputs {
+            arguments.push(Argument::read(input, what)?);
+        }
+        let (output, reader) = output(&item.sig.output);
+        Ok(Self {
+            item,
+            arguments,
+            output,
+            reader: Ident::new(reader, Span::call_site()),
+        })
+    }
+
+    /// Returns the function under another name and without what belongs to the outer one.
+    pub(crate) fn body(&self, name: &Ident) -> ItemFn {
+        let mut body = self.item.clone();
+        body.vis = syn::Visibility::Inherited;
+        body.sig.ident = name.clone();
+        body.attrs.retain(|attribute| !is_doc(attribute));
+        // What the function prints becomes logs of its run; an import of its own in the body would still win.
+        body.block.stmts.insert(
+            0,
+            syn::parse_quote! {
+                #[allow(unused_imports)]
+                use ::prefect_rs::__println as println;
+            },
+        );
+        body
+    }
+
+    /// Returns the attributes that the outer function keeps: documentation, deprecation, conditions.
+    pub(crate) fn outer_attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.item.attrs.iter().filter(|attribute| {
+            is_doc(attribute)
+                || ["deprecated", "cfg", "must_use"]
+                    .iter()
+                    .any(|name| attribute.path().is_ident(name))
+        })
+    }
+
+    /// Returns the documentation as one text.
+    pub(crate) fn documentation(&self) -> Option<String> {
+        documentation(&self.item.attrs)
+    }
+
+    /// Returns the function that runs the body once with inputs of any origin.
+    pub(crate) fn runner(&self) -> TokenStream {
+        let Self {
+            arguments, reader, ..
+        } = self;
+        let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
+        let owned = arguments.iter().map(|argument| &argument.owned);
+        let pass = arguments.iter().map(|argument| &argument.pass);
+        let span = self.item.sig.output.span();
+        let read = quote!(::prefect_rs::sdk::outcome::#reader);
+        let run = match self.item.sig.asyncness {
+            Some(_) => {
+                quote_spanned!(span=> ::prefect_rs::sdk::Running::future(async move { #read(__body(#(#pass),*).await) }))
+            }
+            None => {
+                quote_spanned!(span=> ::prefect_rs::sdk::Running::blocking(move || #read(__body(#(#pass),*))))
+            }
+        };
+        quote! {
+            #[allow(unused_mut, unused_variables)]
+            fn __run(mut inputs: ::prefect_rs::sdk::Inputs) -> ::prefect_rs::sdk::Running {
+                #( let #names = inputs.take::<#owned>(); )*
+                #run
+            }
+        }
+    }
+}
+
+impl Argument {
+    fn read(input: &mut FnArg, what: &str) -> syn::Result<Self> {
+        let input = match input {
+            FnArg::Typed(input) => input,
+            FnArg::Receiver(receiver) => {
+                return Err(syn::Error::new(
+                    receiver.span(),
+                    format!("a {what} is a free function; take what it needs as arguments"),
+                ));
+            }
+        };
+        let Pat::Ident(pattern) = &*input.pat else {
+            return Err(syn::Error::new(
+                input.pat.span(),
+                format!(
+                    "an argument of a {what} needs a name, since runs show it; take it apart in the body"
+                ),
+            ));
+        };
+        let name = pattern.ident.clone();
+        let doc = documentation(&input.attrs);
+        let default = default(&input.attrs)?;
+        input
+            .attrs
+            .retain(|attribute| !is_doc(attribute) && !attribute.path().is_ident("default"));
+        let span = input.ty.span();
+        let (owned, pass) = owned(&input.ty, &name, what)?;
+        Ok(Self {
+            name,
+            owned,
+            pass,
+            doc,
+            default,
+            span,
+        })
+    }
+}
+
+fn check_signature(item: &ItemFn, what: &str) -> syn::Result<()> {
+    let signature = &item.sig;
+    let refuse = |span, why: &str| Err(syn::Error::new(span, why.to_owned()));
+    if let Some(parameter) = signature.generics.params.first() {
+        return refuse(
+            parameter.span(),
+            &format!(
+                "a {what} has no generic parameters, since each of its runs is recorded with the types it has; write a function for each type"
+            ),
+        );
+    }
+    if let Some(unsafety) = &signature.unsafety {
+        return refuse(unsafety.span(), &format!("a {what} cannot be unsafe"));
+    }
+    if let Some(constness) = &signature.constness {
+        return refuse(constness.span(), &format!("a {what} cannot be const"));
+    }
+    if let Some(variadic) = &signature.variadic {
+        return refuse(
+            variadic.span(),
+            &format!("a {what} has a fixed number of arguments"),
+        );
+    }
+    Ok(())
+}
+
+/// Returns the type in which an argument is kept, and how the body gets it.
+fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, TokenStream)> {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => Err(syn::Error::new(
+            ty.span(),
+            format!(
+                "a {what} may run again, so it cannot change its caller's data; take the value and return the new one"
+            ),
+        )),
+        Type::Reference(reference) => {
+            let inner = &reference.elem;
+            let owned = match &**inner {
+                Type::Path(path) if path.path.is_ident("str") => {
+                    quote_spanned!(ty.span()=> ::std::string::String)
+                }
+                Type::Slice(slice) => {
+                    let element = &slice.elem;
+                    quote_spanned!(ty.span()=> ::std::vec::Vec<#element>)
+                }
+                inner => quote_spanned!(ty.span()=> #inner),
+            };
+            Ok((owned, quote!(&#name)))
+        }
+        Type::ImplTrait(_) => Err(syn::Error::new(
+            ty.span(),
+            format!(
+                "an argument of a {what} needs a type of its own, since runs record it; name the type"
+            ),
+        )),
+        ty => Ok((ty.to_token_stream(), quote!(#name))),
+    }
+}
+
+/// Returns what a function gives back when it succeeds, and the name of what reads it.
+fn output(output: &ReturnType) -> (TokenStream, &'static str) {
+    let ReturnType::Type(_, ty) = output else {
+        return (quote!(()), "plain");
+    };
+    match last_segment(ty) {
+        Some((name, argument)) if name == "Result" => match argument {
+            Some(inner) => match last_segment(&inner) {
+                Some((name, argument)) if name == "State" => (
+                    argument.map_or(quote!(()), |data| quote!(#data)),
+                    "state_result",
+                ),
+                Some(_) | None => (quote!(#inner), "result"),
+            },
+            None => (
+                quote_spanned!(ty.span()=> <#ty as ::prefect_rs::sdk::outcome::Fallible>::Ok),
+                "result",
+            ),
+        },
+        Some((name, argument)) if name == "State" => {
+            (argument.map_or(quote!(()), |data| quote!(#data)), "state")
+        }
+        Some(_) | None => (quote!(#ty), "plain"),
+    }
+}
+
+/// Returns the last name of a path and its first type argument.
+fn last_segment(ty: &Type) -> Option<(String, Option<Type>)> {
+    let Type::Path(path) = ty else { return None };
+    let segment = path.path.segments.last()?;
+    let argument = match &segment.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty.clone()),
+                _ => None,
+            })
+        }
+        PathArguments::None | PathArguments::Parenthesized(_) => None,
+    };
+    Some((segment.ident.to_string(), argument))
+}
+
+fn is_doc(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("doc")
+}
+
+fn documentation(attributes: &[Attribute]) -> Option<String> {
+    let lines: Vec<String> = attributes
+        .iter()
+        .filter(|attribute| is_doc(attribute))
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) => match &pair.value {
+                Expr::Lit(literal) => match &literal.lit {
+                    Lit::Str(text) => Some(text.value().trim().to_owned()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            Meta::Path(_) | Meta::List(_) => None,
+        })
+        .collect();
+    let text = lines.join("\n").trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn default(attributes: &[Attribute]) -> syn::Result<Option<Expr>> {
+    let mut found = None;
+    for attribute in attributes {
+        if attribute.path().is_ident("default") {
+            found = Some(match &attribute.meta {
+                Meta::List(list) => list.parse_args::<Expr>()?,
+                Meta::NameValue(pair) => pair.value.clone(),
+                Meta::Path(path) => default_of_type(path),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn default_of_type(path: &Path) -> Expr {
+    let span = path.span();
+    syn::parse2(quote_spanned!(span=> ::std::default::Default::default()))
+        .expect("a path call is an expression")
+}

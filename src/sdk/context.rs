@@ -1,0 +1,244 @@
+//! What a function knows of the run it is part of.
+//!
+//! The context is bound to the asynchronous task, not to the thread, so it stays across `.await`. What a function spawns by
+//! itself is outside unless it is spawned with [`spawn`], or carries a `tracing` span of the run
+//! (`future.in_current_span()`), which is enough for its logs.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::engine::flow_runs::FlowRun;
+
+tokio::task_local! {
+    static CURRENT: Context;
+}
+
+/// The run that code belongs to.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) flow_run: Arc<FlowRun>,
+    pub(crate) task_run: Option<Arc<TaskRunInfo>>,
+}
+
+impl Context {
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(Self::clone).ok()
+    }
+
+    /// Looks at the current context without a clone.
+    pub(crate) fn with<R>(look: impl FnOnce(&Self) -> R) -> Option<R> {
+        CURRENT.try_with(look).ok()
+    }
+
+    pub(crate) fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    pub(crate) fn sync_scope<R>(self, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
+}
+
+/// A flow run, as its own code sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRunInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The flow's name.
+    pub flow_name: String,
+    /// The deployment that it is a run of.
+    pub deployment_id: Option<Uuid>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// How often it was started.
+    pub run_count: u32,
+}
+
+/// A task run, as its own code sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRunInfo {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The task's name.
+    pub task_name: String,
+    /// How often it was started.
+    pub run_count: u32,
+}
+
+/// Returns the flow run that this code is part of.
+pub fn flow_run() -> Option<FlowRunInfo> {
+    Context::with(|context| context.flow_run.info())
+}
+
+/// Returns the task run that this code is part of.
+pub fn task_run() -> Option<TaskRunInfo> {
+    Context::with(|context| context.task_run.as_deref().cloned()).flatten()
+}
+
+/// Waits until the flow run is asked to end; for ever outside of a flow.
+///
+/// A function that stops what it does when this is ready ends with its own words instead of being dropped.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// async fn watch() -> Result<u32> {
+///     let mut seen = 0;
+///     loop {
+///         tokio::select! {
+///             () = cancelled() => return Ok(seen),
+///             () = tokio::time::sleep(std::time::Duration::from_millis(10)) => seen += 1,
+///         }
+/// #       if seen == 1 { return Ok(seen); }
+///     }
+/// }
+/// ```
+pub async fn cancelled() {
+    match Context::current() {
+        Some(context) => context.flow_run.cancellation.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells whether the flow run is asked to end, for functions that are not `async`.
+pub fn is_cancelled() -> bool {
+    Context::with(|context| context.flow_run.cancellation.reason().is_some()).unwrap_or(false)
+}
+
+/// Spawns a future that stays part of this run: its logs and tasks are the run's.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match Context::current() {
+        Some(context) => tokio::spawn(context.scope(future)),
+        None => tokio::spawn(future),
+    }
+}
+
+/// Runs a function on a thread where it may block, as part of this run.
+pub fn spawn_blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> JoinHandle<R> {
+    match Context::current() {
+        Some(context) => tokio::task::spawn_blocking(|| context.sync_scope(work)),
+        None => tokio::task::spawn_blocking(work),
+    }
+}
+
+/// Why a flow run is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Ctrl-C.
+    Interrupted,
+    /// The process is asked to end.
+    Terminated,
+}
+
+/// Tells everything in a flow run that it should end.
+#[derive(Debug, Clone)]
+pub(crate) struct Cancellation(Arc<watch::Sender<Option<Reason>>>);
+
+impl Cancellation {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+
+    pub(crate) fn cancel(&self, reason: Reason) {
+        self.0.send_if_modified(|current| {
+            let is_first = current.is_none();
+            current.get_or_insert(reason);
+            is_first
+        });
+    }
+
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        *self.0.borrow()
+    }
+
+    /// Tells whether both are the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) async fn wait(&self) {
+        let mut changes = self.0.subscribe();
+        // The sender is ours, so the channel cannot close.
+        let _ = changes.wait_for(Option::is_some).await;
+    }
+}
+
+/// Counts what a flow run has submitted and that has not ended.
+#[derive(Default)]
+pub(crate) struct Open {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+/// One of what is counted.
+pub(crate) struct OpenGuard(Arc<Open>);
+
+impl Open {
+    pub(crate) fn enter(self: &Arc<Self>) -> OpenGuard {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        OpenGuard(self.clone())
+    }
+
+    /// Waits until there is none.
+    pub(crate) async fn wait(&self) {
+        loop {
+            let mut none = std::pin::pin!(self.none.notified());
+            none.as_mut().enable();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+/// Runs a future to its end on this thread.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match Handle::try_current() {
+        // A thread for blocking work; on a thread that drives futures this panics and says so.
+        Ok(runtime) => match Context::current() {
+            Some(context) => runtime.block_on(context.scope(future)),
+            None => runtime.block_on(future),
+        },
+        Err(_) => runtime().block_on(future),
+    }
+}
+
+/// Returns the runtime of programs that have none.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("the system gives a program its threads")
+    })
+}

@@ -1,0 +1,141 @@
+//! Limits on how many task runs with a tag run at once.
+//!
+//! The newest servers keep them as limits with leases: a slot is taken for a while and kept by renewing it, so a killed
+//! process gives its slots back by itself. Where a server has no such limits, the tag limits of older ones are kept by
+//! proposing RUNNING to it; see [`super::task_runs`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::task::AbortHandle;
+use tokio::time::{interval, sleep};
+use uuid::Uuid;
+
+use super::runtime;
+use crate::client::Client;
+use crate::sdk::context::{Open, OpenGuard};
+
+/// How long a slot stays taken without a word from us.
+const LEASE: Duration = Duration::from_secs(60);
+/// How long to wait where the server does not say.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// The limits of a server.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    client: Client,
+    /// False once the server has said that it knows no leases.
+    has_leases: Arc<AtomicBool>,
+    /// Slots that are taken or on their way back.
+    taken: Arc<Open>,
+}
+
+/// Slots that are given back when this is dropped.
+pub(crate) struct Slots {
+    client: Client,
+    lease: Uuid,
+    renewal: AbortHandle,
+    taken: Option<OpenGuard>,
+}
+
+/// What came of the wish for slots.
+pub(crate) enum Granted {
+    /// They are taken, or there is no limit.
+    Slots(Option<Slots>),
+    /// The server has no leases; propose RUNNING instead.
+    Elsewhere,
+    /// A limit is zero, so no run with the tag runs.
+    Never(String),
+}
+
+#[derive(Deserialize)]
+struct Lease {
+    lease_id: Uuid,
+    #[serde(default)]
+    limits: Vec<Value>,
+}
+
+impl Limits {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            has_leases: Arc::new(AtomicBool::new(true)),
+            taken: Arc::default(),
+        }
+    }
+
+    /// Takes a slot of each tag that has a limit, waiting as long as it takes.
+    pub(crate) async fn take(&self, tags: &[String], task_run: Uuid) -> Granted {
+        if tags.is_empty() {
+            return Granted::Slots(None);
+        }
+        if !self.has_leases.load(Ordering::Relaxed) {
+            return Granted::Elsewhere;
+        }
+        let names: Vec<String> = tags.iter().map(|tag| format!("tag:{tag}")).collect();
+        let body = json!({
+            "names": names, "slots": 1, "mode": "concurrency",
+            "lease_duration": LEASE.as_secs(),
+            "holder": {"type": "task_run", "id": task_run},
+        });
+        let path = "/v2/concurrency_limits/increment-with-lease";
+        loop {
+            match self.client.post::<Lease>(path, &body).await {
+                Ok(lease) if lease.limits.is_empty() => return Granted::Slots(None),
+                Ok(lease) => return Granted::Slots(Some(self.hold(lease.lease_id))),
+                Err(error) => match error.status().map(|status| status.as_u16()) {
+                    Some(404 | 405) => {
+                        self.has_leases.store(false, Ordering::Relaxed);
+                        return Granted::Elsewhere;
+                    }
+                    Some(422) => return Granted::Never(error.to_string()),
+                    // Full; or away, and then the run waits for the server to come back.
+                    Some(_) | None => sleep(error.retry_after().unwrap_or(WAIT)).await,
+                },
+            }
+        }
+    }
+
+    /// Waits until all slots are given back.
+    pub(crate) async fn flush(&self) {
+        self.taken.wait().await;
+    }
+
+    fn hold(&self, lease: Uuid) -> Slots {
+        let client = self.client.clone();
+        let renew = async move {
+            let mut times = interval(LEASE / 3);
+            times.tick().await;
+            loop {
+                times.tick().await;
+                let body = json!({"lease_duration": LEASE.as_secs()});
+                let path = format!("/v2/concurrency_limits/leases/{lease}/renew");
+                // One lost renewal does no harm, and the next one tells as much.
+                let _ = client.post_only(&path, &body).await;
+            }
+        };
+        Slots {
+            client: self.client.clone(),
+            lease,
+            renewal: runtime().spawn(renew).abort_handle(),
+            taken: Some(self.taken.enter()),
+        }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        let (client, lease) = (self.client.clone(), self.lease);
+        let taken = self.taken.take();
+        runtime().spawn(async move {
+            let _taken = taken;
+            let path = "/v2/concurrency_limits/decrement-with-lease";
+            // The lease ends by itself if this does not arrive.
+            let _ = client.post_only(path, &json!({"lease_id": lease})).await;
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! The engine: what carries runs out and tells the server about them.
+//!
+//! It lives on a runtime of its own with one thread, so that connections and batches outlive whichever runtime a flow was
+//! called on, and a flow that blocks its threads does not keep the server in the dark.
+
+pub(crate) mod attempt;
+pub(crate) mod flow_runs;
+pub(crate) mod limits;
+pub(crate) mod outbox;
+pub(crate) mod recorder;
+pub(crate) mod results;
+pub(crate) mod signals;
+pub(crate) mod task_runs;
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
+use crate::connect;
+use crate::settings::Settings;
+use limits::Limits;
+use outbox::Outbox;
+use recorder::Recorder;
+use results::Results;
+
+use super::logs;
+
+/// What all runs of one API share.
+pub(crate) struct Engine {
+    pub(crate) client: Client,
+    pub(crate) recorder: Recorder,
+    /// Tells states one by one, for the runs whose limits the server keeps by itself.
+    pub(crate) states: Recorder,
+    pub(crate) logs: Outbox,
+    pub(crate) limits: Limits,
+    pub(crate) results: Results,
+    /// Whether log lines are sent.
+    pub(crate) sends_logs: bool,
+}
+
+impl Engine {
+    /// Returns the engine of this process, which finds its API by the settings.
+    pub(crate) async fn global() -> Result<Arc<Self>, String> {
+        static GLOBAL: OnceCell<Arc<Engine>> = OnceCell::const_new();
+        let connect = || {
+            on_runtime(async {
+                let settings = Settings::load().map_err(|error| error.to_string())?;
+                logs::init(&settings);
+                let client = connect::client(&settings)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Self::connect(client, &settings).await
+            })
+        };
+        GLOBAL.get_or_try_init(connect).await.cloned()
+    }
+
+    /// Makes the engine of a client.
+    pub(crate) async fn connect(client: Client, settings: &Settings) -> Result<Arc<Self>, String> {
+        signals::listen();
+        logs::listen_to_panics();
+        let version = client.server_version().await.map_err(|error| {
+            let hint = match client.transport().url() {
+                Some(_) => "; start the server, or unset PREFECT_API_URL to record the run in the local database",
+                None => "",
+            };
+            format!("the API does not answer: {error}{hint}")
+        })?;
+        let runtime = runtime().handle();
+        let takes_events = !version.starts_with("2.")
+            && client.post_bytes("/events", b"[]".to_vec()).await.is_ok();
+        let recorder = match takes_events {
+            true => Recorder::events(client.clone(), runtime),
+            false => Recorder::states(client.clone(), runtime),
+        };
+        Ok(Arc::new(Self {
+            recorder,
+            states: Recorder::states(client.clone(), runtime),
+            logs: Outbox::open(client.clone(), "/logs/", runtime),
+            limits: Limits::new(client.clone()),
+            results: Results::at(settings.home.join("storage").join("results")),
+            sends_logs: settings.logging_to_api_enabled,
+            client,
+        }))
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        SystemClock.now()
+    }
+
+    /// Waits until the server knows everything.
+    pub(crate) async fn flush(&self) {
+        self.recorder.flush().await;
+        self.states.flush().await;
+        self.limits.flush().await;
+        self.logs.flush().await;
+    }
+}
+
+/// Returns the engine's runtime.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("prefect-sdk")
+            .enable_all()
+            .build()
+            .expect("the system gives a program its threads")
+    })
+}
+
+/// Runs a future on the engine's runtime.
+pub(crate) async fn on_runtime<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match runtime().spawn(future).await {
+        Ok(value) => value,
+        // The runtime is never shut down, so a failed join is a panic.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

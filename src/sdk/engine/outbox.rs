@@ -1,0 +1,224 @@
+//! What goes to the API in batches: task run events and log lines.
+//!
+//! While one batch is on its way the next one gathers, so batches are small when there is little to say and large when there
+//! is much. While the API is away everything is kept and sent again; the memory for it is bounded, and whoever fills it
+//! waits ([`Outbox::room`]) or is told that there is none ([`Outbox::try_push`]).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::client::Client;
+
+/// What one request carries at most; genuine servers take 4 MB of logs.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How many entries one request carries at most.
+const BATCH_ENTRIES: usize = 2000;
+/// How long an entry waits for company.
+const LINGER: Duration = Duration::from_millis(5);
+/// What is kept in memory at most.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// The way out; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Outbox(Arc<Inner>);
+
+struct Inner {
+    path: &'static str,
+    queue: Mutex<Queue>,
+    /// Told when there is something to send, or somebody waits for it.
+    wake: Notify,
+    /// Told when something was sent or given up.
+    sent: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Only the last one is still open; none is empty.
+    batches: VecDeque<Batch>,
+    /// Bytes in `batches` and in the batch that is on its way.
+    bytes: usize,
+    pushed: u64,
+    sent: u64,
+    /// Entries that there was no room for.
+    dropped: u64,
+    is_urgent: bool,
+}
+
+#[derive(Default)]
+struct Batch {
+    body: Vec<u8>,
+    entries: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.body.len() >= BATCH_BYTES || self.entries >= BATCH_ENTRIES
+    }
+}
+
+impl Outbox {
+    /// Opens an outbox to a path that takes lists; sends until the process ends.
+    pub(crate) fn open(
+        client: Client,
+        path: &'static str,
+        runtime: &tokio::runtime::Handle,
+    ) -> Self {
+        let outbox = Self(Arc::new(Inner {
+            path,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            sent: Notify::new(),
+        }));
+        runtime.spawn(deliver(outbox.clone(), client));
+        outbox
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.0
+            .queue
+            .lock()
+            .expect("nobody panics while writing an entry")
+    }
+
+    /// Takes an entry that `write` appends as JSON.
+    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut queue = self.queue();
+        if queue.batches.back().is_none_or(Batch::is_full) {
+            queue.batches.push_back(Batch::default());
+        }
+        let batch = queue.batches.back_mut().expect("one was just pushed");
+        let before = batch.body.len();
+        batch
+            .body
+            .push(if batch.entries == 0 { b'[' } else { b',' });
+        write(&mut batch.body);
+        batch.entries += 1;
+        let added = batch.body.len() - before;
+        queue.bytes += added;
+        queue.pushed += 1;
+        drop(queue);
+        self.0.wake.notify_one();
+    }
+
+    /// Takes an entry if there is room, and counts it if there is not.
+    pub(crate) fn try_push(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        {
+            let mut queue = self.queue();
+            if queue.bytes > MAX_BYTES {
+                queue.dropped += 1;
+                return;
+            }
+        }
+        self.push(write);
+    }
+
+    /// Waits until there is room for more.
+    pub(crate) async fn room(&self) {
+        self.wait(|queue| queue.bytes <= MAX_BYTES).await;
+    }
+
+    /// Waits until everything taken so far has been sent or given up.
+    pub(crate) async fn flush(&self) {
+        let goal = {
+            let mut queue = self.queue();
+            queue.is_urgent = true;
+            queue.pushed
+        };
+        self.0.wake.notify_one();
+        self.wait(|queue| queue.sent >= goal).await;
+    }
+
+    async fn wait(&self, is_met: impl Fn(&Queue) -> bool) {
+        loop {
+            let mut sent = std::pin::pin!(self.0.sent.notified());
+            sent.as_mut().enable();
+            if is_met(&self.queue()) {
+                return;
+            }
+            sent.await;
+        }
+    }
+
+    /// Takes the oldest batch, and how many entries have been dropped since the last time.
+    fn next(&self) -> Option<(Batch, u64)> {
+        let mut queue = self.queue();
+        let batch = queue.batches.pop_front();
+        if queue.batches.is_empty() {
+            queue.is_urgent = false;
+        }
+        let dropped = match batch {
+            Some(_) => std::mem::take(&mut queue.dropped),
+            None => 0,
+        };
+        batch.map(|batch| (batch, dropped))
+    }
+
+    fn done(&self, entries: usize, bytes: usize) {
+        {
+            let mut queue = self.queue();
+            queue.sent += entries as u64;
+            queue.bytes -= bytes;
+        }
+        self.0.sent.notify_waiters();
+    }
+
+    fn can_wait(&self) -> bool {
+        let queue = self.queue();
+        !queue.is_urgent && queue.batches.front().is_some_and(|batch| !batch.is_full())
+    }
+}
+
+async fn deliver(outbox: Outbox, client: Client) {
+    loop {
+        while outbox.can_wait() {
+            // Told early when somebody flushes; more entries only make the batch fuller.
+            if timeout(LINGER, outbox.0.wake.notified()).await.is_err() {
+                break;
+            }
+        }
+        match outbox.next() {
+            Some((mut batch, dropped)) => {
+                let bytes = batch.body.len();
+                batch.body.push(b']');
+                if dropped > 0 {
+                    warn!(target: "prefect", "{dropped} entries for {} were dropped: the API was away and the buffer full", outbox.0.path);
+                }
+                send(&client, outbox.0.path, batch.body).await;
+                outbox.done(batch.entries, bytes);
+            }
+            None => outbox.0.wake.notified().await,
+        }
+    }
+}
+
+/// Sends a batch, again and again while the API is away; what the API refuses is given up.
+async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
+    let mut pause = Duration::from_millis(250);
+    let mut is_away = false;
+    loop {
+        match client.post_bytes(path, body.clone()).await {
+            Ok(()) => return,
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|status| status.is_client_error()) =>
+            {
+                warn!(target: "prefect", "a batch was refused by the API and is lost: {error}");
+                return;
+            }
+            Err(error) => {
+                if !is_away {
+                    warn!(target: "prefect", "what happens is kept until the API is back: {error}");
+                }
+                is_away = true;
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+}

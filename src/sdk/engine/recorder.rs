@@ -1,0 +1,459 @@
+//! How the states of task runs reach the server.
+//!
+//! A task run is orchestrated here, as the newest genuine client does it, and each transition is told as an event; events go
+//! in batches to `POST /events`. A server that does not take events is told by a request for each transition, in order, with
+//! `force`, since what is told has happened already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::outbox::Outbox;
+use crate::client::Client;
+use crate::sdk::outcome::StateType;
+
+/// More transitions than this are not kept for a server that takes them one by one.
+const MAX_WAITING: usize = 10_000;
+
+/// A task run as the server should know it.
+pub(crate) struct TaskRecord {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) flow_run_id: Uuid,
+    pub(crate) task_key: &'static str,
+    pub(crate) dynamic_key: String,
+    pub(crate) policy: Policy,
+    pub(crate) tags: Vec<String>,
+    pub(crate) inputs: Vec<(&'static str, Vec<Uuid>)>,
+    pub(crate) run_count: u32,
+    pub(crate) flow_run_run_count: u32,
+    pub(crate) expected_start_time: DateTime<Utc>,
+    pub(crate) start_time: Option<DateTime<Utc>>,
+    pub(crate) end_time: Option<DateTime<Utc>>,
+    pub(crate) total_run_time: TimeDelta,
+    pub(crate) state: StateRecord,
+    /// The related resources of its events: flow run, flow, tags.
+    pub(crate) related: Arc<RawValue>,
+}
+
+/// How a task is retried, in the words of old and new servers.
+#[derive(Serialize)]
+pub(crate) struct Policy {
+    pub(crate) max_retries: u32,
+    pub(crate) retry_delay_seconds: f64,
+    pub(crate) retries: u32,
+    pub(crate) retry_delay: Value,
+    pub(crate) retry_jitter_factor: Option<f64>,
+}
+
+/// A state that a task run is in.
+pub(crate) struct StateRecord {
+    pub(crate) id: Uuid,
+    pub(crate) state_type: StateType,
+    pub(crate) name: String,
+    pub(crate) message: Option<String>,
+    pub(crate) timestamp: DateTime<Utc>,
+    pub(crate) scheduled_time: Option<DateTime<Utc>>,
+    pub(crate) cache_key: Option<String>,
+    pub(crate) cache_expiration: Option<DateTime<Utc>>,
+    pub(crate) data: Option<Value>,
+}
+
+impl StateRecord {
+    pub(crate) fn new(state_type: StateType, now: DateTime<Utc>) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            state_type,
+            name: state_type.default_name().to_owned(),
+            message: None,
+            timestamp: now,
+            scheduled_time: None,
+            cache_key: None,
+            cache_expiration: None,
+            data: None,
+        }
+    }
+}
+
+/// Tells the server.
+#[derive(Clone)]
+pub(crate) enum Recorder {
+    /// Takes events.
+    Events(Outbox),
+    /// Takes one transition a request.
+    States(mpsc::Sender<Told>),
+}
+
+/// What the loop that tells transitions one by one is given.
+pub(crate) enum Told {
+    Transition(Box<Transition>),
+    Flush(oneshot::Sender<()>),
+}
+
+pub(crate) struct Transition {
+    id: Uuid,
+    create: Option<Value>,
+    state: Value,
+}
+
+impl Recorder {
+    pub(crate) fn events(client: Client, runtime: &tokio::runtime::Handle) -> Self {
+        Self::Events(Outbox::open(client, "/events", runtime))
+    }
+
+    pub(crate) fn states(client: Client, runtime: &tokio::runtime::Handle) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        runtime.spawn(tell(client, receiver));
+        Self::States(sender)
+    }
+
+    /// Tells that the run has entered its present state from `previous`.
+    pub(crate) fn record(&self, run: &TaskRecord, previous: Option<&StateRecord>) {
+        match self {
+            Self::Events(outbox) => outbox.push(|body| write_event(body, run, previous)),
+            Self::States(sender) => {
+                let told = Told::Transition(Box::new(Transition {
+                    id: run.id,
+                    create: previous.is_none().then(|| creation(run)),
+                    state: state_json(&run.state),
+                }));
+                // Full only when the server has been away for long: `room` holds new runs back before that.
+                if sender.try_send(told).is_err() {
+                    warn!(target: "prefect", "a state of task run `{}` could not be kept for the server", run.name);
+                }
+            }
+        }
+    }
+
+    /// Waits until there is room for the transitions of another run.
+    pub(crate) async fn room(&self) {
+        match self {
+            Self::Events(outbox) => outbox.room().await,
+            Self::States(sender) => {
+                while sender.capacity() < MAX_WAITING / 2 && !sender.is_closed() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until everything told so far has reached the server.
+    pub(crate) async fn flush(&self) {
+        match self {
+            Self::Events(outbox) => outbox.flush().await,
+            Self::States(sender) => {
+                let (done, told) = oneshot::channel();
+                if sender.send(Told::Flush(done)).await.is_ok() {
+                    let _ = told.await;
+                }
+            }
+        }
+    }
+}
+
+async fn tell(client: Client, mut receiver: mpsc::Receiver<Told>) {
+    while let Some(told) = receiver.recv().await {
+        match told {
+            Told::Transition(transition) => tell_one(&client, *transition).await,
+            Told::Flush(done) => drop(done.send(())),
+        }
+    }
+}
+
+async fn tell_one(client: &Client, transition: Transition) {
+    let (path, body) = match transition.create {
+        Some(body) => ("/task_runs/".to_owned(), body),
+        None => (
+            format!("/task_runs/{}/set_state", transition.id),
+            json!({"state": transition.state, "force": true}),
+        ),
+    };
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match client.post_only(&path, &body).await {
+            Ok(()) => return,
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|status| status.is_client_error()) =>
+            {
+                return warn!(target: "prefect", "a state was refused by the API and is lost: {error}");
+            }
+            Err(_) => {
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Returns the body that creates a task run in its first state.
+pub(crate) fn creation(run: &TaskRecord) -> Value {
+    let mut inputs = serde_json::Map::new();
+    for (name, ids) in &run.inputs {
+        let ids: Vec<_> = ids
+            .iter()
+            .map(|id| json!({"input_type": "task_run", "id": id}))
+            .collect();
+        inputs.insert((*name).to_owned(), Value::from(ids));
+    }
+    json!({
+        "id": run.id,
+        "name": run.name,
+        "flow_run_id": run.flow_run_id,
+        "task_key": run.task_key,
+        "dynamic_key": run.dynamic_key,
+        "empirical_policy": run.policy,
+        "tags": run.tags,
+        "task_inputs": inputs,
+        "state": state_json(&run.state),
+    })
+}
+
+/// Returns a state as `set_state` takes it.
+pub(crate) fn state_json(state: &StateRecord) -> Value {
+    let mut details = serde_json::Map::new();
+    if let Some(at) = state.scheduled_time {
+        details.insert("scheduled_time".into(), time(at).into());
+    }
+    if let Some(key) = &state.cache_key {
+        details.insert("cache_key".into(), key.clone().into());
+    }
+    if let Some(at) = state.cache_expiration {
+        details.insert("cache_expiration".into(), time(at).into());
+    }
+    json!({
+        "type": state.state_type.as_str(),
+        "name": state.name,
+        "message": state.message,
+        "state_details": details,
+        "data": state.data,
+    })
+}
+
+#[derive(Serialize)]
+struct EventJson<'a> {
+    occurred: String,
+    event: String,
+    resource: ResourceJson<'a>,
+    related: &'a RawValue,
+    payload: PayloadJson<'a>,
+    id: Uuid,
+    follows: Option<Uuid>,
+}
+
+#[derive(Serialize)]
+struct ResourceJson<'a> {
+    #[serde(rename = "prefect.resource.id")]
+    id: String,
+    #[serde(rename = "prefect.resource.name")]
+    name: &'a str,
+    #[serde(rename = "prefect.run-count")]
+    run_count: String,
+    #[serde(rename = "prefect.state-message")]
+    state_message: &'a str,
+    #[serde(rename = "prefect.state-name")]
+    state_name: &'a str,
+    #[serde(rename = "prefect.state-timestamp")]
+    state_timestamp: &'a str,
+    #[serde(rename = "prefect.state-type")]
+    state_type: &'a str,
+    #[serde(rename = "prefect.orchestration")]
+    orchestration: &'a str,
+}
+
+#[derive(Serialize)]
+struct PayloadJson<'a> {
+    intended: IntendedJson,
+    initial_state: Option<InitialJson<'a>>,
+    validated_state: Value,
+    task_run: TaskRunJson<'a>,
+}
+
+#[derive(Serialize)]
+struct IntendedJson {
+    from: Option<&'static str>,
+    to: &'static str,
+}
+
+#[derive(Serialize)]
+struct InitialJson<'a> {
+    r#type: &'static str,
+    name: &'a str,
+    message: &'a str,
+    state_details: Value,
+}
+
+#[derive(Serialize)]
+struct TaskRunJson<'a> {
+    name: &'a str,
+    task_key: &'a str,
+    dynamic_key: &'a str,
+    empirical_policy: &'a Policy,
+    tags: &'a [String],
+    labels: Value,
+    task_inputs: TaskInputsJson<'a>,
+    run_count: u32,
+    flow_run_run_count: u32,
+    expected_start_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<String>,
+    total_run_time: f64,
+}
+
+struct TaskInputsJson<'a>(&'a [(&'static str, Vec<Uuid>)]);
+
+impl Serialize for TaskInputsJson<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, ids)| (name, InputsJson(ids))))
+    }
+}
+
+struct InputsJson<'a>(&'a [Uuid]);
+
+impl Serialize for InputsJson<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Input<'a> {
+            input_type: &'static str,
+            id: &'a Uuid,
+        }
+        serializer.collect_seq(self.0.iter().map(|id| Input {
+            input_type: "task_run",
+            id,
+        }))
+    }
+}
+
+/// Writes the event of a transition in the shape of the newest genuine client.
+fn write_event(body: &mut Vec<u8>, run: &TaskRecord, previous: Option<&StateRecord>) {
+    let state = &run.state;
+    let occurred = time(state.timestamp);
+    let event = EventJson {
+        occurred: occurred.clone(),
+        event: format!("prefect.task-run.{}", state.name),
+        resource: ResourceJson {
+            id: format!("prefect.task-run.{}", run.id),
+            name: &run.name,
+            run_count: run.run_count.to_string(),
+            state_message: state.message.as_deref().unwrap_or_default(),
+            state_name: &state.name,
+            state_timestamp: &occurred,
+            state_type: state.state_type.as_str(),
+            orchestration: "client",
+        },
+        related: &run.related,
+        payload: PayloadJson {
+            intended: IntendedJson {
+                from: previous.map(|state| state.state_type.as_str()),
+                to: state.state_type.as_str(),
+            },
+            initial_state: previous.map(|state| InitialJson {
+                r#type: state.state_type.as_str(),
+                name: &state.name,
+                message: state.message.as_deref().unwrap_or_default(),
+                state_details: json!({}),
+            }),
+            validated_state: state_json(state),
+            task_run: TaskRunJson {
+                name: &run.name,
+                task_key: run.task_key,
+                dynamic_key: &run.dynamic_key,
+                empirical_policy: &run.policy,
+                tags: &run.tags,
+                labels: json!({}),
+                task_inputs: TaskInputsJson(&run.inputs),
+                run_count: run.run_count,
+                flow_run_run_count: run.flow_run_run_count,
+                expected_start_time: time(run.expected_start_time),
+                start_time: run.start_time.map(time),
+                end_time: run.end_time.map(time),
+                total_run_time: run.total_run_time.as_seconds_f64(),
+            },
+        },
+        id: state.id,
+        follows: previous.map(|state| state.id),
+    };
+    serde_json::to_writer(body, &event).expect("texts, numbers and ids are JSON");
+}
+
+/// Returns the related resources of a flow run's events, with tags of a task run.
+pub(crate) fn related(resources: &[Value], tags: &[String]) -> Arc<RawValue> {
+    let tags = tags.iter().map(|tag| {
+        json!({
+            "prefect.resource.id": format!("prefect.tag.{tag}"),
+            "prefect.resource.role": "tag",
+        })
+    });
+    let all: Vec<Value> = resources.iter().cloned().chain(tags).collect();
+    serde_json::value::to_raw_value(&all)
+        .expect("texts are JSON")
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TaskRecord {
+        let at = DateTime::UNIX_EPOCH;
+        TaskRecord {
+            id: Uuid::nil(),
+            name: "load-0".into(),
+            flow_run_id: Uuid::nil(),
+            task_key: "load-00",
+            dynamic_key: "0".into(),
+            policy: Policy {
+                max_retries: 0,
+                retry_delay_seconds: 0.0,
+                retries: 2,
+                retry_delay: json!(1),
+                retry_jitter_factor: None,
+            },
+            tags: vec!["db".into()],
+            inputs: vec![("rows", vec![Uuid::nil()])],
+            run_count: 1,
+            flow_run_run_count: 1,
+            expected_start_time: at,
+            start_time: Some(at),
+            end_time: None,
+            total_run_time: TimeDelta::milliseconds(1500),
+            state: StateRecord {
+                id: Uuid::nil(),
+                ..StateRecord::new(StateType::Running, at)
+            },
+            related: related(
+                &[
+                    json!({"prefect.resource.id": "prefect.flow-run.1", "prefect.resource.role": "flow-run"}),
+                ],
+                &["db".to_owned()],
+            ),
+        }
+    }
+
+    #[test]
+    fn an_event_says_all_that_a_recorder_needs() {
+        let mut body = Vec::new();
+        let before = StateRecord {
+            id: Uuid::nil(),
+            ..StateRecord::new(StateType::Pending, DateTime::UNIX_EPOCH)
+        };
+        write_event(&mut body, &record(), Some(&before));
+        let event: Value = serde_json::from_slice(&body).unwrap();
+        insta::assert_json_snapshot!(event);
+    }
+}

@@ -1,0 +1,358 @@
+//! Flows: what the attribute makes, parameters from outside, and the lazy call.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future::BoxFuture;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::context;
+use super::engine::flow_runs;
+use super::options::{FlowOptions, RetryDelay, Seconds};
+use super::outcome::{RunError, State};
+use super::task::{self, Handle, Runner, Upstream};
+use super::value::{self, Input, Inputs, Shared, TaskInput, TaskOutput};
+
+/// The type that `#[flow]` puts beside a function.
+pub trait Flow {
+    /// What the flow gives back.
+    type Output: TaskOutput;
+    /// Returns what is known of the flow.
+    fn definition() -> &'static FlowDefinition;
+}
+
+/// A parameter of a flow.
+pub struct Parameter {
+    pub(crate) name: &'static str,
+    description: Option<&'static str>,
+    schema: fn(&mut SchemaGenerator) -> schemars::Schema,
+    parse: fn(Value) -> Result<Shared, String>,
+    default: Option<fn() -> Value>,
+}
+
+impl Parameter {
+    /// Describes a parameter of type `T`.
+    pub const fn of<T: TaskInput + DeserializeOwned + JsonSchema>(name: &'static str) -> Self {
+        Self {
+            name,
+            description: None,
+            schema: |generator| generator.subschema_for::<T>(),
+            parse: parse::<T>,
+            default: None,
+        }
+    }
+
+    /// Says what the parameter is for.
+    pub const fn description(mut self, text: &'static str) -> Self {
+        self.description = Some(text);
+        self
+    }
+
+    /// Says what the parameter is when a run does not.
+    pub const fn default_value(mut self, value: fn() -> Value) -> Self {
+        self.default = Some(value);
+        self
+    }
+
+    /// Returns what it is when a run does not say: its default, or nothing where nothing will do.
+    fn absent(&self) -> Option<Value> {
+        match self.default {
+            Some(default) => Some(default()),
+            None => (self.parse)(Value::Null).ok().map(|_| Value::Null),
+        }
+    }
+}
+
+fn parse<T: TaskInput + DeserializeOwned>(value: Value) -> Result<Shared, String> {
+    match serde_path_to_error::deserialize::<_, T>(value) {
+        Ok(value) => Ok(Arc::new(value)),
+        Err(error) => {
+            let place = error.path().to_string();
+            match place.as_str() {
+                "." => Err(error.inner().to_string()),
+                place => Err(format!("at `{place}`: {}", error.inner())),
+            }
+        }
+    }
+}
+
+/// Writes the default of a parameter.
+pub fn default_value<T: TaskInput>(value: impl super::IntoInput<T>) -> Value {
+    match value.into_input().0 {
+        value::Source::Value(value) => {
+            let json = value::to_json(&value).unwrap_or_default();
+            serde_json::from_slice(&json).unwrap_or_default()
+        }
+        _ => Value::Null,
+    }
+}
+
+/// What is known of a flow.
+pub struct FlowDefinition {
+    function: &'static str,
+    module: &'static str,
+    pub(crate) parameters: &'static [Parameter],
+    pub(crate) run: Runner,
+    options: fn() -> FlowOptions,
+    resolved: OnceLock<(String, Arc<FlowOptions>)>,
+}
+
+impl FlowDefinition {
+    /// Puts together what the attribute knows.
+    pub const fn new(
+        function: &'static str,
+        module: &'static str,
+        parameters: &'static [Parameter],
+        run: Runner,
+        options: fn() -> FlowOptions,
+    ) -> Self {
+        Self {
+            function,
+            module,
+            parameters,
+            run,
+            options,
+            resolved: OnceLock::new(),
+        }
+    }
+
+    fn resolved(&self) -> &(String, Arc<FlowOptions>) {
+        self.resolved.get_or_init(|| {
+            (
+                task::key(self.function, self.module),
+                Arc::new((self.options)()),
+            )
+        })
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.resolved().0
+    }
+
+    pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
+        self.parameters.iter().map(|parameter| parameter.name)
+    }
+
+    pub(crate) fn options(&self) -> &Arc<FlowOptions> {
+        &self.resolved().1
+    }
+
+    /// Returns the flow's name.
+    pub fn name(&self) -> &str {
+        &self.options().common.name
+    }
+
+    /// Returns the name of its function.
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// Describes the flow: what a deployment records of it.
+    pub fn describe(&self) -> Value {
+        let common = &self.options().common;
+        json!({
+            "name": common.name,
+            "function": self.function,
+            "module": self.module,
+            "description": common.description,
+            "version": common.version,
+            "tags": common.tags,
+            "parameter_openapi_schema": self.schema(),
+        })
+    }
+
+    /// Returns the JSON schema of the parameters, in the shape that the dashboard makes a form of.
+    pub fn schema(&self) -> Value {
+        let settings = SchemaSettings::draft07().with(|settings| {
+            settings.definitions_path = "/definitions".into();
+            settings.meta_schema = None;
+        });
+        let mut generator = settings.into_generator();
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for (position, parameter) in self.parameters.iter().enumerate() {
+            let mut property = (parameter.schema)(&mut generator).to_value();
+            if let Some(members) = property.as_object_mut() {
+                members.insert("title".into(), json!(parameter.name));
+                members.insert("position".into(), json!(position));
+                if let Some(text) = parameter.description {
+                    members.insert("description".into(), json!(text));
+                }
+                match parameter.absent() {
+                    Some(default) => drop(members.insert("default".into(), default)),
+                    None => required.push(parameter.name),
+                }
+            }
+            properties.insert(parameter.name.into(), property);
+        }
+        let definitions = generator.take_definitions(true);
+        json!({
+            "title": "Parameters",
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "definitions": definitions,
+        })
+    }
+
+    /// Reads parameters from outside; an error names the parameter and says what is wrong with it.
+    pub(crate) fn parse(&self, values: &Map<String, Value>) -> Result<Inputs, String> {
+        let known = |name: &String| {
+            self.parameters
+                .iter()
+                .any(|parameter| parameter.name == name)
+        };
+        if let Some(unknown) = values.keys().find(|name| !known(name)) {
+            let names: Vec<_> = self
+                .parameters
+                .iter()
+                .map(|parameter| parameter.name)
+                .collect();
+            let list = match names.is_empty() {
+                true => "it takes none".to_owned(),
+                false => format!("it takes {}", names.join(", ")),
+            };
+            return Err(format!(
+                "flow `{}` has no parameter `{unknown}`; {list}",
+                self.name()
+            ));
+        }
+        let mut inputs = Inputs(Default::default());
+        for parameter in self.parameters {
+            let value = values
+                .get(parameter.name)
+                .cloned()
+                .or_else(|| parameter.absent());
+            let value = value.ok_or_else(|| {
+                format!(
+                    "parameter `{}` of flow `{}` is missing",
+                    parameter.name,
+                    self.name()
+                )
+            })?;
+            let value = (parameter.parse)(value).map_err(|reason| {
+                format!(
+                    "parameter `{}` of flow `{}` is not valid: {reason}",
+                    parameter.name,
+                    self.name()
+                )
+            })?;
+            inputs.0.push_back(value);
+        }
+        Ok(inputs)
+    }
+}
+
+/// A call whose type the caller knows.
+pub(crate) struct FlowCallInner {
+    pub(crate) definition: &'static FlowDefinition,
+    pub(crate) options: Arc<FlowOptions>,
+    pub(crate) run_name: Option<String>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) wait_for: Vec<Arc<Handle>>,
+}
+
+/// A call of a flow that has not begun.
+///
+/// Within a flow it makes a subflow run. From a plain function, [`run`](Self::run) waits for it.
+///
+/// ```no_run
+/// use prefect_rs::prelude::*;
+///
+/// #[flow]
+/// async fn hello(name: String) -> Result<String> {
+///     Ok(format!("Hello, {name}!"))
+/// }
+///
+/// fn main() -> Result<()> {
+///     let greeting = hello("Marvin").run()?;
+///     assert_eq!(greeting, "Hello, Marvin!");
+///     Ok(())
+/// }
+/// ```
+#[must_use = "a flow does nothing until it is awaited, run or served"]
+pub struct FlowCall<T> {
+    pub(crate) call: FlowCallInner,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T: TaskOutput> FlowCall<T> {
+    /// Makes a call.
+    pub fn new(definition: &'static FlowDefinition, inputs: Vec<Input>) -> Self {
+        Self {
+            call: FlowCallInner {
+                definition,
+                options: definition.options().clone(),
+                run_name: None,
+                inputs,
+                wait_for: Vec::new(),
+            },
+            output: PhantomData,
+        }
+    }
+
+    /// Runs the flow and waits, in a function that is not `async`.
+    #[track_caller]
+    pub fn run(self) -> Result<T, RunError> {
+        context::block_on(self.into_future())
+    }
+
+    /// Runs the flow and returns the state it ended in instead of its result.
+    pub async fn state(self) -> State {
+        match flow_runs::run(self.call).await {
+            Ok((_, state)) => state,
+            Err(error) => error.state().clone(),
+        }
+    }
+
+    /// Names this run.
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.call.run_name = Some(name.into());
+        self
+    }
+
+    /// Changes any options for this call.
+    pub fn with_options(mut self, change: impl FnOnce(FlowOptions) -> FlowOptions) -> Self {
+        self.call.options = Arc::new(change(FlowOptions::clone(&self.call.options)));
+        self
+    }
+
+    /// Waits for a task run of the calling flow before this one begins.
+    pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
+        upstream.handles(&mut self.call.wait_for);
+        self
+    }
+
+    /// Runs it again up to this often when it fails.
+    pub fn with_retries(self, retries: u32) -> Self {
+        self.with_options(|options| options.retries(retries))
+    }
+
+    /// Waits before each retry.
+    pub fn with_retry_delay_seconds(self, delay: impl Into<RetryDelay>) -> Self {
+        self.with_options(|options| options.retry_delay_seconds(delay))
+    }
+
+    /// Fails the run when an attempt takes longer.
+    pub fn with_timeout_seconds(self, seconds: impl Seconds) -> Self {
+        self.with_options(|options| options.timeout_seconds(seconds))
+    }
+
+    /// Tags this run, instead of the flow's tags.
+    pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with_options(|options| options.tags(tags))
+    }
+}
+
+impl<T: TaskOutput> IntoFuture for FlowCall<T> {
+    type Output = Result<T, RunError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let run = flow_runs::run(self.call);
+        Box::pin(async { run.await.map(|(value, _)| value::take(value)) })
+    }
+}

@@ -1,0 +1,78 @@
+//! Flows in Rust.
+//!
+//! Functions become tasks and flows by an attribute and stay ordinary functions otherwise: typed arguments, `?`, `async` or
+//! not. What a flow file needs is in [`crate::prelude`].
+//!
+//! ```no_run
+//! use prefect_rs::prelude::*;
+//!
+//! #[task(retries = 3, retry_delay_seconds = 1)]
+//! async fn rows(url: String) -> Result<Vec<String>> {
+//!     Ok(vec![url])
+//! }
+//!
+//! #[task]
+//! fn count(rows: Vec<String>) -> usize {
+//!     rows.len()
+//! }
+//!
+//! #[flow(name = "Count rows")]
+//! async fn pipeline(url: String) -> Result<usize> {
+//!     let rows = rows(url).await?;
+//!     Ok(count(rows).await?)
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     println!("{}", pipeline("http://localhost/rows").run()?);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How it works
+//!
+//! - An attribute makes a function that returns a lazy [`TaskCall`] or [`FlowCall`], and a type of the same name that stands
+//!   for the task or flow (`double::map(..)`). Generated code is a thin shell: arguments and results are put behind a pointer
+//!   ([`value`]), and one engine, compiled once, carries out all runs.
+//! - Task runs are orchestrated here, in the process of the flow: dependencies, cache, limits, attempts, states
+//!   ([`engine::task_runs`]). The server is told each transition as an event, in batches that gather while the batch before is
+//!   on its way ([`engine::recorder`], [`engine::outbox`]). So a task costs microseconds, not a request, and history is whole:
+//!   a flow run's end is told only after everything in it is.
+//! - States of flow runs are proposed to the server, which decides ([`engine::flow_runs`]).
+//! - The way to the server is a [`crate::client::Client`]: a connection, or a router in this process on the local database
+//!   ([`crate::connect`]). Nothing here knows which.
+//! - Whose result an argument is: a future says so itself; a value is recognised by what it is, when it equals the result of an
+//!   earlier task of the run ([`value::fingerprint`]).
+//! - A server that is away does not fail a run: states and events are kept and sent again, in bounded memory; a flow that
+//!   fills it waits.
+
+pub(crate) mod context;
+pub(crate) mod engine;
+pub(crate) mod flow;
+pub mod logs;
+pub(crate) mod options;
+pub mod outcome;
+pub mod program;
+pub(crate) mod session;
+pub(crate) mod task;
+pub(crate) mod value;
+
+pub use context::{FlowRunInfo, TaskRunInfo};
+pub use flow::{Flow, FlowCall, FlowDefinition, Parameter, default_value};
+pub use options::{FlowOptions, RetryDelay, Seconds, TaskOptions};
+pub use session::Session;
+pub use task::{
+    Running, Task, TaskCall, TaskDefinition, TaskFuture, TaskFutures, TaskMap, Upstream,
+};
+pub use value::{Input, Inputs, IntoInput, TaskInput, TaskOutput};
+
+pub use schemars;
+pub use serde;
+
+/// What the attributes check about types, so that the compiler complains where they stand.
+#[doc(hidden)]
+pub mod check {
+    /// Is compiled only for arguments.
+    pub fn input<T: super::TaskInput>() {}
+    /// Is compiled only for results.
+    pub fn output<T: super::TaskOutput>() {}
+}

@@ -1,0 +1,353 @@
+//! How a run ends: states, and the error of a run that did not complete.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use super::value::{Shared, TaskOutput};
+
+/// Any error, as functions give it back.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The kinds of states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum StateType {
+    Scheduled,
+    Pending,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+    Crashed,
+    Paused,
+    Cancelling,
+}
+
+impl StateType {
+    /// Returns the type as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "SCHEDULED",
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+            Self::Crashed => "CRASHED",
+            Self::Paused => "PAUSED",
+            Self::Cancelling => "CANCELLING",
+        }
+    }
+
+    /// Returns the name of a state of this type that has no other.
+    pub fn default_name(self) -> &'static str {
+        match self {
+            Self::Scheduled => "Scheduled",
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+            Self::Crashed => "Crashed",
+            Self::Paused => "Paused",
+            Self::Cancelling => "Cancelling",
+        }
+    }
+
+    /// Tells whether a run in such a state is over.
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Crashed
+        )
+    }
+}
+
+/// A state: what a run is in, or what a function returns to decide its own.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// fn check(rows: Vec<u32>) -> State<usize> {
+///     match rows.len() {
+///         0 => Failed("there are no rows"),
+///         n => Completed(n).with_message("all rows are there"),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct State<T = ()> {
+    /// The kind of state.
+    pub state_type: StateType,
+    /// The finer name, such as `Retrying`.
+    pub name: String,
+    /// What a person should know.
+    pub message: Option<String>,
+    /// What the run gives back, where it completed.
+    pub data: Option<T>,
+}
+
+impl<T> State<T> {
+    pub(crate) fn new(state_type: StateType) -> Self {
+        Self {
+            state_type,
+            name: state_type.default_name().to_owned(),
+            message: None,
+            data: None,
+        }
+    }
+
+    /// Gives the state another name than its type's.
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Says what a person should know.
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Tells whether the run is over.
+    pub fn is_terminal(&self) -> bool {
+        self.state_type.is_terminal()
+    }
+
+    /// Tells whether the run completed.
+    pub fn is_completed(&self) -> bool {
+        self.state_type == StateType::Completed
+    }
+
+    /// Tells whether the run failed.
+    pub fn is_failed(&self) -> bool {
+        self.state_type == StateType::Failed
+    }
+
+    /// Tells whether the run was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.state_type == StateType::Cancelled
+    }
+}
+
+impl<T> fmt::Display for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) if !message.is_empty() => write!(f, "{}: {message}", self.name),
+            _ => f.write_str(&self.name),
+        }
+    }
+}
+
+/// Returns a state that completes the run with `data`.
+#[expect(non_snake_case, reason = "the name of the state that it makes")]
+pub fn Completed<T>(data: T) -> State<T> {
+    State {
+        data: Some(data),
+        ..State::new(StateType::Completed)
+    }
+}
+
+/// Returns a state that fails the run.
+#[expect(non_snake_case, reason = "the name of the state that it makes")]
+pub fn Failed<T>(message: impl Into<String>) -> State<T> {
+    State::new(StateType::Failed).with_message(message)
+}
+
+/// Returns a state that cancels the run.
+#[expect(non_snake_case, reason = "the name of the state that it makes")]
+pub fn Cancelled<T>(message: impl Into<String>) -> State<T> {
+    State::new(StateType::Cancelled).with_message(message)
+}
+
+/// Why a run gave no result: the state it ended in, and the error that led there.
+///
+/// [`source`](StdError::source) is the error of the function itself.
+#[derive(Clone)]
+pub struct RunError(Arc<Inner>);
+
+struct Inner {
+    run: String,
+    state: State,
+    source: Option<BoxError>,
+}
+
+impl RunError {
+    pub(crate) fn new(run: impl Into<String>, state: State, source: Option<BoxError>) -> Self {
+        Self(Arc::new(Inner {
+            run: run.into(),
+            state,
+            source,
+        }))
+    }
+
+    /// Makes the error of a run that never came to be.
+    pub(crate) fn not_run(run: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(
+            run,
+            State::new(StateType::Crashed).with_message(message),
+            None,
+        )
+    }
+
+    /// Returns the state that the run ended in.
+    pub fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// Returns the error of the function, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.source.as_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { run, state, source } = &*self.0;
+        let end = match state.state_type {
+            StateType::Failed if state.name != "Failed" => format!("failed ({})", state.name),
+            StateType::Pending => format!("did not start ({})", state.name),
+            other => other.default_name().to_lowercase(),
+        };
+        write!(f, "{run} {end}")?;
+        // Whoever prints the whole chain would read the message twice.
+        match (&state.message, source) {
+            (Some(message), None) => write!(f, ": {message}"),
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = self.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for RunError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// What came of one attempt.
+pub enum Outcome {
+    /// It gave a value.
+    #[doc(hidden)]
+    Completed(Completion),
+    /// It gave none.
+    #[doc(hidden)]
+    Ended(State, Option<BoxError>),
+}
+
+/// A value and what its function says about it.
+pub struct Completion {
+    pub(crate) value: Shared,
+    pub(crate) name: Option<String>,
+    pub(crate) message: Option<String>,
+}
+
+/// A `Result` whose type arguments are hidden by an alias.
+pub trait Fallible {
+    /// What it is when all is well.
+    type Ok;
+}
+
+impl<T, E> Fallible for std::result::Result<T, E> {
+    type Ok = T;
+}
+
+/// Reads what a function returns that cannot fail.
+pub fn plain<T: TaskOutput>(value: T) -> Outcome {
+    Outcome::Completed(Completion {
+        value: Arc::new(value),
+        name: None,
+        message: None,
+    })
+}
+
+/// Reads a `Result`.
+pub fn result<T: TaskOutput, E: Into<BoxError>>(result: std::result::Result<T, E>) -> Outcome {
+    match result {
+        Ok(value) => plain(value),
+        Err(error) => failed(error.into()),
+    }
+}
+
+/// Reads a state.
+pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
+    let State {
+        state_type,
+        name,
+        message,
+        data,
+    } = state;
+    match (state_type, data) {
+        (StateType::Completed, Some(value)) => Outcome::Completed(Completion {
+            value: Arc::new(value),
+            name: Some(name),
+            message,
+        }),
+        (state_type, _) => Outcome::Ended(
+            State {
+                state_type,
+                name,
+                message,
+                data: None,
+            },
+            None,
+        ),
+    }
+}
+
+/// Reads a `Result` of a state.
+pub fn state_result<T: TaskOutput, E: Into<BoxError>>(
+    result: std::result::Result<State<T>, E>,
+) -> Outcome {
+    match result {
+        Ok(value) => state(value),
+        Err(error) => failed(error.into()),
+    }
+}
+
+fn failed(error: BoxError) -> Outcome {
+    // A run whose part was cancelled was cancelled itself, whatever was said about it on the way.
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&*error);
+    let mut state_type = StateType::Failed;
+    while let Some(error) = cause {
+        if let Some(run) = error.downcast_ref::<RunError>()
+            && run.state().is_cancelled()
+        {
+            state_type = StateType::Cancelled;
+        }
+        cause = error.source();
+    }
+    let state = State::new(state_type).with_message(whole(&*error));
+    Outcome::Ended(state, Some(error))
+}
+
+/// Returns an error with all its causes, as one line.
+pub(crate) fn whole(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        // Many errors repeat their cause in their own text.
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
+}

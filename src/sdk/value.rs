@@ -1,0 +1,255 @@
+//! Values on their way between tasks.
+//!
+//! What a task gives back is kept behind a pointer whose type only the code made by the attributes knows. So the engine is
+//! compiled once for all tasks, a result that goes into three tasks is kept once, and the last one to need it takes it
+//! without a copy.
+
+use std::any::Any;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::task::{Call, Handle, TaskCall, TaskFuture, TaskFutures};
+
+/// What can be an argument of a task: plain data.
+///
+/// It is cloned for each attempt and written as JSON to tell whose result it is and to find cached results.
+pub trait TaskInput: Serialize + Clone + Send + Sync + 'static {}
+impl<T: Serialize + Clone + Send + Sync + 'static> TaskInput for T {}
+
+/// What a task or flow can give back: data that can be read again.
+pub trait TaskOutput: TaskInput + DeserializeOwned {}
+impl<T: TaskInput + DeserializeOwned> TaskOutput for T {}
+
+/// A value whose type is not known here.
+pub(crate) type Shared = Arc<dyn Data>;
+
+/// The least that the engine needs of a value.
+pub(crate) trait Data: Any + Send + Sync {
+    /// Writes it as JSON.
+    fn write(&self, writer: &mut dyn Write) -> serde_json::Result<()>;
+    /// Makes it ready to be taken as its type.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<T: TaskInput> Data for T {
+    fn write(&self, writer: &mut dyn Write) -> serde_json::Result<()> {
+        serde_json::to_writer(writer, self)
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+/// Takes a value as its type: without a copy where nobody else has it.
+pub(crate) fn take<T: TaskInput>(value: Shared) -> T {
+    let value: Arc<T> = value
+        .into_any()
+        .downcast()
+        .expect("the attribute wrote the same type at both ends");
+    Arc::try_unwrap(value).unwrap_or_else(|shared| T::clone(&shared))
+}
+
+/// Reads a value that was written as JSON.
+pub(crate) fn decode<T: TaskOutput>(json: &[u8]) -> serde_json::Result<Shared> {
+    serde_json::from_slice::<T>(json).map(|value| Arc::new(value) as Shared)
+}
+
+/// Writes a value as JSON.
+pub(crate) fn to_json(value: &Shared) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    value.write(&mut json)?;
+    Ok(json)
+}
+
+/// The arguments of one attempt, taken in order by the code that the attributes make.
+#[derive(Clone)]
+pub struct Inputs(pub(crate) std::collections::VecDeque<Shared>);
+
+impl Inputs {
+    /// Takes the next argument.
+    pub fn take<T: TaskInput>(&mut self) -> T {
+        let value = self
+            .0
+            .pop_front()
+            .expect("the attribute counts the arguments");
+        take(value)
+    }
+}
+
+/// An argument of a call: a value, or what will become one.
+pub struct Input(pub(crate) Source);
+
+pub(crate) enum Source {
+    Value(Shared),
+    Future(Arc<Handle>),
+    Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
+    Call(Box<Call>),
+}
+
+/// Anything that can be passed where a flow or task takes a `T`: a `T`, a future of one, or a call that gives one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be passed where a task or flow takes `{T}`",
+    label = "expected `{T}`, or a future of it",
+    note = "pass the value itself, the future that `.submit()` gave, or a call of a task that returns it"
+)]
+pub trait IntoInput<T> {
+    /// Makes it an argument.
+    fn into_input(self) -> Input;
+}
+
+impl<T: TaskInput> IntoInput<T> for T {
+    fn into_input(self) -> Input {
+        Input(Source::Value(Arc::new(self)))
+    }
+}
+
+impl IntoInput<String> for &str {
+    fn into_input(self) -> Input {
+        self.to_owned().into_input()
+    }
+}
+
+impl<T: TaskOutput> IntoInput<T> for TaskFuture<T> {
+    fn into_input(self) -> Input {
+        Input(Source::Future(self.handle))
+    }
+}
+
+impl<T: TaskOutput> IntoInput<T> for &TaskFuture<T> {
+    fn into_input(self) -> Input {
+        Input(Source::Future(self.handle.clone()))
+    }
+}
+
+impl<T: TaskOutput> IntoInput<T> for TaskCall<T> {
+    fn into_input(self) -> Input {
+        Input(Source::Call(Box::new(self.call)))
+    }
+}
+
+impl<T: TaskOutput> IntoInput<Vec<T>> for TaskFutures<T> {
+    fn into_input(self) -> Input {
+        (&self).into_input()
+    }
+}
+
+impl<T: TaskOutput> IntoInput<Vec<T>> for &TaskFutures<T> {
+    fn into_input(self) -> Input {
+        let handles = self.iter().map(|future| future.handle.clone()).collect();
+        Input(Source::Futures(handles, gather::<T>))
+    }
+}
+
+impl<T: TaskOutput> IntoInput<Vec<T>> for Vec<TaskFuture<T>> {
+    fn into_input(self) -> Input {
+        TaskFutures::from(self).into_input()
+    }
+}
+
+fn gather<T: TaskOutput>(values: Vec<Shared>) -> Shared {
+    Arc::new(values.into_iter().map(take::<T>).collect::<Vec<T>>())
+}
+
+/// More than this of a value is not looked at: whose result a huge value is costs more to find out than it tells.
+const MAX_FINGERPRINT_BYTES: usize = 256 * 1024;
+
+/// What tells a value from others: its own mark, and those of its elements if it is a list.
+#[derive(Default)]
+pub(crate) struct Fingerprint {
+    pub(crate) whole: Option<u64>,
+    pub(crate) elements: Vec<u64>,
+}
+
+/// Returns the fingerprint of a value; none of what is equal only by chance, such as `true` or an empty list.
+pub(crate) fn fingerprint(value: &Shared) -> Fingerprint {
+    let mut json = Bounded(Vec::new());
+    if value.write(&mut json).is_err() {
+        return Fingerprint::default();
+    }
+    let elements = match json.0.first() {
+        Some(b'[') => serde_json::from_slice::<Vec<&RawValue>>(&json.0)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|element| mark(element.get().as_bytes()))
+            .collect(),
+        _ => Vec::new(),
+    };
+    Fingerprint {
+        whole: mark(&json.0),
+        elements,
+    }
+}
+
+fn mark(json: &[u8]) -> Option<u64> {
+    let is_common = matches!(json, b"null" | b"true" | b"false" | b"\"\"" | b"[]" | b"{}");
+    (!is_common).then(|| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(json);
+        hasher.finish()
+    })
+}
+
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_FINGERPRINT_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(value: impl TaskInput) -> Shared {
+        Arc::new(value)
+    }
+
+    #[test]
+    fn the_last_owner_takes_a_value_without_a_copy() {
+        let text = "x".repeat(100);
+        let address = text.as_ptr();
+        let value = shared(text);
+        let copy: String = take(value.clone());
+        assert_ne!(copy.as_ptr(), address);
+        let last: String = take(value);
+        assert_eq!(last.as_ptr(), address);
+    }
+
+    #[test]
+    fn equal_values_have_equal_marks_whatever_their_types() {
+        let whole = |value: Shared| fingerprint(&value).whole;
+        assert_eq!(whole(shared("abc".to_owned())), whole(shared("abc")));
+        assert_ne!(whole(shared(1)), whole(shared(2)));
+        assert_eq!(whole(shared(())), None);
+        assert_eq!(whole(shared(true)), None);
+        assert_eq!(whole(shared(Vec::<u8>::new())), None);
+    }
+
+    #[test]
+    fn a_list_has_the_marks_of_its_elements() {
+        let list = fingerprint(&shared(vec!["a", "b"]));
+        let single = fingerprint(&shared("b"));
+        assert_eq!(list.elements.get(1).copied(), single.whole);
+    }
+
+    #[test]
+    fn a_huge_value_has_no_mark() {
+        let huge = shared("x".repeat(MAX_FINGERPRINT_BYTES + 1));
+        assert_eq!(fingerprint(&huge).whole, None);
+    }
+}

@@ -1,0 +1,250 @@
+//! What runs record: states, dependencies, parameters, logs, subflows.
+
+use std::time::Duration;
+
+use prefect_rs::prelude::*;
+use tracing::Instrument;
+
+use crate::history::History;
+
+#[data]
+struct Row {
+    city: String,
+    people: u64,
+}
+
+#[task(name = "Load", tags = ["db"])]
+async fn load(city: &str) -> Result<Row> {
+    Ok(Row {
+        city: city.to_owned(),
+        people: 3,
+    })
+}
+
+#[task]
+fn count(row: Row) -> u64 {
+    println!("counting {}", row.city);
+    row.people
+}
+
+#[task]
+async fn sum(numbers: Vec<u64>) -> u64 {
+    numbers.iter().sum()
+}
+
+#[flow(name = "Census", flow_run_name = "census of {first}")]
+async fn census(first: String, second: String) -> Result<u64> {
+    let first = load(first).await?;
+    let first = count(first).await?;
+    let second = load(second).submit();
+    let second = count(&second).submit();
+    let total = sum(vec![first, second.result().await?]).await?;
+    Ok(total)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_records_states_dependencies_and_parameters() {
+    let history = History::new().await;
+    let total = history.session.run(census("Bonn", "Köln")).await.unwrap();
+    assert_eq!(total, 6);
+    insta::assert_snapshot!(history.states().await, @"
+    Load-0: Pending Running Completed
+    Load-1: Pending Running Completed
+    count-0: Pending Running Completed
+    count-1: Pending Running Completed
+    sum-0: Pending Running Completed
+    ");
+    // Both counts gave 3, so the values of the list are those of the later one.
+    insta::assert_snapshot!(history.links().await, @"
+    count-0: row <- Load-0
+    count-1: row <- Load-1
+    sum-0: numbers <- count-1
+    ");
+    let flow_run = &history.flow_runs().await[0];
+    assert_eq!(flow_run["name"], "census of Bonn");
+    assert_eq!(flow_run["parameters"]["second"], "Köln");
+    assert_eq!(flow_run["state"]["type"], "COMPLETED");
+    assert_eq!(history.task_runs().await[0]["tags"][0], "db");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prints_and_events_are_logs_of_the_run_that_said_them() {
+    #[task]
+    async fn talk() -> Result<()> {
+        println!("before");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        info!(rows = 3, "after");
+        spawn(async { info!("spawned by the prelude") }).await?;
+        let span = tracing::info_span!("mine");
+        tokio::spawn(async { info!("spawned in a span") }.instrument(span)).await?;
+        spawn_blocking(|| info!("on a thread")).await?;
+        Ok(())
+    }
+    #[flow]
+    async fn talks() -> Result<()> {
+        info!("the flow itself");
+        Ok(talk().await?)
+    }
+    let history = History::new().await;
+    history.session.run(talks()).await.unwrap();
+    let id = history.task_runs().await[0]["id"].clone();
+    let mut own = Vec::new();
+    let mut of_flow = Vec::new();
+    for log in history.logs().await {
+        let message = log["message"].as_str().unwrap().to_owned();
+        if !log["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("prefect.task_runs")
+        {
+            if log["task_run_id"] == id {
+                own.push(message)
+            } else {
+                of_flow.push(message)
+            }
+        }
+    }
+    assert_eq!(
+        own,
+        [
+            "before",
+            "after rows=3",
+            "spawned by the prelude",
+            "spawned in a span",
+            "on a thread"
+        ]
+    );
+    assert_eq!(of_flow[1], "the flow itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_called_in_a_flow_is_a_subflow() {
+    #[task]
+    async fn double(n: i64) -> i64 {
+        2 * n
+    }
+    #[flow]
+    async fn child(n: i64) -> Result<i64> {
+        Ok(double(n).await?)
+    }
+    #[flow]
+    async fn parent() -> Result<i64> {
+        let one = double(4).submit();
+        let eight = child(&one).await?;
+        Ok(double(eight).await?)
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(parent()).await.unwrap(), 32);
+    let runs = history.flow_runs().await;
+    assert_eq!(runs.len(), 2);
+    let stand_in = history
+        .task_runs()
+        .await
+        .into_iter()
+        .find(|run| run["name"] == "child-0")
+        .unwrap();
+    assert_eq!(runs[1]["parent_task_run_id"], stand_in["id"]);
+    assert_eq!(stand_in["state"]["type"], "COMPLETED");
+    assert_eq!(
+        stand_in["state"]["state_details"]["child_flow_run_id"],
+        runs[1]["id"]
+    );
+    let links = history.links().await;
+    assert!(links.contains("child-0: n <- double-0"), "{links}");
+    assert!(links.contains("double-1: n <- child-0"), "{links}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn map_submits_a_run_for_each_value_and_futures_pass_as_lists() {
+    #[task]
+    async fn times(n: u64, factor: u64) -> u64 {
+        n * factor
+    }
+    #[flow]
+    async fn table() -> Result<u64> {
+        let all = times::map(1..=3u64, 70u64).submit();
+        let states = all.wait().await;
+        assert!(states.iter().all(State::is_completed));
+        let total = sum(&all).await?;
+        assert_eq!(times::map(vec![4u64, 5], 10u64).await?, [40, 50]);
+        Ok(total)
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(table()).await.unwrap(), 420);
+    insta::assert_snapshot!(history.links().await, @"sum-0: numbers <- times-0 times-1 times-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_depends_on_a_failure_does_not_run() {
+    #[task]
+    async fn broken() -> Result<u64> {
+        bail!("no")
+    }
+    #[task]
+    async fn clean_up() {}
+    #[flow]
+    async fn flow() -> Result<String> {
+        let broken = broken().submit();
+        let dependent = count_all(&broken).submit();
+        let later = clean_up().wait_for(&broken).submit();
+        assert_eq!(later.wait().await.name, "NotReady");
+        Ok(dependent.wait().await.name)
+    }
+    #[task]
+    async fn count_all(n: u64) -> u64 {
+        n
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(flow()).await.unwrap(), "NotReady");
+    insta::assert_snapshot!(history.states().await, @"
+    broken-0: Pending Running Failed
+    clean_up-0: Pending NotReady
+    count_all-0: Pending NotReady
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_does_not_end_before_what_it_submitted() {
+    #[task]
+    async fn slow() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    #[flow]
+    async fn forgetful() {
+        drop(slow().submit());
+    }
+    let history = History::new().await;
+    history.session.run(forgetful()).await.unwrap();
+    assert_eq!(history.states().await, "slow-0: Pending Running Completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_are_not_async_call_tasks_too() {
+    #[task]
+    fn double(n: i64) -> i64 {
+        2 * n
+    }
+    #[flow]
+    fn plain() -> Result<i64> {
+        let future = double(1).submit();
+        Ok(future.get()? + double(20).run()?)
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(plain()).await.unwrap(), 42);
+}
+
+#[tokio::test]
+async fn a_task_outside_of_a_flow_says_what_to_do() {
+    let error = count(Row {
+        city: "x".into(),
+        people: 1,
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("call it in a function with #[flow]"),
+        "{error}"
+    );
+}

@@ -1,0 +1,182 @@
+//! How runs end: manual states, panics, timeouts, cancellation, hooks.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use prefect_rs::prelude::*;
+
+use crate::history::History;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_may_return_its_state() {
+    #[task]
+    async fn judge(n: i64) -> State<i64> {
+        match n {
+            0 => Failed("nothing to do"),
+            1 => Cancelled("not today"),
+            n => Completed(n)
+                .with_name("Skipped")
+                .with_message("all is there"),
+        }
+    }
+    #[flow]
+    async fn flow() -> Result<State<i64>> {
+        assert_eq!(
+            judge(0).state().await.message.as_deref(),
+            Some("nothing to do")
+        );
+        assert!(judge(1).state().await.is_cancelled());
+        let n = judge(5).await?;
+        Ok(Completed(n).with_message("done"))
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(flow()).await.unwrap(), 5);
+    insta::assert_snapshot!(history.states().await, @"
+    judge-0: Pending Running Failed
+    judge-1: Pending Running Cancelled
+    judge-2: Pending Running Skipped
+    ");
+    let flow_run = &history.flow_runs().await[0];
+    assert_eq!(flow_run["state"]["message"], "done");
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the {0} is broken")]
+struct Broken(&'static str);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_keeps_its_source() {
+    #[task]
+    async fn fail() -> std::result::Result<(), Broken> {
+        Err(Broken("pump"))
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        let error = fail().await.unwrap_err();
+        assert_eq!(error.downcast_ref::<Broken>().unwrap().0, "pump");
+        Err(error).context("while pumping")
+    }
+    let history = History::new().await;
+    let error = history.session.run(flow()).await.unwrap_err();
+    assert_eq!(
+        error.state().message.as_deref(),
+        Some("while pumping: task run `fail-0` failed: the pump is broken")
+    );
+    assert_eq!(history.flow_runs().await[0]["state"]["type"], "FAILED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_a_failure_with_its_message_and_place() {
+    #[task]
+    async fn careless(list: Vec<u8>) -> u8 {
+        list[3]
+    }
+    #[task]
+    fn careless_thread() {
+        panic!("no {}", "way")
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        let first = careless(vec![1]).state().await;
+        let second = careless_thread().state().await;
+        bail!("{} / {}", first.message.unwrap(), second.message.unwrap())
+    }
+    let history = History::new().await;
+    let message = history.session.state(flow()).await.message.unwrap();
+    assert!(
+        message.contains("panicked at tests/sdk/states.rs:"),
+        "{message}"
+    );
+    assert!(message.contains("index out of bounds"), "{message}");
+    assert!(message.contains("no way"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_too_long_times_out() {
+    #[task(timeout_seconds = 0.01)]
+    async fn endless() {
+        std::future::pending().await
+    }
+    #[flow(timeout_seconds = 0.05)]
+    async fn flow() -> Result<()> {
+        assert_eq!(endless().state().await.name, "TimedOut");
+        std::future::pending().await
+    }
+    let history = History::new().await;
+    let state = history.session.state(flow()).await;
+    assert_eq!(state.name, "TimedOut");
+    assert_eq!(
+        history.states().await,
+        "endless-0: Pending Running TimedOut"
+    );
+    assert_eq!(history.flow_runs().await[0]["state"]["name"], "TimedOut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_does_not_stay_running() {
+    #[task]
+    async fn endless() {
+        std::future::pending().await
+    }
+    #[flow]
+    async fn flow() {
+        let limit = Duration::from_millis(10);
+        let _ = tokio::time::timeout(limit, endless().into_future()).await;
+    }
+    let history = History::new().await;
+    history.session.run(flow()).await.unwrap();
+    assert_eq!(
+        history.states().await,
+        "endless-0: Pending Running Cancelled"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_part_cancels_the_whole() {
+    #[task]
+    async fn stop() -> State {
+        Cancelled("enough")
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        stop().await.context("in the middle")?;
+        Ok(())
+    }
+    let history = History::new().await;
+    assert!(history.session.state(flow()).await.is_cancelled());
+}
+
+static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note(run: &Run, state: &State) {
+    SEEN.lock()
+        .unwrap()
+        .push(format!("{} {}", run.of, state.name));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_see_runs_and_states() {
+    #[task(on_running = note, on_failure = note)]
+    async fn fails() -> Result<()> {
+        bail!("no")
+    }
+    #[task(on_running = |_, _| panic!("a hook that panics does no harm"), on_completion = note)]
+    async fn works() {}
+    #[flow(name = "hooks", on_completion = note)]
+    async fn flow() -> Result<()> {
+        let _ = fails().state().await;
+        works().await?;
+        Ok(())
+    }
+    let history = History::new().await;
+    history.session.run(flow()).await.unwrap();
+    assert_eq!(
+        *SEEN.lock().unwrap(),
+        [
+            "fails Running",
+            "fails Failed",
+            "works Completed",
+            "hooks Completed"
+        ]
+    );
+}
