@@ -231,8 +231,8 @@ CREATE TABLE configuration (
 CREATE TABLE events (
   id UUID PRIMARY KEY,
   occurred TIMESTAMPTZ NOT NULL,
-  event TEXT NOT NULL,
-  resource_id TEXT NOT NULL,
+  event TEXT COLLATE "C" NOT NULL,
+  resource_id TEXT COLLATE "C" NOT NULL,
   resource TEXT NOT NULL,
   related TEXT NOT NULL DEFAULT '[]',
   payload TEXT NOT NULL DEFAULT '{}',
@@ -244,7 +244,7 @@ CREATE INDEX ix_events__occurred ON events (occurred, id);
 CREATE INDEX ix_events__event ON events (event, occurred);
 
 CREATE TABLE event_resources (
-  resource_id TEXT NOT NULL,
+  resource_id TEXT COLLATE "C" NOT NULL,
   occurred TIMESTAMPTZ NOT NULL,
   event_id UUID NOT NULL,
   resource_role TEXT NOT NULL,

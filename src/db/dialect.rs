@@ -47,6 +47,71 @@ impl Dialect {
             Self::Postgres => format!("({column})::jsonb ?| ${n}::text[]"),
         }
     }
+
+    /// Returns a label's value of the JSON object `object` by its bound name.
+    pub fn label(self, object: &str, name: &str) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("(SELECT l.value FROM json_each({object}) AS l WHERE l.key = {name})")
+            }
+            Self::Postgres => format!("(({object})::jsonb ->> {name})"),
+        }
+    }
+
+    /// Returns the elements of a JSON list as the rows `e.value`.
+    pub fn elements(self, list: &str) -> String {
+        match self {
+            Self::Sqlite => format!("json_each({list}) AS e"),
+            Self::Postgres => format!("jsonb_array_elements(({list})::jsonb) AS e(value)"),
+        }
+    }
+
+    /// Tells whether a text fits a pattern that was bound as [`Self::glob_pattern`] writes it.
+    pub fn glob(self, text: &str, pattern: &str) -> String {
+        match self {
+            Self::Sqlite => format!("({text} GLOB {pattern})"),
+            Self::Postgres => format!("({text} LIKE {pattern})"),
+        }
+    }
+
+    /// Writes a pattern, in which `*` is any text and `?` any character.
+    pub fn glob_pattern(self, pattern: &str) -> String {
+        let mut out = String::with_capacity(pattern.len());
+        for c in pattern.chars() {
+            match (self, c) {
+                (Self::Sqlite, '[') => out.push_str("[[]"),
+                (Self::Sqlite, c) => out.push(c),
+                (Self::Postgres, '*') => out.push('%'),
+                (Self::Postgres, '?') => out.push('_'),
+                (Self::Postgres, c @ ('%' | '_' | '\\')) => out.extend(['\\', c]),
+                (Self::Postgres, c) => out.push(c),
+            }
+        }
+        out
+    }
+
+    /// Tells whether a text contains another.
+    pub fn contains(self, text: &str, part: &str) -> String {
+        match self {
+            Self::Sqlite => format!("(INSTR({text}, {part}) > 0)"),
+            Self::Postgres => format!("(STRPOS({text}, {part}) > 0)"),
+        }
+    }
+
+    /// Returns the number of the stretch of `seconds` since `pivot` that an instant lies in; both are
+    /// placeholders of numbers, the pivot in seconds since 1970.
+    pub fn stretch(self, instant: &str, pivot: &str, seconds: &str) -> String {
+        match self {
+            // There is no FLOOR in every SQLite, and a cast cuts towards zero, so it is kept positive.
+            Self::Sqlite => format!(
+                "(CAST((strftime('%s', {instant}) + CAST(substr({instant}, 20) AS REAL) - {pivot}) / {seconds} \
+                 + 1000000000000 AS BIGINT) - 1000000000000)"
+            ),
+            Self::Postgres => format!(
+                "CAST(FLOOR((EXTRACT(EPOCH FROM {instant})::float8 - {pivot}) / {seconds}) AS BIGINT)"
+            ),
+        }
+    }
 }
 
 /// Rewrites placeholders, `= ANY($n)` and `<> ALL($n)` for SQLite.

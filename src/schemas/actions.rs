@@ -172,6 +172,8 @@ pub struct TaskRunCreate {
     #[serde(default)]
     pub task_inputs: Option<Document>,
     #[serde(default)]
+    pub labels: Option<Document>,
+    #[serde(default)]
     pub state: Option<StateCreate>,
 }
 

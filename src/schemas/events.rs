@@ -92,6 +92,12 @@ impl<'de> Deserialize<'de> for Resource {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Resource, A::Error> {
                 let mut labels: Vec<(String, String)> = Vec::with_capacity(8);
                 while let Some((label, value)) = map.next_entry::<String, String>()? {
+                    // PostgreSQL looks into labels, and knows no NUL.
+                    let value = if value.contains('\0') {
+                        value.replace('\0', "\u{fffd}")
+                    } else {
+                        value
+                    };
                     // As in any JSON object the last one of a name counts.
                     match labels.iter_mut().find(|(known, _)| *known == label) {
                         Some(known) => known.1 = value,

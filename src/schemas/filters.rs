@@ -228,3 +228,40 @@ pub enum LogSort {
     TaskRunIdAsc,
     TaskRunIdDesc,
 }
+
+impl LogFilter {
+    /// Tells whether a line that has just come meets the conditions.
+    pub fn includes(&self, log: &super::logs::Log) -> bool {
+        let bounds = self.level.as_ref().map(|levels| {
+            levels.ge_.is_none_or(|least| log.level >= least)
+                && levels.le_.is_none_or(|most| log.level <= most)
+        });
+        let times = self.timestamp.as_ref().map(|times| {
+            times.before_.is_none_or(|before| log.timestamp <= before.0)
+                && times.after_.is_none_or(|after| log.timestamp >= after.0)
+                && times.is_null_ != Some(true)
+        });
+        let flow_run = self.flow_run_id.as_ref().map(|ids| {
+            let is_in =
+                |list: &Vec<FlowRunId>| log.flow_run_id.is_some_and(|id| list.contains(&id));
+            ids.any_.as_ref().is_none_or(is_in) && !ids.not_any_.as_ref().is_some_and(is_in)
+        });
+        let task_run = self.task_run_id.as_ref().map(|ids| {
+            let is_in =
+                |list: &Vec<TaskRunId>| log.task_run_id.is_some_and(|id| list.contains(&id));
+            ids.any_.as_ref().is_none_or(is_in)
+                && !ids.not_any_.as_ref().is_some_and(is_in)
+                && ids
+                    .is_null_
+                    .is_none_or(|is_null| is_null == log.task_run_id.is_none())
+        });
+        let mut conditions = [bounds, times, flow_run, task_run]
+            .into_iter()
+            .flatten()
+            .peekable();
+        match self.operator {
+            Operator::And => conditions.all(|holds| holds),
+            Operator::Or => conditions.peek().is_none() || conditions.any(|holds| holds),
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub mod concurrency_limits;
 pub mod deployments;
 pub mod dialect;
 pub mod document;
+pub mod event_filters;
 pub mod events;
 pub mod filters;
 pub mod flow_runs;

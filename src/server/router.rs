@@ -108,7 +108,12 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(blocks::set_default_storage_block))
         // Events.
         .routes(routes!(events::create_events))
+        .routes(routes!(events::read_events))
+        .routes(routes!(events::read_events_page))
+        .routes(routes!(events::count_events))
         .route("/events/in", get(events::stream_events_in))
+        .route("/events/out", get(events::stream_events_out))
+        .route("/logs/out", get(logs::stream_logs_out))
         // Saved searches.
         .routes(routes!(saved_searches::put_saved_search))
         .routes(routes!(saved_searches::read_saved_searches))

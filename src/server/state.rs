@@ -5,10 +5,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::changes::Changes;
-use super::events::Hub;
+use super::events::{Batch, Hub};
 use super::vault::Vault;
 use crate::clock::SharedClock;
 use crate::db::Db;
+use crate::schemas::logs::Log;
 use crate::settings::Settings;
 
 /// The server's parts, shared by cloning.
@@ -25,7 +26,9 @@ pub struct AppState {
     /// Who wants to know when something has changed.
     pub changes: Changes,
     /// Who wants to know what has happened.
-    pub events: Hub,
+    pub events: Hub<Batch>,
+    /// Who wants to see log lines as they come.
+    pub logs: Hub<Arc<Vec<Log>>>,
 }
 
 impl AppState {
@@ -38,6 +41,7 @@ impl AppState {
             settings: Arc::new(settings),
             changes: Changes::new(),
             events: Hub::new(),
+            logs: Hub::new(),
         }
     }
 

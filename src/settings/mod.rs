@@ -274,6 +274,14 @@ settings! {
     events_maximum_size_bytes: u32 = "1500000", "PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES" | "PREFECT_EVENTS_MAXIMUM_SIZE_BYTES";
     /// How many characters the name of an event has at most.
     events_maximum_event_name_length: u32 = "1024", "PREFECT_SERVER_EVENTS_MAXIMUM_EVENT_NAME_LENGTH";
+    /// Seconds for which events are kept.
+    events_retention_period: Duration = "604800", "PREFECT_SERVER_EVENTS_RETENTION_PERIOD" | "PREFECT_EVENTS_RETENTION_PERIOD";
+    /// Seconds that subscribers of events may look back at most.
+    events_maximum_websocket_backfill: Duration = "900", "PREFECT_SERVER_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL" | "PREFECT_EVENTS_MAXIMUM_WEBSOCKET_BACKFILL";
+    /// How many events a subscriber who looks back gets at a time.
+    events_websocket_backfill_page_size: u32 = "250", "PREFECT_SERVER_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE" | "PREFECT_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE";
+    /// Whether the server deletes events that are older than they are kept.
+    event_persister_enabled: bool = "true", "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED" | "PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED";
     /// Seconds after which a task run asks again for a slot of a full concurrency limit.
     tag_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS" | "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS";
 }

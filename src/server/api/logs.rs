@@ -1,13 +1,19 @@
 //! `/logs`: batches of lines in, pages of them out.
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use std::sync::Arc;
 
-use crate::schemas::Dialect;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::sockets::{self, Subscribed};
 use crate::schemas::actions::LogCreate;
-use crate::schemas::filters::{LogSort, LogsQuery};
+use crate::schemas::filters::{LogFilter, LogSort, LogsQuery};
 use crate::schemas::logs::Log;
+use crate::schemas::{Dialect, View};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, view};
 use crate::server::{ApiError, AppState, models};
@@ -21,11 +27,11 @@ pub async fn create_logs(
     let mut runs: Vec<_> = logs.iter().filter_map(|log| log.flow_run_id).collect();
     runs.sort();
     runs.dedup();
-    let now = state.now();
-    state
-        .db
-        .write(async move |conn| models::logs::create(conn, logs, now).await)
-        .await?;
+    let logs = Arc::new(models::logs::received(logs, state.now()));
+    let batch = Arc::clone(&logs);
+    let write = async move |conn: &mut _| models::logs::create(conn, &batch).await;
+    state.db.write(write).await?;
+    state.logs.tell(logs);
     for run in runs {
         state.changes.tell(Change::of(Kind::Log, run.0));
     }
@@ -48,4 +54,38 @@ pub async fn read_logs(
         models::logs::list(conn, asked.logs.as_ref(), sort, limit, offset).await
     };
     Ok(view(dialect, state.db.read(read).await?))
+}
+
+/// Streams lines as they come; older ones are asked for by page.
+pub async fn stream_logs_out(State(state): State<AppState>, upgrade: WebSocketUpgrade) -> Response {
+    sockets::accept(upgrade, state, stream)
+}
+
+async fn stream(state: AppState, mut socket: WebSocket) {
+    let mut live = state.logs.listen();
+    let filter = match sockets::subscription::<LogFilter>(&mut socket).await {
+        Ok(Subscribed { filter, .. }) => filter,
+        Err(reason) => return sockets::close(socket, sockets::PROTOCOL_ERROR, reason).await,
+    };
+    loop {
+        tokio::select! {
+            logs = live.recv() => match logs {
+                Ok(logs) => {
+                    for log in logs.iter().filter(|log| filter.includes(log)) {
+                        let frame = json!({"type": "log", "log": View(Dialect::Three, log)});
+                        if sockets::send_json(&mut socket, &frame).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                // A live view that cannot keep up skips; the lines are all there to be read.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            frame = socket.recv() => match frame {
+                Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            },
+        }
+    }
 }

@@ -10,6 +10,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 
 use crate::server::{ApiError, AppState};
@@ -65,18 +66,12 @@ async fn shake_hands(state: &AppState, socket: &mut WebSocket) -> Result<(), &'s
     if let Some(wanted) = &state.settings.server_api_auth_string {
         let token = first["token"].as_str().filter(|token| !token.is_empty());
         let token = token.ok_or("Auth required but no token provided")?;
-        if !is_same(token.as_bytes(), wanted.reveal().as_bytes()) {
+        if !bool::from(token.as_bytes().ct_eq(wanted.reveal().as_bytes())) {
             return Err("Invalid token");
         }
     }
     let done = send_json(socket, &json!({"type": "auth_success"})).await;
     done.map_err(|_| "the socket was closed")
-}
-
-/// Compares without telling by its time how much is the same.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
-    one.len() == other.len() && differences == 0
 }
 
 /// Returns the next frame as JSON; none when the client is gone or sends something else.
@@ -90,6 +85,33 @@ pub async fn receive_json(socket: &mut WebSocket) -> Option<Value> {
             Ok(Message::Close(_)) | Err(_) => return None,
         }
     }
+}
+
+/// What a client subscribes to.
+pub struct Subscribed<T> {
+    /// Its filter.
+    pub filter: T,
+    /// The whole frame.
+    pub message: Value,
+}
+
+/// Reads the frame that subscribes: `{"type": "filter", "filter": …}`.
+///
+/// # Errors
+/// The reason for which the socket is to be closed.
+pub async fn subscription<T: serde::de::DeserializeOwned>(
+    socket: &mut WebSocket,
+) -> Result<Subscribed<T>, String> {
+    let first = timeout(FIRST_WORD, receive_json(socket)).await;
+    let Ok(Some(message)) = first else {
+        return Err("Expected 'filter' message".to_owned());
+    };
+    if message["type"] != "filter" {
+        return Err("Expected 'filter' message".to_owned());
+    }
+    let filter = serde_json::from_value(message["filter"].clone());
+    let filter = filter.map_err(|cause| format!("Invalid filter: {cause}"))?;
+    Ok(Subscribed { filter, message })
 }
 
 /// Sends a frame.

@@ -1,4 +1,4 @@
-//! Tells events to whoever listens in this process, after they are durable.
+//! Tells events, and log lines, to whoever listens in this process, after they are durable.
 //!
 //! Batches are shared, not copied. A listener that is too slow is told so, and reads what it
 //! missed from the database.
@@ -34,11 +34,11 @@ impl Batch {
     }
 }
 
-/// The hub of events.
+/// A hub of batches of one kind.
 #[derive(Debug, Clone)]
-pub struct Hub(broadcast::Sender<Batch>);
+pub struct Hub<T>(broadcast::Sender<T>);
 
-impl Hub {
+impl<T: Clone> Hub<T> {
     /// Makes a hub without listeners.
     #[expect(clippy::new_without_default, reason = "a hub is made once, on purpose")]
     pub fn new() -> Self {
@@ -46,13 +46,13 @@ impl Hub {
     }
 
     /// Tells everybody; call it after the commit.
-    pub fn tell(&self, batch: Batch) {
+    pub fn tell(&self, batch: T) {
         // Nobody listening is fine.
         let _ = self.0.send(batch);
     }
 
     /// Starts to listen.
-    pub fn listen(&self) -> broadcast::Receiver<Batch> {
+    pub fn listen(&self) -> broadcast::Receiver<T> {
         self.0.subscribe()
     }
 }

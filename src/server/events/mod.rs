@@ -40,14 +40,19 @@ pub fn limits(settings: &Settings) -> Limits {
 /// # Errors
 /// When the database cannot take them now; the same events may be given again.
 pub async fn receive(app: &AppState, events: Vec<Event>) -> db::Result<()> {
-    if events.is_empty() {
-        return Ok(());
-    }
     let received = app.now();
     let events: Vec<_> = events
         .into_iter()
         .map(|event| event.receive(received))
         .collect();
+    keep_own(app, events).await
+}
+
+/// Keeps events that are known to be in order, such as the server's own.
+pub async fn keep_own(app: &AppState, events: Vec<ReceivedEvent>) -> db::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
     let events = Arc::new(events);
     match write_again(app, &events).await {
         Err(

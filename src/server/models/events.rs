@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::event_filters::compile;
 use super::rows::{pieces, placeholders};
-use crate::db::{Conn, Error, FromRow, Result, Row, query};
+use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::Document;
-use crate::schemas::events::{Event, ReceivedEvent};
+use crate::schemas::event_filters::{EventFilter, Order};
+use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent};
 use crate::schemas::time::Instant;
 
 /// The columns of an event `o`, in the order of [`FromRow`].
@@ -107,4 +109,188 @@ async fn index_resources(
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("labels are JSON")
+}
+
+/// Where a page begins: behind this event.
+pub type After = (DateTime<Utc>, Uuid);
+
+/// Returns a page of events, in the order that the filter asks for.
+pub async fn list(
+    conn: &mut Conn,
+    filter: &EventFilter,
+    after: Option<After>,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<ReceivedEvent>> {
+    let (condition, mut values) = compile(filter, conn.dialect(), now);
+    let (sign, direction) = match filter.order {
+        Order::Asc => (">", ""),
+        Order::Desc => ("<", " DESC"),
+    };
+    let from = if is_distinct(filter) {
+        format!(
+            "(SELECT o.*, ROW_NUMBER() OVER (PARTITION BY o.resource_id ORDER BY o.occurred{direction}, o.id{direction}) \
+             AS place FROM events o WHERE {condition}) AS o WHERE o.place = 1"
+        )
+    } else {
+        format!("events o WHERE {condition}")
+    };
+    let behind = after.map_or_else(String::new, |(occurred, id)| {
+        let (occurred, id) = (values.bind(occurred), values.bind(id));
+        format!(" AND (o.occurred, o.id) {sign} ({occurred}, {id})")
+    });
+    let limit = values.bind(limit);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {from}{behind} ORDER BY o.occurred{direction}, o.id{direction} LIMIT {limit}"
+    );
+    query(sql).bind_all(values.values).fetch_all(conn).await
+}
+
+/// Counts the events that a filter finds.
+pub async fn count(conn: &mut Conn, filter: &EventFilter, now: DateTime<Utc>) -> Result<i64> {
+    let (condition, values) = compile(filter, conn.dialect(), now);
+    let what = if is_distinct(filter) {
+        "DISTINCT o.resource_id"
+    } else {
+        "*"
+    };
+    query(format!(
+        "SELECT COUNT({what}) FROM events o WHERE {condition}"
+    ))
+    .bind_all(values.values)
+    .fetch_one(conn)
+    .await
+}
+
+fn is_distinct(filter: &EventFilter) -> bool {
+    filter
+        .resource
+        .as_ref()
+        .is_some_and(|resource| resource.distinct)
+}
+
+/// What events can be counted by, beside time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountBy {
+    /// The name.
+    Event,
+    /// The resource.
+    Resource,
+}
+
+/// How many events share something, the most first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// What they share.
+    pub value: String,
+    /// Its latest name for people.
+    pub label: String,
+    /// How many they are.
+    pub count: i64,
+    /// When the first one happened.
+    pub start: DateTime<Utc>,
+    /// When the last one happened.
+    pub end: DateTime<Utc>,
+}
+
+impl FromRow for Counted {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            value: row.take()?,
+            label: row.take()?,
+            count: row.take()?,
+            start: row.take()?,
+            end: row.take()?,
+        })
+    }
+}
+
+/// Counts events by what they share.
+pub async fn count_by(
+    conn: &mut Conn,
+    filter: &EventFilter,
+    by: CountBy,
+    now: DateTime<Utc>,
+) -> Result<Vec<Counted>> {
+    let dialect = conn.dialect();
+    let (condition, mut values) = compile(filter, dialect, now);
+    let (value, label) = match by {
+        CountBy::Event => ("o.event", "o.event".to_owned()),
+        CountBy::Resource => {
+            let name = dialect.label("l.resource", &values.bind(RESOURCE_NAME));
+            let older = dialect.label("l.resource", &values.bind("prefect.name"));
+            (
+                "o.resource_id",
+                format!("COALESCE({name}, {older}, l.resource_id)"),
+            )
+        }
+    };
+    let sql = match by {
+        CountBy::Event => format!(
+            "SELECT {value}, {label}, COUNT(*), MIN(o.occurred), MAX(o.occurred) FROM events o WHERE {condition} \
+             GROUP BY {value} ORDER BY 3 DESC, 2"
+        ),
+        CountBy::Resource => format!(
+            "SELECT g.resource_id, (SELECT {label} FROM events l WHERE l.resource_id = g.resource_id \
+             AND l.occurred = g.latest LIMIT 1), g.count, g.oldest, g.latest FROM (SELECT {value} AS resource_id, \
+             COUNT(*) AS count, MIN(o.occurred) AS oldest, MAX(o.occurred) AS latest FROM events o \
+             WHERE {condition} GROUP BY {value}) AS g ORDER BY 3 DESC, 2"
+        ),
+    };
+    query(sql).bind_all(values.values).fetch_all(conn).await
+}
+
+/// Counts events by stretches of time since `pivot`: number of the stretch, and events in it.
+pub async fn count_by_time(
+    conn: &mut Conn,
+    filter: &EventFilter,
+    pivot: DateTime<Utc>,
+    seconds: f64,
+    now: DateTime<Utc>,
+) -> Result<Vec<(i64, i64)>> {
+    let dialect = conn.dialect();
+    let (condition, mut values) = compile(filter, dialect, now);
+    let (pivot, seconds) = (values.bind(pivot.timestamp() as f64), values.bind(seconds));
+    let stretch = dialect.stretch("o.occurred", &pivot, &seconds);
+    let sql =
+        format!("SELECT {stretch}, COUNT(*) FROM events o WHERE {condition} GROUP BY 1 ORDER BY 1");
+    query(sql).bind_all(values.values).fetch_all(conn).await
+}
+
+/// Deletes up to `most` events that happened before an instant; returns how many.
+pub async fn delete_before(conn: &mut Conn, before: DateTime<Utc>, most: i64) -> Result<u64> {
+    let read = query(format!(
+        "SELECT {COLUMNS} FROM events o WHERE o.occurred < $1 ORDER BY o.occurred LIMIT $2"
+    ));
+    let old: Vec<ReceivedEvent> = read.bind(before).bind(most).fetch_all(conn).await?;
+    let mut keys = Vec::new();
+    for event in &old {
+        keys.extend(
+            event
+                .involved()
+                .map(|resource| (resource.id(), &event.event)),
+        );
+    }
+    for piece in pieces(&keys) {
+        let mut delete = query(format!(
+            "DELETE FROM event_resources WHERE (resource_id, occurred, event_id) IN (VALUES {})",
+            placeholders(piece.len(), 3)
+        ));
+        for (id, event) in piece {
+            delete = delete.bind(*id).bind(event.occurred.0).bind(event.id);
+        }
+        delete.execute(conn).await?;
+    }
+    let ids: Vec<Uuid> = old.iter().map(|event| event.event.id.0).collect();
+    query("DELETE FROM events WHERE id = ANY($1)")
+        .bind(Value::Uuids(ids))
+        .execute(conn)
+        .await
+}
+
+/// Returns when the oldest event happened.
+pub async fn oldest(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
+    query("SELECT occurred FROM events ORDER BY occurred LIMIT 1")
+        .fetch_optional(conn)
+        .await
 }

@@ -27,11 +27,24 @@ impl FromRow for Log {
 /// Lines a statement; more would not make it faster and would fill the statement cache.
 const ROWS: usize = 64;
 
+/// Gives lines their ids.
+pub fn received(logs: Vec<LogCreate>, now: DateTime<Utc>) -> Vec<Log> {
+    let line = |log: LogCreate| Log {
+        id: LogId::new(),
+        created: now,
+        name: log.name,
+        level: log.level,
+        message: log.message,
+        timestamp: log.timestamp.0,
+        flow_run_id: log.flow_run_id,
+        task_run_id: log.task_run_id,
+    };
+    logs.into_iter().map(line).collect()
+}
+
 /// Keeps a batch of lines.
-pub async fn create(conn: &mut Conn, logs: Vec<LogCreate>, now: DateTime<Utc>) -> Result<()> {
-    let mut logs = logs.into_iter().peekable();
-    while logs.peek().is_some() {
-        let chunk: Vec<_> = logs.by_ref().take(ROWS).collect();
+pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
+    for chunk in logs.chunks(ROWS) {
         let row = |n: usize| {
             let at = |i: usize| n * 8 + i;
             format!(
@@ -54,13 +67,13 @@ pub async fn create(conn: &mut Conn, logs: Vec<LogCreate>, now: DateTime<Utc>) -
         ));
         for log in chunk {
             insert = insert
-                .bind(LogId::new())
-                .bind(now)
-                .bind(log.name)
+                .bind(log.id)
+                .bind(log.created)
+                .bind(&log.name)
                 .bind(log.level)
-                .bind(log.message);
+                .bind(&log.message);
             insert = insert
-                .bind(log.timestamp.0)
+                .bind(log.timestamp)
                 .bind(log.flow_run_id)
                 .bind(log.task_run_id);
         }

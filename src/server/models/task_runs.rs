@@ -58,8 +58,8 @@ pub async fn create(
         .filter(|name| !name.is_empty())
         .unwrap_or_else(super::names::generate);
     let sql = "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, cache_key, \
-               cache_expiration, task_version, empirical_policy, task_inputs, tags) \
-               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+               cache_expiration, task_version, empirical_policy, task_inputs, tags, labels) \
+               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                ON CONFLICT (flow_run_id, task_key, dynamic_key) DO NOTHING";
     let insert = query(sql)
         .bind(id)
@@ -76,7 +76,8 @@ pub async fn create(
         .bind(create.empirical_policy.clone().unwrap_or_default());
     let insert = insert
         .bind(create.task_inputs.unwrap_or_else(Document::empty_object))
-        .bind(create.tags);
+        .bind(create.tags)
+        .bind(create.labels.unwrap_or_else(Document::empty_object));
     if insert.execute(conn).await? == 0 {
         let sql =
             format!("{SELECT} WHERE o.flow_run_id = $1 AND o.task_key = $2 AND o.dynamic_key = $3");

@@ -6,6 +6,10 @@
 //! sooner, and the clock may jump), and a change in this process that concerns it wakes it.
 //! An idle pass reads and never writes.
 
+mod event_retention;
+#[cfg(test)]
+mod event_tests;
+mod flow_run_events;
 mod late_runs;
 mod scheduler;
 #[cfg(test)]
@@ -23,6 +27,8 @@ use super::AppState;
 use super::changes::Change;
 use crate::db;
 
+pub use event_retention::EventRetention;
+pub use flow_run_events::FlowRunEvents;
 pub use late_runs::LateRuns;
 pub use scheduler::{Scheduler, schedule_deployment};
 
@@ -71,6 +77,10 @@ impl Services {
         }
         if app.settings.late_runs_enabled {
             services.spawn(app, LateRuns);
+        }
+        services.spawn(app, FlowRunEvents::default());
+        if app.settings.event_persister_enabled {
+            services.spawn(app, EventRetention);
         }
         services
     }

@@ -15,14 +15,14 @@ use crate::server::changes::{Change, Kind};
 use crate::server::models::{deployments, scheduled_runs};
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
-struct Stage {
-    app: AppState,
-    clock: Arc<MockClock>,
+pub(super) struct Stage {
+    pub(super) app: AppState,
+    pub(super) clock: Arc<MockClock>,
     _home: tempfile::TempDir,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let url = DatabaseUrl::Sqlite(home.path().join("test.db"));
         Self::on(url, home, "2026-11-23T10:00:30Z").await

@@ -1,42 +1,24 @@
-//! `/events`: events in, by request and by socket.
+//! `/events/in`: events from a socket, one a frame.
 
 use std::collections::VecDeque;
 
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tracing::{debug, warn};
 
-use super::sockets;
 use crate::db;
 use crate::schemas::events::{Event, Limits};
-use crate::server::extract::Body;
-use crate::server::{ApiError, AppState, events};
+use crate::server::api::sockets;
+use crate::server::{AppState, events};
 
 /// Events of one socket that are written together, so that others get their turn.
 const BATCH: usize = 512;
 /// Events of one socket that may wait for their write; then the socket is not read, and its client
 /// waits.
 const WAITING: usize = 2048;
-
-/// Records a batch of events.
-#[utoipa::path(post, path = "/events", request_body = Vec<Event>, responses((status = 204)))]
-pub async fn create_events(
-    State(state): State<AppState>,
-    Body(events): Body<Vec<Event>>,
-) -> Result<StatusCode, ApiError> {
-    let limits = events::limits(&state.settings);
-    for (n, event) in events.iter().enumerate() {
-        if let Err((field, why)) = event.check(&limits) {
-            return Err(ApiError::invalid(&["body", &n.to_string(), field], why));
-        }
-    }
-    events::receive(&state, events).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
 
 /// Takes events from a socket, one a frame.
 pub async fn stream_events_in(

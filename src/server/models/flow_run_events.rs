@@ -1,0 +1,206 @@
+//! What the server tells of state changes of flow runs: read from the states themselves.
+//!
+//! A state's id is its event's id, so telling twice is telling once, and a change needs no word of
+//! its own where it is made.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent, Resource};
+use crate::schemas::time::{self, Instant};
+use crate::schemas::{Dialect, Document, EventId, State, StateId, StateType, Tags};
+
+/// Changes further apart than this are in order by their times alone.
+const TIGHT: TimeDelta = TimeDelta::minutes(5);
+
+/// Longer messages are cut; some people put whole results into them.
+const MAX_MESSAGE: usize = 100_000;
+
+/// A state of a flow run, and all that its event names.
+struct Changed {
+    state: State,
+    before: Option<Before>,
+    run: Named,
+    run_count: i64,
+    flow: Named,
+    deployment: Option<Named>,
+    task_run: Option<Named>,
+}
+
+/// The state before.
+struct Before {
+    id: StateId,
+    state_type: StateType,
+    name: String,
+    message: Option<String>,
+    timestamp: DateTime<Utc>,
+}
+
+/// Something with a name and tags.
+struct Named {
+    id: Uuid,
+    name: String,
+    tags: Tags,
+}
+
+fn take_named(row: &mut Row<'_>) -> Result<Option<Named>> {
+    let (id, name, tags): (Option<Uuid>, Option<String>, Option<Tags>) =
+        (row.take()?, row.take()?, row.take()?);
+    Ok(id.map(|id| Named {
+        id,
+        name: name.unwrap_or_default(),
+        tags: tags.unwrap_or_default(),
+    }))
+}
+
+fn named(row: &mut Row<'_>) -> Result<Named> {
+    Ok(Named {
+        id: row.take()?,
+        name: row.take()?,
+        tags: row.take()?,
+    })
+}
+
+impl FromRow for Changed {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let state = State::from_row(row)?;
+        let (id, state_type, name): (Option<StateId>, Option<StateType>, Option<String>) =
+            (row.take()?, row.take()?, row.take()?);
+        let (message, timestamp): (Option<String>, Option<DateTime<Utc>>) =
+            (row.take()?, row.take()?);
+        let before = match (id, state_type, name, timestamp) {
+            (Some(id), Some(state_type), Some(name), Some(timestamp)) => Some(Before {
+                id,
+                state_type,
+                name,
+                message,
+                timestamp,
+            }),
+            _ => None,
+        };
+        Ok(Self {
+            state,
+            before,
+            run: named(row)?,
+            run_count: row.take()?,
+            flow: named(row)?,
+            deployment: take_named(row)?,
+            task_run: take_named(row)?,
+        })
+    }
+}
+
+/// Returns the events of states behind `after` that are not told yet, and the last state looked at.
+pub async fn untold(
+    conn: &mut Conn,
+    after: Uuid,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> Result<(Vec<ReceivedEvent>, Option<Uuid>)> {
+    let sql = "SELECT s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data, \
+         p.id, p.type, p.name, p.message, p.timestamp, r.id, r.name, r.tags, r.run_count, f.id, f.name, f.tags, \
+         d.id, d.name, d.tags, t.id, t.name, t.tags \
+         FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id JOIN flow f ON f.id = r.flow_id \
+         LEFT JOIN deployment d ON d.id = r.deployment_id LEFT JOIN task_run t ON t.id = r.parent_task_run_id \
+         LEFT JOIN flow_run_state p ON p.id = (SELECT b.id FROM flow_run_state b WHERE b.flow_run_id = s.flow_run_id \
+         AND (b.timestamp, b.id) < (s.timestamp, s.id) ORDER BY b.timestamp DESC, b.id DESC LIMIT 1) \
+         WHERE s.id > $1 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = s.id) ORDER BY s.id LIMIT $2";
+    let changed: Vec<Changed> = query(sql).bind(after).bind(limit).fetch_all(conn).await?;
+    let last = changed.last().map(|changed| changed.state.id.0);
+    let events = changed
+        .into_iter()
+        .map(|changed| event(changed).receive(now));
+    Ok((events.collect(), last))
+}
+
+fn event(changed: Changed) -> Event {
+    let Changed {
+        state,
+        before,
+        run,
+        run_count,
+        flow,
+        deployment,
+        task_run,
+    } = changed;
+    let resource = Resource::new(format!("prefect.flow-run.{}", run.id))
+        .with(RESOURCE_NAME, &run.name)
+        .with("prefect.run-count", run_count.to_string())
+        .with(
+            "prefect.state-message",
+            cut(state.message.as_deref().unwrap_or_default()),
+        )
+        .with("prefect.state-name", &state.name)
+        .with(
+            "prefect.state-timestamp",
+            time::format(state.timestamp, Dialect::Two),
+        )
+        .with("prefect.state-type", state.state_type.as_str());
+    let mut tags: BTreeSet<String> = run.tags.0.into_iter().collect();
+    let mut related = Vec::new();
+    let kinds = [
+        ("flow", Some(flow)),
+        ("deployment", deployment),
+        ("task-run", task_run),
+    ];
+    for (kind, named) in kinds {
+        if let Some(Named {
+            id,
+            name,
+            tags: own,
+        }) = named
+        {
+            tags.extend(own.0);
+            let resource = Resource::new(format!("prefect.{kind}.{id}"));
+            related.push(resource.in_role(kind).with(RESOURCE_NAME, name));
+        }
+    }
+    related.extend(
+        tags.into_iter()
+            .map(|tag| Resource::new(format!("prefect.tag.{tag}")).in_role("tag")),
+    );
+    let is_tight = |before: &&Before| (state.timestamp - before.timestamp).abs() < TIGHT;
+    let payload = json!({
+        "intended": {"from": before.as_ref().map(|b| b.state_type.as_str()), "to": state.state_type.as_str()},
+        "initial_state": before.as_ref().map(|b| payload(b.state_type, &b.name, b.message.as_deref(), None)),
+        "validated_state": payload(
+            state.state_type, &state.name, state.message.as_deref(), state.state_details.pause_reschedule,
+        ),
+    });
+    Event {
+        occurred: Instant(state.timestamp),
+        event: format!("prefect.flow-run.{}", state.name),
+        resource,
+        related,
+        payload: Document::of(&payload).expect("a value is JSON"),
+        id: EventId(state.id.0),
+        follows: before
+            .as_ref()
+            .filter(is_tight)
+            .map(|before| EventId(before.id.0)),
+    }
+}
+
+fn payload(
+    state_type: StateType,
+    name: &str,
+    message: Option<&str>,
+    reschedule: Option<bool>,
+) -> Json {
+    let mut payload = json!({"type": state_type.as_str(), "name": name});
+    if let Some(message) = message.filter(|message| !message.is_empty()) {
+        payload["message"] = cut(message).into();
+    }
+    if state_type == StateType::Paused {
+        payload["pause_reschedule"] = reschedule.unwrap_or(false).to_string().into();
+    }
+    payload
+}
+
+fn cut(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE).collect()
+}

@@ -1,0 +1,123 @@
+//! The services of events on a real SQLite file.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::tests::Stage;
+use super::{EventRetention, FlowRunEvents, Service};
+use crate::db::Conn;
+use crate::schemas::actions::{FlowRunCreate, SetState};
+use crate::schemas::event_filters::EventFilter;
+use crate::schemas::events::{Event, ReceivedEvent};
+use crate::schemas::{Dialect, FlowRunId, Tags};
+use crate::server::models;
+use crate::server::orchestration::policy::Policy;
+
+async fn stored(stage: &Stage) -> Vec<ReceivedEvent> {
+    let now = stage.app.now() + TimeDelta::days(1);
+    let filter: EventFilter = serde_json::from_value(json!({"order": "ASC"})).unwrap();
+    let read =
+        async move |conn: &mut Conn| models::events::list(conn, &filter, None, 100, now).await;
+    stage.app.db.read(read).await.unwrap()
+}
+
+async fn flow_run(stage: &Stage) -> FlowRunId {
+    let now = stage.app.now();
+    let write = async move |conn: &mut Conn| {
+        let tags = Tags(vec!["nightly".to_owned()]);
+        let flow = models::flows::create(conn, "etl", &tags, now).await?.0;
+        let run = json!({"flow_id": flow.id, "name": "brave", "tags": ["a"], "state": {"type": "PENDING"}});
+        let run: FlowRunCreate = serde_json::from_value(run).unwrap();
+        Ok(models::flow_runs::create(conn, run, false, now).await?.0.id)
+    };
+    stage.app.db.write(write).await.unwrap()
+}
+
+async fn set_state(stage: &Stage, id: FlowRunId, state: &'static str) {
+    let now = stage.app.now();
+    let SetState { state, .. } = serde_json::from_value(json!({"state": {"type": state}})).unwrap();
+    let policy = Policy::Core(Dialect::Three);
+    let write = async move |conn: &mut Conn| {
+        models::states::transition_flow_run(conn, id, state, policy, now).await
+    };
+    stage.app.db.write(write).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_state_of_a_flow_run_is_told_once_with_all_that_is_involved() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    let mut teller = FlowRunEvents::default();
+    teller.pass(&stage.app).await.unwrap();
+    stage.clock.advance(TimeDelta::seconds(1));
+    set_state(&stage, id, "RUNNING").await;
+    teller.pass(&stage.app).await.unwrap();
+    // Another server, or this one started again.
+    FlowRunEvents::default().pass(&stage.app).await.unwrap();
+    let events = stored(&stage).await;
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| event.event.event.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["prefect.flow-run.Pending", "prefect.flow-run.Running"]
+    );
+    let (pending, running) = (&events[0].event, &events[1].event);
+    assert_eq!(running.follows, Some(pending.id));
+    assert_eq!(running.resource.object_id("prefect.flow-run."), Some(id.0));
+    assert_eq!(running.resource.get("prefect.state-type"), Some("RUNNING"));
+    let related: Vec<_> = running
+        .related
+        .iter()
+        .map(|r| format!("{} {}", r.role(), r.id()))
+        .collect();
+    assert_eq!(
+        related[1..],
+        ["tag prefect.tag.a", "tag prefect.tag.nightly"]
+    );
+    assert!(
+        related[0].starts_with("flow prefect.flow."),
+        "{}",
+        related[0]
+    );
+    let payload: serde_json::Value = running.payload.read().unwrap();
+    assert_eq!(
+        payload["intended"],
+        json!({"from": "PENDING", "to": "RUNNING"})
+    );
+}
+
+#[tokio::test]
+async fn events_are_deleted_when_they_are_older_than_they_are_kept() {
+    let stage = Stage::new().await;
+    let now = stage.app.now();
+    let event = |n: u128, at: DateTime<Utc>| -> Event {
+        serde_json::from_value(json!({
+            "occurred": at, "event": "a.b", "resource": {"prefect.resource.id": "pot.1"},
+            "related": [{"prefect.resource.id": "flow.1", "prefect.resource.role": "flow"}],
+            "id": uuid::Uuid::from_u128(n),
+        }))
+        .unwrap()
+    };
+    let mut events: Vec<_> = (0..700)
+        .map(|n| event(n, now - TimeDelta::days(8)))
+        .collect();
+    events.push(event(1000, now - TimeDelta::days(6)));
+    crate::server::events::receive(&stage.app, events)
+        .await
+        .unwrap();
+    EventRetention.pass(&stage.app).await.unwrap();
+    let left: Vec<_> = stored(&stage)
+        .await
+        .iter()
+        .map(|event| event.event.id.0.as_u128())
+        .collect();
+    assert_eq!(left, [1000]);
+    let rows = async |conn: &mut Conn| {
+        crate::db::query("SELECT COUNT(*) FROM event_resources")
+            .fetch_one::<i64>(conn)
+            .await
+    };
+    assert_eq!(stage.app.db.read(rows).await.unwrap(), 2);
+}
