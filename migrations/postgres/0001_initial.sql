@@ -121,6 +121,8 @@ CREATE INDEX ix_task_run__end_time ON task_run (end_time, id);
 CREATE INDEX ix_task_run__next_scheduled_start_time ON task_run (next_scheduled_start_time) WHERE next_scheduled_start_time IS NOT NULL;
 CREATE INDEX ix_task_run__state ON task_run (state_type, state_name, expected_start_time);
 
+ALTER TABLE flow_run ADD FOREIGN KEY (parent_task_run_id) REFERENCES task_run (id) ON DELETE SET NULL;
+
 CREATE TABLE task_run_state (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,

@@ -41,7 +41,7 @@ CREATE TABLE flow_run (
   name TEXT NOT NULL,
   flow_id TEXT NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
   deployment_id TEXT REFERENCES deployment (id) ON DELETE SET NULL,
-  parent_task_run_id TEXT,
+  parent_task_run_id TEXT REFERENCES task_run (id) ON DELETE SET NULL,
   state_id TEXT,
   state_type TEXT CHECK (state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
   state_name TEXT,

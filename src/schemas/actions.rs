@@ -2,10 +2,13 @@
 //!
 //! Unknown fields are refused, as the genuine servers do: a misspelt field would be lost silently.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
+use super::filters::offset;
 use super::flow_runs::FlowRunnerSettings;
 use super::saved_searches::SavedSearchFilter;
 use super::schedules::Schedule;
@@ -98,13 +101,13 @@ pub struct FlowRunCreate {
     pub deployment_id: Option<DeploymentId>,
     #[serde(default)]
     pub flow_version: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub parameters: Option<Document>,
     #[serde(default)]
     pub idempotency_key: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub context: Option<Document>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub empirical_policy: Option<Document>,
     #[serde(default)]
     pub tags: Tags,
@@ -123,8 +126,10 @@ pub struct FlowRunCreate {
 pub struct FlowRunUpdate {
     pub name: Option<String>,
     pub flow_version: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     pub parameters: Option<Document>,
     pub flow_runner: Option<FlowRunnerSettings>,
+    #[serde(default, deserialize_with = "object")]
     pub empirical_policy: Option<Document>,
     pub tags: Option<Tags>,
 }
@@ -136,9 +141,12 @@ pub struct FlowRunUpdate {
 pub struct DeploymentFlowRunCreate {
     pub name: Option<String>,
     pub flow_version: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     pub parameters: Option<Document>,
     pub idempotency_key: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     pub context: Option<Document>,
+    #[serde(default, deserialize_with = "object")]
     pub empirical_policy: Option<Document>,
     #[serde(default)]
     pub tags: Tags,
@@ -169,7 +177,7 @@ pub struct TaskRunCreate {
     pub empirical_policy: Option<RetryPolicy>,
     #[serde(default)]
     pub tags: Tags,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "task_inputs")]
     pub task_inputs: Option<Document>,
     #[serde(default)]
     pub labels: Option<Document>,
@@ -183,7 +191,7 @@ pub struct SetState {
     /// The state proposed.
     pub state: StateCreate,
     /// Whether to skip the rules that protect the run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth")]
     pub force: bool,
 }
 
@@ -208,6 +216,7 @@ pub struct Page {
     /// How many at most; by default as many as the server gives at once.
     pub limit: Option<i64>,
     /// How many to leave out first.
+    #[serde(default, deserialize_with = "offset")]
     pub offset: Option<u32>,
 }
 
@@ -341,7 +350,7 @@ pub struct BlockCreate {
 #[expect(missing_docs, reason = "the fields are those of `Block`")]
 pub struct BlockUpdate {
     pub name: Option<String>,
-    #[serde(default, deserialize_with = "object")]
+    #[serde(default, deserialize_with = "object_or_null")]
     pub data: Option<Document>,
 }
 
@@ -356,6 +365,7 @@ pub struct BlocksPage {
     /// How many at most.
     pub limit: Option<i64>,
     /// How many to leave out first.
+    #[serde(default, deserialize_with = "offset")]
     pub offset: Option<u32>,
 }
 
@@ -363,7 +373,7 @@ pub struct BlocksPage {
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 pub struct Confirm {
     /// Must be true.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "truth")]
     pub confirm: bool,
 }
 
@@ -376,11 +386,54 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<
     T::deserialize(d).map(Some)
 }
 
-/// Reads a document that must be an object, or null.
+/// Reads a document that must be an object.
 fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Document>, D::Error> {
-    let document = Option::<Document>::deserialize(deserializer)?;
+    let document = Document::deserialize(deserializer)?;
+    let found = match document.get().as_bytes().first() {
+        Some(b'{') => return Ok(Some(document)),
+        Some(b'n') => "null",
+        _ => "no object",
+    };
+    // In serde's words, so that it is answered as every other mistake of this kind.
+    Err(D::Error::custom(format!(
+        "invalid type: {found}, expected a map"
+    )))
+}
+
+/// Reads a document that must be an object, or null.
+fn object_or_null<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::Error> {
+    let document = Option::<Document>::deserialize(d)?;
     match document {
-        Some(document) if !document.is_object() => Err(D::Error::custom("value is not an object")),
+        Some(document) if !document.is_object() => {
+            Err(D::Error::custom("invalid type: no object, expected a map"))
+        }
         document => Ok(document),
     }
+}
+
+/// Where an input of a task run may come from.
+#[derive(Deserialize)]
+#[serde(tag = "input_type", rename_all = "snake_case")]
+#[expect(dead_code, reason = "only the shape matters")]
+enum Input {
+    TaskRun { id: uuid::Uuid },
+    FlowRun { id: uuid::Uuid },
+    Parameter { name: String },
+    Constant { r#type: String },
+}
+
+/// Reads the inputs of a task run, which the graph of its flow run is drawn from.
+fn task_inputs<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::Error> {
+    let Some(document) = object(d)? else {
+        return Ok(None);
+    };
+    match document.read::<BTreeMap<String, Vec<Input>>>() {
+        Ok(_) => Ok(Some(document)),
+        Err(error) => Err(D::Error::custom(error)),
+    }
+}
+
+/// Reads a truth value; null is no.
+fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

@@ -5,6 +5,7 @@
 //! misspelt condition would otherwise answer too much.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
 use super::time::Instant;
@@ -118,7 +119,7 @@ macro_rules! list_body {
             pub sort: Option<$sort>,
             #[serde(default)]
             pub limit: Option<i64>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "offset")]
             pub offset: Option<u32>,
         }
         impl $name {
@@ -152,7 +153,7 @@ pub struct LogsQuery {
     pub sort: Option<LogSort>,
     #[serde(default)]
     pub limit: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "offset")]
     pub offset: Option<u32>,
 }
 
@@ -171,6 +172,16 @@ pub struct HistoryQuery {
     pub task_runs: Option<TaskRunFilter>,
     #[serde(default)]
     pub deployments: Option<DeploymentFilter>,
+}
+
+/// Reads how many rows to leave out; of more than four billion there is nothing left anywhere.
+pub(super) fn offset<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
+    match Option::<i64>::deserialize(d)? {
+        Some(..0) => Err(D::Error::custom(
+            "ensure this value is greater than or equal to 0",
+        )),
+        offset => Ok(offset.map(|offset| u32::try_from(offset).unwrap_or(u32::MAX))),
+    }
 }
 
 /// The order of flows and deployments.

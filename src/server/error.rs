@@ -16,6 +16,9 @@ use crate::db;
 pub enum ApiError {
     /// There is no such thing.
     NotFound(String),
+    /// There is no such thing to work on; the genuine servers say it in other words than of one
+    /// that is asked for.
+    NoObject(String),
     /// The request contradicts what there is.
     Conflict(String),
     /// The request is not understood; each detail says where and why.
@@ -97,6 +100,7 @@ impl IntoResponse for ApiError {
         let exception = |message: &str| json!({"exception_message": message});
         let (status, body) = match self {
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, json!({"detail": detail})),
+            Self::NoObject(text) => (StatusCode::NOT_FOUND, exception(&text)),
             Self::Conflict(detail) => (StatusCode::CONFLICT, json!({"detail": detail})),
             Self::Invalid { details, body } => (
                 StatusCode::UNPROCESSABLE_ENTITY,

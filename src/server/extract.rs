@@ -64,7 +64,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                         "the body did not arrive whole; send it again".to_owned(),
                     ),
                 })?;
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        if bytes.is_empty() || bytes.as_ref() == b"null" {
+            // Only where a member is needed, the body is.
+            return serde_json::from_slice(b"{}")
+                .map(Self)
+                .map_err(|_| refusal::missing_body());
+        }
+        let text: &[u8] = &bytes;
         // The path of an error costs time, so it is looked for only when there is one.
         serde_json::from_slice(text)
             .map(Self)

@@ -31,6 +31,41 @@ pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
     }
 }
 
+/// Says that a body is missing which is needed.
+pub fn missing_body() -> ApiError {
+    let detail = words("missing field", &[json!("body")]);
+    ApiError::Invalid {
+        details: vec![detail],
+        body: Value::Null,
+    }
+}
+
+/// Says that a number of the body is not from 0 to `most`.
+pub fn above(name: &str, most: i64) -> ApiError {
+    let detail = json!({
+        "loc": ["body", name],
+        "msg": format!("ensure this value is less than or equal to {most}"),
+        "type": "value_error.number.not_le",
+        "ctx": {"limit_value": most},
+    });
+    ApiError::Invalid {
+        details: vec![detail],
+        body: Value::Null,
+    }
+}
+
+/// Explains why the query `text` lacks an id under `name`, or has none that is one.
+pub fn query(name: &str, text: &str) -> ApiError {
+    let is_given = text
+        .split('&')
+        .any(|part| part.starts_with(&format!("{name}=")));
+    let message = if is_given { "UUID" } else { "missing field" };
+    ApiError::Invalid {
+        details: vec![words(message, &[json!("query"), json!(name)])],
+        body: Value::Null,
+    }
+}
+
 fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -94,6 +129,11 @@ fn words(message: &str, loc: &[Value]) -> Value {
     }
     if message.contains("UUID") {
         return known("value is not a valid uuid", "type_error.uuid");
+    }
+    if message == "ensure this value is greater than or equal to 0" {
+        let mut detail = known(message, "value_error.number.not_ge");
+        detail["ctx"] = json!({"limit_value": 0});
+        return detail;
     }
     if !message.starts_with("invalid ") {
         return known(message, "value_error");

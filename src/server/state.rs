@@ -56,6 +56,9 @@ impl AppState {
         match asked {
             None => Ok(most),
             Some(limit) if (0..=most).contains(&limit) => Ok(limit),
+            Some(..0) => Err(super::ApiError::Unfit(
+                "Invalid limit: must be greater than or equal to 0.".to_owned(),
+            )),
             Some(_) => Err(super::ApiError::Limit(most)),
         }
     }

@@ -100,6 +100,18 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> (u16, Option<Value>) {
+        let text = body.map(Value::to_string);
+        self.send_text(method, path, headers, text).await
+    }
+
+    /// As [`Self::send`], with a body that need not be JSON.
+    pub async fn send_text(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> (u16, Option<Value>) {
         let mut request = Request::builder()
             .method(method)
             .uri(path.replace(' ', "%20"));
@@ -109,7 +121,7 @@ impl TestApp {
         let body = match body {
             Some(body) => {
                 request = request.header("content-type", "application/json");
-                Body::from(body.to_string())
+                Body::from(body)
             }
             None => Body::empty(),
         };

@@ -1,8 +1,13 @@
 //! The API in process: recorded histories, both databases, hostile requests.
 
 mod app;
+mod beside;
 mod event_feed;
 mod events;
+#[path = "../support/genuine.rs"]
+mod genuine;
+#[path = "../support/genuine_server.rs"]
+mod genuine_server;
 mod replay;
 mod secrets;
 mod settling;

@@ -19,10 +19,10 @@ use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
-use crate::server::{ApiError, AppState};
+use crate::server::{ApiError, AppState, refusal};
 
-/// Intervals a history may have; more would be a picture of nothing.
-const MOST_INTERVALS: f64 = 500.0;
+/// Points a scatter may have.
+const MOST_POINTS: i64 = 1000;
 
 /// Creates a flow run, or returns the one of that idempotency key.
 #[utoipa::path(post, path = "/flow_runs/", request_body = FlowRunCreate, responses((status = 201, body = FlowRun), (status = 200, body = FlowRun)))]
@@ -121,20 +121,11 @@ pub async fn read_history(
 ) -> Result<Vec<HistoryResponse>, ApiError> {
     let seconds = asked.history_interval_seconds;
     if !(seconds.is_finite() && seconds >= 1.0) {
-        return Err(ApiError::invalid(
-            &["body", "history_interval_seconds"],
-            "History interval must not be less than 1 second.",
+        return Err(ApiError::Unfit(
+            "History interval must not be less than 1 second.".to_owned(),
         ));
     }
     let (start, end) = (asked.history_start.0, asked.history_end.0);
-    if crate::schemas::time::seconds(end - start) / seconds > MOST_INTERVALS {
-        let message =
-            "the range has more than 500 intervals; ask for a longer interval or a shorter range";
-        return Err(ApiError::invalid(
-            &["body", "history_interval_seconds"],
-            message,
-        ));
-    }
     let interval = TimeDelta::microseconds((seconds.min(1e11) * 1e6) as i64);
     let range = history::Range {
         start,
@@ -357,9 +348,9 @@ pub async fn read_flow_run_points(
     dialect: Dialect,
     Body(asked): Body<FlowRunsQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let limit = asked.limit.unwrap_or(1000);
-    if !(0..=1000).contains(&limit) {
-        return Err(ApiError::Limit(1000));
+    let limit = asked.limit.unwrap_or(MOST_POINTS);
+    if !(0..=MOST_POINTS).contains(&limit) {
+        return Err(refusal::above("limit", MOST_POINTS));
     }
     let offset = i64::from(asked.offset.unwrap_or(0));
     let sort = asked.sort.unwrap_or(FlowRunSort::ExpectedStartTimeDesc);

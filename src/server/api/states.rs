@@ -1,13 +1,14 @@
 //! `/flow_run_states` and `/task_run_states`: the record of what a run has been.
 
-use axum::extract::{Query, State as Extract};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, RawQuery, State as Extract};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::schemas::{Dialect, FlowRunId, State, StateId, TaskRunId};
 use crate::server::extract::{Id, view};
-use crate::server::{ApiError, AppState, models};
+use crate::server::{ApiError, AppState, models, refusal};
 
 /// Which flow run's states are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,10 +29,11 @@ pub struct OfTaskRun {
 pub async fn read_flow_run_states(
     Extract(state): Extract<AppState>,
     dialect: Dialect,
-    of: Result<Query<OfFlowRun>, axum::extract::rejection::QueryRejection>,
+    RawQuery(text): RawQuery,
+    of: Result<Query<OfFlowRun>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Query(OfFlowRun { flow_run_id: id }) =
-        of.map_err(|e| ApiError::invalid(&["query", "flow_run_id"], e.body_text()))?;
+    let of = of.map_err(|_| refusal::query("flow_run_id", &text.unwrap_or_default()))?;
+    let id = of.flow_run_id;
     let states = state
         .db
         .read(async move |conn| models::states::list_of_flow_run(conn, id).await)
@@ -61,10 +63,11 @@ pub async fn read_flow_run_state(
 pub async fn read_task_run_states(
     Extract(state): Extract<AppState>,
     dialect: Dialect,
-    of: Result<Query<OfTaskRun>, axum::extract::rejection::QueryRejection>,
+    RawQuery(text): RawQuery,
+    of: Result<Query<OfTaskRun>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Query(OfTaskRun { task_run_id: id }) =
-        of.map_err(|e| ApiError::invalid(&["query", "task_run_id"], e.body_text()))?;
+    let of = of.map_err(|_| refusal::query("task_run_id", &text.unwrap_or_default()))?;
+    let id = of.task_run_id;
     let states = state
         .db
         .read(async move |conn| models::states::list_of_task_run(conn, id).await)

@@ -134,7 +134,7 @@ pub async fn read_work_queue_runs(
         .db
         .read(read)
         .await?
-        .ok_or_else(|| ApiError::not_found(NOUN, id))?;
+        .ok_or_else(|| ApiError::NoObject(format!("Work queue {id} not found.")))?;
     // An idle server writes nothing more often than the queue's status needs.
     if queue.last_polled.is_none_or(|polled| now - polled > NOTED) {
         let write =

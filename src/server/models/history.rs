@@ -14,6 +14,9 @@ use crate::schemas::flow_runs::estimated_start_time_delta;
 use crate::schemas::responses::{HistoryResponse, HistoryResponseState};
 use crate::schemas::{StateType, time};
 
+/// Intervals a history has at most; more would be a picture of nothing.
+const MOST_INTERVALS: usize = 500;
+
 /// Which runs are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
@@ -70,7 +73,8 @@ pub async fn read(
     };
     let mut intervals = Vec::new();
     let mut at = range.start;
-    while at < range.end {
+    // One interval at least, and no more than a picture can show.
+    while intervals.is_empty() || at < range.end && intervals.len() < MOST_INTERVALS {
         intervals.push(BTreeMap::<(&str, String), HistoryResponseState>::new());
         at += range.interval;
     }

@@ -4,8 +4,8 @@
 //! as a value. So a policy can be tested as a table, and what happened can be replayed.
 //!
 //! The rules nest as contexts do: each sees the transition as those before it left it. One that
-//! rejects, waits or aborts changes the transition, and later rules that it no longer concerns
-//! are skipped. After the walk, rules that ran take effect in reverse order, unless a later rule
+//! rejects, waits or aborts changes the transition; if that makes it one between other types,
+//! later rules are skipped, but for those that follow every transition. After the walk, rules that ran take effect in reverse order, unless a later rule
 //! has changed the transition under them (they *fizzle*).
 
 mod bookkeeping;
@@ -124,6 +124,10 @@ pub trait Rule: Sync {
     fn name(&self) -> &'static str;
     /// Tells whether the rule concerns transitions of these types.
     fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool;
+    /// Tells whether the rule also follows a transition that others have made another one.
+    fn is_universal(&self) -> bool {
+        false
+    }
     /// Judges the transition.
     fn judge(&self, _: &Transition<'_>) -> Verdict {
         Verdict::Accept
@@ -164,9 +168,11 @@ pub fn walk(
     let mut outcome = Outcome::Accept {};
     let mut decided_by = None;
     let mut ran: Vec<&dyn Rule> = Vec::new();
+    let intended = transition.types();
     for &rule in policy {
-        let (from, to) = transition.types();
-        if to.is_none() || !rule.concerns(from, to) {
+        let now = transition.types();
+        let is_changed = now != intended && !rule.is_universal();
+        if now.1.is_none() || is_changed || !rule.concerns(now.0, now.1) {
             continue;
         }
         match rule.judge(&transition) {
@@ -198,7 +204,10 @@ pub fn walk(
         }
     }
     let (from, to) = transition.types();
-    let stands = |rule: &&&dyn Rule| to.is_some() && rule.concerns(from, to);
+    let is_changed = (from, to) != intended;
+    let stands = |rule: &&&dyn Rule| {
+        to.is_some() && (rule.is_universal() || !is_changed) && rule.concerns(from, to)
+    };
     let effects = ran
         .iter()
         .rev()

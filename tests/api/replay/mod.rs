@@ -6,11 +6,11 @@
 //! respects an answer must be equal, down to its keys, since the 2.0b3 client refuses keys that
 //! it does not know.
 
-mod compare;
+pub mod compare;
 
 use crate::app::TestApp;
 use chrono::{DateTime, TimeDelta, Utc};
-use compare::Bindings;
+pub use compare::Bindings;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -67,19 +67,22 @@ pub struct Exchange {
     pub path: String,
     /// The request's body.
     pub request: Option<Value>,
+    /// The request's body where it is no JSON.
+    #[serde(default)]
+    pub text: Option<String>,
     /// The recorded status.
     pub status: u16,
     /// The recorded body.
     pub response: Option<Value>,
     /// How much of the answer is compared.
     #[serde(default)]
-    compare: Depth,
+    pub compare: Depth,
 }
 
 /// How much of an answer is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Depth {
+pub enum Depth {
     /// All of it.
     #[default]
     Everything,
@@ -123,13 +126,7 @@ pub async fn replay(
     for (name, recording) in history {
         for (number, line) in recording.lines().enumerate() {
             let recorded: Exchange = serde_json::from_str(line).expect("a recording is valid");
-            let ours = Exchange {
-                path: bindings.request_text(&recorded.path),
-                request: recorded.request.as_ref().map(|body| bindings.request(body)),
-                ..recorded.clone()
-            };
-            let answer = send(&ours).await;
-            for difference in differences_of(&recorded, &answer, shift, &mut bindings) {
+            for difference in repeat(&recorded, shift, &mut bindings, &mut send).await {
                 differences.push(format!(
                     "{name}:{} {} {}: {difference}",
                     number + 1,
@@ -140,6 +137,22 @@ pub async fn replay(
         }
     }
     differences
+}
+
+/// Sends one recorded request and returns how the answer differs.
+pub async fn repeat(
+    recorded: &Exchange,
+    shift: TimeDelta,
+    bindings: &mut Bindings,
+    send: &mut impl AsyncFnMut(&Exchange) -> Answer,
+) -> Vec<String> {
+    let ours = Exchange {
+        path: bindings.request_text(&recorded.path),
+        request: recorded.request.as_ref().map(|body| bindings.request(body)),
+        ..recorded.clone()
+    };
+    let answer = send(&ours).await;
+    differences_of(recorded, &answer, shift, bindings)
 }
 
 fn differences_of(
@@ -193,20 +206,26 @@ async fn we_give_the_recorded_answers_on_postgres() {
     }
 }
 
+/// Sends a request to a server of ours at its own time.
+pub async fn ask(app: &TestApp, exchange: &Exchange) -> Answer {
+    app.clock.set(exchange.at);
+    let (method, path) = (exchange.method.as_str(), exchange.path.as_str());
+    let (status, body) = match &exchange.text {
+        Some(text) => {
+            app.send_text(method, path, &HEADERS, Some(text.clone()))
+                .await
+        }
+        None => {
+            app.send(method, path, &HEADERS, exchange.request.as_ref())
+                .await
+        }
+    };
+    Answer { status, body }
+}
+
 async fn answers_as_recorded(app: TestApp, history: &[(&str, &str)]) {
-    let differences = replay(history, TimeDelta::zero(), async |exchange| {
-        app.clock.set(exchange.at);
-        let (status, body) = app
-            .send(
-                &exchange.method,
-                &exchange.path,
-                &HEADERS,
-                exchange.request.as_ref(),
-            )
-            .await;
-        Answer { status, body }
-    })
-    .await;
+    let ask = async |exchange: &Exchange| ask(&app, exchange).await;
+    let differences = replay(history, TimeDelta::zero(), ask).await;
     app.close().await;
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

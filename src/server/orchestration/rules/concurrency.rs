@@ -61,6 +61,10 @@ impl Rule for ReleaseTaskConcurrencySlots {
     fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool {
         from == Some(StateType::Running) && to != Some(StateType::Running)
     }
+    /// A failure that waits for its retry leaves RUNNING as well.
+    fn is_universal(&self) -> bool {
+        true
+    }
     fn effect(&self, _: &Transition<'_>) -> Option<Effect> {
         Some(Effect::ReleaseSlots)
     }
