@@ -5,3 +5,4 @@ mod agent;
 mod genuine;
 mod ours;
 mod stories;
+mod tutorial;
