@@ -221,6 +221,17 @@ CREATE TABLE configuration (
   value TEXT NOT NULL
 );
 
+-- Tokens of clients, where changes need one.
+
+CREATE TABLE csrf_token (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  token TEXT NOT NULL,
+  client TEXT NOT NULL UNIQUE,
+  expiration TEXT NOT NULL
+);
+
 -- Events. Labels of related resources are found in the event; what is looked for often, by id, has
 -- a row for each resource of an event (the role is empty for the resource that it is about).
 CREATE TABLE events (

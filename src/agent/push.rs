@@ -22,7 +22,7 @@ const ABSENT: Duration = Duration::from_secs(60);
 
 /// Listens until the agent exits.
 pub async fn listen(client: Client, queue_id: Uuid, events: mpsc::UnboundedSender<Event>) {
-    let Transport::Http { url, http } = client.transport() else {
+    let Transport::Http { url, http, .. } = client.transport() else {
         return;
     };
     let url = format!("{url}/work_queues/{queue_id}/due");

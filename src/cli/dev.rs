@@ -48,6 +48,11 @@ impl Args {
             let _ = stopped.await;
         }));
 
+        let mut settings = settings;
+        // The agent of this process has what the server of this process asks for.
+        settings.api_auth_string = settings
+            .api_auth_string
+            .or_else(|| settings.server_api_auth_string.clone());
         let client = Client::http(&format!("{url}/api"), &settings)?;
         let queue = self.queue_id(&client).await?;
         output::print_line(&orion::banner(&settings, &url));

@@ -2,12 +2,17 @@
 //!
 //! The in-process way takes a function and not a router, so that the client needs to know nothing of the server.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use reqwest::{Method, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Error, Result, USER_AGENT, error::is_passing};
 use crate::settings::Settings;
@@ -25,6 +30,8 @@ pub enum Transport {
         url: String,
         /// The shared connections.
         http: reqwest::Client,
+        /// The token that changes need on servers that want one; none until one wants it.
+        csrf: Arc<Csrf>,
     },
     /// A function.
     InProcess(Handler),
@@ -110,6 +117,7 @@ impl Transport {
         Ok(Self::Http {
             url: url.trim_end_matches('/').to_owned(),
             http,
+            csrf: Arc::default(),
         })
     }
 
@@ -123,7 +131,7 @@ impl Transport {
 
     pub(super) async fn send(&self, request: &Request) -> Result<Response> {
         match self {
-            Self::Http { url, http } => send_http(http, url, request)
+            Self::Http { url, http, csrf } => send_http(http, url, csrf, request)
                 .await
                 .map_err(|error| unreachable(request, url, &reasons(&error), error.is_timeout())),
             Self::InProcess(handler) => handler(request.clone())
@@ -143,12 +151,73 @@ impl fmt::Debug for Transport {
     }
 }
 
+/// What a client sends with changes where the server wants a token.
+#[derive(Debug)]
+pub struct Csrf {
+    client: Uuid,
+    token: Mutex<Option<String>>,
+}
+
+impl Default for Csrf {
+    fn default() -> Self {
+        Self {
+            client: Uuid::new_v4(),
+            token: Mutex::default(),
+        }
+    }
+}
+
+impl Csrf {
+    fn token(&self) -> Option<String> {
+        self.token
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
+
+    /// Asks for a token; tells whether there is one.
+    async fn renew(&self, http: &reqwest::Client, url: &str) -> reqwest::Result<bool> {
+        let path = format!("{url}/csrf-token?client={}", self.client);
+        let response = http.get(path).send().await?;
+        if !response.status().is_success() {
+            return Ok(false);
+        }
+        let body: Value = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        let token = body["token"].as_str().map(str::to_owned);
+        let is_given = token.is_some();
+        *self.token.lock().expect("no holder of this lock panics") = token;
+        Ok(is_given)
+    }
+}
+
+/// Sends a request, and again with a token if that is what it lacked.
 async fn send_http(
     http: &reqwest::Client,
     url: &str,
+    csrf: &Csrf,
+    request: &Request,
+) -> reqwest::Result<Response> {
+    let response = send_once(http, url, csrf, request).await?;
+    let lacks_token =
+        response.status == StatusCode::FORBIDDEN && said(&response.body).contains("CSRF token");
+    if lacks_token && csrf.renew(http, url).await? {
+        return send_once(http, url, csrf, request).await;
+    }
+    Ok(response)
+}
+
+async fn send_once(
+    http: &reqwest::Client,
+    url: &str,
+    csrf: &Csrf,
     request: &Request,
 ) -> reqwest::Result<Response> {
     let mut builder = http.request(request.method.clone(), format!("{url}{}", request.path));
+    if let Some(token) = csrf.token() {
+        builder = builder
+            .header("Prefect-Csrf-Token", token)
+            .header("Prefect-Csrf-Client", csrf.client.to_string());
+    }
     if let Some(body) = &request.body {
         builder = builder
             .header(header::CONTENT_TYPE, "application/json")

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod blocks;
 pub mod concurrency_limits;
+pub mod csrf_tokens;
 pub mod deployments;
 pub mod dialect;
 pub mod document;

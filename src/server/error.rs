@@ -38,6 +38,8 @@ pub enum ApiError {
     Unauthorized,
     /// The request is not allowed.
     Forbidden(String),
+    /// The body is no JSON, and says so.
+    NotJson,
     /// The path knows other methods.
     MethodNotAllowed,
     /// The body is larger than this many bytes.
@@ -118,6 +120,10 @@ impl IntoResponse for ApiError {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, json!({"detail": detail})),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, exception("Unauthorized")),
             Self::Forbidden(detail) => (StatusCode::FORBIDDEN, json!({"detail": detail})),
+            Self::NotJson => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                json!({"detail": "Send the body as JSON, with `Content-Type: application/json`."}),
+            ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 json!({"detail": "Method Not Allowed"}),

@@ -1,9 +1,9 @@
 //! What handlers take from a request: the dialect, an id, a JSON body, each with a clear refusal.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,9 +19,15 @@ impl<S: Sync> FromRequestParts<S> for Dialect {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Self::of_headers(&parts.headers)
+    }
+}
+
+impl Dialect {
+    /// Tells the dialect of a request by its headers.
+    pub fn of_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
         let text = |name: &str| {
-            parts
-                .headers
+            headers
                 .get(name)
                 .map(|value| value.to_str().unwrap_or_default())
         };
@@ -30,6 +36,20 @@ impl<S: Sync> FromRequestParts<S> for Dialect {
             text(header::USER_AGENT.as_str()),
         )
         .map_err(ApiError::BadRequest)
+    }
+}
+
+/// The query of a request.
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(asked)| Self(asked))
+            .map_err(|rejection| refusal::query(&rejection.body_text()))
     }
 }
 
@@ -55,6 +75,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let is_json = is_json(request.headers());
         let bytes =
             Bytes::from_request(request, state)
                 .await
@@ -70,12 +91,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 .map(Self)
                 .map_err(|_| refusal::missing_body());
         }
+        if !is_json {
+            return Err(ApiError::NotJson);
+        }
         let text: &[u8] = &bytes;
         // The path of an error costs time, so it is looked for only when there is one.
         serde_json::from_slice(text)
             .map(Self)
             .map_err(|_| refusal::explain::<T>(text))
     }
+}
+
+/// Tells whether a body says that it is JSON, or says nothing.
+///
+/// A page of another origin can send what calls itself text or a form without being asked first,
+/// so nothing else is taken for JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = kind.to_str().unwrap_or_default().split(';').next();
+    let kind = kind.unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
 }
 
 /// A JSON answer.

@@ -8,6 +8,7 @@ pub mod changes;
 mod error;
 pub mod events;
 mod extract;
+mod guard;
 pub mod local;
 pub mod models;
 pub mod orchestration;

@@ -54,12 +54,13 @@ pub fn above(name: &str, most: i64) -> ApiError {
     }
 }
 
-/// Explains why the query `text` lacks an id under `name`, or has none that is one.
-pub fn query(name: &str, text: &str) -> ApiError {
-    let is_given = text
-        .split('&')
-        .any(|part| part.starts_with(&format!("{name}=")));
-    let message = if is_given { "UUID" } else { "missing field" };
+/// Explains what `text` says of a query: which parameter is missing or wrong.
+pub fn query(text: &str) -> ApiError {
+    let text = text.rsplit("query string: ").next().unwrap_or(text);
+    let (name, message) = match between(text, "missing field `", "`") {
+        Some(name) => (name, text),
+        None => text.split_once(": ").unwrap_or(("", text)),
+    };
     ApiError::Invalid {
         details: vec![words(message, &[json!("query"), json!(name)])],
         body: Value::Null,

@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, patch, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::*;
 use super::extract::MAX_BODY_BYTES;
-use super::{ApiError, AppState};
+use super::{ApiError, AppState, guard};
 
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -127,6 +128,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::api_version))
         .routes(routes!(admin::hello))
         .routes(routes!(admin::version))
+        .routes(routes!(csrf_tokens::create_csrf_token))
         .routes(routes!(admin::settings))
         .routes(routes!(admin::clear_database))
         .routes(routes!(admin::drop_database))
@@ -172,7 +174,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Makes the whole service of a state.
 pub fn router(state: AppState) -> Router {
-    let (router, _) = OpenApiRouter::new().nest("/api", api()).split_for_parts();
+    let (mut router, _) = OpenApiRouter::new().nest("/api", api()).split_for_parts();
+    // Who asks for nothing pays nothing for it.
+    if guard::is_needed(&state.settings) {
+        router = router.route_layer(from_fn_with_state(state.clone(), guard::guard));
+    }
     router
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)

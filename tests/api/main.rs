@@ -8,6 +8,7 @@ mod events;
 mod genuine;
 #[path = "../support/genuine_server.rs"]
 mod genuine_server;
+mod guard;
 mod replay;
 mod secrets;
 mod settling;

@@ -22,10 +22,16 @@ struct Server {
 impl Server {
     /// Starts a server and waits until it says where it is.
     fn start(home: &Home) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    /// As [`Self::start`], with settings of its own.
+    fn start_with(home: &Home, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
             .args(["orion", "start", "--port", "0"])
             .env_clear()
             .env("PREFECT_HOME", home.path())
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -171,4 +177,37 @@ fn a_database_of_the_genuine_package_is_kept_and_the_way_out_is_told() {
     let reset = home.run(&["database", "reset", "-y"]);
     assert_eq!(reset.code, 5, "{reset}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn commands_send_the_credentials_and_tokens_that_the_server_wants() {
+    let home = Home::new();
+    let wants = [
+        ("PREFECT_SERVER_API_AUTH_STRING", "admin:pass"),
+        ("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "true"),
+    ];
+    let server = Server::start_with(&home, &wants);
+    let create = |name: &str, environment: &[(&str, &str)]| {
+        let api = [("PREFECT_API_URL", server.api_url.as_str())];
+        let environment = [&api, environment].concat();
+        home.run_with(&["work-queue", "create", name], &environment)
+    };
+    let refused = create("none", &[]);
+    assert_eq!(refused.code, 7, "{refused}");
+    assert!(
+        refused.stderr.contains("PREFECT_API_AUTH_STRING"),
+        "{refused}"
+    );
+    let wrong = create("wrong", &[("PREFECT_API_AUTH_STRING", "admin:fail")]);
+    assert_eq!(wrong.code, 7, "{wrong}");
+    for (name, credentials) in [
+        ("basic", ("PREFECT_API_AUTH_STRING", "admin:pass")),
+        ("bearer", ("PREFECT_API_KEY", "admin:pass")),
+    ] {
+        let made = create(name, &[credentials]);
+        assert_eq!(made.code, 0, "{made}");
+    }
+    server.signal(Signal::SIGTERM);
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod block_specs;
 pub mod blocks;
 pub mod concurrency_limits;
+pub mod csrf_tokens;
 pub mod deployments;
 pub mod due;
 pub mod events;

@@ -1,14 +1,13 @@
 //! `/flow_run_states` and `/task_run_states`: the record of what a run has been.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, RawQuery, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::schemas::{Dialect, FlowRunId, State, StateId, TaskRunId};
-use crate::server::extract::{Id, view};
-use crate::server::{ApiError, AppState, models, refusal};
+use crate::server::extract::{Asked, Id, view};
+use crate::server::{ApiError, AppState, models};
 
 /// Which flow run's states are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,11 +28,8 @@ pub struct OfTaskRun {
 pub async fn read_flow_run_states(
     Extract(state): Extract<AppState>,
     dialect: Dialect,
-    RawQuery(text): RawQuery,
-    of: Result<Query<OfFlowRun>, QueryRejection>,
+    Asked(OfFlowRun { flow_run_id: id }): Asked<OfFlowRun>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let of = of.map_err(|_| refusal::query("flow_run_id", &text.unwrap_or_default()))?;
-    let id = of.flow_run_id;
     let states = state
         .db
         .read(async move |conn| models::states::list_of_flow_run(conn, id).await)
@@ -63,11 +59,8 @@ pub async fn read_flow_run_state(
 pub async fn read_task_run_states(
     Extract(state): Extract<AppState>,
     dialect: Dialect,
-    RawQuery(text): RawQuery,
-    of: Result<Query<OfTaskRun>, QueryRejection>,
+    Asked(OfTaskRun { task_run_id: id }): Asked<OfTaskRun>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let of = of.map_err(|_| refusal::query("task_run_id", &text.unwrap_or_default()))?;
-    let id = of.task_run_id;
     let states = state
         .db
         .read(async move |conn| models::states::list_of_task_run(conn, id).await)

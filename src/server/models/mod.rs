@@ -8,6 +8,7 @@ pub mod block_specs;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod configuration;
+pub mod csrf_tokens;
 pub mod deployments;
 pub mod event_filters;
 pub mod events;
