@@ -84,7 +84,10 @@ echo "Dashboard http://127.0.0.1:$port, API $PREFECT_API_URL, everything it know
 say "2. Deployments: what to run, and how"
 run deployment create examples/hello.yaml
 run deployment create examples/disk-report.json
-names=("Hello/hello" "Disk report/every-hour")
+# Cargo builds this one, in the profile that the executable was built in.
+case $binary in */debug/*) export PREFECT_RS_CARGO_PROFILE=dev ;; esac
+run deployment create examples/tutorial.yaml
+names=("Hello/hello" "Disk report/every-hour" "Previously unreliable pipeline/rust-tutorial")
 python=${PREFECT_RS_PYTHON:-$PWD/.venvs/2.0b3/bin/python}
 if "$python" -c 'import prefect.flow_runners' 2>/dev/null; then
     # The flow's API that fails half of the time, on any free port.

@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::settings::Settings;
 use dispatcher::{Command, Dispatcher, Event};
 
+pub mod command;
 mod dispatcher;
 mod guard;
 mod logs;

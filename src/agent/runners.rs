@@ -13,6 +13,7 @@ use super::process::Invocation;
 use crate::client::FlowRun;
 use crate::deployments::FlowCode;
 use crate::deployments::document::{ExecutableCode, PythonCode};
+use crate::sdk::program;
 
 /// What an environment variable can hold: Linux allows 32 pages for one string.
 const MAX_VARIABLE_BYTES: usize = 128 * 1024 - 4096;
@@ -35,8 +36,8 @@ pub struct Host {
 /// Who tells the server about RUNNING and the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// `prefect.engine` in the process does.
-    Python,
+    /// An engine in the process does: that of Python, or of flows in Rust.
+    Process,
     /// The agent does.
     Agent,
 }
@@ -149,7 +150,7 @@ fn python(
     invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
     Ok(Launch {
         invocation,
-        engine: Engine::Python,
+        engine: Engine::Process,
         streams_output: false,
     })
 }
@@ -225,20 +226,44 @@ fn executable(
     invocation
         .set
         .push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));
+    let engine = match &code.function {
+        Some(function) => {
+            let name = function.into();
+            invocation.set.push((program::FLOW_NAME.into(), name));
+            // It reads its parameters from the API, however large they are.
+            Engine::Process
+        }
+        None => {
+            push_parameters(&mut invocation, run)?;
+            Engine::Agent
+        }
+    };
+    Ok(Launch {
+        invocation,
+        engine,
+        streams_output: false,
+    })
+}
+
+/// Tells a command which flow run it is, and with what parameters.
+pub(super) fn describe_run(invocation: &mut Invocation, run: &FlowRun) -> Result<(), String> {
+    let set = &mut invocation.set;
+    set.push((program::FLOW_RUN_ID.into(), run.id.to_string().into()));
+    set.push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));
+    push_parameters(invocation, run)
+}
+
+fn push_parameters(invocation: &mut Invocation, run: &FlowRun) -> Result<(), String> {
     let all = Value::Object(run.parameters.clone()).to_string();
-    push_parameter(&mut invocation, "PREFECT__PARAMETERS".into(), all)?;
+    push_parameter(invocation, "PREFECT__PARAMETERS".into(), all)?;
     for (name, value) in &run.parameters {
         push_parameter(
-            &mut invocation,
+            invocation,
             format!("PREFECT__PARAMETER_{}", variable_name(name)),
             plain(value),
         )?;
     }
-    Ok(Launch {
-        invocation,
-        engine: Engine::Agent,
-        streams_output: false,
-    })
+    Ok(())
 }
 
 fn push_parameter(invocation: &mut Invocation, key: String, value: String) -> Result<(), String> {
@@ -386,6 +411,7 @@ mod tests {
             path: "/bin/sh".into(),
             sha256: "x".into(),
             location: "/a".into(),
+            function: None,
             options: Default::default(),
         });
         json!({"flow_data": code.to_value(), "flow_runner": {"type": "subprocess", "config": config}})
@@ -479,7 +505,7 @@ mod tests {
 
         let recorded = launch(&run(json!({})), &deployment(json!({"env": {}})), &host()).unwrap();
         assert_eq!(shown(&recorded), format!("{} {engine}", python.display()));
-        assert_eq!(recorded.engine, Engine::Python);
+        assert_eq!(recorded.engine, Engine::Process);
 
         let named = launch(
             &run(json!({})),

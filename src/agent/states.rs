@@ -117,7 +117,7 @@ pub fn of_executable(
 }
 
 /// Returns the state that the end of a Python engine means, if the run's state `current` is not an end already.
-pub fn of_python(
+pub fn of_engine(
     ended: &Ended,
     current: &str,
     last_error: Option<&str>,
@@ -221,7 +221,7 @@ mod tests {
         #[case] expected: Option<&str>,
     ) {
         assert_eq!(
-            of_python(&ended, current, None).map(|(kind, ..)| kind),
+            of_engine(&ended, current, None).map(|(kind, ..)| kind),
             expected
         );
     }

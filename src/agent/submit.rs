@@ -203,8 +203,8 @@ impl Shared {
     async fn execute(&self, run: FlowRun, mut halts: mpsc::Receiver<Halt>) {
         let id = run.id;
         match self.prepare(&run).await {
-            Ok(launch) if launch.engine == Engine::Python => {
-                self.run_python(&run, &launch, &mut halts).await
+            Ok(launch) if launch.engine == Engine::Process => {
+                self.run_engine(&run, &launch, &mut halts).await
             }
             Ok(launch) => self.run_executable(&run, &launch, &mut halts).await,
             Err(reason) => {
@@ -245,7 +245,7 @@ impl Shared {
     }
 
     /// Runs a process whose engine reports its own states.
-    async fn run_python(&self, run: &FlowRun, launch: &Launch, halts: &mut mpsc::Receiver<Halt>) {
+    async fn run_engine(&self, run: &FlowRun, launch: &Launch, halts: &mut mpsc::Receiver<Halt>) {
         let id = run.id;
         let (ended, tail) = match self.supervise(run, launch, halts).await {
             Ok(end) => end,
@@ -260,7 +260,7 @@ impl Shared {
             .as_ref()
             .map_or("", |state| state.r#type.as_str());
         let Some((kind, name, message)) =
-            states::of_python(&ended, kind, tail.back().map(String::as_str))
+            states::of_engine(&ended, kind, tail.back().map(String::as_str))
         else {
             return;
         };
@@ -411,10 +411,10 @@ impl Shared {
             }
             tail.push_back(line.clone());
         }
-        // A Python engine writes its log lines to stderr and sends them itself, so what is left
+        // An engine writes its log lines to stderr and sends them itself, so what is left
         // for the agent is what the flow prints; stderr is kept to explain a crash.
         let (name, level) = match (stream, launch.engine) {
-            (Stream::Err, Engine::Python) => return,
+            (Stream::Err, Engine::Process) => return,
             (Stream::Out, _) => ("process.stdout", INFO),
             (Stream::Err, Engine::Agent) => ("process.stderr", WARNING),
         };

@@ -49,9 +49,11 @@ enum Command {
     ///       timeout_seconds: 600
     ///
     /// A Python file calls DeploymentSpec(..) of prefect.deployments. What is
-    /// run is a Python flow (.py), or any executable: its exit code is the
-    /// outcome, its output the log, and it finds its parameters as JSON in
-    /// PREFECT__PARAMETERS and one by one in PREFECT__PARAMETER_<NAME>.
+    /// run is a Python flow (.py), a flow in Rust (the source file of a program
+    /// or example, which Cargo then builds, or the built program), or any
+    /// executable: its exit code is the outcome, its output the log, and it
+    /// finds its parameters as JSON in PREFECT__PARAMETERS and one by one in
+    /// PREFECT__PARAMETER_<NAME>.
     #[command(
         after_help = "Examples:\n  prefect-rs deployment create deployment.yaml\n  prefect-rs deployment create --python venv/bin/python flow.py"
     )]

@@ -51,6 +51,8 @@ pub struct Error {
     pub code: Code,
     message: String,
     hints: Vec<String>,
+    /// The exit code of a command that this one ran.
+    passed_on: Option<u8>,
 }
 
 impl Error {
@@ -60,7 +62,23 @@ impl Error {
             code,
             message: message.into(),
             hints: Vec::new(),
+            passed_on: None,
         }
+    }
+
+    /// Makes the failure of a command that this one ran, whose exit code is passed on.
+    pub fn passed_on(code: Option<i32>) -> Self {
+        Self {
+            passed_on: code
+                .and_then(|code| u8::try_from(code).ok())
+                .filter(|code| *code != 0),
+            ..Self::failure("the command did not complete")
+        }
+    }
+
+    /// Returns the exit code.
+    pub fn exit_code(&self) -> u8 {
+        self.passed_on.unwrap_or(self.code as u8)
     }
 
     /// Makes a failure that no special code names.
@@ -123,6 +141,7 @@ impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
         match error {
             db::Error::Foreign { what, remedies } => Self {
+                passed_on: None,
                 code: Code::Conflict,
                 message: what,
                 hints: remedies,

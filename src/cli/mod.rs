@@ -21,6 +21,7 @@ mod flow_run;
 mod orion;
 pub mod output;
 mod profile;
+mod run;
 mod stop;
 mod storage;
 mod suggest;
@@ -66,6 +67,7 @@ enum Command {
     Flow(flow::Args),
     FlowRun(flow_run::Args),
     TaskRun(task_run::Args),
+    Run(run::Args),
     ConcurrencyLimit(concurrency_limit::Args),
     Block(block::Args),
     Storage(storage::Args),
@@ -88,6 +90,7 @@ impl Command {
             Self::Flow(args) => args.run(cx).await,
             Self::FlowRun(args) => args.run(cx).await,
             Self::TaskRun(args) => args.run(cx).await,
+            Self::Run(args) => args.run(cx).await,
             Self::ConcurrencyLimit(args) => args.run(cx).await,
             Self::Block(args) => args.run(cx).await,
             Self::Storage(args) => args.run(cx).await,
@@ -117,7 +120,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::say(&error.to_string());
-            ExitCode::from(error.code as u8)
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -1,17 +1,18 @@
 //! `task-run`: the task runs of flow runs.
 
 use clap::Subcommand;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
     Context,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     output::{self, OutputArg},
 };
-use crate::client::Client;
+use crate::client::{Client, Document, OrchestrationResult, TaskRun};
+use crate::sdk::program::FLOW_RUN_ID;
 
-/// List and show task runs.
+/// List and show task runs, and report those of a script.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  prefect-rs task-run ls --limit 20")]
 pub struct Args {
@@ -36,6 +37,36 @@ enum Command {
         #[command(flatten)]
         output: OutputArg,
     },
+    /// Begin a task run of the flow run that this script is part of, and print its id.
+    #[command(after_help = "Example:\n  step=$(prefect-rs task-run start 'load rows')")]
+    Start {
+        /// The task's name.
+        name: String,
+        /// The flow run [default: the one in PREFECT__FLOW_RUN_ID].
+        #[arg(long, value_name = "ID", env = FLOW_RUN_ID)]
+        flow_run: Uuid,
+        /// A tag; may be given several times.
+        #[arg(short = 't', long = "tag", value_name = "TAG")]
+        tags: Vec<String>,
+    },
+    /// Say that a task run has completed.
+    #[command(after_help = "Example:\n  prefect-rs task-run complete $step --message '42 rows'")]
+    Complete(End),
+    /// Say that a task run has failed.
+    #[command(after_help = "Example:\n  prefect-rs task-run fail $step --message 'no rows'")]
+    Fail(End),
+    /// Say that a task run was cancelled.
+    #[command(after_help = "Example:\n  prefect-rs task-run cancel $step")]
+    Cancel(End),
+}
+
+#[derive(Debug, clap::Args)]
+struct End {
+    /// Its id, as `start` printed it.
+    id: Uuid,
+    /// What a person should know.
+    #[arg(short = 'm', long, value_name = "TEXT")]
+    message: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +90,52 @@ impl Args {
         match self.command {
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { id, output } => inspect(cx, &client, id, output).await,
+            Command::Start {
+                name,
+                flow_run,
+                tags,
+            } => start(&client, &name, flow_run, &tags).await,
+            Command::Complete(end) => conclude(&client, end, "COMPLETED").await,
+            Command::Fail(end) => conclude(&client, end, "FAILED").await,
+            Command::Cancel(end) => conclude(&client, end, "CANCELLED").await,
         }
+    }
+}
+
+async fn start(client: &Client, name: &str, flow_run: Uuid, tags: &[String]) -> Result {
+    super::flow_run::find(client, flow_run).await?;
+    let body = json!({
+        "name": name, "flow_run_id": flow_run, "task_key": name,
+        // Each start is a run of its own, also of the same task.
+        "dynamic_key": Uuid::new_v4(), "tags": tags,
+        "state": {"type": "PENDING"},
+    });
+    let run: Document<TaskRun> = client.post("/task_runs/", &body).await?;
+    set_state(client, run.id, &json!({"type": "RUNNING"})).await?;
+    output::print_line(&run.id.to_string());
+    Ok(())
+}
+
+async fn conclude(client: &Client, end: End, kind: &str) -> Result {
+    let state = json!({"type": kind, "message": end.message});
+    set_state(client, end.id, &state).await
+}
+
+/// Tells a state that has come true already, so no rule is asked.
+async fn set_state(client: &Client, id: Uuid, state: &Value) -> Result {
+    let body = json!({"state": state, "force": true});
+    let path = format!("/task_runs/{id}/set_state");
+    let answer: OrchestrationResult = Client::optional(client.post(&path, &body).await)?
+        .ok_or_else(|| Error::not_found("task run", id))?;
+    match answer.status.as_str() {
+        "ACCEPT" => Ok(()),
+        _ => Err(Error::new(
+            Code::Conflict,
+            format!(
+                "the server does not take the state: {}",
+                answer.details["reason"]
+            ),
+        )),
     }
 }
 

@@ -59,6 +59,9 @@ pub struct ExecutableCode {
     pub sha256: String,
     /// Where it was deployed from.
     pub location: PathBuf,
+    /// The flow's function, in a program that has flows and carries runs of them out by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// How it is started, beyond what genuine flow runners know; see [`OPTIONS`].
     #[serde(default)]
     pub options: Map<String, Value>,
@@ -94,12 +97,14 @@ impl FlowCode {
     pub(crate) fn executable(
         stored: &Stored,
         location: &Path,
+        function: Option<String>,
         options: Map<String, Value>,
     ) -> Self {
         FlowCode::Executable(ExecutableCode {
             path: stored.path.clone(),
             sha256: stored.sha256.clone(),
             location: location.to_path_buf(),
+            function,
             options,
         })
     }
@@ -173,6 +178,7 @@ mod tests {
             path: "/s/a/run.sh".into(),
             sha256: "a".into(),
             location: "/run.sh".into(),
+            function: Some("run".into()),
             options: Map::from_iter([("args".into(), json!(["a"]))]),
         });
         assert_eq!(FlowCode::from_value(&code.to_value()).unwrap(), code);

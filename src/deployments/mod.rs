@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub mod document;
 pub mod python;
+pub mod rust;
 pub mod spec;
 pub mod storage;
 
@@ -40,6 +41,14 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A flow in Rust could not be built or read.
+    #[error("{message}")]
+    Rust {
+        /// What happened.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// A file could not be read or stored.
     #[error("failed to {action} `{}`: {source}", path.display())]
     Io {
@@ -66,7 +75,9 @@ impl Error {
     /// Returns what the user can do, where there is something.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Error::Invalid { hint, .. } | Error::Python { hint, .. } => hint.as_deref(),
+            Error::Invalid { hint, .. } | Error::Python { hint, .. } | Error::Rust { hint, .. } => {
+                hint.as_deref()
+            }
             Error::TooLarge { .. } => {
                 Some("deploy a small script that starts the large program where it is installed")
             }
@@ -104,6 +115,8 @@ pub struct Deployment {
     pub is_schedule_active: bool,
     /// `{type, config}` as the wire has it.
     pub flow_runner: serde_json::Value,
+    /// What the flow says of itself, where it was asked: its text and the schema of its parameters.
+    pub described: Option<rust::Flow>,
 }
 
 /// Reads a specification file of any of the three kinds.
@@ -129,25 +142,41 @@ pub fn resolve(
     storage: &Storage,
 ) -> Result<Deployment, Error> {
     let location = spec.location()?;
-    let kind = storage::kind_of(&location)?;
-    let (flow_name, python) =
-        match kind {
-            storage::Kind::Python => {
-                let flow = match &spec.flow {
-                    Some(flow) => flow.clone(),
-                    None => python::read_flow(&location, spec.flow_name.as_deref(), interpreter)?,
-                };
-                (flow.name.clone(), Some(flow))
-            }
-            storage::Kind::Executable => {
-                let stem = location
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                (spec.flow_name.clone().unwrap_or(stem), None)
-            }
-            storage::Kind::Neither => return Err(spec.invalid(
+    let program = match rust::is_source(&location) {
+        true => rust::build(&location)?,
+        false => location.clone(),
+    };
+    let kind = storage::kind_of(&program)?;
+    let mut described = None;
+    let (flow_name, python) = match kind {
+        storage::Kind::Python => {
+            let flow = match &spec.flow {
+                Some(flow) => flow.clone(),
+                None => python::read_flow(&location, spec.flow_name.as_deref(), interpreter)?,
+            };
+            (flow.name.clone(), Some(flow))
+        }
+        storage::Kind::Executable if rust::is_program(&program)? => {
+            let flow = rust::choose(spec, rust::flows(&program)?, &program)?;
+            let name = flow.name.clone();
+            described = Some(flow);
+            (name, None)
+        }
+        storage::Kind::Executable if rust::is_source(&location) => return Err(spec.invalid(
+            "flow_location",
+            &format!("`{}` is a program without flows", location.display()),
+            "let `prefect_rs::main!(..)` make its `main`, with the flows that are to be deployed",
+        )),
+        storage::Kind::Executable => {
+            let stem = location
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            (spec.flow_name.clone().unwrap_or(stem), None)
+        }
+        storage::Kind::Neither => {
+            return Err(spec.invalid(
                 "flow_location",
                 &format!(
                     "`{}` is neither a Python script nor executable",
@@ -157,8 +186,9 @@ pub fn resolve(
                     "give it the name of a Python file (.py), or make it executable: chmod +x {}",
                     location.display()
                 ),
-            )),
-        };
+            ));
+        }
+    };
     if flow_name.is_empty() || flow_name.contains('/') {
         return Err(spec.invalid(
             "flow_name",
@@ -166,7 +196,7 @@ pub fn resolve(
             "give a name without `/`",
         ));
     }
-    let stored = storage.store(&location)?;
+    let stored = storage.store(&program)?;
     let code = match python {
         Some(flow) => FlowCode::python(
             &stored,
@@ -175,7 +205,12 @@ pub fn resolve(
             &flow,
             spec.flow_runner.options(),
         ),
-        None => FlowCode::executable(&stored, &location, spec.flow_runner.options()),
+        None => {
+            let function = described
+                .as_ref()
+                .map(|flow: &rust::Flow| flow.function.clone());
+            FlowCode::executable(&stored, &location, function, spec.flow_runner.options())
+        }
     };
     Ok(Deployment {
         name: spec.name.clone().unwrap_or_else(|| flow_name.clone()),
@@ -187,6 +222,7 @@ pub fn resolve(
         schedule: spec.schedule.clone(),
         is_schedule_active: spec.is_schedule_active,
         flow_runner: spec.flow_runner.to_value(),
+        described,
     })
 }
 

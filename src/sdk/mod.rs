@@ -52,6 +52,7 @@ pub mod logs;
 pub(crate) mod options;
 pub mod outcome;
 pub mod program;
+pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod task;
 pub(crate) mod value;
@@ -59,6 +60,7 @@ pub(crate) mod value;
 pub use context::{FlowRunInfo, TaskRunInfo};
 pub use flow::{Flow, FlowCall, FlowDefinition, Parameter, default_value};
 pub use options::{FlowOptions, RetryDelay, Seconds, TaskOptions};
+pub use serve::Serve;
 pub use session::Session;
 pub use task::{
     Running, Task, TaskCall, TaskDefinition, TaskFuture, TaskFutures, TaskMap, Upstream,

@@ -114,8 +114,6 @@ pub(crate) struct Call {
     pub(crate) definition: &'static TaskDefinition,
     pub(crate) options: Arc<TaskOptions>,
     pub(crate) run_name: Option<String>,
-    /// The number of the run among those of the task; taken when it begins, unless it was submitted before.
-    pub(crate) number: Option<u32>,
     pub(crate) inputs: Vec<Input>,
     pub(crate) wait_for: Vec<Arc<Handle>>,
 }
@@ -153,7 +151,6 @@ impl<T: TaskOutput> TaskCall<T> {
                 definition,
                 options: definition.options().clone(),
                 run_name: None,
-                number: None,
                 inputs,
                 wait_for: Vec::new(),
             },
@@ -171,7 +168,7 @@ impl<T: TaskOutput> TaskCall<T> {
 
     /// Runs the task and returns the state it ended in instead of its result.
     pub async fn state(self) -> State {
-        match task_runs::run(self.call, None).await {
+        match task_runs::run(self.call).await {
             Ok((_, state)) => state,
             Err(error) => error.state().clone(),
         }
@@ -258,14 +255,14 @@ impl<T: TaskOutput> IntoFuture for TaskCall<T> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let run = task_runs::run(self.call, None);
+        let run = task_runs::run(self.call);
         Box::pin(async { run.await.map(|(value, _)| value::take(value)) })
     }
 }
 
 /// Starts a run beside what follows.
 #[track_caller]
-pub(crate) fn submit(mut call: Call) -> Arc<Handle> {
+pub(crate) fn submit(call: Call) -> Arc<Handle> {
     let handle = Arc::new(Handle::new());
     let Some(context) = Context::current() else {
         let run = format!("task `{}`", call.definition.name());
@@ -274,13 +271,14 @@ pub(crate) fn submit(mut call: Call) -> Arc<Handle> {
     };
     let runtime = tokio::runtime::Handle::try_current()
         .unwrap_or_else(|_| panic!("`submit` needs a Tokio runtime ({})", Location::caller()));
-    call.number = Some(context.flow_run.number(call.definition.key()));
+    let prepared = task_runs::Prepared::of(call, &context.flow_run);
     let open = context.flow_run.open();
     let task = {
-        let handle = handle.clone();
+        let (handle, context) = (handle.clone(), context.clone());
         async move {
             let _open = open;
-            let outcome = task_runs::run(call, Some(handle.clone())).await;
+            let run = task_runs::run_prepared(context, prepared, Some(handle.clone()));
+            let outcome = run.await;
             handle.end(outcome);
         }
     };
@@ -543,7 +541,6 @@ impl<T: TaskOutput> TaskMap<T> {
                 definition: self.definition,
                 options: self.options.clone(),
                 run_name: None,
-                number: None,
                 inputs,
                 wait_for: self.wait_for.clone(),
             };

@@ -5,4 +5,3 @@ mod agent;
 mod genuine;
 mod ours;
 mod stories;
-mod tutorial;

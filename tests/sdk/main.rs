@@ -1,7 +1,9 @@
-//! Flows in Rust, in process on databases of their own.
+//! Flows in Rust: in process on databases of their own, and as programs.
 
 mod history;
+mod programs;
 mod results;
 mod retries;
 mod runs;
+mod server;
 mod states;

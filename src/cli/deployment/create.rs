@@ -61,9 +61,17 @@ async fn create(
 ) -> Result {
     let deployment = deployments::resolve(specification, interpreter, storage)?;
     let flow = client.create_flow(&deployment.flow_name, &[]).await?;
-    let created = client
-        .create_deployment(&body(&deployment, flow.raw["id"].clone()))
-        .await?;
+    let mut body = body(&deployment, flow.raw["id"].clone());
+    let created = match (client.create_deployment(&body).await, &deployment.described) {
+        // A server of the first generation knows no schemas and refuses what it does not know.
+        (Err(error), Some(_)) if error.status().is_some_and(|status| status.as_u16() == 422) => {
+            for name in ["parameter_openapi_schema", "description"] {
+                body.as_object_mut().and_then(|body| body.remove(name));
+            }
+            client.create_deployment(&body).await?
+        }
+        (created, _) => created?,
+    };
     output::print_line(&created.id.to_string());
     output::say(&format!(
         "Created deployment '{}/{}' from {}.",
@@ -75,7 +83,7 @@ async fn create(
 }
 
 fn body(deployment: &Deployment, flow_id: Value) -> Value {
-    json!({
+    let mut body = json!({
         "name": deployment.name,
         "flow_id": flow_id,
         "flow_data": deployment.code.to_value(),
@@ -84,7 +92,12 @@ fn body(deployment: &Deployment, flow_id: Value) -> Value {
         "parameters": deployment.parameters,
         "tags": deployment.tags,
         "flow_runner": deployment.flow_runner,
-    })
+    });
+    if let Some(flow) = &deployment.described {
+        body["parameter_openapi_schema"] = flow.parameter_openapi_schema.clone();
+        body["description"] = json!(flow.description);
+    }
+    body
 }
 
 impl From<deployments::Error> for Error {
@@ -98,6 +111,7 @@ impl From<deployments::Error> for Error {
             deployments::Error::Invalid { .. } => Code::Usage,
             deployments::Error::Io { .. }
             | deployments::Error::Python { .. }
+            | deployments::Error::Rust { .. }
             | deployments::Error::TooLarge { .. } => Code::Failure,
         };
         Error::new(code, error.to_string()).maybe_hint(error.hint().map(str::to_owned))

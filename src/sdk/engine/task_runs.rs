@@ -31,18 +31,60 @@ pub(crate) const OUTSIDE: &str =
     "it was called outside of a flow; call it in a function with #[flow]";
 
 /// Runs a call to its end.
-pub(crate) fn run(
-    call: Call,
-    handle: Option<Arc<Handle>>,
-) -> BoxFuture<'static, Result<(Shared, State), RunError>> {
+pub(crate) fn run(call: Call) -> BoxFuture<'static, Result<(Shared, State), RunError>> {
     Box::pin(async move {
         let Some(context) = Context::current() else {
             let run = format!("task `{}`", call.definition.name());
             return Err(RunError::not_run(run, OUTSIDE));
         };
-        context.flow_run.engine.recorder.room().await;
-        TaskRun::create(context, call, handle).execute().await
+        let prepared = Prepared::of(call, &context.flow_run);
+        run_prepared(context, prepared, None).await
     })
+}
+
+/// Runs what was prepared to its end.
+pub(crate) async fn run_prepared(
+    context: Context,
+    prepared: Prepared,
+    handle: Option<Arc<Handle>>,
+) -> Result<(Shared, State), RunError> {
+    context.flow_run.engine.recorder.room().await;
+    TaskRun::create(context, prepared, handle).execute().await
+}
+
+/// A call with what is settled when it is made: its number, and whose results its arguments are.
+///
+/// Settled then, since no run that began later can have given a value that was there before.
+pub(crate) struct Prepared {
+    definition: &'static TaskDefinition,
+    options: Arc<TaskOptions>,
+    run_name: Option<String>,
+    number: u32,
+    arguments: Vec<Argument>,
+    wait_for: Vec<Arc<Handle>>,
+    inputs: Vec<(&'static str, Vec<Uuid>)>,
+}
+
+impl Prepared {
+    pub(crate) fn of(call: Call, flow_run: &FlowRun) -> Self {
+        let arguments = ready(call.inputs);
+        let mut inputs = dependencies(flow_run, call.definition.arguments, &arguments);
+        if !call.wait_for.is_empty() {
+            inputs.push((
+                "wait_for",
+                call.wait_for.iter().map(|handle| handle.id).collect(),
+            ));
+        }
+        Self {
+            number: flow_run.number(call.definition.key()),
+            definition: call.definition,
+            options: call.options,
+            run_name: call.run_name,
+            arguments,
+            wait_for: call.wait_for,
+            inputs,
+        }
+    }
 }
 
 /// An argument that is known, or will be.
@@ -67,31 +109,26 @@ struct TaskRun {
 
 impl TaskRun {
     /// Makes the run and tells that it is pending.
-    fn create(context: Context, call: Call, handle: Option<Arc<Handle>>) -> Self {
+    fn create(context: Context, prepared: Prepared, handle: Option<Arc<Handle>>) -> Self {
+        let Prepared {
+            definition,
+            options,
+            run_name,
+            number,
+            arguments,
+            wait_for,
+            mut inputs,
+        } = prepared;
         let flow_run = context.flow_run;
         let engine = flow_run.engine.clone();
-        let options = call.options;
-        let arguments = ready(call.inputs);
-        let key = call.definition.key();
-        let number = call.number.unwrap_or_else(|| flow_run.number(key));
-        let name = call
-            .run_name
-            .unwrap_or_else(|| format!("{}-{number}", options.common.name));
-        let names = call.definition.arguments;
-        let mut inputs = dependencies(&flow_run, names, &arguments);
-        if !call.wait_for.is_empty() {
-            inputs.push((
-                "wait_for",
-                call.wait_for.iter().map(|handle| handle.id).collect(),
-            ));
-        }
         if let Some(parent) = &context.task_run {
             inputs.push(("__parents__", vec![parent.id]));
         }
+        let name = run_name.unwrap_or_else(|| format!("{}-{number}", options.common.name));
         let record = record(
             &flow_run,
             &options,
-            key,
+            definition.key(),
             number,
             name,
             inputs,
@@ -101,10 +138,10 @@ impl TaskRun {
         Self {
             engine,
             flow_run,
-            definition: call.definition,
+            definition,
             options,
             arguments,
-            wait_for: call.wait_for,
+            wait_for,
             handle,
             record,
             is_told_directly: false,

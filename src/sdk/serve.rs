@@ -1,0 +1,312 @@
+//! `.serve()`: a program that registers a deployment of its flow and runs what is due.
+//!
+//! Runs are carried out in this process, beside each other. Started by an agent, the same program carries out the run that it
+//! was started for, so agents and this program may share a deployment.
+
+use std::collections::HashSet;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::context::{self, Cancellation};
+use super::engine::task_runs::json_of;
+use super::engine::{Engine, flow_runs, on_runtime, signals};
+use super::flow::{FlowCall, FlowDefinition};
+use super::options::Seconds;
+use super::outcome::RunError;
+use super::program;
+use super::value::{Source, TaskOutput};
+use crate::client::{Client, Document, FlowRun, Result};
+
+/// How often due runs are asked for.
+const POLL: Duration = Duration::from_secs(5);
+/// How many runs are taken at once, at most.
+const MOST: usize = 100;
+
+/// A flow that is about to be served.
+///
+/// ```no_run
+/// use prefect_rs::prelude::*;
+///
+/// #[flow]
+/// async fn report(days: u32) -> Result<()> {
+///     println!("the last {days} days");
+///     Ok(())
+/// }
+///
+/// fn main() -> Result<()> {
+///     report(7u32).serve("weekly").with_cron("0 8 * * MON").run()?;
+///     Ok(())
+/// }
+/// ```
+#[must_use = "a flow is not served until this is awaited or run"]
+pub struct Serve {
+    definition: &'static FlowDefinition,
+    parameters: Value,
+    name: String,
+    tags: Vec<String>,
+    schedule: Option<Value>,
+    limit: usize,
+}
+
+impl<T: TaskOutput> FlowCall<T> {
+    /// Serves the flow as a deployment of this name, the arguments being the default parameters.
+    pub fn serve(self, name: impl Into<String>) -> Serve {
+        let call = self.call;
+        let values: Vec<_> = call
+            .inputs
+            .iter()
+            .filter_map(|input| match &input.0 {
+                Source::Value(value) => Some(value.clone()),
+                // There is no run yet whose results could be parameters.
+                Source::Future(_) | Source::Futures(..) | Source::Call(_) => None,
+            })
+            .collect();
+        let parameters = json_of(call.definition.parameter_names(), &values);
+        Serve {
+            definition: call.definition,
+            parameters: Value::Object(parameters),
+            name: name.into(),
+            tags: call.options.common.tags.clone(),
+            schedule: None,
+            limit: MOST,
+        }
+    }
+}
+
+impl Serve {
+    /// Runs the flow at the times of a cron expression, in UTC.
+    pub fn with_cron(mut self, cron: impl Into<String>) -> Self {
+        self.schedule = Some(json!({"cron": cron.into(), "timezone": "UTC"}));
+        self
+    }
+
+    /// Runs the flow again and again after this time.
+    pub fn with_interval_seconds(mut self, seconds: impl Seconds) -> Self {
+        self.schedule = Some(json!({"interval": seconds.span().as_secs_f64()}));
+        self
+    }
+
+    /// Runs the flow at the times of an RFC 5545 rule.
+    pub fn with_rrule(mut self, rule: impl Into<String>) -> Self {
+        self.schedule = Some(json!({"rrule": rule.into()}));
+        self
+    }
+
+    /// Tags the deployment and its runs.
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Runs at most this many at once.
+    pub fn with_limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, MOST);
+        self
+    }
+
+    /// Serves until the process is asked to end, in a function that is not `async`.
+    pub fn run(self) -> std::result::Result<(), RunError> {
+        context::block_on(self.into_future())
+    }
+
+    async fn serve(self) -> std::result::Result<(), String> {
+        let engine = Engine::global().await?;
+        if let Ok(id) = std::env::var(program::FLOW_RUN_ID) {
+            let id = Uuid::parse_str(&id).map_err(|error| error.to_string())?;
+            flow_runs::take_over(engine, self.definition, id).await?;
+            return Ok(());
+        }
+        let client = engine.client.clone();
+        let body = self.body();
+        let flow_name = self.definition.name().to_owned();
+        let source = on_runtime(async move { DueRuns::register(client, &flow_name, body).await });
+        let source = source.await.map_err(|error| error.to_string())?;
+        info!(target: "prefect.serve", "Serving flow `{}` as deployment `{}`; Ctrl-C ends it", self.definition.name(), self.name);
+        self.work(&engine, &source).await;
+        let client = engine.client.clone();
+        let id = source.deployment;
+        // Runs of a schedule that nobody carries out would only become late.
+        if self.schedule.is_some()
+            && let Err(error) = on_runtime(async move { client.pause_schedule(id).await }).await
+        {
+            warn!(target: "prefect.serve", "the schedule could not be paused: {error}");
+        }
+        engine.flush().await;
+        Ok(())
+    }
+
+    fn body(&self) -> Value {
+        let program = std::env::current_exe().unwrap_or_default();
+        let code = json!({
+            "path": program, "sha256": "", "location": program,
+            "function": self.definition.function(), "options": {},
+        });
+        json!({
+            "name": self.name,
+            "parameters": self.parameters,
+            "tags": self.tags,
+            "schedule": self.schedule,
+            "is_schedule_active": self.schedule.is_some(),
+            "flow_data": {"encoding": "executable", "blob": code.to_string()},
+            "flow_runner": {"type": "subprocess", "config": {"env": {}}},
+        })
+    }
+
+    /// Takes due runs until the process is asked to end, and waits for those under way.
+    async fn work(&self, engine: &Arc<Engine>, source: &DueRuns) {
+        let cancellation = Cancellation::new();
+        let _signals = signals::tell(&cancellation);
+        let room = Arc::new(Semaphore::new(self.limit));
+        let mut runs = JoinSet::new();
+        let mut taken = HashSet::new();
+        loop {
+            let (asked, free) = (source.clone(), room.available_permits().max(1));
+            let before = engine.now() + POLL;
+            let due = on_runtime(async move { asked.due(before, free).await }).await;
+            match due {
+                Ok(due) => {
+                    for run in due.into_iter().filter(|run| taken.insert(run.id)) {
+                        let work = carry_out(engine.clone(), self.definition, run, room.clone());
+                        runs.spawn(work);
+                    }
+                }
+                Err(error) => warn!(target: "prefect.serve", "failed to ask for due runs: {error}"),
+            }
+            while let Some(ended) = runs.try_join_next() {
+                // A run that is scheduled again, as for a retry after a crash, is taken again.
+                if let Ok(id) = ended {
+                    taken.remove(&id);
+                }
+            }
+            tokio::select! {
+                () = sleep(POLL) => {}
+                () = cancellation.wait() => break,
+            }
+        }
+        while runs.join_next().await.is_some() {}
+    }
+}
+
+impl IntoFuture for Serve {
+    type Output = std::result::Result<(), RunError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let label = format!("serving flow `{}`", self.definition.name());
+            self.serve()
+                .await
+                .map_err(|reason| RunError::not_run(label, reason))
+        })
+    }
+}
+
+async fn carry_out(
+    engine: Arc<Engine>,
+    definition: &'static FlowDefinition,
+    run: Document<FlowRun>,
+    room: Arc<Semaphore>,
+) -> Uuid {
+    let wait = run.next_scheduled_start_time.map(|at| at - engine.now());
+    sleep(wait.and_then(|wait| wait.to_std().ok()).unwrap_or_default()).await;
+    let Ok(_permit) = room.acquire().await else {
+        return run.id;
+    };
+    let (client, id) = (engine.client.clone(), run.id);
+    let claim = on_runtime(async move {
+        let state = json!({"type": "PENDING", "state_details": {"transition_id": Uuid::now_v7()}});
+        client.set_flow_run_state(id, &state, false).await
+    });
+    match claim.await {
+        Ok(answer) if answer.status == "ACCEPT" => {
+            if let Err(error) = flow_runs::take_over(engine, definition, id).await {
+                warn!(target: "prefect.serve", "flow run `{id}` could not be carried out: {error}");
+            }
+        }
+        // Somebody else has it, or it is not due any more.
+        Ok(_) => {}
+        Err(error) => {
+            warn!(target: "prefect.serve", "flow run `{id}` could not be claimed: {error}")
+        }
+    }
+    id
+}
+
+/// Where due runs come from.
+#[derive(Clone)]
+struct DueRuns {
+    client: Client,
+    deployment: Uuid,
+    /// For servers that do not give out the runs of a deployment by themselves.
+    queue: Option<Uuid>,
+}
+
+impl DueRuns {
+    async fn register(client: Client, flow_name: &str, mut body: Value) -> Result<Self> {
+        let flow = client.create_flow(flow_name, &[]).await?;
+        body["flow_id"] = json!(flow.id);
+        let deployment = client.create_deployment(&body).await?.id;
+        let mut source = Self {
+            client,
+            deployment,
+            queue: None,
+        };
+        let is_unknown = |status: u16| matches!(status, 404 | 405);
+        match source.of_deployment(chrono::DateTime::UNIX_EPOCH, 1).await {
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|status| is_unknown(status.as_u16())) =>
+            {
+                source.queue = Some(source.make_queue().await?);
+            }
+            answer => drop(answer?),
+        }
+        Ok(source)
+    }
+
+    async fn make_queue(&self) -> Result<Uuid> {
+        let name = format!("serve-{}", self.deployment);
+        let found = Client::optional(self.client.read_work_queue_by_name(&name).await)?;
+        if let Some(queue) = found {
+            return Ok(queue.id);
+        }
+        let body = json!({"name": name, "filter": {"deployment_ids": [self.deployment]}});
+        let queue: Document<crate::client::WorkQueue> =
+            self.client.post("/work_queues/", &body).await?;
+        Ok(queue.id)
+    }
+
+    async fn due(
+        &self,
+        before: chrono::DateTime<chrono::Utc>,
+        limit: usize,
+    ) -> Result<Vec<Document<FlowRun>>> {
+        match self.queue {
+            Some(queue) => self.client.read_work_queue_runs(queue, before, limit).await,
+            None => self.of_deployment(before, limit).await,
+        }
+    }
+
+    async fn of_deployment(
+        &self,
+        before: chrono::DateTime<chrono::Utc>,
+        limit: usize,
+    ) -> Result<Vec<Document<FlowRun>>> {
+        let body = json!({
+            "deployment_ids": [self.deployment], "scheduled_before": before, "limit": limit,
+        });
+        self.client
+            .post("/deployments/get_scheduled_flow_runs", &body)
+            .await
+    }
+}

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""What a task costs in a flow: ours in Rust, in process and over HTTP, beside genuine Prefect 3.8.
+
+Ours runs 10,000 trivial tasks; the genuine client runs fewer against the genuine server, and its time is scaled, since it
+takes long. All in one run on the same machine. Prints Markdown.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import server
+
+FLOW = """
+import sys, time
+from prefect import flow, task
+from prefect.futures import wait
+
+@task
+def noop(n): return n
+
+@flow
+def submitted(tasks):
+    futures = noop.map(range(tasks))
+    wait(futures)
+
+@flow
+def awaited(tasks):
+    for n in range(tasks): noop(n)
+
+submitted(10)
+for f in (submitted, awaited):
+    started = time.perf_counter()
+    f(int(sys.argv[1]))
+    print(f.name, time.perf_counter() - started, flush=True)
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--genuine-tasks", type=int, default=1_000)
+    parser.add_argument("--venv", default=str(server.ROOT / ".venvs" / "3.8"))
+    args = parser.parse_args()
+    program = build()
+    print("| | tasks | submitted | us a task | awaited | us a task | peak MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    row("Rust, in process, local database", args.tasks, ours(program, args.tasks))
+    with tempfile.TemporaryDirectory() as home, started(server.ours(home)) as running:
+        row("Rust, our server over HTTP", args.tasks, ours(program, args.tasks, running.url))
+    theirs = genuine(args)
+    scale = args.tasks / args.genuine_tasks
+    scaled = {name: seconds * scale for name, seconds in theirs.items()}
+    row(f"genuine 3.8, scaled from {args.genuine_tasks:,}", args.tasks, {"seconds": scaled, "peak": None})
+
+
+@contextlib.contextmanager
+def started(running):
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def build():
+    """Returns the built benchmark."""
+    command = ["cargo", "bench", "--locked", "--bench", "flows", "--no-run", "--message-format=json-render-diagnostics"]
+    output = subprocess.run(command, cwd=server.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    messages = [json.loads(line) for line in output.splitlines()]
+    return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "flows")
+
+
+def ours(program, tasks, url=None):
+    command = [program, str(tasks)] + ([url + "/api"] if url else [])
+    quiet = {**os.environ, "RUST_LOG": "warn"}
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
+    *flows, counted = [json.loads(line) for line in output.splitlines()]
+    wanted = 2 * tasks + 100
+    assert counted["completed"] >= wanted, f"{counted} of {wanted} are recorded"
+    return {"seconds": {flow["flow"]: flow["seconds"] for flow in flows}, "peak": flows[-1]["peak_mb"]}
+
+
+def genuine(args):
+    with tempfile.TemporaryDirectory() as home, started(server.genuine("3.8", args.venv, home)) as running:
+        script = Path(home) / "flow.py"
+        script.write_text(FLOW)
+        quiet = {
+            **os.environ,
+            "PREFECT_API_URL": running.url + "/api",
+            "PREFECT_HOME": home,
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+            "DO_NOT_TRACK": "1",
+        }
+        command = [f"{args.venv}/bin/python", script, str(args.genuine_tasks)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
+    return {name: float(seconds) for name, seconds in map(str.split, output.splitlines())}
+
+
+def row(name, tasks, measured):
+    cells = [name, f"{tasks:,}"]
+    for flow in ("submitted", "awaited"):
+        seconds = measured["seconds"][flow]
+        cells += [f"{seconds:.2f} s", f"{seconds * 1e6 / tasks:,.0f}"]
+    cells.append(f"{measured['peak']:.0f}" if measured["peak"] else "")
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

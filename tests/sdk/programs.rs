@@ -1,0 +1,404 @@
+//! Programs of flows as real processes: the examples, deployed, cancelled, killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+/// Much more than anything takes, since the machine may be busy compiling.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns a built example.
+fn example(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this test");
+    let path = own
+        .ancestors()
+        .nth(2)
+        .expect("the target folder")
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --examples",
+        path.display()
+    );
+    path
+}
+
+/// A home, and commands in it.
+struct Home {
+    folder: tempfile::TempDir,
+    url: Option<String>,
+}
+
+impl Home {
+    fn new(server: Option<&Server>) -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary directory"),
+            url: server.map(|server| server.url.clone()),
+        }
+    }
+
+    fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .env("PREFECT_HOME", self.folder.path())
+            .env("PREFECT_RS_BIN", env!("CARGO_BIN_EXE_prefect-rs"))
+            .env("TMPDIR", self.folder.path())
+            .env_remove("PREFECT_API_URL")
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null());
+        if let Some(url) = &self.url {
+            command.env("PREFECT_API_URL", url);
+        }
+        command
+    }
+
+    fn cli(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_prefect-rs"));
+        command
+            .args(arguments)
+            .output()
+            .expect("our executable starts")
+    }
+
+    /// Runs our executable and returns what it prints.
+    fn prints(&self, arguments: &[&str]) -> String {
+        let output = self.cli(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.prints(arguments)).expect("JSON")
+    }
+
+    fn state(&self, run: &str) -> Value {
+        self.json(&["flow-run", "inspect", run, "-o", "json"])["state"].clone()
+    }
+
+    /// Waits until a run is in a state of one of the types.
+    fn wait_for(&self, run: &str, types: &[&str]) -> Value {
+        self.wait(|| {
+            let state = self.state(run);
+            types
+                .iter()
+                .any(|kind| state["type"] == *kind)
+                .then_some(state)
+        })
+    }
+
+    fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited for too long");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("a file in the home");
+        path
+    }
+
+    /// Deploys an example and starts an agent for it.
+    fn deploy(&self, program: &Path, more: &Value) -> Process {
+        let mut spec = json!({"name": "test", "flow_location": program, "tags": ["test"]});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let path = self.write("deployment.json", &spec.to_string());
+        self.prints(&["deployment", "create", path.to_str().unwrap()]);
+        self.prints(&["work-queue", "create", "test"]);
+        let mut agent = self.command(env!("CARGO_BIN_EXE_prefect-rs"));
+        agent
+            .args(["agent", "start", "test"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Process(agent.spawn().expect("our executable starts"))
+    }
+}
+
+/// A process that does not outlive its test.
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, name: &str) {
+        signal(self.0.id(), name);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal("TERM");
+        let _ = self.0.wait();
+    }
+}
+
+fn signal(process: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([format!("-{name}"), process.to_string()])
+        .status();
+}
+
+#[test]
+fn every_example_runs_without_a_server() {
+    let names = [
+        "hello",
+        "tasks",
+        "retries",
+        "concurrency",
+        "mapping",
+        "caching",
+        "subflows",
+        "etl",
+        "patient",
+        "tutorial",
+    ];
+    let home = Home::new(None);
+    for name in names {
+        let output = home
+            .command(example(name))
+            .output()
+            .expect("the example starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{name}: {said}");
+    }
+    let runs = home.json(&["flow-run", "ls", "--limit", "50", "-o", "json"]);
+    let runs = runs.as_array().unwrap();
+    assert!(runs.len() > names.len(), "subflows are runs too");
+    for run in runs {
+        assert_eq!(run["state"]["type"], "COMPLETED", "{}", run["name"]);
+    }
+}
+
+#[test]
+fn a_program_of_flows_runs_the_one_that_is_named() {
+    let home = Home::new(None);
+    let run = |arguments: &[&str]| {
+        let output = home
+            .command(example("tutorial"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    assert!(run(&["pipeline", "msg=again"]).0);
+    let (_, said) = run(&["pipeline", "mgs=again"]);
+    assert!(
+        said.contains("has no parameter `mgs`; it takes msg"),
+        "{said}"
+    );
+    let (_, said) = run(&["pipeline", "msg=3"]);
+    assert!(
+        said.contains("parameter `msg` of flow `Previously unreliable pipeline` is not valid"),
+        "{said}"
+    );
+    let (_, said) = run(&["nothing"]);
+    assert!(said.contains("there is no flow `nothing`"), "{said}");
+}
+
+#[test]
+fn scripts_report_their_steps() {
+    let home = Home::new(None);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for (script, param) in [("report.sh", None), ("report.py", Some("directory=."))] {
+        let path = examples.join(script);
+        let mut arguments = vec!["run"];
+        if let Some(param) = param {
+            arguments.extend(["--param", param]);
+        }
+        arguments.extend(["--", path.to_str().unwrap()]);
+        home.prints(&arguments);
+    }
+    let runs = home.json(&["task-run", "ls", "-o", "json"]);
+    let mut names: Vec<_> = runs
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| {
+            assert_eq!(run["state"]["type"], "COMPLETED");
+            run["name"].as_str().unwrap()
+        })
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["check the number", "count files", "measure"]);
+}
+
+#[test]
+fn a_command_is_recorded_with_its_exit_code_and_retries() {
+    let home = Home::new(None);
+    let output = home.cli(&[
+        "run",
+        "--name",
+        "flaky",
+        "--retries",
+        "1",
+        "--",
+        "sh",
+        "-c",
+        "echo out; echo err >&2; exit 7",
+    ]);
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "out\nout\n");
+    let run = &home.json(&["flow-run", "ls", "-o", "json"])[0];
+    assert_eq!(run["run_count"], 2);
+    assert_eq!(run["state"]["type"], "FAILED");
+    let message = run["state"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("exited with code 7") && message.contains("err"),
+        "{message}"
+    );
+    let output = home.cli(&["run", "--timeout", "0.2", "--", "sleep", "60"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("timeout of 0.2 seconds"));
+}
+
+#[test]
+fn a_deployed_flow_is_stored_and_run_by_an_agent() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let program = home.folder.path().join("tutorial");
+    std::fs::copy(example("tutorial"), &program).unwrap();
+    let _agent = home.deploy(&program, &json!({"parameters": {"msg": "stored"}}));
+    // The deployment keeps what it was made of.
+    std::fs::remove_file(&program).unwrap();
+    let name = "Previously unreliable pipeline/test";
+    let run = home.prints(&["deployment", "run", name, "--param", "msg=deployed"]);
+    let state = home.wait_for(&run, &["COMPLETED", "FAILED", "CRASHED"]);
+    assert_eq!(state["type"], "COMPLETED", "{state}");
+    let logs = home.prints(&["flow-run", "logs", &run]);
+    assert!(logs.contains("\"deployed\""), "{logs}");
+    let tasks = home.json(&["task-run", "ls", "--flow-run", &run, "-o", "json"]);
+    assert_eq!(tasks.as_array().unwrap().len(), 3);
+
+    let run = home.prints(&["deployment", "run", name, "--param", "msg=3"]);
+    let state = home.wait_for(&run, &["COMPLETED", "FAILED", "CRASHED"]);
+    assert_eq!(state["type"], "FAILED", "{state}");
+    assert!(
+        state["message"]
+            .as_str()
+            .unwrap()
+            .contains("parameter `msg`"),
+        "{state}"
+    );
+}
+
+#[test]
+fn a_deployed_flow_hears_that_it_is_cancelled_and_a_killed_one_is_recorded() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let _agent = home.deploy(
+        &example("patient"),
+        &json!({"parameters": {"seconds": 600}}),
+    );
+    let begun = |run: &str| {
+        home.wait(|| {
+            let logs = home.prints(&["flow-run", "logs", run]);
+            let (_, rest) = logs.split_once("watching as process ")?;
+            rest.split_whitespace().next()?.parse::<u32>().ok()
+        })
+    };
+    let run = home.prints(&["deployment", "run", "Patient/test"]);
+    begun(&run);
+    home.prints(&["flow-run", "cancel", &run]);
+    home.wait_for(&run, &["CANCELLED"]);
+    home.wait(|| {
+        home.prints(&["flow-run", "logs", &run])
+            .contains("things are kept")
+            .then_some(())
+    });
+
+    let run = home.prints(&["deployment", "run", "Patient/test"]);
+    let process = begun(&run);
+    signal(process, "KILL");
+    let state = home.wait_for(&run, &["CRASHED", "FAILED"]);
+    assert!(
+        state["message"].as_str().unwrap().contains("signal 9"),
+        "{state}"
+    );
+    let tasks = home.json(&["task-run", "ls", "--flow-run", &run, "-o", "json"]);
+    for task in tasks.as_array().unwrap() {
+        assert_ne!(
+            task["state"]["type"], "RUNNING",
+            "nothing of a dead run is running"
+        );
+    }
+}
+
+#[test]
+fn a_served_flow_runs_what_is_asked_for_until_it_is_interrupted() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let mut served = home.command(example("serve"));
+    served.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut served = Process(served.spawn().unwrap());
+    home.wait(|| {
+        home.cli(&["deployment", "inspect", "Tick/often"])
+            .status
+            .success()
+            .then_some(())
+    });
+    let run = home.prints(&["deployment", "run", "Tick/often", "--param", "message=now"]);
+    let state = home.wait_for(&run, &["COMPLETED", "FAILED", "CRASHED"]);
+    assert_eq!(state["type"], "COMPLETED", "{state}");
+    served.signal("INT");
+    assert!(served.0.wait().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_ends_a_run_with_its_own_words() {
+    let home = Home::new(None);
+    let mut program = home.command(example("patient"));
+    program
+        .args(["patient", "seconds=600"])
+        .stderr(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    let reader = std::io::BufReader::new(program.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("watching")));
+    signal(program.id(), "INT");
+    assert!(lines.any(|line| line.contains("things are kept")));
+    let _ = lines.by_ref().count();
+    assert!(program.wait().unwrap().success());
+    let run = &home.json(&["flow-run", "ls", "-o", "json"])[0];
+    assert_eq!(run["state"]["type"], "COMPLETED");
+}
+
+#[test]
+fn a_server_that_is_away_for_a_while_fails_no_run() {
+    let mut server = Server::start();
+    let home = Home::new(Some(&server));
+    let mut program = home.command(example("patient"));
+    program
+        .args(["patient", "seconds=2"])
+        .stderr(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    let reader = std::io::BufReader::new(program.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
+    let run = home.wait(|| {
+        let runs = home.json(&["flow-run", "ls", "-o", "json"]);
+        let run = &runs[0];
+        (run["state"]["type"] == "RUNNING").then(|| run["id"].as_str().unwrap().to_owned())
+    });
+    server.kill();
+    // The run goes on and has something to tell that nobody hears.
+    assert!(lines.any(|line| line.contains("until the API is back")));
+    server.start_again();
+    let _ = lines.by_ref().count();
+    assert!(program.wait().unwrap().success());
+    assert_eq!(home.state(&run)["type"], "COMPLETED");
+    let tasks = home.json(&["task-run", "ls", "--flow-run", &run, "-o", "json"]);
+    assert_eq!(tasks[0]["state"]["type"], "COMPLETED");
+}
