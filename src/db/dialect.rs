@@ -114,29 +114,8 @@ impl Dialect {
     }
 }
 
-/// Rewrites placeholders, `= ANY($n)` and `<> ALL($n)` for SQLite.
-///
-/// To SQLite `$2` is a name and takes the next free number, so that `SET a = $2 WHERE id = $1`
-/// would get its values swapped; `?2` is the second value wherever it stands.
+/// Rewrites `= ANY($n)` and `<> ALL($n)` for SQLite.
 pub(super) fn for_sqlite(sql: &str) -> Cow<'_, str> {
-    match with_lists(sql) {
-        sql if sql.contains('$') => Cow::Owned(with_numbers(&sql)),
-        sql => sql,
-    }
-}
-
-fn with_numbers(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    let mut characters = sql.chars().peekable();
-    while let Some(character) = characters.next() {
-        let is_placeholder =
-            character == '$' && characters.peek().is_some_and(char::is_ascii_digit);
-        out.push(if is_placeholder { '?' } else { character });
-    }
-    out
-}
-
-fn with_lists(sql: &str) -> Cow<'_, str> {
     if !sql.contains(" ANY(") && !sql.contains(" ALL(") {
         return Cow::Borrowed(sql);
     }
@@ -169,16 +148,8 @@ mod tests {
     fn lists_become_subqueries_on_sqlite() {
         assert_eq!(
             for_sqlite("SELECT 1 WHERE a = ANY($1) AND b <> ALL($2) AND c = $3"),
-            "SELECT 1 WHERE a IN (SELECT value FROM json_each(?1)) \
-             AND b NOT IN (SELECT value FROM json_each(?2)) AND c = ?3"
-        );
-    }
-
-    #[test]
-    fn placeholders_keep_their_numbers_on_sqlite() {
-        assert_eq!(
-            for_sqlite("UPDATE t SET a = $2, b = json_extract(c, '$.x') WHERE id = $1"),
-            "UPDATE t SET a = ?2, b = json_extract(c, '$.x') WHERE id = ?1"
+            "SELECT 1 WHERE a IN (SELECT value FROM json_each($1)) \
+             AND b NOT IN (SELECT value FROM json_each($2)) AND c = $3"
         );
     }
 }

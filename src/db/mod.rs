@@ -19,7 +19,7 @@ pub use error::Error;
 pub use query::{Conn, Query, query};
 
 use crate::settings::{DatabaseUrl, Synchronous};
-pub use value::{Column, FromRow, Kind, Row, Value, format_time};
+pub use value::{Column, FromRow, Kind, Row, Value, format_time, storable};
 
 /// What an operation on a database gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 
-use rusqlite::OptionalExtension;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{Arguments, AssertSqlSafe, SqlSafeStr};
 
@@ -44,7 +43,7 @@ pub struct Query {
 pub fn query(sql: impl Into<Cow<'static, str>>) -> Query {
     Query {
         sql: sql.into(),
-        values: Vec::new(),
+        values: Vec::with_capacity(16),
     }
 }
 
@@ -65,9 +64,9 @@ impl Query {
     pub async fn execute(self, conn: &mut Conn) -> Result<u64> {
         match conn {
             Conn::Sqlite(conn) => {
-                let sql = dialect::for_sqlite(&self.sql);
-                let mut statement = conn.prepare_cached(&sql)?;
-                Ok(statement.execute(rusqlite::params_from_iter(&self.values))? as u64)
+                let mut statement = conn.prepare_cached(&dialect::for_sqlite(&self.sql))?;
+                bind_sqlite(&mut statement, &self.values)?;
+                Ok(statement.raw_execute()? as u64)
             }
             Conn::Postgres(conn) => {
                 let conn: &mut PgConnection = conn;
@@ -84,9 +83,9 @@ impl Query {
     pub async fn fetch_all<T: FromRow>(self, conn: &mut Conn) -> Result<Vec<T>> {
         match conn {
             Conn::Sqlite(conn) => {
-                let sql = dialect::for_sqlite(&self.sql);
-                let mut statement = conn.prepare_cached(&sql)?;
-                let mut rows = statement.query(rusqlite::params_from_iter(&self.values))?;
+                let mut statement = conn.prepare_cached(&dialect::for_sqlite(&self.sql))?;
+                bind_sqlite(&mut statement, &self.values)?;
+                let mut rows = statement.raw_query();
                 let mut out = Vec::new();
                 while let Some(row) = rows.next()? {
                     out.push(T::from_row(&mut Row {
@@ -116,16 +115,16 @@ impl Query {
     pub async fn fetch_optional<T: FromRow>(self, conn: &mut Conn) -> Result<Option<T>> {
         match conn {
             Conn::Sqlite(conn) => {
-                let sql = dialect::for_sqlite(&self.sql);
-                let mut statement = conn.prepare_cached(&sql)?;
-                statement
-                    .query_row(rusqlite::params_from_iter(&self.values), |row| {
-                        Ok(T::from_row(&mut Row {
+                let mut statement = conn.prepare_cached(&dialect::for_sqlite(&self.sql))?;
+                bind_sqlite(&mut statement, &self.values)?;
+                let mut rows = statement.raw_query();
+                rows.next()?
+                    .map(|row| {
+                        T::from_row(&mut Row {
                             inner: RowRef::Sqlite(row),
                             next: 0,
-                        }))
+                        })
                     })
-                    .optional()?
                     .transpose()
             }
             Conn::Postgres(conn) => {
@@ -167,6 +166,23 @@ impl Query {
     }
 }
 
+/// Binds each placeholder by its number.
+///
+/// To SQLite `$2` is a name that takes the next free place, wherever it first stands.
+fn bind_sqlite(statement: &mut rusqlite::Statement<'_>, values: &[Value]) -> Result<()> {
+    for place in 1..=statement.parameter_count() {
+        let number = statement
+            .parameter_name(place)
+            .and_then(|name| name.get(1..)?.parse::<usize>().ok());
+        let value = number.and_then(|number| values.get(number.checked_sub(1)?));
+        let value = value.ok_or_else(|| {
+            super::Error::Driver(format!("placeholder {place} of a statement has no value"))
+        })?;
+        value.bind_sqlite(statement, place)?;
+    }
+    Ok(())
+}
+
 fn bind_postgres(
     arguments: &mut PgArguments,
     value: Value,
@@ -190,5 +206,21 @@ fn bind_postgres(
         Value::Time(t) => arguments.add(t),
         Value::Uuids(ids) => arguments.add(ids),
         Value::Texts(texts) => arguments.add(texts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Conn, query};
+
+    #[tokio::test]
+    async fn placeholders_keep_their_numbers_on_sqlite() {
+        let memory = rusqlite::Connection::open_in_memory().unwrap();
+        let conn = &mut Conn::Sqlite(memory);
+        let swapped = query("SELECT $2, $1, $2").bind("one").bind("two");
+        let row: (String, String, String) = swapped.fetch_one(conn).await.unwrap();
+        assert_eq!(row, ("two".into(), "one".into(), "two".into()));
+        let missing = query("SELECT $2").bind("one").fetch_one::<String>(conn);
+        assert!(missing.await.is_err());
     }
 }

@@ -36,9 +36,10 @@ const STATEMENT_CACHE: usize = 512;
 ///
 /// Handed an error instead of the connection, it only delivers that.
 type Job = Box<dyn FnOnce(Result<&mut Conn>) -> Finish + Send>;
-/// Delivers the outcome; told `Err` when the shared commit failed. Says beforehand if to roll back.
+/// Delivers the outcome; told `Err` when the shared commit failed.
 struct Finish {
-    failed: bool,
+    /// Why the operation's own part must be undone.
+    failure: Option<Error>,
     deliver: Box<dyn FnOnce(Result<()>)>,
 }
 
@@ -61,8 +62,9 @@ impl Sqlite {
         migrations::sqlite(&mut writer, path)?;
         let (write_sender, write_jobs) = channel::<Job>();
         let (read_sender, read_jobs) = channel::<Job>();
+        let file = File::opened(path);
         let mut handles = vec![spawn("db-writer", move || {
-            write_loop(Conn::Sqlite(writer), &write_jobs)
+            write_loop(Conn::Sqlite(writer), &file, &write_jobs)
         })];
         let read_jobs = Arc::new(Mutex::new(read_jobs));
         for n in 0..std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)) {
@@ -178,7 +180,7 @@ async fn send<T: Send + 'static>(
             Err(Error::Driver(format!("the operation panicked: {text}")))
         });
         Finish {
-            failed: result.is_err(),
+            failure: result.as_ref().err().cloned(),
             deliver: Box::new(move |commit| {
                 // Nobody listens when the caller has gone away; the write stands all the same.
                 let _ = answer.send(commit.and(result));
@@ -217,18 +219,17 @@ fn read_loop(mut conn: Conn, jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-fn write_loop(mut conn: Conn, jobs: &Receiver<Job>) {
+fn write_loop(mut conn: Conn, file: &File, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        if let Err(error) = batch(&conn, "BEGIN IMMEDIATE") {
+        let begun = file
+            .check_unmoved()
+            .and_then(|()| batch(&conn, "BEGIN IMMEDIATE"));
+        if let Err(error) = begun {
             (first(Err(error)).deliver)(Ok(()));
             continue;
         }
         let mut finished = Vec::new();
-        let mut outcome = in_savepoint(&mut conn, first, &mut finished);
-        while outcome.is_ok() && finished.len() < MAX_BATCH {
-            let Ok(job) = jobs.try_recv() else { break };
-            outcome = in_savepoint(&mut conn, job, &mut finished);
-        }
+        let outcome = gather(&mut conn, first, jobs, &mut finished);
         let outcome = outcome.and_then(|()| batch(&conn, "COMMIT"));
         if outcome.is_err() {
             // After some failures SQLite has rolled back by itself, and says so here.
@@ -241,17 +242,78 @@ fn write_loop(mut conn: Conn, jobs: &Receiver<Job>) {
     let _ = batch(&conn, "PRAGMA optimize");
 }
 
+/// Runs a job and those that wait behind it; an error means that the whole transaction is lost.
+fn gather(
+    conn: &mut Conn,
+    first: Job,
+    jobs: &Receiver<Job>,
+    finished: &mut Vec<Finish>,
+) -> Result<()> {
+    // What the first one has done is all there is to undo, so it needs no savepoint.
+    let finish = first(Ok(conn));
+    let failure = finish.failure.clone();
+    finished.push(finish);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    while finished.len() < MAX_BATCH {
+        let Ok(job) = jobs.try_recv() else { break };
+        in_savepoint(conn, job, finished)?;
+    }
+    Ok(())
+}
+
 /// Runs a job; an error means that the whole transaction is lost, not only the job's part.
 fn in_savepoint(conn: &mut Conn, job: Job, finished: &mut Vec<Finish>) -> Result<()> {
     let begun = batch(conn, "SAVEPOINT job");
     let finish = job(begun.clone().map(|()| &mut *conn));
-    let failed = finish.failed;
+    let failure = finish.failure.clone();
     finished.push(finish);
     begun?;
-    if failed {
+    if let Some(failure) = failure {
+        // A full disk, for one, makes SQLite undo the transaction with everybody's part.
+        if is_over(conn) {
+            return Err(failure);
+        }
         batch(conn, "ROLLBACK TO job")?;
     }
     batch(conn, "RELEASE job")
+}
+
+fn is_over(conn: &Conn) -> bool {
+    matches!(conn, Conn::Sqlite(conn) if conn.is_autocommit())
+}
+
+/// The database file as it was when it was opened.
+struct File {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl File {
+    fn opened(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            identity: identity(path),
+        }
+    }
+
+    /// Fails once the path leads elsewhere: writes to a file without a name would be lost.
+    fn check_unmoved(&self) -> Result<()> {
+        if identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(Error::Unwritable(format!(
+            "{} was moved, deleted or replaced while in use; put it back, or restart the server",
+            self.path.display()
+        )))
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 fn batch(conn: &Conn, sql: &str) -> Result<()> {

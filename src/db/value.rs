@@ -4,8 +4,8 @@
 //! browser shows them and text order is time order) and `TIMESTAMPTZ` on PostgreSQL; ids are text
 //! and `UUID`; documents are JSON text on both, so that the order of keys survives.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use rusqlite::types::ValueRef;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Error;
 use crate::schemas::schedules::Schedule;
 use crate::schemas::task_runs::RetryPolicy;
+use crate::schemas::time::Stamp;
 use crate::schemas::{self, Document, StateDetails, StateType, Tags};
 
 /// The type of a value; PostgreSQL needs it even when the value is null.
@@ -289,25 +290,8 @@ column_as! {
 }
 
 /// Writes an instant as SQLite keeps it: `2026-11-23 06:38:18.229639`, always UTC.
-pub fn format_time(instant: DateTime<Utc>) -> String {
-    use chrono::Datelike;
-    let (date, time) = (instant.date_naive(), instant.time());
-    let year = date.year().clamp(0, 9999) as u32;
-    let mut out = *b"0000-00-00 00:00:00.000000";
-    let mut put = |at: usize, width: usize, mut n: u32| {
-        for i in (at..at + width).rev() {
-            out[i] = b'0' + (n % 10) as u8;
-            n /= 10;
-        }
-    };
-    put(0, 4, year);
-    put(5, 2, date.month());
-    put(8, 2, date.day());
-    put(11, 2, time.hour());
-    put(14, 2, time.minute());
-    put(17, 2, time.second());
-    put(20, 6, (time.nanosecond() / 1000).min(999_999));
-    String::from_utf8(out.to_vec()).expect("only digits and separators were written")
+pub fn format_time(instant: DateTime<Utc>) -> Stamp {
+    Stamp::new(instant, b' ')
 }
 
 /// Reads what [`format_time`] wrote.
@@ -331,25 +315,44 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     Some(NaiveDateTime::new(date, time).and_utc())
 }
 
-impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        use rusqlite::types::Value as Owned;
-        let list = |items: Vec<String>| {
-            let json = serde_json::to_string(&items).expect("a list of strings is JSON");
-            ToSqlOutput::Owned(Owned::Text(json))
-        };
-        Ok(match self {
-            Self::Null(_) => ToSqlOutput::Owned(Owned::Null),
-            Self::Bool(b) => ToSqlOutput::Owned(Owned::Integer(i64::from(*b))),
-            Self::Int(n) => ToSqlOutput::Owned(Owned::Integer(*n)),
-            Self::Real(x) => ToSqlOutput::Owned(Owned::Real(*x)),
-            Self::Text(s) => ToSqlOutput::Borrowed(ValueRef::Text(s.as_bytes())),
-            Self::Bytes(b) => ToSqlOutput::Borrowed(ValueRef::Blob(b)),
-            Self::Uuid(id) => ToSqlOutput::Owned(Owned::Text(id.to_string())),
-            Self::Time(t) => ToSqlOutput::Owned(Owned::Text(format_time(*t))),
-            Self::Uuids(ids) => list(ids.iter().map(Uuid::to_string).collect()),
-            Self::Texts(texts) => list(texts.clone()),
-        })
+impl Value {
+    /// Binds the value to a placeholder of a statement on SQLite.
+    pub(super) fn bind_sqlite(
+        &self,
+        statement: &mut rusqlite::Statement<'_>,
+        index: usize,
+    ) -> rusqlite::Result<()> {
+        let list =
+            |items: Vec<String>| serde_json::to_string(&items).expect("a list of strings is JSON");
+        match self {
+            Self::Null(_) => statement.raw_bind_parameter(index, rusqlite::types::Null),
+            Self::Bool(b) => statement.raw_bind_parameter(index, b),
+            Self::Int(n) => statement.raw_bind_parameter(index, n),
+            Self::Real(x) => statement.raw_bind_parameter(index, x),
+            Self::Text(s) => statement.raw_bind_parameter(index, s.as_str()),
+            Self::Bytes(b) => statement.raw_bind_parameter(index, b.as_slice()),
+            Self::Uuid(id) => {
+                let mut text = Uuid::encode_buffer();
+                let text: &str = id.hyphenated().encode_lower(&mut text);
+                statement.raw_bind_parameter(index, text)
+            }
+            Self::Time(t) => statement.raw_bind_parameter(index, format_time(*t).as_str()),
+            Self::Uuids(ids) => {
+                statement.raw_bind_parameter(index, list(ids.iter().map(Uuid::to_string).collect()))
+            }
+            Self::Texts(texts) => statement.raw_bind_parameter(index, list(texts.clone())),
+        }
+    }
+}
+
+/// Returns a text as it is kept.
+///
+/// PostgreSQL cannot keep NUL in text, and no reader of a file is well served by one.
+pub fn storable(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}")
+    } else {
+        text
     }
 }
 
@@ -365,8 +368,7 @@ into_value! {
     Uuid => |id| Value::Uuid(id),
     DateTime<Utc> => |t| Value::Time(t),
     Vec<u8> => |b| Value::Bytes(b),
-    // PostgreSQL cannot keep NUL in text, and no reader of a file is well served by one.
-    String => |s| if s.contains('\0') { Value::Text(s.replace('\0', "\u{fffd}")) } else { Value::Text(s) },
+    String => |s| Value::Text(storable(s)),
     &str => |s| Value::from(s.to_owned()),
     &String => |s| Value::from(s.clone()),
 }
@@ -386,12 +388,12 @@ mod tests {
         #[test]
         fn an_instant_survives_its_text(micros in -62_135_596_800_000_000i64..253_402_300_799_000_000) {
             let instant = DateTime::from_timestamp_micros(micros).unwrap();
-            prop_assert_eq!(parse_time(&format_time(instant)), Some(instant));
+            prop_assert_eq!(parse_time(format_time(instant).as_str()), Some(instant));
         }
 
         #[test]
         fn text_order_is_time_order(a in 0i64..4_000_000_000_000_000, b in 0i64..4_000_000_000_000_000) {
-            let text = |m| format_time(DateTime::from_timestamp_micros(m).unwrap());
+            let text = |m| format_time(DateTime::from_timestamp_micros(m).unwrap()).as_str().to_owned();
             prop_assert_eq!(a.cmp(&b), text(a).cmp(&text(b)));
         }
 

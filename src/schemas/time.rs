@@ -62,21 +62,63 @@ fn from_number(number: f64) -> Option<DateTime<Utc>> {
         .and_then(in_range)
 }
 
+/// An instant as text, written without the heap: answers and rows hold many of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Stamp {
+    /// Writes `2026-11-23 06:38:18.229639`, always UTC, with `between` in place of the space.
+    pub fn new(instant: DateTime<Utc>, between: u8) -> Self {
+        use chrono::{Datelike, Timelike};
+        let (date, time) = (instant.date_naive(), instant.time());
+        let mut bytes = *b"0000-00-00 00:00:00.000000      ";
+        let mut put = |at: usize, width: usize, mut n: u32| {
+            for i in (at..at + width).rev() {
+                bytes[i] = b'0' + (n % 10) as u8;
+                n /= 10;
+            }
+        };
+        put(0, 4, date.year().clamp(0, 9999) as u32);
+        put(5, 2, date.month());
+        put(8, 2, date.day());
+        put(11, 2, time.hour());
+        put(14, 2, time.minute());
+        put(17, 2, time.second());
+        put(20, 6, (time.nanosecond() / 1000).min(999_999));
+        bytes[10] = between;
+        Self { bytes, length: 26 }
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("only ASCII was written")
+    }
+}
+
+impl serde::Serialize for Stamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// Writes an instant as the dialect's clients expect it.
-pub fn format(instant: DateTime<Utc>, dialect: Dialect) -> String {
-    let fraction = if instant.timestamp_subsec_micros() == 0 {
-        ""
+pub fn format(instant: DateTime<Utc>, dialect: Dialect) -> Stamp {
+    let mut stamp = Stamp::new(instant, b'T');
+    if instant.timestamp_subsec_micros() == 0 {
+        stamp.length = 19;
+    }
+    let zone: &[u8] = if dialect == Dialect::Three {
+        b"Z"
     } else {
-        "%.6f"
+        b"+00:00"
     };
-    let zone = if dialect == Dialect::Three {
-        "Z"
-    } else {
-        "+00:00"
-    };
-    instant
-        .format(&format!("%Y-%m-%dT%H:%M:%S{fraction}{zone}"))
-        .to_string()
+    let end = stamp.length + zone.len();
+    stamp.bytes[stamp.length..end].copy_from_slice(zone);
+    stamp.length = end;
+    stamp
 }
 
 /// An instant in a request.
@@ -117,7 +159,7 @@ impl<'de> de::Deserialize<'de> for Instant {
 
 impl serde::Serialize for Instant {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format(self.0, Dialect::Three))
+        format(self.0, Dialect::Three).serialize(serializer)
     }
 }
 
@@ -150,14 +192,14 @@ mod tests {
             "2026-11-23 06:45:36.593730",
         ] {
             assert_eq!(
-                format(parse(text).expect(text), Dialect::Three),
+                format(parse(text).expect(text), Dialect::Three).as_str(),
                 want,
                 "{text}"
             );
         }
         let number: Instant = serde_json::from_str("1795416626.760252").unwrap();
         assert_eq!(
-            format(number.0, Dialect::Two),
+            format(number.0, Dialect::Two).as_str(),
             "2026-11-23T06:10:26.760252+00:00"
                 .replace("06:10:26", &number.0.format("%H:%M:%S").to_string())
                 .replace("2026-11-23", &number.0.format("%Y-%m-%d").to_string())
@@ -168,6 +210,9 @@ mod tests {
     #[test]
     fn a_whole_second_has_no_fraction() {
         let instant = parse("2026-01-02T03:04:05Z").unwrap();
-        assert_eq!(format(instant, Dialect::B), "2026-01-02T03:04:05+00:00");
+        assert_eq!(
+            format(instant, Dialect::B).as_str(),
+            "2026-01-02T03:04:05+00:00"
+        );
     }
 }

@@ -200,18 +200,16 @@ pub async fn set_flow_run_state(
 ) -> Result<impl IntoResponse, ApiError> {
     let (now, policy) = (state.now(), Policy::of(dialect, force));
     let write = async move |conn: &mut _| {
-        let done = models::states::transition_flow_run(conn, id, proposed, policy, now).await?;
-        // Listeners want to know of which deployment the run is.
-        Ok((done, models::flow_runs::deployment_of(conn, id).await?))
+        models::states::transition_flow_run(conn, id, proposed, policy, now).await
     };
-    let (done, deployment_id) = state.db.write(write).await?;
+    let done = state.db.write(write).await?;
     let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
     if done.is_written {
         let now = done.result.state.as_ref();
         state.changes.tell(Change {
             state_type: now.map(|state| state.state_type),
             state_name: now.map(|state| state.name.clone()),
-            deployment_id,
+            deployment_id: done.deployment_id,
             ..Change::of(Kind::FlowRun, id.0)
         });
     }

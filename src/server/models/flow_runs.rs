@@ -4,14 +4,13 @@ use chrono::{DateTime, Utc};
 
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
-use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query};
+use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunnerSettings};
-use crate::schemas::task_runs::RetryPolicy;
 use crate::schemas::work_queues::{QueueFilter, WorkQueue};
-use crate::schemas::{Document, FlowRunId, State, TaskRunId};
-use crate::server::orchestration::{Record, Run, RunId};
+use crate::schemas::{DeploymentId, Document, FlowRunId};
+use crate::server::orchestration::{Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
     o.parent_task_run_id, o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, \
@@ -62,69 +61,83 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<(FlowRun, bool)> {
     let id = FlowRunId::new();
-    let name = create
-        .name
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(super::names::generate);
-    let runner = create.flow_runner.unwrap_or_default();
-    let sql = "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, parent_task_run_id, \
-               flow_version, parameters, idempotency_key, context, empirical_policy, tags, flow_runner_type, \
-               flow_runner_config, auto_scheduled) \
-               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
-               ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
-    let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
-    let insert = query(sql)
-        .bind(id)
-        .bind(now)
-        .bind(name)
-        .bind(create.flow_id)
-        .bind(create.deployment_id);
-    let insert = insert
-        .bind(create.parent_task_run_id)
-        .bind(create.flow_version)
-        .bind(object(create.parameters));
-    let insert = insert
-        .bind(create.idempotency_key.clone())
-        .bind(object(create.context));
-    let insert = insert
-        .bind(object(create.empirical_policy))
-        .bind(create.tags)
-        .bind(runner.runner_type);
-    let inserted = insert
-        .bind(runner.config)
-        .bind(auto_scheduled)
-        .execute(conn)
-        .await?;
-    if inserted == 0 {
-        let sql = format!("{SELECT} WHERE o.flow_id = $1 AND o.idempotency_key = $2");
-        let known = query(sql)
-            .bind(create.flow_id)
-            .bind(create.idempotency_key)
-            .fetch_one(conn)
-            .await?;
-        return Ok((known, false));
-    }
+    let run_id = RunId::Flow(id, create.parent_task_run_id);
     let first = create.state.unwrap_or_else(StateCreate::pending);
-    set_first_state(conn, id, create.parent_task_run_id, first, now).await?;
-    let run = read(conn, id).await?;
-    Ok((run.expect("the run was inserted in this write"), true))
+    let (state, record) = states::first(run_id, states::proposed(first, now));
+    let text = |text: Option<String>| text.map(storable);
+    let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
+    let run = FlowRun {
+        id,
+        created: now,
+        updated: now,
+        name: text(create.name.filter(|name| !name.is_empty()))
+            .unwrap_or_else(super::names::generate),
+        flow_id: create.flow_id,
+        deployment_id: create.deployment_id,
+        parent_task_run_id: create.parent_task_run_id,
+        run_count: record.run_count,
+        expected_start_time: record.expected_start_time,
+        next_scheduled_start_time: record.next_scheduled_start_time,
+        start_time: record.start_time,
+        end_time: record.end_time,
+        total_run_time: record.total_run_time,
+        flow_version: text(create.flow_version),
+        parameters: object(create.parameters),
+        idempotency_key: text(create.idempotency_key),
+        context: object(create.context),
+        empirical_policy: object(create.empirical_policy),
+        empirical_config: Document::empty_object(),
+        tags: create.tags,
+        flow_runner: create.flow_runner.unwrap_or_default(),
+        auto_scheduled,
+        state: Some(state),
+    };
+    if !insert(conn, &run).await? {
+        let sql = format!("{SELECT} WHERE o.flow_id = $1 AND o.idempotency_key = $2");
+        let known = query(sql).bind(run.flow_id).bind(run.idempotency_key);
+        return Ok((known.fetch_one(conn).await?, false));
+    }
+    let state = run.state.as_ref().expect("the run is made with one");
+    states::write_first(conn, run_id, state, now).await?;
+    Ok((run, true))
 }
 
-async fn set_first_state(
-    conn: &mut Conn,
-    id: FlowRunId,
-    parent: Option<TaskRunId>,
-    first: StateCreate,
-    now: DateTime<Utc>,
-) -> Result<State> {
-    let run = Run {
-        id: RunId::Flow(id, parent),
-        state: None,
-        record: Record::default(),
-        retry: RetryPolicy::default(),
-        is_deployed: false,
-    };
-    states::write(conn, &run, states::proposed(first, now), Vec::new(), now).await
+/// Inserts a run with what its row says of its state; says no if its idempotency key is known.
+async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
+    let sql = "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, parent_task_run_id, \
+               flow_version, parameters, idempotency_key, context, empirical_policy, tags, flow_runner_type, \
+               flow_runner_config, auto_scheduled, state_id, state_type, state_name, state_timestamp, run_count, \
+               expected_start_time, next_scheduled_start_time, start_time, end_time) \
+               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+               $20, $21, $22, $23, $24) \
+               ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
+    let state = run.state.as_ref();
+    let insert = query(sql)
+        .bind(run.id)
+        .bind(run.created)
+        .bind(&run.name)
+        .bind(run.flow_id)
+        .bind(run.deployment_id)
+        .bind(run.parent_task_run_id)
+        .bind(run.flow_version.clone())
+        .bind(run.parameters.clone())
+        .bind(run.idempotency_key.clone())
+        .bind(run.context.clone())
+        .bind(run.empirical_policy.clone())
+        .bind(run.tags.clone())
+        .bind(run.flow_runner.runner_type.clone())
+        .bind(run.flow_runner.config.clone())
+        .bind(run.auto_scheduled)
+        .bind(state.map(|state| state.id))
+        .bind(state.map(|state| state.state_type))
+        .bind(state.map(|state| state.name.clone()))
+        .bind(state.map(|state| state.timestamp))
+        .bind(run.run_count)
+        .bind(run.expected_start_time)
+        .bind(run.next_scheduled_start_time)
+        .bind(run.start_time)
+        .bind(run.end_time);
+    Ok(insert.execute(conn).await? == 1)
 }
 
 /// Returns a flow run by its id.
@@ -135,31 +148,42 @@ pub async fn read(conn: &mut Conn, id: FlowRunId) -> Result<Option<FlowRun>> {
         .await
 }
 
+/// What a transition of a flow run needs to know of it.
+pub struct ForTransition {
+    /// What rules ask.
+    pub run: Run,
+    /// The deployment that the run was made from.
+    pub deployment_id: Option<DeploymentId>,
+}
+
+impl FromRow for ForTransition {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let id = RunId::Flow(row.take()?, row.take()?);
+        let deployment_id: Option<DeploymentId> = row.take()?;
+        let policy: Document = row.take()?;
+        let run = Run {
+            id,
+            record: states::take_record(row)?,
+            // What a client put there beyond a policy is not the server's business.
+            retry: policy.read().unwrap_or_default(),
+            is_deployed: deployment_id.is_some(),
+            state: take_optional(row)?,
+        };
+        Ok(Self { run, deployment_id })
+    }
+}
+
 /// Returns what a transition needs, and keeps other servers from changing it meanwhile.
-pub async fn read_for_transition(conn: &mut Conn, id: FlowRunId) -> Result<Option<Run>> {
+pub async fn read_for_transition(conn: &mut Conn, id: FlowRunId) -> Result<Option<ForTransition>> {
+    let (columns, record) = (states::COLUMNS, states::RECORD);
     let lock = conn.dialect().for_update("o");
-    let Some(run) = query(format!("{SELECT} WHERE o.id = $1{lock}"))
-        .bind(id)
-        .fetch_optional::<FlowRun>(conn)
-        .await?
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Run {
-        id: RunId::Flow(run.id, run.parent_task_run_id),
-        record: Record {
-            run_count: run.run_count,
-            total_run_time: run.total_run_time,
-            start_time: run.start_time,
-            end_time: run.end_time,
-            expected_start_time: run.expected_start_time,
-            next_scheduled_start_time: run.next_scheduled_start_time,
-        },
-        // What a client put there beyond a policy is not the server's business.
-        retry: run.empirical_policy.read().unwrap_or_default(),
-        is_deployed: run.deployment_id.is_some(),
-        state: run.state,
-    }))
+    query(format!(
+        "SELECT o.id, o.parent_task_run_id, o.deployment_id, o.empirical_policy, {record}, {columns} \
+         FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1{lock}"
+    ))
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Returns the flow runs of a page.
@@ -242,19 +266,6 @@ pub async fn delete(conn: &mut Conn, id: FlowRunId) -> Result<bool> {
         .execute(conn)
         .await?
         == 1)
-}
-
-/// Returns the deployment that a flow run was made from.
-pub async fn deployment_of(
-    conn: &mut Conn,
-    id: FlowRunId,
-) -> Result<Option<crate::schemas::DeploymentId>> {
-    let sql = "SELECT deployment_id FROM flow_run WHERE id = $1 AND deployment_id IS NOT NULL";
-    Ok(query(sql)
-        .bind(id)
-        .fetch_optional::<uuid::Uuid>(conn)
-        .await?
-        .map(crate::schemas::DeploymentId))
 }
 
 /// Returns the runs that a work queue gives before an instant, the earliest first.

@@ -294,9 +294,10 @@ pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
 
 /// Proposes the state `Late` for an overdue run; says no if the run has moved on meanwhile.
 pub async fn mark_late(conn: &mut Conn, run: &Overdue, now: DateTime<Utc>) -> Result<bool> {
-    let Some(loaded) = flow_runs::read_for_transition(conn, run.id).await? else {
+    let Some(known) = flow_runs::read_for_transition(conn, run.id).await? else {
         return Ok(false);
     };
+    let loaded = known.run;
     // On PostgreSQL another server may have marked the run, or an agent have taken it, since it
     // was listed.
     if loaded.state.as_ref().map(|state| state.id) != Some(run.state_id) {

@@ -38,13 +38,15 @@ pub async fn settle(
     let mut waiting = vec![flow_run];
     while let Some(flow_run) = waiting.pop() {
         for id in open_subflow_runs(conn, flow_run).await? {
-            if let Some(run) = flow_runs::read_for_transition(conn, id).await? {
+            if let Some(known) = flow_runs::read_for_transition(conn, id).await? {
+                let run = known.run;
                 states::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
                 waiting.push(id);
             }
         }
         for id in open_task_runs(conn, flow_run).await? {
-            if let Some((run, _)) = task_runs::read_for_transition(conn, id).await? {
+            if let Some(known) = task_runs::read_for_transition(conn, id).await? {
+                let run = known.run;
                 states::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
                 keep_its_time(conn, id, &run).await?;
                 freed.push(id);

@@ -6,11 +6,11 @@
 use chrono::{DateTime, Utc};
 
 use super::{concurrency_limits, flow_runs, settling, task_runs};
-use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::db::{Conn, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
-use crate::schemas::{Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
+use crate::schemas::{DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::{
     Effect, Facts, Limit, Record, Run, RunId, Walk, bookkeep, sign, walk,
@@ -31,6 +31,22 @@ impl FromRow for State {
             data: row.take()?,
         })
     }
+}
+
+/// The columns of a run `o` that transitions keep, in the order of [`take_record`].
+pub const RECORD: &str = "o.run_count, o.total_run_time, o.start_time, o.end_time, o.expected_start_time, \
+    o.next_scheduled_start_time";
+
+/// Reads the columns of a run that transitions keep.
+pub fn take_record(row: &mut Row<'_>) -> Result<Record> {
+    Ok(Record {
+        run_count: row.take()?,
+        total_run_time: row.take()?,
+        start_time: row.take()?,
+        end_time: row.take()?,
+        expected_start_time: row.take()?,
+        next_scheduled_start_time: row.take()?,
+    })
 }
 
 /// Reads the columns of a state that may not be there.
@@ -67,8 +83,9 @@ pub fn proposed(create: StateCreate, now: DateTime<Utc>) -> State {
     State {
         name: create
             .name
+            .map(storable)
             .unwrap_or_else(|| create.state_type.default_name()),
-        message: create.message,
+        message: create.message.map(storable),
         data: create.data.filter(|data| !data.is_null()),
         state_details: details,
         ..State::new(create.state_type, now)
@@ -84,6 +101,8 @@ pub struct Transitioned {
     pub is_written: bool,
     /// The policy's rule that decided, where it was not accepted as proposed.
     pub decided_by: Option<&'static str>,
+    /// The deployment that a flow run was made from.
+    pub deployment_id: Option<DeploymentId>,
 }
 
 /// Proposes a state for a flow run; none if there is no such run.
@@ -94,9 +113,10 @@ pub async fn transition_flow_run(
     policy: Policy,
     now: DateTime<Utc>,
 ) -> Result<Option<Transitioned>> {
-    let Some(run) = flow_runs::read_for_transition(conn, id).await? else {
+    let Some(known) = flow_runs::read_for_transition(conn, id).await? else {
         return Ok(None);
     };
+    let run = known.run;
     let facts = Facts::default();
     let walk = walk(
         policy.flow_rules(),
@@ -112,7 +132,10 @@ pub async fn transition_flow_run(
     {
         settling::settle(conn, id, state, now).await?;
     }
-    Ok(Some(done))
+    Ok(Some(Transitioned {
+        deployment_id: known.deployment_id,
+        ..done
+    }))
 }
 
 /// Proposes a state for a task run; none if there is no such run.
@@ -124,9 +147,10 @@ pub async fn transition_task_run(
     slot_wait_seconds: i64,
     now: DateTime<Utc>,
 ) -> Result<Option<Transitioned>> {
-    let Some((run, tags)) = task_runs::read_for_transition(conn, id).await? else {
+    let Some(known) = task_runs::read_for_transition(conn, id).await? else {
         return Ok(None);
     };
+    let (run, tags) = (known.run, known.tags);
     let proposed = proposed(create, now);
     let mut facts = Facts {
         slot_wait_seconds,
@@ -177,6 +201,7 @@ async fn finish(
         result: OrchestrationResult { state, outcome },
         is_written,
         decided_by,
+        deployment_id: None,
     })
 }
 
@@ -191,7 +216,7 @@ pub async fn write(
     sign(&mut state, run.id);
     let record = bookkeep(run.record, run.state.as_ref(), &state);
     insert(conn, run.id, &state, now).await?;
-    update_run(conn, run.id, &state, &record, now).await?;
+    update_run(conn, run, &state, &record, now).await?;
     for effect in effects {
         match effect {
             Effect::TakeSlots(tags) => {
@@ -209,6 +234,27 @@ pub async fn write(
         mirror_on_parent(conn, id, parent, &state, now).await?;
     }
     Ok(state)
+}
+
+/// Returns a run's first state and what its row says of it; [`write_first`] follows the row.
+pub fn first(id: RunId, mut state: State) -> (State, Record) {
+    sign(&mut state, id);
+    let record = bookkeep(Record::default(), None, &state);
+    (state, record)
+}
+
+/// Writes the first state of a run whose row has been written with it.
+pub async fn write_first(
+    conn: &mut Conn,
+    id: RunId,
+    state: &State,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    insert(conn, id, state, now).await?;
+    if let RunId::Flow(id, Some(parent)) = id {
+        mirror_on_parent(conn, id, parent, state, now).await?;
+    }
+    Ok(())
 }
 
 fn run_uuid(id: RunId) -> uuid::Uuid {
@@ -247,42 +293,60 @@ async fn insert(conn: &mut Conn, run: RunId, state: &State, now: DateTime<Utc>) 
 
 async fn update_run(
     conn: &mut Conn,
-    run: RunId,
+    run: &Run,
     state: &State,
     record: &Record,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let sql = match run {
-        RunId::Flow(..) => {
-            "UPDATE flow_run SET updated = $2, state_id = $3, state_type = $4, state_name = $5, \
-             state_timestamp = $6, run_count = $7, total_run_time = $8, start_time = $9, end_time = $10, \
-             expected_start_time = $11, next_scheduled_start_time = $12 WHERE id = $1"
-        }
-        RunId::Task(..) => {
-            "UPDATE task_run SET updated = $2, state_id = $3, state_type = $4, state_name = $5, \
-             state_timestamp = $6, run_count = $7, total_run_time = $8, start_time = $9, end_time = $10, \
-             expected_start_time = $11, next_scheduled_start_time = $12 WHERE id = $1"
-        }
+    let table = match run.id {
+        RunId::Flow(..) => "flow_run",
+        RunId::Task(..) => "task_run",
     };
-    let update = query(sql)
-        .bind(run_uuid(run))
-        .bind(now)
-        .bind(state.id)
-        .bind(state.state_type)
-        .bind(&state.name);
-    let update = update
-        .bind(state.timestamp)
-        .bind(record.run_count)
-        .bind(record.total_run_time);
-    let update = update
-        .bind(record.start_time)
-        .bind(record.end_time)
-        .bind(record.expected_start_time);
-    update
-        .bind(record.next_scheduled_start_time)
-        .execute(conn)
-        .await?;
+    let mut sql = format!(
+        "UPDATE {table} SET updated = $2, state_id = $3, state_type = $4, state_name = $5, state_timestamp = $6"
+    );
+    let mut values: Vec<Value> = vec![
+        run_uuid(run.id).into(),
+        now.into(),
+        state.id.into(),
+        state.state_type.into(),
+        (&state.name).into(),
+        state.timestamp.into(),
+    ];
+    // A column that is named is taken out of its indexes and put in again, even when it stays.
+    for (column, value) in changed(&run.record, record) {
+        values.push(value);
+        sql.push_str(&format!(", {column} = ${}", values.len()));
+    }
+    sql.push_str(" WHERE id = $1");
+    query(sql).bind_all(values).execute(conn).await?;
     Ok(())
+}
+
+/// Returns the columns in which two records differ.
+fn changed(from: &Record, to: &Record) -> impl Iterator<Item = (&'static str, Value)> {
+    let time = |name, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>| {
+        (from != to).then(|| (name, Value::from(to)))
+    };
+    [
+        (from.run_count != to.run_count).then(|| ("run_count", to.run_count.into())),
+        (from.total_run_time != to.total_run_time)
+            .then(|| ("total_run_time", to.total_run_time.into())),
+        time("start_time", from.start_time, to.start_time),
+        time("end_time", from.end_time, to.end_time),
+        time(
+            "expected_start_time",
+            from.expected_start_time,
+            to.expected_start_time,
+        ),
+        time(
+            "next_scheduled_start_time",
+            from.next_scheduled_start_time,
+            to.next_scheduled_start_time,
+        ),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Copies a subflow's state onto the task run that stands for it, by force.
@@ -293,9 +357,10 @@ async fn mirror_on_parent(
     state: &State,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let Some((run, _)) = task_runs::read_for_transition(conn, parent).await? else {
+    let Some(known) = task_runs::read_for_transition(conn, parent).await? else {
         return Ok(());
     };
+    let run = known.run;
     let mut copy = State {
         id: StateId::new(),
         ..state.clone()

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
-use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::db::{Conn, FromRow, Result, Row, query, storable};
 use crate::schemas::actions::{StateCreate, TaskRunCreate};
 use crate::schemas::filters::{Filters, TaskRunSort};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{Document, FlowRunId, Tags, TaskRunId};
-use crate::server::orchestration::{Record, Run, RunId};
+use crate::server::orchestration::{Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_run_id, o.task_key, o.dynamic_key, \
     o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, o.end_time, o.total_run_time, \
@@ -53,51 +53,83 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<(TaskRun, bool)> {
     let id = create.id.unwrap_or_else(TaskRunId::new);
-    let name = create
-        .name
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(super::names::generate);
-    let sql = "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, cache_key, \
-               cache_expiration, task_version, empirical_policy, task_inputs, tags, labels) \
-               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
-               ON CONFLICT (flow_run_id, task_key, dynamic_key) DO NOTHING";
-    let insert = query(sql)
-        .bind(id)
-        .bind(now)
-        .bind(name)
-        .bind(create.flow_run_id)
-        .bind(&create.task_key);
-    let insert = insert
-        .bind(&create.dynamic_key)
-        .bind(create.cache_key)
-        .bind(create.cache_expiration.map(|at| at.0));
-    let insert = insert
-        .bind(create.task_version)
-        .bind(create.empirical_policy.clone().unwrap_or_default());
-    let insert = insert
-        .bind(create.task_inputs.unwrap_or_else(Document::empty_object))
-        .bind(create.tags)
-        .bind(create.labels.unwrap_or_else(Document::empty_object));
-    if insert.execute(conn).await? == 0 {
+    let run_id = RunId::Task(id, create.flow_run_id);
+    let first = create.state.unwrap_or_else(StateCreate::pending);
+    let (state, record) = states::first(run_id, states::proposed(first, now));
+    let text = |text: Option<String>| text.map(storable);
+    let run = TaskRun {
+        id,
+        created: now,
+        updated: now,
+        name: text(create.name.filter(|name| !name.is_empty()))
+            .unwrap_or_else(super::names::generate),
+        flow_run_id: create.flow_run_id,
+        task_key: storable(create.task_key),
+        dynamic_key: storable(create.dynamic_key),
+        run_count: record.run_count,
+        expected_start_time: record.expected_start_time,
+        next_scheduled_start_time: record.next_scheduled_start_time,
+        start_time: record.start_time,
+        end_time: record.end_time,
+        total_run_time: record.total_run_time,
+        cache_key: text(create.cache_key),
+        cache_expiration: create.cache_expiration.map(|at| at.0),
+        task_version: text(create.task_version),
+        empirical_policy: create.empirical_policy.unwrap_or_default(),
+        task_inputs: create.task_inputs.unwrap_or_else(Document::empty_object),
+        tags: create.tags,
+        flow_run_run_count: 0,
+        labels: create.labels.unwrap_or_else(Document::empty_object),
+        state: Some(state),
+    };
+    if !insert(conn, &run).await? {
         let sql =
             format!("{SELECT} WHERE o.flow_run_id = $1 AND o.task_key = $2 AND o.dynamic_key = $3");
         let known = query(sql)
-            .bind(create.flow_run_id)
-            .bind(create.task_key)
-            .bind(create.dynamic_key);
+            .bind(run.flow_run_id)
+            .bind(run.task_key)
+            .bind(run.dynamic_key);
         return Ok((known.fetch_one(conn).await?, false));
     }
-    let first = create.state.unwrap_or_else(StateCreate::pending);
-    let run = Run {
-        id: RunId::Task(id, create.flow_run_id),
-        state: None,
-        record: Record::default(),
-        retry: create.empirical_policy.unwrap_or_default(),
-        is_deployed: false,
-    };
-    states::write(conn, &run, states::proposed(first, now), Vec::new(), now).await?;
-    let run = read(conn, id).await?;
-    Ok((run.expect("the run was inserted in this write"), true))
+    let state = run.state.as_ref().expect("the run is made with one");
+    states::write_first(conn, run_id, state, now).await?;
+    Ok((run, true))
+}
+
+/// Inserts a run with what its row says of its state; says no if its keys are known.
+async fn insert(conn: &mut Conn, run: &TaskRun) -> Result<bool> {
+    let sql = "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, cache_key, \
+               cache_expiration, task_version, empirical_policy, task_inputs, tags, state_id, state_type, \
+               state_name, state_timestamp, run_count, expected_start_time, next_scheduled_start_time, start_time, \
+               end_time, labels) \
+               VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+               $20, $21, $22) \
+               ON CONFLICT (flow_run_id, task_key, dynamic_key) DO NOTHING";
+    let state = run.state.as_ref();
+    let insert = query(sql)
+        .bind(run.id)
+        .bind(run.created)
+        .bind(&run.name)
+        .bind(run.flow_run_id)
+        .bind(&run.task_key)
+        .bind(&run.dynamic_key)
+        .bind(run.cache_key.clone())
+        .bind(run.cache_expiration)
+        .bind(run.task_version.clone())
+        .bind(run.empirical_policy.clone())
+        .bind(run.task_inputs.clone())
+        .bind(run.tags.clone())
+        .bind(state.map(|state| state.id))
+        .bind(state.map(|state| state.state_type))
+        .bind(state.map(|state| state.name.clone()))
+        .bind(state.map(|state| state.timestamp))
+        .bind(run.run_count)
+        .bind(run.expected_start_time)
+        .bind(run.next_scheduled_start_time)
+        .bind(run.start_time)
+        .bind(run.end_time)
+        .bind(run.labels.clone());
+    Ok(insert.execute(conn).await? == 1)
 }
 
 /// Returns a task run by its id.
@@ -108,31 +140,40 @@ pub async fn read(conn: &mut Conn, id: TaskRunId) -> Result<Option<TaskRun>> {
         .await
 }
 
-/// Returns what a transition needs and the run's tags, locked against other servers.
-pub async fn read_for_transition(conn: &mut Conn, id: TaskRunId) -> Result<Option<(Run, Tags)>> {
+/// What a transition of a task run needs to know of it.
+pub struct ForTransition {
+    /// What rules ask.
+    pub run: Run,
+    /// The run's tags, which limits apply to.
+    pub tags: Tags,
+}
+
+impl FromRow for ForTransition {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let id = RunId::Task(row.take()?, row.take()?);
+        let (tags, retry) = (row.take()?, row.take()?);
+        let run = Run {
+            id,
+            record: states::take_record(row)?,
+            retry,
+            is_deployed: false,
+            state: take_optional(row)?,
+        };
+        Ok(Self { run, tags })
+    }
+}
+
+/// Returns what a transition needs, and keeps other servers from changing it meanwhile.
+pub async fn read_for_transition(conn: &mut Conn, id: TaskRunId) -> Result<Option<ForTransition>> {
+    let (columns, record) = (states::COLUMNS, states::RECORD);
     let lock = conn.dialect().for_update("o");
-    let Some(run) = query(format!("{SELECT} WHERE o.id = $1{lock}"))
-        .bind(id)
-        .fetch_optional::<TaskRun>(conn)
-        .await?
-    else {
-        return Ok(None);
-    };
-    let facts = Run {
-        id: RunId::Task(run.id, run.flow_run_id),
-        record: Record {
-            run_count: run.run_count,
-            total_run_time: run.total_run_time,
-            start_time: run.start_time,
-            end_time: run.end_time,
-            expected_start_time: run.expected_start_time,
-            next_scheduled_start_time: run.next_scheduled_start_time,
-        },
-        retry: run.empirical_policy,
-        is_deployed: false,
-        state: run.state,
-    };
-    Ok(Some((facts, run.tags)))
+    query(format!(
+        "SELECT o.id, o.flow_run_id, o.tags, o.empirical_policy, {record}, {columns} \
+         FROM task_run o LEFT JOIN task_run_state s ON s.id = o.state_id WHERE o.id = $1{lock}"
+    ))
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Returns the task runs of a page.
