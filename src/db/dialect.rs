@@ -4,8 +4,6 @@
 //! way to say "in this list"; SQLite is given a subquery over the list as JSON instead, which has
 //! no limit on the number of values and keeps one statement text for all lengths.
 
-use std::borrow::Cow;
-
 /// Which database a statement runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -114,11 +112,32 @@ impl Dialect {
     }
 }
 
-/// Rewrites `= ANY($n)` and `<> ALL($n)` for SQLite.
-pub(super) fn for_sqlite(sql: &str) -> Cow<'_, str> {
-    if !sql.contains(" ANY(") && !sql.contains(" ALL(") {
-        return Cow::Borrowed(sql);
+/// Rewrites placeholders, `= ANY($n)` and `<> ALL($n)` for SQLite.
+///
+/// To SQLite `$2` is a name and takes the next free number, so that `SET a = $2 WHERE id = $1`
+/// would get its values swapped; `?2` is the second value wherever it stands.
+pub(super) fn for_sqlite(sql: &str) -> String {
+    let lists = sql.contains(" ANY(") || sql.contains(" ALL(");
+    let sql = if lists {
+        with_lists(sql)
+    } else {
+        sql.to_owned()
+    };
+    with_numbers(sql)
+}
+
+/// Works on bytes in place, since it runs for every statement.
+fn with_numbers(sql: String) -> String {
+    let mut bytes = sql.into_bytes();
+    for at in 1..bytes.len() {
+        if bytes[at - 1] == b'$' && bytes[at].is_ascii_digit() {
+            bytes[at - 1] = b'?';
+        }
     }
+    String::from_utf8(bytes).expect("one ASCII character took the place of another")
+}
+
+fn with_lists(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len() + 64);
     let mut rest = sql;
     while let Some((at, found, with)) = next_list(rest) {
@@ -130,7 +149,7 @@ pub(super) fn for_sqlite(sql: &str) -> Cow<'_, str> {
         rest = &rest[end + 1..];
     }
     out.push_str(rest);
-    Cow::Owned(out)
+    out
 }
 
 fn next_list(sql: &str) -> Option<(usize, &'static str, &'static str)> {
@@ -148,8 +167,16 @@ mod tests {
     fn lists_become_subqueries_on_sqlite() {
         assert_eq!(
             for_sqlite("SELECT 1 WHERE a = ANY($1) AND b <> ALL($2) AND c = $3"),
-            "SELECT 1 WHERE a IN (SELECT value FROM json_each($1)) \
-             AND b NOT IN (SELECT value FROM json_each($2)) AND c = $3"
+            "SELECT 1 WHERE a IN (SELECT value FROM json_each(?1)) \
+             AND b NOT IN (SELECT value FROM json_each(?2)) AND c = ?3"
+        );
+    }
+
+    #[test]
+    fn placeholders_keep_their_numbers_on_sqlite() {
+        assert_eq!(
+            for_sqlite("UPDATE t SET a = $2, b = json_extract(c, '$.x') WHERE id = $1"),
+            "UPDATE t SET a = ?2, b = json_extract(c, '$.x') WHERE id = ?1"
         );
     }
 }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{Arguments, AssertSqlSafe, SqlSafeStr};
 
@@ -75,6 +76,40 @@ impl Query {
                     .execute(conn)
                     .await?
                     .rows_affected())
+            }
+        }
+    }
+
+    /// Hands over row by row and keeps none, for what is only summed up.
+    pub async fn for_each(
+        self,
+        conn: &mut Conn,
+        mut each: impl FnMut(&mut Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match conn {
+            Conn::Sqlite(conn) => {
+                let mut statement = conn.prepare_cached(&dialect::for_sqlite(&self.sql))?;
+                bind_sqlite(&mut statement, &self.values)?;
+                let mut rows = statement.raw_query();
+                while let Some(row) = rows.next()? {
+                    each(&mut Row {
+                        inner: RowRef::Sqlite(row),
+                        next: 0,
+                    })?;
+                }
+                Ok(())
+            }
+            Conn::Postgres(conn) => {
+                let conn: &mut PgConnection = conn;
+                let (sql, arguments) = self.into_postgres()?;
+                let mut rows = sqlx::query_with(sql, arguments).fetch(conn);
+                while let Some(row) = rows.try_next().await? {
+                    each(&mut Row {
+                        inner: RowRef::Postgres(&row),
+                        next: 0,
+                    })?;
+                }
+                Ok(())
             }
         }
     }
@@ -166,19 +201,16 @@ impl Query {
     }
 }
 
-/// Binds each placeholder by its number.
-///
-/// To SQLite `$2` is a name that takes the next free place, wherever it first stands.
 fn bind_sqlite(statement: &mut rusqlite::Statement<'_>, values: &[Value]) -> Result<()> {
-    for place in 1..=statement.parameter_count() {
-        let number = statement
-            .parameter_name(place)
-            .and_then(|name| name.get(1..)?.parse::<usize>().ok());
-        let value = number.and_then(|number| values.get(number.checked_sub(1)?));
-        let value = value.ok_or_else(|| {
-            super::Error::Driver(format!("placeholder {place} of a statement has no value"))
-        })?;
-        value.bind_sqlite(statement, place)?;
+    if statement.parameter_count() != values.len() {
+        return Err(super::Error::Driver(format!(
+            "a statement has {} placeholders and {} values",
+            statement.parameter_count(),
+            values.len()
+        )));
+    }
+    for (index, value) in values.iter().enumerate() {
+        value.bind_sqlite(statement, index + 1)?;
     }
     Ok(())
 }

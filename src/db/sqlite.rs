@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -144,6 +145,8 @@ pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connectio
     })?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Without it every new value of a `LIMIT ?` makes SQLite compile its statement again.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Looks at the header, so that a file that is no database is refused before it is touched.
     migrations::refuse_foreign_sqlite(&conn, path)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;

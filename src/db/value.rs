@@ -75,7 +75,20 @@ pub struct Row<'r> {
     pub(super) next: usize,
 }
 
-impl Row<'_> {
+impl<'r> Row<'r> {
+    /// Reads the next column as text that stays where it is.
+    pub fn text(&mut self) -> Result<Option<&'r str>, Error> {
+        let index = self.next;
+        self.next += 1;
+        match self.inner {
+            RowRef::Sqlite(row) => match row.get_ref(index)? {
+                ValueRef::Null => Ok(None),
+                value => text(value).map(Some),
+            },
+            RowRef::Postgres(row) => Ok(row.try_get::<Option<&'r str>, _>(index)?),
+        }
+    }
+
     /// Reads the next column.
     pub fn take<T: Column>(&mut self) -> Result<T, Error> {
         let index = self.next;
@@ -296,22 +309,22 @@ pub fn format_time(instant: DateTime<Utc>) -> Stamp {
 
 /// Reads what [`format_time`] wrote.
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 26 {
-        return None;
-    }
-    let number = |at: usize, width: usize| {
-        bytes[at..at + width].iter().try_fold(0u32, |n, b| {
-            b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0'))
+    let bytes: &[u8; 26] = text.as_bytes().try_into().ok()?;
+    let mut strange = false;
+    let mut number = |at: usize, width: usize| {
+        bytes[at..at + width].iter().fold(0u32, |n, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            strange |= digit > 9;
+            n * 10 + u32::from(digit)
         })
     };
-    let date = NaiveDate::from_ymd_opt(number(0, 4)? as i32, number(5, 2)?, number(8, 2)?)?;
-    let time = NaiveTime::from_hms_micro_opt(
-        number(11, 2)?,
-        number(14, 2)?,
-        number(17, 2)?,
-        number(20, 6)?,
-    )?;
+    let date = (number(0, 4) as i32, number(5, 2), number(8, 2));
+    let time = (number(11, 2), number(14, 2), number(17, 2), number(20, 6));
+    if strange {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(date.0, date.1, date.2)?;
+    let time = NaiveTime::from_hms_micro_opt(time.0, time.1, time.2, time.3)?;
     Some(NaiveDateTime::new(date, time).and_utc())
 }
 

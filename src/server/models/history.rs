@@ -3,12 +3,10 @@
 //! The rows come from one index that holds all that is counted, and are counted here: an
 //! expression per row would cost SQLite more than the rows themselves.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::filters::{Listed, compile};
-use crate::db::{Conn, FromRow, Result, Row, query};
+use crate::db::{Conn, Error, Result, Row, query};
 use crate::schemas::filters::Filters;
 use crate::schemas::flow_runs::estimated_start_time_delta;
 use crate::schemas::responses::{HistoryResponse, HistoryResponseState};
@@ -37,28 +35,6 @@ pub struct Range {
     pub interval: TimeDelta,
 }
 
-struct Counted {
-    expected_start_time: DateTime<Utc>,
-    state_type: Option<StateType>,
-    state_name: Option<String>,
-    start_time: Option<DateTime<Utc>>,
-    total_run_time: f64,
-    state_timestamp: Option<DateTime<Utc>>,
-}
-
-impl FromRow for Counted {
-    fn from_row(row: &mut Row<'_>) -> Result<Self> {
-        Ok(Self {
-            expected_start_time: row.take()?,
-            state_type: row.take()?,
-            state_name: row.take()?,
-            start_time: row.take()?,
-            total_run_time: row.take()?,
-            state_timestamp: row.take()?,
-        })
-    }
-}
-
 /// Counts the runs whose expected start lies in the range.
 pub async fn read(
     conn: &mut Conn,
@@ -71,13 +47,7 @@ pub async fn read(
         Of::FlowRuns => ("flow_run", Listed::FlowRuns),
         Of::TaskRuns => ("task_run", Listed::TaskRuns),
     };
-    let mut intervals = Vec::new();
-    let mut at = range.start;
-    // One interval at least, and no more than a picture can show.
-    while intervals.is_empty() || at < range.end && intervals.len() < MOST_INTERVALS {
-        intervals.push(BTreeMap::<(&str, String), HistoryResponseState>::new());
-        at += range.interval;
-    }
+    let mut intervals = Intervals::of(range, now);
     let (condition, values) = compile(listed, filters, conn.dialect());
     let n = values.len();
     let sql = format!(
@@ -86,51 +56,103 @@ pub async fn read(
         n + 1,
         n + 2
     );
-    let rows: Vec<Counted> = query(sql)
+    query(sql)
         .bind_all(values)
         .bind(range.start)
-        .bind(at)
-        .fetch_all(conn)
+        .bind(intervals.end())
+        .for_each(conn, |row| intervals.count(row))
         .await?;
-    let length = range.interval.num_microseconds().unwrap_or(i64::MAX).max(1);
-    for row in rows {
-        let offset = (row.expected_start_time - range.start)
-            .num_microseconds()
-            .unwrap_or(0);
-        let Some(interval) = intervals.get_mut((offset / length) as usize) else {
-            continue;
-        };
-        let (Some(state_type), Some(state_name)) = (row.state_type, row.state_name) else {
-            continue;
-        };
-        let state = interval
-            .entry((state_type.as_str(), state_name.clone()))
-            .or_insert(HistoryResponseState {
-                state_type,
-                state_name,
-                count_runs: 0,
-                sum_estimated_run_time: 0.0,
-                sum_estimated_lateness: 0.0,
-            });
-        state.count_runs += 1;
-        state.sum_estimated_run_time += row.total_run_time;
-        if let (StateType::Running, Some(since)) = (state_type, row.state_timestamp) {
-            state.sum_estimated_run_time += time::seconds(now - since).max(0.0);
+    Ok(intervals.into_responses())
+}
+
+/// The intervals of a history, each with the states counted so far.
+struct Intervals {
+    range: Range,
+    now: DateTime<Utc>,
+    /// An interval's length in microseconds.
+    length: i64,
+    /// A handful of states each, so looking through them is faster than any order.
+    states: Vec<Vec<HistoryResponseState>>,
+}
+
+impl Intervals {
+    fn of(range: Range, now: DateTime<Utc>) -> Self {
+        let mut states = Vec::new();
+        let mut at = range.start;
+        // One interval at least, and no more than a picture can show.
+        while states.is_empty() || at < range.end && states.len() < MOST_INTERVALS {
+            states.push(Vec::new());
+            at += range.interval;
         }
-        state.sum_estimated_lateness += estimated_start_time_delta(
-            Some(row.expected_start_time),
-            row.start_time,
-            Some(state_type),
+        Self {
+            range,
             now,
-        );
-    }
-    let place = |(n, states): (usize, BTreeMap<_, HistoryResponseState>)| {
-        let interval_start = range.start + range.interval * n as i32;
-        HistoryResponse {
-            interval_start,
-            interval_end: interval_start + range.interval,
-            states: states.into_values().collect(),
+            length: range.interval.num_microseconds().unwrap_or(i64::MAX).max(1),
+            states,
         }
-    };
-    Ok(intervals.into_iter().enumerate().map(place).collect())
+    }
+
+    fn end(&self) -> DateTime<Utc> {
+        self.range.start + self.range.interval * self.states.len() as i32
+    }
+
+    fn count(&mut self, row: &mut Row<'_>) -> Result<()> {
+        let expected: DateTime<Utc> = row.take()?;
+        let (Some(state_type), Some(name)) = (row.text()?, row.text()?) else {
+            return Ok(());
+        };
+        let state_type: StateType = state_type.parse().map_err(Error::Decode)?;
+        let offset = (expected - self.range.start).num_microseconds();
+        let place = (offset.unwrap_or(0) / self.length) as usize;
+        let Some(states) = self.states.get_mut(place) else {
+            return Ok(());
+        };
+        let state = match states
+            .iter()
+            .position(|state| state.state_type == state_type && state.state_name == name)
+        {
+            Some(at) => &mut states[at],
+            None => {
+                states.push(HistoryResponseState {
+                    state_type,
+                    state_name: name.to_owned(),
+                    count_runs: 0,
+                    sum_estimated_run_time: 0.0,
+                    sum_estimated_lateness: 0.0,
+                });
+                states.last_mut().expect("it was put there")
+            }
+        };
+        let start: Option<DateTime<Utc>> = row.take()?;
+        state.count_runs += 1;
+        state.sum_estimated_run_time += row.take::<f64>()?;
+        if state_type == StateType::Running
+            && let Some(since) = row.take::<Option<DateTime<Utc>>>()?
+        {
+            state.sum_estimated_run_time += time::seconds(self.now - since).max(0.0);
+        }
+        state.sum_estimated_lateness +=
+            estimated_start_time_delta(Some(expected), start, Some(state_type), self.now);
+        Ok(())
+    }
+
+    fn into_responses(self) -> Vec<HistoryResponse> {
+        let Range {
+            start, interval, ..
+        } = self.range;
+        let place = |(n, mut states): (usize, Vec<HistoryResponseState>)| {
+            states.sort_by(|a, b| order(a).cmp(&order(b)));
+            let interval_start = start + interval * n as i32;
+            HistoryResponse {
+                interval_start,
+                interval_end: interval_start + interval,
+                states,
+            }
+        };
+        self.states.into_iter().enumerate().map(place).collect()
+    }
+}
+
+fn order(state: &HistoryResponseState) -> (&str, &str) {
+    (state.state_type.as_str(), &state.state_name)
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::filters::compile_logs;
+use super::rows::{pieces, placeholders};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::LogId;
 use crate::schemas::actions::LogCreate;
@@ -24,9 +25,6 @@ impl FromRow for Log {
     }
 }
 
-/// Lines a statement; more would not make it faster and would fill the statement cache.
-const ROWS: usize = 64;
-
 /// Gives lines their ids.
 pub fn received(logs: Vec<LogCreate>, now: DateTime<Utc>) -> Vec<Log> {
     let line = |log: LogCreate| Log {
@@ -44,30 +42,15 @@ pub fn received(logs: Vec<LogCreate>, now: DateTime<Utc>) -> Vec<Log> {
 
 /// Keeps a batch of lines.
 pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
-    for chunk in logs.chunks(ROWS) {
-        let row = |n: usize| {
-            let at = |i: usize| n * 8 + i;
-            format!(
-                "(${}, ${}, ${}, ${}, ${}, ${}, ${}, ${}, ${})",
-                at(1),
-                at(2),
-                at(2),
-                at(3),
-                at(4),
-                at(5),
-                at(6),
-                at(7),
-                at(8)
-            )
-        };
-        let rows: Vec<_> = (0..chunk.len()).map(row).collect();
+    for piece in pieces(logs) {
         let mut insert = query(format!(
             "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id) VALUES {}",
-            rows.join(", ")
+            placeholders(piece.len(), 9)
         ));
-        for log in chunk {
+        for log in piece {
             insert = insert
                 .bind(log.id)
+                .bind(log.created)
                 .bind(log.created)
                 .bind(&log.name)
                 .bind(log.level)
