@@ -120,7 +120,7 @@ impl<S: Serializer> Fields<S> {
     /// Writes an instant that all generations know.
     pub fn time(&mut self, name: &'static str, value: DateTime<Utc>) -> Result<(), S::Error> {
         self.map
-            .serialize_entry(name, &time::format(value, self.dialect))
+            .serialize_entry(name, &time::stamp(value, self.dialect))
     }
 
     /// Writes an instant, or null.
@@ -131,7 +131,7 @@ impl<S: Serializer> Fields<S> {
     ) -> Result<(), S::Error> {
         self.map.serialize_entry(
             name,
-            &value.map(|instant| time::format(instant, self.dialect)),
+            &value.map(|instant| time::stamp(instant, self.dialect)),
         )
     }
 

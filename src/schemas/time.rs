@@ -105,7 +105,12 @@ impl serde::Serialize for Stamp {
 }
 
 /// Writes an instant as the dialect's clients expect it.
-pub fn format(instant: DateTime<Utc>, dialect: Dialect) -> Stamp {
+pub fn format(instant: DateTime<Utc>, dialect: Dialect) -> String {
+    stamp(instant, dialect).as_str().to_owned()
+}
+
+/// Writes an instant as the dialect's clients expect it, without the heap.
+pub fn stamp(instant: DateTime<Utc>, dialect: Dialect) -> Stamp {
     let mut stamp = Stamp::new(instant, b'T');
     if instant.timestamp_subsec_micros() == 0 {
         stamp.length = 19;
@@ -159,7 +164,7 @@ impl<'de> de::Deserialize<'de> for Instant {
 
 impl serde::Serialize for Instant {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        format(self.0, Dialect::Three).serialize(serializer)
+        stamp(self.0, Dialect::Three).serialize(serializer)
     }
 }
 
