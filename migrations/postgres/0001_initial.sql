@@ -263,3 +263,75 @@ CREATE TABLE event_resources (
   resource_role TEXT NOT NULL,
   PRIMARY KEY (resource_id, occurred, event_id, resource_role)
 );
+
+-- Automations, what their triggers remember, and what is to be done.
+CREATE TABLE automation (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL DEFAULT '',
+  enabled BOOLEAN NOT NULL,
+  tags TEXT NOT NULL DEFAULT '[]',
+  trigger TEXT NOT NULL,
+  actions TEXT NOT NULL DEFAULT '[]',
+  actions_on_trigger TEXT NOT NULL DEFAULT '[]',
+  actions_on_resolve TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE automation_related_resource (
+  automation_id UUID NOT NULL REFERENCES automation (id) ON DELETE CASCADE,
+  resource_id TEXT NOT NULL,
+  automation_owned_by_resource BOOLEAN NOT NULL,
+  PRIMARY KEY (automation_id, resource_id)
+);
+CREATE INDEX ix_automation_related_resource__resource_id ON automation_related_resource (resource_id);
+
+CREATE TABLE automation_bucket (
+  trigger_id UUID NOT NULL,
+  bucketing_key TEXT NOT NULL,
+  automation_id UUID NOT NULL REFERENCES automation (id) ON DELETE CASCADE,
+  start_time TIMESTAMPTZ NOT NULL,
+  end_time TIMESTAMPTZ NOT NULL,
+  count BIGINT NOT NULL,
+  last_event TEXT,
+  PRIMARY KEY (trigger_id, bucketing_key)
+);
+CREATE INDEX ix_automation_bucket__end_time ON automation_bucket (trigger_id, end_time);
+CREATE INDEX ix_automation_bucket__automation_id ON automation_bucket (automation_id);
+
+CREATE TABLE composite_trigger_child_firing (
+  parent_trigger_id UUID NOT NULL,
+  child_trigger_id UUID NOT NULL,
+  automation_id UUID NOT NULL REFERENCES automation (id) ON DELETE CASCADE,
+  child_firing_id UUID NOT NULL,
+  child_fired_at TIMESTAMPTZ NOT NULL,
+  child_firing TEXT NOT NULL,
+  PRIMARY KEY (parent_trigger_id, child_trigger_id)
+);
+CREATE INDEX ix_composite_trigger_child_firing__automation_id ON composite_trigger_child_firing (automation_id);
+
+CREATE TABLE automation_event_follower (
+  follower_event_id UUID PRIMARY KEY,
+  leader_event_id UUID NOT NULL,
+  received TIMESTAMPTZ NOT NULL,
+  follower TEXT NOT NULL
+);
+CREATE INDEX ix_automation_event_follower__leader_event_id ON automation_event_follower (leader_event_id);
+CREATE INDEX ix_automation_event_follower__received ON automation_event_follower (received);
+
+CREATE TABLE automation_action (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  claimed TIMESTAMPTZ,
+  action TEXT NOT NULL
+);
+
+-- Which background task runs have been handed to those who serve their tasks.
+CREATE TABLE task_run_delivery (
+  task_run_id UUID PRIMARY KEY REFERENCES task_run (id) ON DELETE CASCADE,
+  state_id UUID NOT NULL,
+  client_id TEXT NOT NULL,
+  claimed TIMESTAMPTZ NOT NULL,
+  is_acknowledged BOOLEAN NOT NULL
+);

@@ -279,6 +279,7 @@ column_ids!(
     BlockId,
     BlockSpecId,
     EventId,
+    AutomationId,
 );
 
 column_as! {

@@ -288,6 +288,19 @@ impl Serialize for ReceivedEvent {
     }
 }
 
+impl<'de> Deserialize<'de> for ReceivedEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Received {
+            received: Instant,
+        }
+        let document = Document::deserialize(deserializer)?;
+        let event: Event = document.read().map_err(serde::de::Error::custom)?;
+        let Received { received } = document.read().map_err(serde::de::Error::custom)?;
+        Ok(event.receive(received.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

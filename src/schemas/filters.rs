@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
 use super::time::Instant;
-use super::{DeploymentId, FlowId, FlowRunId, StateType, TaskRunId};
+use super::{AutomationId, DeploymentId, FlowId, FlowRunId, StateType, TaskRunId};
 
 /// How the members of a filter are joined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -78,6 +78,13 @@ filters! {
     DeploymentFilter {
         operator: Operator, id: Option<DeploymentIds>, name: Option<Texts>, tags: Option<TagsFilter>,
         is_schedule_active: Option<Truth>,
+    }
+    /// Conditions on ids of automations.
+    AutomationIds { any_: Option<Vec<AutomationId>>, }
+    /// Conditions on automations.
+    AutomationFilter {
+        operator: Operator, id: Option<AutomationIds>, name: Option<Texts>, created: Option<Times>,
+        tags: Option<TagsFilter>,
     }
     /// Conditions on log lines.
     LogFilter {
@@ -155,6 +162,39 @@ pub struct LogsQuery {
     pub limit: Option<i64>,
     #[serde(default, deserialize_with = "offset")]
     pub offset: Option<u32>,
+}
+
+/// Asks for automations.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "filter, order and page")]
+pub struct AutomationsQuery {
+    #[serde(default)]
+    pub automations: Option<AutomationFilter>,
+    #[serde(default)]
+    pub sort: Option<AutomationSort>,
+    #[serde(default)]
+    pub limit: Option<i64>,
+    #[serde(default)]
+    pub offset: Option<u32>,
+}
+
+/// Counts automations.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct AutomationsCount {
+    /// Which ones.
+    #[serde(default)]
+    pub automations: Option<AutomationFilter>,
+}
+
+/// The order of automations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "a column and a direction")]
+pub enum AutomationSort {
+    CreatedDesc,
+    UpdatedDesc,
+    NameAsc,
+    NameDesc,
 }
 
 /// Asks for a history.

@@ -63,4 +63,6 @@ ids! {
     BlockSpecId;
     /// The id of an event, which the sender makes.
     EventId;
+    /// The id of an automation.
+    AutomationId;
 }

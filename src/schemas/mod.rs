@@ -4,6 +4,7 @@
 //! of it (see [`dialect`]). Actions are what a client may send, filters what it may ask.
 
 pub mod actions;
+pub mod automations;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod csrf_tokens;

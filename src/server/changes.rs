@@ -24,6 +24,7 @@ pub enum Kind {
     ConcurrencyLimit,
     Block,
     Log,
+    Automation,
 }
 
 /// One change.

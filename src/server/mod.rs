@@ -4,6 +4,7 @@
 //! [`models`]; a state changes only through [`orchestration`].
 
 pub mod api;
+pub mod automations;
 pub mod changes;
 mod error;
 pub mod events;
@@ -17,6 +18,7 @@ mod router;
 mod serve;
 pub mod services;
 mod state;
+pub mod task_workers;
 mod ui;
 pub mod vault;
 

@@ -115,6 +115,25 @@ fn api() -> OpenApiRouter<AppState> {
         .route("/events/in", get(events::stream_events_in))
         .route("/events/out", get(events::stream_events_out))
         .route("/logs/out", get(logs::stream_logs_out))
+        // Automations.
+        .routes(routes!(automations::create_automation))
+        .routes(routes!(automations::read_automations))
+        .routes(routes!(automations::count_automations))
+        .routes(routes!(
+            automations::read_automation,
+            automations::update_automation,
+            automations::patch_automation,
+            automations::delete_automation
+        ))
+        .routes(routes!(automations::read_automations_related_to_resource))
+        .routes(routes!(automations::delete_automations_owned_by_resource))
+        .routes(routes!(automations::validate_template))
+        // Background tasks.
+        .routes(routes!(task_workers::read_task_workers))
+        .route(
+            "/task_runs/subscriptions/scheduled",
+            get(task_workers::scheduled_task_subscription),
+        )
         // Saved searches.
         .routes(routes!(saved_searches::put_saved_search))
         .routes(routes!(saved_searches::read_saved_searches))

@@ -36,6 +36,7 @@ impl Server {
         let ensure = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
         state.db.write(ensure).await?;
         state.vault.check(&state.db).await?;
+        state.automations.reload(&state.db).await?;
         Ok(Self { state })
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::automations::InForce;
 use super::changes::Changes;
 use super::events::{Batch, Hub};
+use super::task_workers::TaskWorkers;
 use super::vault::Vault;
 use crate::clock::SharedClock;
 use crate::db::Db;
@@ -27,6 +29,10 @@ pub struct AppState {
     pub changes: Changes,
     /// Who wants to know what has happened.
     pub events: Hub<Batch>,
+    /// The automations in force.
+    pub automations: InForce,
+    /// Who serves background tasks.
+    pub task_workers: TaskWorkers,
     /// Who wants to see log lines as they come.
     pub logs: Hub<Arc<Vec<Log>>>,
 }
@@ -41,6 +47,8 @@ impl AppState {
             settings: Arc::new(settings),
             changes: Changes::new(),
             events: Hub::new(),
+            automations: InForce::default(),
+            task_workers: TaskWorkers::default(),
             logs: Hub::new(),
         }
     }

@@ -282,6 +282,8 @@ settings! {
     events_websocket_backfill_page_size: u32 = "250", "PREFECT_SERVER_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE" | "PREFECT_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE";
     /// Whether the server deletes events that are older than they are kept.
     event_persister_enabled: bool = "true", "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED" | "PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED";
+    /// Whether automations are in force.
+    triggers_enabled: bool = "true", "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED" | "PREFECT_API_SERVICES_TRIGGERS_ENABLED";
     /// Seconds after which a task run asks again for a slot of a full concurrency limit.
     tag_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS" | "PREFECT_TASK_RUN_TAG_CONCURRENCY_SLOT_WAIT_SECONDS";
 }

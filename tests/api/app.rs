@@ -139,6 +139,11 @@ impl TestApp {
         (status, serde_json::from_slice(&body).ok())
     }
 
+    /// Returns the server's parts, for what has no request.
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
     /// Answers on a port of its own too, for what needs a connection; returns `host:port`.
     pub async fn listen(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

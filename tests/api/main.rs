@@ -1,6 +1,8 @@
 //! The API in process: recorded histories, both databases, hostile requests.
 
 mod app;
+mod automations;
+mod background_tasks;
 mod beside;
 mod event_feed;
 mod events;

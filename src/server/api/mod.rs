@@ -1,6 +1,7 @@
 //! Handlers, one file a resource: extract, one or two calls, answer.
 
 pub mod admin;
+pub mod automations;
 pub mod block_specs;
 pub mod blocks;
 pub mod concurrency_limits;
@@ -15,5 +16,6 @@ pub mod saved_searches;
 pub mod sockets;
 pub mod states;
 pub mod task_runs;
+pub mod task_workers;
 pub mod ui;
 pub mod work_queues;

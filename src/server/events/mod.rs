@@ -14,10 +14,12 @@ use tracing::{error, warn};
 pub use hub::{Batch, Hub};
 
 use super::AppState;
+use super::automations::{Consequences, Look};
 use super::changes::{Change, Kind};
 use super::models;
 use super::models::task_run_events::Told;
 use crate::db::{self, Conn, Error};
+use crate::schemas::automations::Automation;
 use crate::schemas::events::{Event, Limits, ReceivedEvent};
 use crate::settings::Settings;
 
@@ -108,8 +110,16 @@ async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<(
     let now = app.now();
     let told: Vec<Told> = events.iter().filter_map(recorder::told).collect();
     let batch = Arc::clone(events);
-    let written = async move |conn: &mut Conn| keep(conn, &batch, told, now).await;
-    let (new, recorded) = app.db.write(written).await?;
+    let automations = match app.settings.triggers_enabled {
+        true => app.automations.get(),
+        false => Arc::default(),
+    };
+    let written = async move |conn: &mut Conn| keep(conn, &batch, told, &automations, now).await;
+    let Kept {
+        new,
+        recorded,
+        consequences,
+    } = app.db.write(written).await?;
     for one in recorded {
         app.changes.tell(Change {
             state_type: Some(one.state.state_type),
@@ -120,16 +130,39 @@ async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<(
     if !new.is_empty() {
         app.events.tell(Batch::new(Arc::clone(events), new));
     }
+    tell_own(app, consequences.told, consequences.has_actions);
     Ok(())
 }
 
-/// Keeps a batch; returns the places of the new events, and what was recorded of task runs.
+/// Tells what followed from events, after it is durable.
+pub fn tell_own(app: &AppState, told: Vec<ReceivedEvent>, has_actions: bool) {
+    if !told.is_empty() {
+        let all = (0..told.len()).collect();
+        app.events.tell(Batch::new(Arc::new(told), all));
+    }
+    if has_actions {
+        app.changes
+            .tell(Change::of(Kind::Automation, uuid::Uuid::nil()));
+    }
+}
+
+/// What one write has kept.
+struct Kept {
+    /// The places of the new events.
+    new: Vec<usize>,
+    /// What was recorded of task runs.
+    recorded: Vec<Told>,
+    /// What automations make of it.
+    consequences: Consequences,
+}
+
 async fn keep(
     conn: &mut Conn,
     events: &[ReceivedEvent],
     told: Vec<Told>,
+    automations: &[Automation],
     now: DateTime<Utc>,
-) -> db::Result<(Vec<usize>, Vec<Told>)> {
+) -> db::Result<Kept> {
     let mut created = models::events::create(conn, events, now).await?;
     let mut new = Vec::with_capacity(created.len());
     for (n, event) in events.iter().enumerate() {
@@ -138,5 +171,14 @@ async fn keep(
             new.push(n);
         }
     }
-    Ok((new, models::task_run_events::record(conn, told, now).await?))
+    let recorded = models::task_run_events::record(conn, told, now).await?;
+    let looked_at = new.iter().map(|n| &events[*n]).collect();
+    let consequences = Look::new(automations, now)
+        .at_events(conn, looked_at)
+        .await?;
+    Ok(Kept {
+        new,
+        recorded,
+        consequences,
+    })
 }

@@ -4,6 +4,8 @@
 //! holds, so that several of them make one write.
 
 pub mod admin;
+pub mod automations;
+pub mod background_tasks;
 pub mod block_specs;
 pub mod blocks;
 pub mod concurrency_limits;
@@ -27,5 +29,6 @@ pub mod settling;
 pub mod states;
 pub mod task_run_events;
 pub mod task_runs;
+pub mod triggers;
 pub mod ui;
 pub mod work_queues;

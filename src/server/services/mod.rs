@@ -6,6 +6,7 @@
 //! sooner, and the clock may jump), and a change in this process that concerns it wakes it.
 //! An idle pass reads and never writes.
 
+mod automation_actions;
 mod event_retention;
 #[cfg(test)]
 mod event_tests;
@@ -14,6 +15,7 @@ mod late_runs;
 mod scheduler;
 #[cfg(test)]
 mod tests;
+mod triggers;
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,10 +29,12 @@ use super::AppState;
 use super::changes::Change;
 use crate::db;
 
+pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
 pub use late_runs::LateRuns;
 pub use scheduler::{Scheduler, schedule_deployment};
+pub use triggers::Triggers;
 
 /// The least time between two passes, so that a burst of changes is one pass.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -79,6 +83,10 @@ impl Services {
             services.spawn(app, LateRuns);
         }
         services.spawn(app, FlowRunEvents::default());
+        if app.settings.triggers_enabled {
+            services.spawn(app, Triggers);
+            services.spawn(app, AutomationActions::default());
+        }
         if app.settings.event_persister_enabled {
             services.spawn(app, EventRetention);
         }

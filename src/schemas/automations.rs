@@ -1,0 +1,810 @@
+//! Automations: which events set off which actions.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::event_filters::{Labels, is_match};
+use super::events::{Event, ReceivedEvent};
+use super::{AutomationId, Document, StateType, Tags};
+
+/// The least time in which a proactive trigger can notice that something did not happen.
+const LEAST_PROACTIVE: Duration = Duration::from_secs(10);
+
+/// Triggers inside triggers go no deeper than this.
+const MAX_DEPTH: usize = 8;
+
+/// An automation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Automation {
+    /// The automation's id.
+    pub id: AutomationId,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created: super::time::Instant,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated: super::time::Instant,
+    /// What it is and does.
+    #[serde(flatten)]
+    pub body: AutomationBody,
+}
+
+/// What an automation is and does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AutomationBody {
+    /// A name for people.
+    pub name: String,
+    /// More about it.
+    #[serde(default)]
+    pub description: String,
+    /// Whether it is in force.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Tags,
+    /// What sets it off.
+    pub trigger: Trigger,
+    /// What it does then.
+    pub actions: Vec<Action>,
+    /// What it does when its trigger comes into force.
+    #[serde(default)]
+    pub actions_on_trigger: Vec<Action>,
+    /// What it does when what triggered it is over.
+    #[serde(default)]
+    pub actions_on_resolve: Vec<Action>,
+}
+
+/// Creates an automation.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct AutomationCreate {
+    /// What it is and does.
+    #[serde(flatten)]
+    pub body: AutomationBody,
+    /// The resource that it goes away with, such as a deployment.
+    #[serde(default)]
+    pub owner_resource: Option<String>,
+}
+
+/// Switches an automation on or off.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationPatch {
+    /// Whether it is in force.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What sets an automation off.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Trigger {
+    /// Events that happen, or do not.
+    Event(EventTrigger),
+    /// Some of several triggers.
+    Compound(CompoundTrigger),
+    /// Several triggers, one after the other.
+    Sequence(SequenceTrigger),
+}
+
+/// Whether events are meant to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Posture {
+    /// Fires when they happen.
+    Reactive,
+    /// Fires when they do not.
+    Proactive,
+}
+
+/// Fires on the presence or absence of events in a span of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventTrigger {
+    /// The trigger's id; the server makes it.
+    #[serde(default = "Uuid::now_v7")]
+    pub id: Uuid,
+    /// Labels of the event's resource.
+    #[serde(default, rename = "match")]
+    pub matches: Labels,
+    /// Labels of related resources; each set may be met by another one.
+    #[serde(
+        default,
+        deserialize_with = "one_or_many",
+        serialize_with = "one_if_one"
+    )]
+    #[schema(value_type = Object)]
+    pub match_related: Vec<Labels>,
+    /// Events that begin the span; by default it begins at once.
+    #[serde(default)]
+    pub after: BTreeSet<String>,
+    /// Events that count; by default any.
+    #[serde(default)]
+    pub expect: BTreeSet<String>,
+    /// Labels whose values are counted apart.
+    #[serde(default)]
+    pub for_each: BTreeSet<String>,
+    /// Whether events are meant to happen.
+    pub posture: Posture,
+    /// How many events it takes.
+    #[serde(default = "one")]
+    pub threshold: i64,
+    /// The span of time.
+    #[serde(default, with = "seconds")]
+    #[schema(value_type = f64)]
+    pub within: Duration,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// Fires when some of its triggers have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CompoundTrigger {
+    /// The trigger's id; the server makes it.
+    #[serde(default = "Uuid::now_v7")]
+    pub id: Uuid,
+    /// The triggers.
+    #[schema(no_recursion)]
+    pub triggers: Vec<Trigger>,
+    /// The span of time in which they must fire; none is for ever.
+    #[serde(default, with = "seconds_or_none")]
+    #[schema(value_type = Option<f64>)]
+    pub within: Option<Duration>,
+    /// How many of them must fire.
+    pub require: Require,
+}
+
+/// Fires when its triggers have, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SequenceTrigger {
+    /// The trigger's id; the server makes it.
+    #[serde(default = "Uuid::now_v7")]
+    pub id: Uuid,
+    /// The triggers.
+    #[schema(no_recursion)]
+    pub triggers: Vec<Trigger>,
+    /// The span of time in which they must fire; none is for ever.
+    #[serde(default, with = "seconds_or_none")]
+    #[schema(value_type = Option<f64>)]
+    pub within: Option<Duration>,
+}
+
+/// How many triggers of a compound one must fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+pub enum Require {
+    /// One.
+    Any,
+    /// All of them.
+    All,
+    /// So many.
+    Number(usize),
+}
+
+impl Serialize for Require {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Any => serializer.serialize_str("any"),
+            Self::All => serializer.serialize_str("all"),
+            Self::Number(n) => serializer.serialize_u64(*n as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Require {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        match (value.as_str(), value.as_u64()) {
+            (Some("any"), _) => Ok(Self::Any),
+            (Some("all"), _) => Ok(Self::All),
+            (_, Some(n)) if n >= 1 => Ok(Self::Number(usize::try_from(n).unwrap_or(usize::MAX))),
+            _ => Err(D::Error::custom(
+                "require is \"any\", \"all\" or a number of at least 1",
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Trigger {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Json::deserialize(deserializer)?;
+        let kind = value
+            .as_object_mut()
+            .and_then(|members| members.remove("type"));
+        let kind = kind
+            .as_ref()
+            .map_or("event", |kind| kind.as_str().unwrap_or_default());
+        let error = |cause: serde_json::Error| D::Error::custom(cause.to_string());
+        match kind {
+            "event" => serde_json::from_value(value)
+                .map(Self::Event)
+                .map_err(error),
+            "compound" => serde_json::from_value(value)
+                .map(Self::Compound)
+                .map_err(error),
+            "sequence" => serde_json::from_value(value)
+                .map(Self::Sequence)
+                .map_err(error),
+            "metric" => Err(D::Error::custom(
+                "metric triggers need the metrics of Prefect Cloud; use an event trigger with a threshold",
+            )),
+            kind => Err(D::Error::custom(format!(
+                "`{kind}` is not a trigger; use event, compound or sequence"
+            ))),
+        }
+    }
+}
+
+impl Trigger {
+    /// Returns the trigger's id.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Event(trigger) => trigger.id,
+            Self::Compound(trigger) => trigger.id,
+            Self::Sequence(trigger) => trigger.id,
+        }
+    }
+
+    /// Returns the word for its type.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "event",
+            Self::Compound(_) => "compound",
+            Self::Sequence(_) => "sequence",
+        }
+    }
+
+    /// Returns the triggers inside.
+    pub fn children(&self) -> &[Trigger] {
+        match self {
+            Self::Event(_) => &[],
+            Self::Compound(trigger) => &trigger.triggers,
+            Self::Sequence(trigger) => &trigger.triggers,
+        }
+    }
+
+    /// Returns the event triggers, at any depth.
+    pub fn event_triggers(&self) -> Vec<&EventTrigger> {
+        match self {
+            Self::Event(trigger) => vec![trigger],
+            Self::Compound(_) | Self::Sequence(_) => self
+                .children()
+                .iter()
+                .flat_map(Self::event_triggers)
+                .collect(),
+        }
+    }
+
+    /// Returns the trigger that holds the one of this id, if that is inside.
+    pub fn parent_of(&self, id: Uuid) -> Option<&Trigger> {
+        if self.children().iter().any(|child| child.id() == id) {
+            return Some(self);
+        }
+        self.children().iter().find_map(|child| child.parent_of(id))
+    }
+
+    /// Gives every trigger an id of the server's.
+    pub fn renew_ids(&mut self) {
+        let children = match self {
+            Self::Event(trigger) => {
+                trigger.id = Uuid::now_v7();
+                return;
+            }
+            Self::Compound(CompoundTrigger { id, triggers, .. })
+            | Self::Sequence(SequenceTrigger { id, triggers, .. }) => {
+                *id = Uuid::now_v7();
+                triggers
+            }
+        };
+        children.iter_mut().for_each(Self::renew_ids);
+    }
+
+    /// Returns the span in which the triggers of a composite one must fire.
+    pub fn within(&self) -> Option<Duration> {
+        match self {
+            Self::Event(trigger) => Some(trigger.within),
+            Self::Compound(trigger) => trigger.within,
+            Self::Sequence(trigger) => trigger.within,
+        }
+    }
+
+    fn check(&self, depth: usize) -> Result<(), String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("triggers are at most {MAX_DEPTH} deep"));
+        }
+        match self {
+            Self::Event(trigger) => {
+                let is_short = !trigger.within.is_zero() && trigger.within < LEAST_PROACTIVE;
+                if trigger.posture == Posture::Proactive && is_short {
+                    return Err(
+                        "`within` for Proactive triggers must be at least 10 seconds".to_owned(),
+                    );
+                }
+            }
+            Self::Compound(CompoundTrigger {
+                triggers, require, ..
+            }) => {
+                if triggers.is_empty() {
+                    return Err("a compound trigger needs triggers".to_owned());
+                }
+                if matches!(require, Require::Number(n) if *n > triggers.len()) {
+                    return Err(
+                        "require must be less than or equal to the number of triggers".to_owned(),
+                    );
+                }
+            }
+            Self::Sequence(trigger) if trigger.triggers.is_empty() => {
+                return Err("a sequence needs triggers".to_owned());
+            }
+            Self::Sequence(_) => {}
+        }
+        self.children()
+            .iter()
+            .try_for_each(|child| child.check(depth + 1))
+    }
+}
+
+impl EventTrigger {
+    /// Returns the span, which proactive triggers always have.
+    pub fn span(&self) -> chrono::TimeDelta {
+        let within = match self.posture {
+            Posture::Proactive if self.within.is_zero() => LEAST_PROACTIVE,
+            Posture::Proactive | Posture::Reactive => self.within,
+        };
+        chrono::TimeDelta::from_std(within).unwrap_or(chrono::TimeDelta::days(36_500))
+    }
+
+    /// Tells whether every event is looked at by itself.
+    pub fn is_immediate(&self) -> bool {
+        self.posture == Posture::Reactive && self.within.is_zero()
+    }
+
+    /// Tells whether an event begins the span.
+    pub fn starts_after(&self, event: &str) -> bool {
+        self.after.iter().any(|pattern| is_match(pattern, event))
+    }
+
+    /// Tells whether an event counts.
+    pub fn expects(&self, event: &str) -> bool {
+        self.expect.is_empty() || self.expect.iter().any(|pattern| is_match(pattern, event))
+    }
+
+    /// Tells whether an event is of interest.
+    pub fn covers(&self, received: &ReceivedEvent) -> bool {
+        let Event {
+            event,
+            resource,
+            related,
+            ..
+        } = &received.event;
+        (self.expects(event) || self.starts_after(event))
+            && self.matches.matches(resource)
+            && self
+                .match_related
+                .iter()
+                .all(|labels| labels.match_any(related.iter()))
+    }
+
+    /// Returns the values by which an event is counted apart, in the order of the labels.
+    pub fn key(&self, received: &ReceivedEvent) -> Vec<String> {
+        let value = |label: &String| {
+            let found = match label
+                .strip_prefix("related:")
+                .and_then(|rest| rest.split_once(':'))
+            {
+                Some((role, label)) => received
+                    .in_role(role)
+                    .and_then(|resource| resource.get(label)),
+                None => received.event.resource.get(label),
+            };
+            found.unwrap_or_default().to_owned()
+        };
+        self.for_each.iter().map(value).collect()
+    }
+
+    /// Tells whether so many events set it off.
+    pub fn is_met_by(&self, count: i64) -> bool {
+        match self.posture {
+            Posture::Reactive => count >= self.threshold,
+            Posture::Proactive => count < self.threshold,
+        }
+    }
+}
+
+/// Where an action's target comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// It is named.
+    #[default]
+    Selected,
+    /// It is in the event.
+    Inferred,
+}
+
+/// A target that is named or in the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The kind, such as `deployment`.
+    pub kind: &'static str,
+    /// Where it comes from.
+    pub source: Source,
+    /// The id, where it is named.
+    pub id: Option<Uuid>,
+}
+
+/// What an automation does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum Action {
+    DoNothing {},
+    RunDeployment {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        deployment_id: Option<Uuid>,
+        #[serde(default)]
+        parameters: Option<serde_json::Map<String, Json>>,
+        #[serde(default)]
+        job_variables: Option<serde_json::Map<String, Json>>,
+        #[serde(default, with = "seconds")]
+        #[schema(value_type = f64)]
+        schedule_after: Duration,
+    },
+    PauseDeployment {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        deployment_id: Option<Uuid>,
+    },
+    ResumeDeployment {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        deployment_id: Option<Uuid>,
+    },
+    CancelFlowRun {},
+    ChangeFlowRunState {
+        #[serde(default)]
+        name: Option<String>,
+        state: StateType,
+        #[serde(default)]
+        message: Option<String>,
+        #[serde(default)]
+        force: bool,
+    },
+    DeleteFlowRun {},
+    SuspendFlowRun {},
+    ResumeFlowRun {},
+    CallWebhook {
+        block_document_id: Uuid,
+        #[serde(default, deserialize_with = "payload")]
+        payload: String,
+    },
+    SendNotification {
+        block_document_id: Uuid,
+        #[serde(default = "default_subject")]
+        subject: String,
+        body: String,
+    },
+    PauseWorkPool {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        work_pool_id: Option<Uuid>,
+    },
+    ResumeWorkPool {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        work_pool_id: Option<Uuid>,
+    },
+    PauseWorkQueue {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        work_queue_id: Option<Uuid>,
+    },
+    ResumeWorkQueue {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        work_queue_id: Option<Uuid>,
+    },
+    PauseAutomation {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        automation_id: Option<Uuid>,
+    },
+    ResumeAutomation {
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        automation_id: Option<Uuid>,
+    },
+}
+
+fn default_subject() -> String {
+    "Prefect automated notification".to_owned()
+}
+
+impl Action {
+    /// Returns the word for its type.
+    pub fn kind(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value["type"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Returns what it is done to, where that can be named.
+    pub fn target(&self) -> Option<Target> {
+        let (kind, source, id) = match self {
+            Self::RunDeployment {
+                source,
+                deployment_id,
+                ..
+            }
+            | Self::PauseDeployment {
+                source,
+                deployment_id,
+            }
+            | Self::ResumeDeployment {
+                source,
+                deployment_id,
+            } => ("deployment", source, deployment_id),
+            Self::PauseWorkPool {
+                source,
+                work_pool_id,
+            }
+            | Self::ResumeWorkPool {
+                source,
+                work_pool_id,
+            } => ("work-pool", source, work_pool_id),
+            Self::PauseWorkQueue {
+                source,
+                work_queue_id,
+            }
+            | Self::ResumeWorkQueue {
+                source,
+                work_queue_id,
+            } => ("work-queue", source, work_queue_id),
+            Self::PauseAutomation {
+                source,
+                automation_id,
+            }
+            | Self::ResumeAutomation {
+                source,
+                automation_id,
+            } => ("automation", source, automation_id),
+            Self::DoNothing {}
+            | Self::CancelFlowRun {}
+            | Self::ChangeFlowRunState { .. }
+            | Self::DeleteFlowRun {}
+            | Self::SuspendFlowRun {}
+            | Self::ResumeFlowRun {}
+            | Self::CallWebhook { .. }
+            | Self::SendNotification { .. } => return None,
+        };
+        Some(Target {
+            kind,
+            source: *source,
+            id: *id,
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Some(Target { kind, source, id }) = self.target() else {
+            return Ok(());
+        };
+        let field = format!("{}_id", kind.replace('-', "_"));
+        match (source, id) {
+            (Source::Selected, None) => Err(format!("{field} is required")),
+            (Source::Inferred, Some(_)) => Err(format!("{field} is not allowed")),
+            (Source::Selected, Some(_)) | (Source::Inferred, None) => Ok(()),
+        }
+    }
+}
+
+impl AutomationBody {
+    /// Returns all actions.
+    pub fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions
+            .iter()
+            .chain(&self.actions_on_trigger)
+            .chain(&self.actions_on_resolve)
+    }
+
+    /// Says what is wrong with it, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        if self.name.trim().is_empty() {
+            return Err("an automation needs a name".to_owned());
+        }
+        self.trigger.check(1)?;
+        self.all_actions().try_for_each(Action::check)?;
+        self.refuse_loops()
+    }
+
+    /// A run of a deployment must not set off the next run of a deployment, for ever.
+    fn refuse_loops(&self) -> Result<(), String> {
+        const ALWAYS: [&str; 4] = [
+            "prefect.flow-run.Scheduled",
+            "prefect.flow-run.Pending",
+            "prefect.flow-run.Running",
+            "prefect.flow-run.*",
+        ];
+        let Trigger::Event(trigger) = &self.trigger else {
+            return Ok(());
+        };
+        let is_always = ALWAYS.iter().any(|name| trigger.expect.contains(*name));
+        if !self.enabled || trigger.posture != Posture::Reactive || !is_always {
+            return Ok(());
+        }
+        for action in &self.actions {
+            let Action::RunDeployment { source, .. } = action else {
+                continue;
+            };
+            let is_every = |labels: &Labels| {
+                labels.0.is_empty()
+                    || matches!(&labels.0[..], [(label, values)] if label == super::events::RESOURCE_ID
+                        && values.iter().any(|value| value == "prefect.flow-run.*"))
+            };
+            let is_unfiltered = is_every(&trigger.matches)
+                && (trigger.match_related.is_empty() || trigger.match_related.iter().any(is_every));
+            if *source == Source::Inferred || is_unfiltered {
+                return Err(
+                    "running a deployment whenever a flow run changes its state would go on for ever; name the \
+                     deployment, and narrow down the flow runs by `match` or `match_related`"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the ids of the resources that it has to do with.
+    pub fn resources(&self) -> BTreeSet<String> {
+        let targets = self.all_actions().filter_map(Action::target);
+        let mut resources: BTreeSet<String> = targets
+            .filter_map(|target| Some(format!("prefect.{}.{}", target.kind, target.id?)))
+            .collect();
+        for trigger in self.trigger.event_triggers() {
+            for labels in std::iter::once(&trigger.matches).chain(&trigger.match_related) {
+                let ids = labels.get(super::events::RESOURCE_ID).unwrap_or_default();
+                resources.extend(ids.iter().filter(|id| !id.contains(['*', '!'])).cloned());
+            }
+        }
+        resources
+    }
+}
+
+/// One firing of a trigger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Firing {
+    /// The firing's id.
+    pub id: Uuid,
+    /// The trigger that fired.
+    pub trigger_id: Uuid,
+    /// When it fired.
+    pub triggered: DateTime<Utc>,
+    /// The values of the labels by which events are counted apart.
+    pub triggering_labels: serde_json::Map<String, Json>,
+    /// The latest event.
+    pub triggering_event: Option<ReceivedEvent>,
+    /// The firings that made a composite trigger fire.
+    pub triggering_firings: Vec<Firing>,
+}
+
+impl Firing {
+    /// Returns this and all firings behind it.
+    pub fn all(&self) -> Vec<&Firing> {
+        let mut all = vec![self];
+        all.extend(self.triggering_firings.iter().flat_map(Self::all));
+        all
+    }
+}
+
+/// An action that is to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggeredAction {
+    /// Names this one doing, so that it is done once.
+    pub id: Uuid,
+    /// The automation as it was.
+    pub automation: Automation,
+    /// What set it off.
+    pub firing: Firing,
+    /// The event that the action is about.
+    pub triggering_event: Option<ReceivedEvent>,
+    /// The event that tells of the automation's being set off.
+    pub told_by: Uuid,
+    /// The action.
+    pub action: Action,
+    /// Its place among the automation's actions.
+    pub action_index: usize,
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Labels>, D::Error> {
+    let document = Document::deserialize(deserializer)?;
+    let read = match document.get().as_bytes().first() {
+        Some(b'[') => document.read::<Vec<Labels>>(),
+        Some(b'n') => Ok(Vec::new()),
+        _ => document.read::<Labels>().map(|one| vec![one]),
+    };
+    let mut labels = read.map_err(D::Error::custom)?;
+    labels.retain(|labels| !labels.0.is_empty());
+    Ok(labels)
+}
+
+fn one_if_one<S: Serializer>(labels: &[Labels], serializer: S) -> Result<S::Ok, S::Error> {
+    match labels {
+        [] => Labels::default().serialize(serializer),
+        [one] => one.serialize(serializer),
+        many => many.serialize(serializer),
+    }
+}
+
+fn payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Json::deserialize(deserializer)? {
+        Json::Null => String::new(),
+        Json::String(text) => text,
+        value => serde_json::to_string_pretty(&value).map_err(D::Error::custom)?,
+    })
+}
+
+mod seconds {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(span.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        read(&value)
+            .ok_or_else(|| D::Error::custom("a span of time is a number of seconds, 0 or more"))
+    }
+
+    pub(super) fn read(value: &Json) -> Option<Duration> {
+        let text = value
+            .as_str()
+            .and_then(|text| text.trim_matches(['P', 'T', 'S']).parse().ok());
+        Duration::try_from_secs_f64(value.as_f64().or(text)?).ok()
+    }
+}
+
+mod seconds_or_none {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        span.map(|span| span.as_secs_f64()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        match Json::deserialize(deserializer)? {
+            Json::Null => Ok(None),
+            value => seconds::read(&value).map(Some).ok_or_else(|| {
+                D::Error::custom("a span of time is a number of seconds, 0 or more")
+            }),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `/automations`: what sets off what.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::schemas::AutomationId;
+use crate::schemas::automations::{
+    Action, Automation, AutomationBody, AutomationCreate, AutomationPatch,
+};
+use crate::schemas::filters::{AutomationSort, AutomationsCount, AutomationsQuery};
+use crate::server::automations::templates;
+use crate::server::changes::{Change, Kind};
+use crate::server::extract::{Answer, Body, Id};
+use crate::server::{ApiError, AppState, models};
+
+/// Creates an automation.
+#[utoipa::path(post, path = "/automations/", request_body = AutomationCreate, responses((status = 201, body = Automation)))]
+pub async fn create_automation(
+    State(state): State<AppState>,
+    Body(AutomationCreate {
+        body,
+        owner_resource,
+    }): Body<AutomationCreate>,
+) -> Result<(StatusCode, Answer<Automation>), ApiError> {
+    check(&body)?;
+    let now = state.now();
+    let write = async move |conn: &mut _| {
+        models::automations::create(conn, body, owner_resource.as_deref(), now).await
+    };
+    let automation = state.db.write(write).await?;
+    changed(&state, automation.id).await?;
+    Ok((StatusCode::CREATED, Answer(automation)))
+}
+
+/// Changes what an automation is and does.
+#[utoipa::path(put, path = "/automations/{id}", params(("id" = AutomationId, Path)), request_body = AutomationBody, responses((status = 204)))]
+pub async fn update_automation(
+    State(state): State<AppState>,
+    Id(id): Id<AutomationId>,
+    Body(body): Body<AutomationBody>,
+) -> Result<StatusCode, ApiError> {
+    check(&body)?;
+    let now = state.now();
+    let write = async move |conn: &mut _| models::automations::update(conn, id, body, now).await;
+    let found = state.db.write(write).await?;
+    done(&state, id, found).await
+}
+
+/// Switches an automation on or off.
+#[utoipa::path(patch, path = "/automations/{id}", params(("id" = AutomationId, Path)), request_body = AutomationPatch, responses((status = 204)))]
+pub async fn patch_automation(
+    State(state): State<AppState>,
+    Id(id): Id<AutomationId>,
+    Body(AutomationPatch { enabled }): Body<AutomationPatch>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let read = async move |conn: &mut _| models::automations::read(conn, id).await;
+    if let Some(known) = state.db.read(read).await? {
+        // What was harmless while it was off may go on for ever once it is on.
+        check(&AutomationBody {
+            enabled,
+            ..known.body
+        })?;
+    }
+    let write =
+        async move |conn: &mut _| models::automations::set_enabled(conn, id, enabled, now).await;
+    let found = state.db.write(write).await?;
+    done(&state, id, found).await
+}
+
+/// Deletes an automation.
+#[utoipa::path(delete, path = "/automations/{id}", params(("id" = AutomationId, Path)), responses((status = 204)))]
+pub async fn delete_automation(
+    State(state): State<AppState>,
+    Id(id): Id<AutomationId>,
+) -> Result<StatusCode, ApiError> {
+    let found = state
+        .db
+        .write(async move |conn| models::automations::delete(conn, id).await)
+        .await?;
+    done(&state, id, found).await
+}
+
+/// Returns an automation.
+#[utoipa::path(get, path = "/automations/{id}", params(("id" = AutomationId, Path)), responses((status = 200, body = Automation)))]
+pub async fn read_automation(
+    State(state): State<AppState>,
+    Id(id): Id<AutomationId>,
+) -> Result<Answer<Automation>, ApiError> {
+    let found = state
+        .db
+        .read(async move |conn| models::automations::read(conn, id).await)
+        .await?;
+    found
+        .map(Answer)
+        .ok_or_else(|| ApiError::not_found("Automation", id))
+}
+
+/// Returns the automations of a page.
+#[utoipa::path(post, path = "/automations/filter", request_body = AutomationsQuery, responses((status = 200, body = Vec<Automation>)))]
+pub async fn read_automations(
+    State(state): State<AppState>,
+    Body(asked): Body<AutomationsQuery>,
+) -> Result<Answer<Vec<Automation>>, ApiError> {
+    let (limit, offset) = (
+        state.limit(asked.limit)?,
+        i64::from(asked.offset.unwrap_or(0)),
+    );
+    let sort = asked.sort.unwrap_or(AutomationSort::NameAsc);
+    let filter = asked.automations.unwrap_or_default();
+    let read = async move |conn: &mut _| {
+        models::automations::list(conn, &filter, sort, limit, offset).await
+    };
+    Ok(Answer(state.db.read(read).await?))
+}
+
+/// Counts automations.
+#[utoipa::path(post, path = "/automations/count", request_body = AutomationsCount, responses((status = 200, body = i64)))]
+pub async fn count_automations(
+    State(state): State<AppState>,
+    Body(asked): Body<AutomationsCount>,
+) -> Result<Answer<i64>, ApiError> {
+    let filter = asked.automations.unwrap_or_default();
+    Ok(Answer(
+        state
+            .db
+            .read(async move |conn| models::automations::count(conn, &filter).await)
+            .await?,
+    ))
+}
+
+/// Returns the automations that have to do with a resource.
+#[utoipa::path(get, path = "/automations/related-to/{resource_id}", params(("resource_id" = String, Path)), responses((status = 200, body = Vec<Automation>)))]
+pub async fn read_automations_related_to_resource(
+    State(state): State<AppState>,
+    Path(resource): Path<String>,
+) -> Result<Answer<Vec<Automation>>, ApiError> {
+    let read =
+        async move |conn: &mut _| models::automations::list_related_to(conn, &resource).await;
+    Ok(Answer(state.db.read(read).await?))
+}
+
+/// Deletes the automations that belong to a resource.
+#[utoipa::path(delete, path = "/automations/owned-by/{resource_id}", params(("resource_id" = String, Path)), responses((status = 202)))]
+pub async fn delete_automations_owned_by_resource(
+    State(state): State<AppState>,
+    Path(resource): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let write =
+        async move |conn: &mut _| models::automations::delete_owned_by(conn, &resource).await;
+    if state.db.write(write).await? > 0 {
+        state.automations.reload(&state.db).await?;
+    }
+    Ok((StatusCode::ACCEPTED, Answer(())))
+}
+
+/// Checks that a text is a template.
+#[utoipa::path(post, path = "/templates/validate", request_body = String, responses((status = 204), (status = 422)))]
+pub async fn validate_template(Body(template): Body<String>) -> Response {
+    match templates::check(&template) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(cause) => {
+            let body = json!({"error": {"line": 0, "message": cause, "source": template}});
+            (StatusCode::UNPROCESSABLE_ENTITY, Answer(body)).into_response()
+        }
+    }
+}
+
+fn check(body: &AutomationBody) -> Result<(), ApiError> {
+    let refuse = |why: String| ApiError::invalid(&["body"], why);
+    body.check().map_err(refuse)?;
+    for action in body.all_actions() {
+        let texts: &[(&str, &String)] = match action {
+            Action::SendNotification { subject, body, .. } => {
+                &[("subject", subject), ("body", body)]
+            }
+            Action::CallWebhook { payload, .. } => &[("payload", payload)],
+            _ => &[],
+        };
+        for (field, text) in texts {
+            templates::check(text)
+                .map_err(|why| refuse(format!("'{field}' is not a valid template: {why}")))?;
+        }
+    }
+    Ok(())
+}
+
+async fn done(state: &AppState, id: AutomationId, found: bool) -> Result<StatusCode, ApiError> {
+    if !found {
+        return Err(ApiError::not_found("Automation", id));
+    }
+    changed(state, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn changed(state: &AppState, id: AutomationId) -> Result<(), ApiError> {
+    state.automations.reload(&state.db).await?;
+    state.changes.tell(Change::of(Kind::Automation, id.0));
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Renders what people write into actions: Jinja templates over the event and what it is about.
+//!
+//! A template has a budget of steps, so that none can keep the server busy.
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+use serde_json::{Map, Value as Json, json};
+
+use crate::schemas::automations::TriggeredAction;
+use crate::schemas::events::{ReceivedEvent, Resource};
+
+/// Steps of one template; a page of text takes a few hundred.
+const FUEL: u64 = 100_000;
+
+/// What a rendered text may be long at most.
+const MAX_BYTES: usize = 1_000_000;
+
+/// Renders a template; the error says what is wrong with it.
+pub fn render(template: &str, context: &Json, ui_url: &str) -> Result<String, String> {
+    let environment = environment(ui_url);
+    let rendered = environment.render_str(template, minijinja::value::Serde(context));
+    let text = rendered.map_err(|error| format!("{error:#}"))?;
+    if text.len() > MAX_BYTES {
+        return Err(format!(
+            "the rendered text is longer than {MAX_BYTES} bytes"
+        ));
+    }
+    Ok(text)
+}
+
+/// Checks that a text is a template.
+pub fn check(template: &str) -> Result<(), String> {
+    let environment = environment("");
+    environment
+        .template_from_str(template)
+        .map(|_| ())
+        .map_err(|error| format!("{error:#}"))
+}
+
+/// Tells whether a text has anything to render.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+fn environment(ui_url: &str) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_fuel(Some(FUEL));
+    let base = ui_url.trim_end_matches('/').to_owned();
+    let events = base.clone();
+    environment.add_filter("ui_url", move |object: Value| ui_link(&base, &object));
+    environment.add_filter("ui_resource_events_url", move |object: Value| {
+        resource_id(&object).map(|id| format!("{events}/events?resource={id}"))
+    });
+    environment
+}
+
+/// Returns the id as events write it, of a resource or of an object of the API.
+fn resource_id(object: &Value) -> Option<String> {
+    let text = |name: &str| object.get_attr(name).ok()?.as_str().map(str::to_owned);
+    if let Some(id) = object
+        .get_item(&Value::from("prefect.resource.id"))
+        .ok()
+        .and_then(|id| id.as_str().map(str::to_owned))
+    {
+        return Some(id);
+    }
+    Some(format!("{}.{}", text("__kind")?, text("id")?))
+}
+
+fn ui_link(base: &str, object: &Value) -> Option<String> {
+    let id = resource_id(object)?;
+    let (kind, id) = id.rsplit_once('.')?;
+    let path = match kind {
+        "prefect.flow-run" => "runs/flow-run",
+        "prefect.task-run" => "runs/task-run",
+        "prefect.flow" => "flows/flow",
+        "prefect.deployment" => "deployments/deployment",
+        "prefect.work-pool" => "work-pools/work-pool",
+        "prefect.work-queue" => "work-queues/work-queue",
+        "prefect.automation" => "automations/automation",
+        _ => return None,
+    };
+    Some(format!("{base}/{path}/{id}"))
+}
+
+/// Returns what every template knows: the automation, the event, the firing and what led to it.
+pub fn context(action: &TriggeredAction) -> Map<String, Json> {
+    let mut automation = to_json(&action.automation);
+    automation["__kind"] = "prefect.automation".into();
+    let firings = action.firing.all();
+    let events: Vec<Json> = firings
+        .iter()
+        .filter_map(|firing| firing.triggering_event.as_ref())
+        .map(event)
+        .collect();
+    let members = json!({
+        "automation": automation,
+        "event": action.triggering_event.as_ref().map(event),
+        "labels": nested(&action.firing.triggering_labels),
+        "firing": to_json(&action.firing),
+        "firings": firings.iter().map(to_json).collect::<Vec<_>>(),
+        "events": events,
+    });
+    match members {
+        Json::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Json {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// An event whose resources have an `id`, a `name` and a `role` beside their labels.
+fn event(received: &ReceivedEvent) -> Json {
+    let resource = |resource: &Resource| {
+        let mut object = to_json(resource);
+        object["id"] = resource.id().into();
+        object["name"] = resource.get(crate::schemas::events::RESOURCE_NAME).into();
+        object["role"] = resource.role().into();
+        object
+    };
+    let mut object = to_json(received);
+    object["resource"] = resource(&received.event.resource);
+    object["related"] = received.event.related.iter().map(resource).collect();
+    object
+}
+
+/// Makes `{{ labels.prefect.resource.id }}` of `prefect.resource.id`.
+fn nested(labels: &Map<String, Json>) -> Json {
+    let mut root = json!({});
+    for (label, value) in labels {
+        let mut at = &mut root;
+        for part in label.split(['.', ':']) {
+            if !at.is_object() {
+                *at = json!({});
+            }
+            at = &mut at[part];
+        }
+        *at = value.clone();
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_sees_labels_by_their_parts_and_links_to_what_it_is_about() {
+        let labels = json!({"prefect.resource.id": "prefect.flow-run.7"});
+        let context = json!({
+            "labels": nested(labels.as_object().unwrap()),
+            "flow_run": {"id": "7", "name": "brave", "__kind": "prefect.flow-run"},
+            "event": {"resource": {"prefect.resource.id": "prefect.flow.9"}},
+        });
+        let rendered = |template: &str| render(template, &context, "http://here/");
+        assert_eq!(
+            rendered("{{ labels.prefect.resource.id }}").unwrap(),
+            "prefect.flow-run.7"
+        );
+        assert_eq!(
+            rendered("{{ flow_run.name }} {{ flow_run|ui_url }}").unwrap(),
+            "brave http://here/runs/flow-run/7"
+        );
+        let link = "http://here/events?resource=prefect.flow.9";
+        assert_eq!(
+            rendered("{{ event.resource|ui_resource_events_url }}").unwrap(),
+            link
+        );
+        assert_eq!(rendered("{{ nothing.at.all }}!").unwrap(), "!");
+    }
+
+    #[test]
+    fn a_template_that_never_ends_is_ended() {
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(endless, &json!({}), "").is_err());
+        assert!(check("{{ open").is_err() && check("{{ fine }}").is_ok());
+    }
+}
