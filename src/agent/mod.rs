@@ -13,10 +13,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, FlowRun};
 use crate::clock::{Clock, SystemClock};
 use crate::settings::Settings;
 use dispatcher::{Command, Dispatcher, Event};
+use process::Halt;
 
 pub mod command;
 mod dispatcher;
@@ -107,6 +108,7 @@ pub async fn run(
         logs: logs.clone(),
         guard,
         host: host(settings, api_url),
+        is_foreground: false,
         events: sender.clone(),
     });
     let mut dispatcher = Dispatcher::new(options.limit);
@@ -149,6 +151,66 @@ pub async fn run(
     drop(executor);
     drop(guard_process);
     info!("agent stopped");
+    Ok(())
+}
+
+/// Runs one flow run to its end, with its output on this process's own.
+///
+/// The run is PENDING and so nobody else's. The first message of `stops` cancels it, the second
+/// leaves what is left of it to the guard.
+pub async fn execute(
+    client: Client,
+    settings: &Settings,
+    run: FlowRun,
+    guard: &[OsString],
+    mut stops: mpsc::Receiver<()>,
+) -> Result<(), Error> {
+    let Some(api_url) = client.transport().url().map(str::to_owned) else {
+        return Err(Error::NoServer);
+    };
+    let (guard, guard_process) = guard::Guard::start(guard, &api_url);
+    let (logs, forwarding) = logs::Forwarder::start(client.clone());
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let mut executor = submit::Executor::new(submit::Shared {
+        client,
+        queue_id: Uuid::nil(),
+        prefetch: Duration::ZERO,
+        logs: logs.clone(),
+        guard,
+        host: host(settings, api_url),
+        is_foreground: true,
+        events: sender,
+    });
+    let id = run.id;
+    executor.perform(Command::Launch(Box::new(run)));
+    let mut ticks = interval(
+        settings
+            .agent_query_interval
+            .max(Duration::from_millis(100)),
+    );
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_halting = false;
+    loop {
+        tokio::select! {
+            Some(event) = events.recv() => match event {
+                Event::Gone(_) => break,
+                Event::Cancelled(_) => executor.perform(Command::Halt(id, Halt::Cancelled)),
+                _ => {}
+            },
+            _ = ticks.tick() => executor.perform(Command::Watch(vec![id])),
+            Some(()) = stops.recv() => {
+                if is_halting {
+                    break;
+                }
+                is_halting = true;
+                executor.perform(Command::Halt(id, Halt::Cancelled));
+            }
+        }
+    }
+    logs.flush(LAST_FLUSH).await;
+    forwarding.abort();
+    drop(executor);
+    drop(guard_process);
     Ok(())
 }
 

@@ -45,6 +45,8 @@ pub struct Shared {
     pub guard: Guard,
     /// What flow processes are given.
     pub host: Host,
+    /// Whether the output of a flow is also this process's own.
+    pub is_foreground: bool,
     /// The way back to the dispatcher.
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -402,8 +404,10 @@ impl Shared {
         line: String,
         tail: &mut VecDeque<String>,
     ) {
-        if launch.streams_output {
-            println!("{line}");
+        match stream {
+            Stream::Err if self.is_foreground => eprintln!("{line}"),
+            Stream::Out if self.is_foreground || launch.streams_output => println!("{line}"),
+            Stream::Out | Stream::Err => {}
         }
         if stream == Stream::Err && !line.trim().is_empty() {
             if tail.len() == TAIL_LINES {

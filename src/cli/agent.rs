@@ -109,7 +109,7 @@ pub(super) fn guard_command() -> Vec<OsString> {
     }
 }
 
-fn show_logs(cx: &Context) {
+pub(super) fn show_logs(cx: &Context) {
     // A subscriber that is there already is as good.
     let _ = telemetry::init(cx.settings().logging_level, cx.settings().logging_format);
 }

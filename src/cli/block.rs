@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::{
     Context,
-    error::{Error, Result},
+    error::Result,
     output::{self, OutputArg},
 };
-use crate::client::Client;
+use crate::client::{Block, Client, Document};
 
 /// List, show and delete blocks, which are stored configurations.
 #[derive(Debug, clap::Args)]
@@ -31,8 +31,8 @@ enum Command {
         after_help = "Example:\n  prefect-rs block inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Inspect {
-        /// Its id.
-        id: Uuid,
+        /// The block's id, the beginning of it, or its name.
+        block: String,
         #[command(flatten)]
         output: OutputArg,
     },
@@ -47,8 +47,8 @@ enum Command {
         after_help = "Example:\n  prefect-rs block delete 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Delete {
-        /// Its id.
-        id: Uuid,
+        /// The block's id, the beginning of it, or its name.
+        block: String,
     },
 }
 
@@ -57,9 +57,9 @@ impl Args {
         let client = cx.client().await?;
         match self.command {
             Command::Ls { output } => ls(cx, &client, output).await,
-            Command::Inspect { id, output } => inspect(&client, id, output).await,
+            Command::Inspect { block, output } => inspect(&client, &block, output).await,
             Command::Specs { output } => specs(cx, &client, output).await,
-            Command::Delete { id } => delete(&client, id).await,
+            Command::Delete { block } => delete(&client, &block).await,
         }
     }
 }
@@ -74,7 +74,11 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
         output::say("There are no blocks.");
         return Ok(());
     }
-    let mut table = cx.style.table(["ID", "Name", "Kind", "Version"]);
+    let mut table = cx
+        .style
+        .table(["ID", "Name", "Kind", "Version"])
+        .wraps(&["Name", "Kind"])
+        .spares(&["Version"]);
     for block in &blocks {
         let spec = block.block_spec.as_ref();
         table.row(vec![
@@ -84,13 +88,20 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
             cx.style.text(spec.map_or("-", |spec| &spec.version)),
         ]);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }
 
-async fn inspect(client: &Client, id: Uuid, output: OutputArg) -> Result {
-    let block = Client::optional(client.read_block(id).await)?.ok_or_else(|| missing(id))?;
+async fn find(client: &Client, block: &str) -> Result<Document<Block>> {
+    let Ok(id) = Uuid::parse_str(block) else {
+        return super::find::among(block, client.read_blocks(None).await?);
+    };
+    Client::optional(client.read_block(id).await)?
+        .ok_or_else(|| super::find::nothing::<Block>(block, None))
+}
+
+async fn inspect(client: &Client, block: &str, output: OutputArg) -> Result {
+    let block = find(client, block).await?;
     match output.is_json() {
         true => output::print_json(&block),
         false => output::print_fields(&block.raw),
@@ -104,7 +115,11 @@ async fn specs(cx: &Context, client: &Client, output: OutputArg) -> Result {
         output::print_json(&specs);
         return Ok(());
     }
-    let mut table = cx.style.table(["ID", "Kind", "Version", "Type"]);
+    let mut table = cx
+        .style
+        .table(["ID", "Kind", "Version", "Type"])
+        .wraps(&["Kind"])
+        .spares(&["Version"]);
     for spec in &specs {
         table.row(vec![
             cx.style.id(spec.id),
@@ -113,19 +128,14 @@ async fn specs(cx: &Context, client: &Client, output: OutputArg) -> Result {
             cx.style.text(spec.r#type.as_deref().unwrap_or("-")),
         ]);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }
 
-async fn delete(client: &Client, id: Uuid) -> Result {
-    match Client::optional(client.delete_block(id).await)? {
-        Some(()) => output::say(&format!("Deleted block '{id}'.")),
-        None => return Err(missing(id)),
-    }
+async fn delete(client: &Client, block: &str) -> Result {
+    let block = find(client, block).await?;
+    client.delete_block(block.id).await?;
+    let name = block.name.clone().unwrap_or_else(|| block.id.to_string());
+    output::say(&format!("Deleted block '{}'.", output::clean(&name)));
     Ok(())
-}
-
-fn missing(id: Uuid) -> Error {
-    Error::not_found("block", id).hint("list the blocks with `prefect-rs block ls`")
 }

@@ -130,13 +130,17 @@ async fn ls(
         return Ok(());
     }
     let now = cx.now();
-    let mut table = cx.style.table([
-        "Tag",
-        "ID",
-        "Concurrency limit",
-        "Active task runs",
-        "Updated",
-    ]);
+    let mut table = cx
+        .style
+        .table([
+            "Tag",
+            "ID",
+            "Concurrency limit",
+            "Active task runs",
+            "Updated",
+        ])
+        .wraps(&["Tag"])
+        .spares(&["Updated", "ID"]);
     for limit in &limits {
         table.row(vec![
             cx.style.name(&limit.tag),
@@ -150,7 +154,6 @@ async fn ls(
             ),
         ]);
     }
-    table.keep(1);
     table.print();
     Ok(())
 }

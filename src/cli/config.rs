@@ -227,7 +227,10 @@ fn ls(cx: &Context, output: OutputArg) -> Result {
         output::print_json(&all);
         return Ok(());
     }
-    let mut table = cx.style.table(["Name", "Default", "Meaning"]);
+    let mut table = cx
+        .style
+        .table(["Name", "Default", "Meaning"])
+        .wraps(&["Default", "Meaning"]);
     for setting in SETTINGS {
         table.row(vec![
             cx.style.name(setting.name),
@@ -235,7 +238,6 @@ fn ls(cx: &Context, output: OutputArg) -> Result {
             cx.style.text(setting.help()),
         ]);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `deployment`: flows with everything that is needed to run them.
 
 mod create;
+mod execute;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Context,
     error::{Code, Error, Result},
-    flow_run,
+    find, flow_run,
     output::{self, OutputArg},
     suggest,
 };
@@ -65,7 +66,7 @@ enum Command {
     /// Show a deployment.
     #[command(after_help = "Example:\n  prefect-rs deployment inspect my-flow/my-deployment")]
     Inspect {
-        /// FLOW/DEPLOYMENT, or its id.
+        /// FLOW/DEPLOYMENT, or its name, its id, or the beginning of it.
         deployment: String,
         #[command(flatten)]
         output: OutputArg,
@@ -75,6 +76,13 @@ enum Command {
         after_help = "Examples:\n  prefect-rs deployment run my-flow/my-deployment\n  prefect-rs deployment run my-flow/my-deployment --param name=Marvin --param 'days=[1, 2]' --watch"
     )]
     Run(Run),
+    /// Make a run of a deployment and execute it here, without an agent.
+    ///
+    /// The run's output is printed, Ctrl-C cancels it, and the exit code says whether it completed.
+    #[command(
+        after_help = "Example:\n  prefect-rs deployment execute my-flow/my-deployment --param name=Marvin"
+    )]
+    Execute(execute::Execute),
     /// Stop a deployment's schedule and remove its runs that have not started.
     #[command(
         after_help = "Example:\n  prefect-rs deployment pause-schedule my-flow/my-deployment"
@@ -104,20 +112,16 @@ struct Ls {
 
 #[derive(Debug, clap::Args)]
 struct One {
-    /// FLOW/DEPLOYMENT, or its id.
+    /// FLOW/DEPLOYMENT, or its name, its id, or the beginning of it.
     deployment: String,
 }
 
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// FLOW/DEPLOYMENT, or its id.
+    /// FLOW/DEPLOYMENT, or its name, its id, or the beginning of it.
     deployment: String,
-    /// A parameter; the value is JSON, or else text. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    params: Vec<String>,
-    /// All parameters as a JSON object; `--param` wins.
-    #[arg(long, value_name = "JSON")]
-    params_json: Option<String>,
+    #[command(flatten)]
+    parameters: Parameters,
     /// The run's name [default: one is made up].
     #[arg(long)]
     name: Option<String>,
@@ -145,6 +149,7 @@ impl Args {
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { deployment, output } => inspect(&client, &deployment, output).await,
             Command::Run(args) => run(cx, &client, args).await,
+            Command::Execute(args) => args.run(cx, client).await,
             Command::PauseSchedule(args) => {
                 let deployment = find(&client, &args.deployment).await?;
                 client.pause_schedule(deployment.id).await?;
@@ -176,7 +181,7 @@ impl Args {
     }
 }
 
-/// Finds a deployment by `FLOW/DEPLOYMENT` or its id.
+/// Finds a deployment by `FLOW/DEPLOYMENT`, its id, the beginning of it, or its name alone.
 pub(super) async fn find(client: &Client, deployment: &str) -> Result<Document<Deployment>> {
     let found = match (Uuid::parse_str(deployment), deployment.split_once('/')) {
         (Ok(id), _) => Client::optional(client.read_deployment(id).await)?,
@@ -184,19 +189,15 @@ pub(super) async fn find(client: &Client, deployment: &str) -> Result<Document<D
             Client::optional(client.read_deployment_by_name(flow, name).await)?
         }
         (Err(_), None) => {
-            return Err(Error::new(
-                Code::Usage,
-                format!("'{deployment}' is neither FLOW/DEPLOYMENT nor an id"),
-            )
-            .maybe_hint(suggestion(client, deployment).await));
+            let all = client.read_deployments(json!({}), None).await?;
+            return find::among(deployment, all);
         }
     };
-    if let Some(deployment) = found {
-        return Ok(deployment);
-    }
-    Err(Error::not_found("deployment", deployment)
-        .maybe_hint(suggestion(client, deployment).await)
-        .hint("list the deployments with `prefect-rs deployment ls`"))
+    let Some(deployment) = found else {
+        let hint = suggestion(client, deployment).await;
+        return Err(find::nothing::<Deployment>(deployment, hint));
+    };
+    Ok(deployment)
 }
 
 /// Returns the deployment that was probably meant.
@@ -239,15 +240,18 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
         return Ok(());
     }
     if deployments.is_empty() {
-        output::say("There are no deployments.");
+        output::say(
+            "There are no deployments. Create one with `prefect-rs deployment create FILE`.",
+        );
         return Ok(());
     }
     let is_wide = args.output.is_wide();
     let mut table = match is_wide {
         true => cx
             .style
-            .table(["Name", "ID", "Schedule", "Tags", "Parameters"]),
-        false => cx.style.table(["Name", "ID"]),
+            .table(["Name", "ID", "Schedule", "Tags", "Parameters"])
+            .wraps(&["Name", "Schedule", "Tags", "Parameters"]),
+        false => cx.style.table(["Name", "ID"]).wraps(&["Name"]),
     };
     for deployment in &deployments {
         let mut row = vec![
@@ -263,7 +267,6 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
         }
         table.row(row);
     }
-    table.keep(1);
     table.print();
     Ok(())
 }
@@ -313,7 +316,7 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
     let at = start(cx, &args)?;
     let request = CreateFlowRun {
         name: args.name.clone(),
-        parameters: parameters(&args)?,
+        parameters: args.parameters.read()?,
         tags: args.tags.clone(),
         state: Some(json!({
             "type": "SCHEDULED",
@@ -355,34 +358,48 @@ fn start(cx: &Context, args: &Run) -> Result<DateTime<Utc>> {
         .ok_or_else(|| wrong("it is out of range".to_owned()))
 }
 
-fn parameters(args: &Run) -> Result<Map<String, Value>> {
-    let mut parameters = match &args.params_json {
-        None => Map::new(),
-        Some(text) => serde_json::from_str(text).map_err(|error| {
-            Error::new(
-                Code::Usage,
-                format!("--params-json is not a JSON object: {error}"),
-            )
-        })?,
-    };
-    for param in &args.params {
-        let (name, value) = param.split_once('=').ok_or_else(|| {
-            Error::new(
-                Code::Usage,
-                format!("'{param}' is not of the form NAME=VALUE"),
-            )
-        })?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        parameters.insert(name.to_owned(), value);
+/// Parameters over those of the deployment.
+#[derive(Debug, clap::Args)]
+struct Parameters {
+    /// A parameter; the value is JSON, or else text. May be given several times.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// All parameters as a JSON object; `--param` wins.
+    #[arg(long, value_name = "JSON")]
+    params_json: Option<String>,
+}
+
+impl Parameters {
+    fn read(&self) -> Result<Map<String, Value>> {
+        let mut parameters = match &self.params_json {
+            None => Map::new(),
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                Error::new(
+                    Code::Usage,
+                    format!("--params-json is not a JSON object: {error}"),
+                )
+            })?,
+        };
+        for param in &self.params {
+            let (name, value) = param.split_once('=').ok_or_else(|| {
+                Error::new(
+                    Code::Usage,
+                    format!("'{param}' is not of the form NAME=VALUE"),
+                )
+            })?;
+            let value =
+                serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            parameters.insert(name.to_owned(), value);
+        }
+        Ok(parameters)
     }
-    Ok(parameters)
 }
 
 /// Tells the states of a run until it has ended.
 async fn watch(cx: &Context, client: &Client, run: &FlowRun) -> Result {
     let mut told = None;
     loop {
-        let now = flow_run::find(client, run.id).await?;
+        let now = flow_run::read(client, run.id).await?;
         let Some(state) = &now.state else { continue };
         if told != state.id || told.is_none() {
             output::say(&format!("{}  {}", output::instant(cx.now()), state.label()));

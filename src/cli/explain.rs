@@ -4,14 +4,13 @@
 //! run, its deployment and every queue, so this puts it together: what the run waits for, which queues would give it out,
 //! and what stands in the way of each.
 
-use uuid::Uuid;
-
 use super::{Context, error::Result, flow_run, output, work_queue};
 use crate::client::{Client, FlowRun, QueueFilter, State, WorkQueue};
 
 /// Says what a flow run waits for.
-pub(super) async fn run(cx: &Context, client: &Client, id: Uuid) -> Result {
-    let run = flow_run::find(client, id).await?;
+pub(super) async fn run(cx: &Context, client: &Client, flow_run: &str) -> Result {
+    let run = flow_run::find(client, flow_run).await?;
+    let id = run.id;
     let states = client.read_flow_run_states(id).await?;
     output::print_line(&format!("Flow run '{}' ({id})", output::clean(&run.name)));
     flow_run::print_states(cx, &states);

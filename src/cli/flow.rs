@@ -47,7 +47,11 @@ impl Args {
             return Ok(());
         }
         let now = cx.now();
-        let mut table = cx.style.table(["ID", "Name", "Tags", "Created"]);
+        let mut table = cx
+            .style
+            .table(["ID", "Name", "Tags", "Created"])
+            .wraps(&["Name", "Tags"])
+            .spares(&["Created", "Tags"]);
         for flow in &flows {
             table.row(vec![
                 cx.style.id(flow.id),
@@ -59,7 +63,6 @@ impl Args {
                 ),
             ]);
         }
-        table.keep(0);
         table.print();
         Ok(())
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Context,
     error::{Code, Error, Result},
-    explain,
+    explain, find,
     output::{self, OutputArg},
 };
 use crate::client::{Client, Document, FlowRun, Log, State};
@@ -35,8 +35,8 @@ enum Command {
         after_help = "Example:\n  prefect-rs flow-run inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Inspect {
-        /// Its id.
-        id: Uuid,
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
         #[command(flatten)]
         output: OutputArg,
     },
@@ -50,24 +50,24 @@ enum Command {
         after_help = "Example:\n  prefect-rs flow-run cancel 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Cancel {
-        /// Its id.
-        id: Uuid,
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
     },
     /// Delete a flow run with its task runs and logs.
     #[command(
         after_help = "Example:\n  prefect-rs flow-run delete 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Delete {
-        /// Its id.
-        id: Uuid,
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
     },
     /// Say what a flow run waits for, and what would start it.
     #[command(
         after_help = "Example:\n  prefect-rs flow-run explain 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Explain {
-        /// Its id.
-        id: Uuid,
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
     },
 }
 
@@ -88,8 +88,8 @@ struct Ls {
 
 #[derive(Debug, clap::Args)]
 struct Logs {
-    /// The flow run's id.
-    id: Uuid,
+    /// The flow run's id, the beginning of it, or its name.
+    flow_run: String,
     /// Go on until the run has ended.
     #[arg(short, long)]
     follow: bool,
@@ -105,20 +105,31 @@ impl Args {
         let client = cx.client().await?;
         match self.command {
             Command::Ls(args) => ls(cx, &client, args).await,
-            Command::Inspect { id, output } => inspect(cx, &client, id, output).await,
+            Command::Inspect { flow_run, output } => inspect(cx, &client, &flow_run, output).await,
             Command::Logs(args) => logs(cx, &client, &args).await,
-            Command::Cancel { id } => cancel(&client, id).await,
-            Command::Delete { id } => delete(&client, id).await,
-            Command::Explain { id } => explain::run(cx, &client, id).await,
+            Command::Cancel { flow_run } => cancel(&client, &flow_run).await,
+            Command::Delete { flow_run } => delete(&client, &flow_run).await,
+            Command::Explain { flow_run } => explain::run(cx, &client, &flow_run).await,
         }
     }
 }
 
-/// Finds a flow run.
-pub(super) async fn find(client: &Client, id: Uuid) -> Result<Document<FlowRun>> {
-    Client::optional(client.read_flow_run(id).await)?.ok_or_else(|| {
-        Error::not_found("flow run", id).hint("list the runs with `prefect-rs flow-run ls`")
+/// Finds a flow run by its id, the beginning of it, or its name.
+pub(super) async fn find(client: &Client, flow_run: &str) -> Result<Document<FlowRun>> {
+    if let Ok(id) = Uuid::parse_str(flow_run) {
+        return read(client, id).await;
+    }
+    find::run(flow_run, async |condition, limit| {
+        let filter = json!({"flow_runs": condition, "sort": "EXPECTED_START_TIME_DESC"});
+        client.read_flow_runs(filter, Some(limit)).await
     })
+    .await
+}
+
+/// Reads a flow run that is known to exist.
+pub(super) async fn read(client: &Client, id: Uuid) -> Result<Document<FlowRun>> {
+    Client::optional(client.read_flow_run(id).await)?
+        .ok_or_else(|| find::nothing::<FlowRun>(&id.to_string(), None))
 }
 
 /// Returns the filter for states given by name or by type, or `None` for no condition.
@@ -194,18 +205,25 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
     let now = cx.now();
     let is_wide = args.output.is_wide();
     let mut table = match is_wide {
-        true => cx.style.table([
-            "ID",
-            "Flow",
-            "Name",
-            "State",
-            "When",
-            "Runs",
-            "Ran",
-            "Tags",
-            "Deployment ID",
-        ]),
-        false => cx.style.table(["ID", "Flow", "Name", "State", "When"]),
+        true => cx
+            .style
+            .table([
+                "ID",
+                "Flow",
+                "Name",
+                "State",
+                "When",
+                "Runs",
+                "Ran",
+                "Tags",
+                "Deployment ID",
+            ])
+            .wraps(&["Flow", "Name", "Tags"]),
+        false => cx
+            .style
+            .table(["ID", "Flow", "Name", "State", "When"])
+            .wraps(&["Flow", "Name"])
+            .spares(&["Name", "When"]),
     };
     for run in &runs {
         let mut row = vec![
@@ -229,7 +247,6 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
         }
         table.row(row);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }
@@ -259,27 +276,27 @@ pub(super) async fn flow_names(
         .collect())
 }
 
-async fn inspect(cx: &Context, client: &Client, id: Uuid, output: OutputArg) -> Result {
-    let run = find(client, id).await?;
+async fn inspect(cx: &Context, client: &Client, flow_run: &str, output: OutputArg) -> Result {
+    let run = find(client, flow_run).await?;
     if output.is_json() {
         output::print_json(&run);
         return Ok(());
     }
     output::print_fields(&run.raw);
-    let states = client.read_flow_run_states(id).await?;
+    let states = client.read_flow_run_states(run.id).await?;
     output::print_line("\nStates:");
     print_states(cx, &states);
     Ok(())
 }
 
 async fn logs(cx: &Context, client: &Client, args: &Logs) -> Result {
-    find(client, args.id).await?;
+    let id = find(client, &args.flow_run).await?.id;
     let mut printed = 0;
     loop {
         // Asked before the logs are read, so that nothing said before the end is missed.
-        let state = find(client, args.id).await?.into_view().state;
+        let state = read(client, id).await?.into_view().state;
         let has_ended = state.is_none_or(|state| is_silent(&state, cx.now()));
-        let lines = client.read_flow_run_logs(args.id, printed, None).await?;
+        let lines = client.read_flow_run_logs(id, printed, None).await?;
         printed += lines.len();
         let skipped = args.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
         if args.output.is_json() && !args.follow {
@@ -331,8 +348,9 @@ fn level_name(level: i64) -> &'static str {
     }
 }
 
-async fn cancel(client: &Client, id: Uuid) -> Result {
-    let run = find(client, id).await?;
+async fn cancel(client: &Client, flow_run: &str) -> Result {
+    let run = find(client, flow_run).await?;
+    let id = run.id;
     if let Some(state) = run.state.as_ref().filter(|state| state.is_terminal()) {
         return Err(Error::new(
             Code::Conflict,
@@ -370,9 +388,9 @@ async fn cancel(client: &Client, id: Uuid) -> Result {
     Ok(())
 }
 
-async fn delete(client: &Client, id: Uuid) -> Result {
-    let run = find(client, id).await?;
-    client.delete_flow_run(id).await?;
+async fn delete(client: &Client, flow_run: &str) -> Result {
+    let run = find(client, flow_run).await?;
+    client.delete_flow_run(run.id).await?;
     output::say(&format!("Deleted flow run '{}'.", output::clean(&run.name)));
     Ok(())
 }

@@ -16,6 +16,7 @@ mod deployment;
 mod dev;
 mod error;
 mod explain;
+mod find;
 mod flow;
 mod flow_run;
 mod orion;

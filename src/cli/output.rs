@@ -7,7 +7,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Width, presets};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,19 +67,14 @@ impl Style {
     }
 
     /// Makes a table with these columns.
-    pub fn table<const N: usize>(self, columns: [&str; N]) -> Table {
-        let mut inner = comfy_table::Table::new();
-        inner.load_style(presets::UTF8_FULL_CONDENSED);
-        // A pipe has no width, so nothing wraps there.
-        inner.set_content_arrangement(ContentArrangement::Dynamic);
-        if self.colors {
-            inner.enforce_styling();
+    pub fn table<const N: usize>(self, columns: [&'static str; N]) -> Table {
+        Table {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+            wrapped: &[],
+            spare: &[],
+            style: self,
         }
-        inner.set_header(columns.map(|column| match self.colors {
-            true => Cell::new(column).add_attribute(Attribute::Bold),
-            false => Cell::new(column),
-        }));
-        Table { inner, style: self }
     }
 
     fn painted(self, text: impl ToString, color: Color) -> Cell {
@@ -143,33 +138,102 @@ fn state_color(state_type: &str) -> Color {
 }
 
 /// A table for people.
+///
+/// On a narrow terminal names are wrapped and the least important columns are left out, so that no
+/// id or state is broken in two. A pipe gets everything.
 #[derive(Debug)]
 pub struct Table {
-    inner: comfy_table::Table,
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+    wrapped: &'static [&'static str],
+    spare: &'static [&'static str],
     style: Style,
 }
 
+/// How narrow a column of names may become.
+const LEAST_NAME: u16 = 14;
+
 impl Table {
-    /// Returns the style, to make cells with.
-    pub fn style(&self) -> Style {
-        self.style
+    /// Says which columns may be wrapped.
+    pub fn wraps(mut self, columns: &'static [&'static str]) -> Self {
+        self.wrapped = columns;
+        self
+    }
+
+    /// Says which columns may be left out, the first one first.
+    pub fn spares(mut self, columns: &'static [&'static str]) -> Self {
+        self.spare = columns;
+        self
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<Cell>) {
-        self.inner.add_row(cells);
-    }
-
-    /// Keeps a column as wide as its content, so that ids can be copied from a narrow terminal.
-    pub fn keep(&mut self, column: usize) {
-        if let Some(column) = self.inner.column_mut(column) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+        self.rows.push(cells);
     }
 
     /// Prints the table.
     pub fn print(&self) {
-        print_line(&self.inner.to_string());
+        let width = comfy_table::Table::new().width();
+        print_line(&self.fitted(width));
+    }
+
+    /// Returns the table for a terminal of this width; a pipe has none.
+    fn fitted(&self, width: Option<u16>) -> String {
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        let Some(width) = width else {
+            return self.draw(&shown, None).to_string();
+        };
+        for spare in self.spare {
+            if self.least_width(&shown) <= usize::from(width) {
+                break;
+            }
+            shown.retain(|column| self.columns[*column] != *spare);
+        }
+        // What cannot fit is left to the terminal, which breaks lines but not ids in cells.
+        let fits = self.least_width(&shown) <= usize::from(width);
+        self.draw(&shown, fits.then_some((width, u16::MAX)))
+            .to_string()
+    }
+
+    /// Returns the width that these columns need with their names wrapped.
+    fn least_width(&self, shown: &[usize]) -> usize {
+        let table = self.draw(shown, Some((u16::MAX, LEAST_NAME)));
+        table.lines().next().map_or(0, |line| line.chars().count())
+    }
+
+    /// Draws columns within a width, names within another; without one nothing is wrapped.
+    fn draw(&self, shown: &[usize], limits: Option<(u16, u16)>) -> comfy_table::Table {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        if self.style.colors {
+            table.enforce_styling();
+        }
+        table.set_header(shown.iter().map(|column| {
+            let cell = Cell::new(self.columns[*column]);
+            match self.style.colors {
+                true => cell.add_attribute(Attribute::Bold),
+                false => cell,
+            }
+        }));
+        for row in &self.rows {
+            table.add_row(shown.iter().map(|column| row[*column].clone()));
+        }
+        let Some((width, name_width)) = limits else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+            return table;
+        };
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(width);
+        for (position, column) in shown.iter().enumerate() {
+            let constraint = match self.wrapped.contains(&self.columns[*column]) {
+                false => ColumnConstraint::ContentWidth,
+                true => ColumnConstraint::UpperBoundary(Width::Fixed(name_width)),
+            };
+            if let Some(column) = table.column_mut(position) {
+                column.set_constraint(constraint);
+            }
+        }
+        table
     }
 }
 
@@ -210,18 +274,39 @@ pub fn print_json(data: &impl Serialize) {
 }
 
 /// Prints an object as aligned lines, one a field; what is null or empty is left out.
+///
+/// What is inside of fields has lines of its own (`flow_runner.type`), since nobody reads long JSON.
 pub fn print_fields(object: &Value) {
-    let Some(object) = object.as_object() else {
-        return print_json(object);
-    };
-    let shown: Vec<(&String, String)> = object
-        .iter()
-        .filter(|(_, value)| !is_empty(value))
-        .map(|(name, value)| (name, field_text(value)))
-        .collect();
+    let mut shown = Vec::new();
+    flatten(String::new(), object, &mut shown);
     let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, text) in shown {
         print_line(&format!("{name:<width$}  {text}"));
+    }
+}
+
+fn flatten(name: String, value: &Value, shown: &mut Vec<(String, String)>) {
+    let inside = |key: &str| match name.is_empty() {
+        true => key.to_owned(),
+        false => format!("{name}.{key}"),
+    };
+    match value {
+        value if is_empty(value) => {}
+        Value::Object(object) => object
+            .iter()
+            .for_each(|(key, value)| flatten(inside(key), value, shown)),
+        Value::Array(list) if list.iter().any(Value::is_object) => list
+            .iter()
+            .enumerate()
+            .for_each(|(i, value)| flatten(format!("{name}[{i}]"), value, shown)),
+        // A data document holds JSON as text.
+        Value::String(text) if name.ends_with(".blob") && text.starts_with('{') => {
+            match serde_json::from_str::<Value>(text) {
+                Ok(document) => flatten(name, &document, shown),
+                Err(_) => shown.push((name, clean(text))),
+            }
+        }
+        value => shown.push((name, field_text(value))),
     }
 }
 
@@ -241,14 +326,6 @@ fn field_text(value: &Value) -> String {
         Value::Array(list) if list.iter().all(Value::is_string) => {
             let texts: Vec<String> = list.iter().filter_map(Value::as_str).map(clean).collect();
             texts.join(", ")
-        }
-        Value::Object(object) => {
-            let rest: serde_json::Map<String, Value> = object
-                .iter()
-                .filter(|(_, value)| !is_empty(value))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect();
-            Value::Object(rest).to_string()
         }
         other => other.to_string(),
     }
@@ -319,6 +396,59 @@ mod tests {
         assert_eq!(at(-59), "59 seconds ago");
         assert_eq!(at(-7_300), "2 hours ago");
         assert_eq!(at(86_400 * 20), "in 2 weeks");
+    }
+
+    #[test]
+    fn a_narrow_terminal_loses_columns_and_wraps_names_and_breaks_no_id() {
+        let style = Style { colors: false };
+        let mut table = style
+            .table(["ID", "Name", "State", "When"])
+            .wraps(&["Name"])
+            .spares(&["When"]);
+        table.row(vec![
+            style.id("01a20efd-a091-7790-93b3"),
+            style.name("a run with a long name"),
+            style.text("Scheduled"),
+            style.text("in 59 minutes"),
+        ]);
+        insta::assert_snapshot!(table.fitted(Some(60)), @r#"
+            ┌─────────────────────────┬────────────────────┬───────────┐
+            │ ID                      ┆ Name               ┆ State     │
+            ╞═════════════════════════╪════════════════════╪═══════════╡
+            │ 01a20efd-a091-7790-93b3 ┆ a run with a long  ┆ Scheduled │
+            │                         ┆ name               ┆           │
+            └─────────────────────────┴────────────────────┴───────────┘
+            "#);
+        insta::assert_snapshot!(table.fitted(Some(20)), @r#"
+            ┌─────────────────────────┬────────────────────────┬───────────┐
+            │ ID                      ┆ Name                   ┆ State     │
+            ╞═════════════════════════╪════════════════════════╪═══════════╡
+            │ 01a20efd-a091-7790-93b3 ┆ a run with a long name ┆ Scheduled │
+            └─────────────────────────┴────────────────────────┴───────────┘
+            "#);
+        assert_eq!(table.fitted(None), table.fitted(Some(200)));
+    }
+
+    #[test]
+    fn what_is_inside_of_fields_has_lines_of_its_own() {
+        let mut shown = Vec::new();
+        let object = serde_json::json!({
+            "name": "a", "none": null, "tags": ["x", "y"],
+            "flow_data": {"encoding": "executable", "blob": "{\"path\":\"/a\"}"},
+            "schedules": [{"schedule": {"cron": "0 3 * * *"}}],
+        });
+        flatten(String::new(), &object, &mut shown);
+        let lines: Vec<String> = shown
+            .into_iter()
+            .map(|(name, text)| format!("{name}={text}"))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+            name=a
+            tags=x, y
+            flow_data.encoding=executable
+            flow_data.blob.path=/a
+            schedules[0].schedule.cron=0 3 * * *
+            "#);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Context,
     error::{Code, Error, Result},
+    find,
     output::{self, OutputArg},
     suggest,
 };
@@ -49,8 +50,8 @@ enum Command {
         after_help = "Example:\n  prefect-rs storage set-default 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     SetDefault {
-        /// Its id.
-        id: Uuid,
+        /// The storage's id, the beginning of it, or its name.
+        storage: String,
     },
     /// Leave no default storage.
     #[command(after_help = "Example:\n  prefect-rs storage reset-default")]
@@ -80,7 +81,13 @@ impl Args {
             Command::Create(args) => create(&client, args).await,
             Command::Ls { output } => ls(cx, &client, output).await,
             Command::GetDefault { output } => get_default(&client, output).await,
-            Command::SetDefault { id } => set_default(&client, id).await,
+            Command::SetDefault { storage } => {
+                let id = match Uuid::parse_str(&storage) {
+                    Ok(id) => id,
+                    Err(_) => find::among(&storage, client.read_blocks(Some(STORAGE)).await?)?.id,
+                };
+                set_default(&client, id).await
+            }
             Command::ResetDefault => {
                 client.clear_default_storage().await?;
                 output::say("There is no default storage now.");
@@ -199,7 +206,11 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
     if blocks.is_empty() {
         output::say("No storage is configured.");
     } else {
-        let mut table = cx.style.table(["ID", "Kind", "Version", "Name", "Default"]);
+        let mut table = cx
+            .style
+            .table(["ID", "Kind", "Version", "Name", "Default"])
+            .wraps(&["Kind", "Name"])
+            .spares(&["Version"]);
         for block in &blocks {
             let spec = block.block_spec.as_ref();
             table.row(vec![
@@ -211,7 +222,6 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
                     .text(if default == Some(block.id) { "*" } else { "" }),
             ]);
         }
-        table.keep(0);
         table.print();
     }
     if default.is_none() {

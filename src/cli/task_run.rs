@@ -32,8 +32,8 @@ enum Command {
         after_help = "Example:\n  prefect-rs task-run inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Inspect {
-        /// Its id.
-        id: Uuid,
+        /// The task run's id, the beginning of it, or its name.
+        task_run: String,
         #[command(flatten)]
         output: OutputArg,
     },
@@ -71,9 +71,9 @@ struct End {
 
 #[derive(Debug, clap::Args)]
 struct Ls {
-    /// Only those of this flow run.
-    #[arg(long, value_name = "ID")]
-    flow_run: Option<Uuid>,
+    /// Only those of this flow run, given by its id, the beginning of it, or its name.
+    #[arg(long, value_name = "FLOW_RUN")]
+    flow_run: Option<String>,
     /// Only those whose state has this name or type; may be given several times.
     #[arg(long = "state", value_name = "STATE")]
     states: Vec<String>,
@@ -89,7 +89,7 @@ impl Args {
         let client = cx.client().await?;
         match self.command {
             Command::Ls(args) => ls(cx, &client, args).await,
-            Command::Inspect { id, output } => inspect(cx, &client, id, output).await,
+            Command::Inspect { task_run, output } => inspect(cx, &client, &task_run, output).await,
             Command::Start {
                 name,
                 flow_run,
@@ -145,7 +145,8 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
         task_runs.insert("state".into(), state);
     }
     let mut filter = json!({"sort": "EXPECTED_START_TIME_DESC", "task_runs": task_runs});
-    if let Some(id) = args.flow_run {
+    if let Some(flow_run) = &args.flow_run {
+        let id = super::flow_run::find(client, flow_run).await?.id;
         filter["flow_runs"] = json!({"id": {"any_": [id]}});
     }
     let runs = client.read_task_runs(filter, Some(args.limit)).await?;
@@ -153,10 +154,18 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
         output::print_json(&runs);
         return Ok(());
     }
+    if runs.is_empty() {
+        output::say("No task runs found.");
+        return Ok(());
+    }
     let now = cx.now();
     let mut table = cx
         .style
-        .table(["ID", "Name", "State", "Runs", "Ran", "When"]);
+        .table(["ID", "Name", "State", "Runs", "Ran", "When"])
+        .wraps(&["Name"]);
+    if !args.output.is_wide() {
+        table = table.spares(&["Ran", "When", "Runs"]);
+    }
     for run in &runs {
         let at = run
             .state
@@ -173,21 +182,31 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
                 .text(at.map_or_else(String::new, |at| output::relative(now, at))),
         ]);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }
 
-async fn inspect(cx: &Context, client: &Client, id: Uuid, output: OutputArg) -> Result {
-    let run = Client::optional(client.read_task_run(id).await)?.ok_or_else(|| {
-        Error::not_found("task run", id).hint("list them with `prefect-rs task-run ls`")
-    })?;
+/// Finds a task run by its id, the beginning of it, or its name.
+async fn find(client: &Client, task_run: &str) -> Result<Document<TaskRun>> {
+    if let Ok(id) = Uuid::parse_str(task_run) {
+        return Client::optional(client.read_task_run(id).await)?
+            .ok_or_else(|| super::find::nothing::<TaskRun>(task_run, None));
+    }
+    super::find::run(task_run, async |condition, limit| {
+        let filter = json!({"task_runs": condition, "sort": "EXPECTED_START_TIME_DESC"});
+        client.read_task_runs(filter, Some(limit)).await
+    })
+    .await
+}
+
+async fn inspect(cx: &Context, client: &Client, task_run: &str, output: OutputArg) -> Result {
+    let run = find(client, task_run).await?;
     if output.is_json() {
         output::print_json(&run);
         return Ok(());
     }
     output::print_fields(&run.raw);
-    let states = client.read_task_run_states(id).await?;
+    let states = client.read_task_run_states(run.id).await?;
     output::print_line("\nStates:");
     super::flow_run::print_states(cx, &states);
     Ok(())

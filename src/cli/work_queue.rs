@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{
     Context,
     error::{Code, Error, Result},
+    find,
     output::{self, OutputArg},
-    suggest,
 };
 use crate::client::{Client, CreateWorkQueue, Document, FlowRun, QueueFilter, WorkQueue};
 
@@ -55,7 +55,7 @@ enum Command {
     /// Limit how many runs of the queue may be under way.
     #[command(after_help = "Example:\n  prefect-rs work-queue set-concurrency-limit etl-queue 5")]
     SetConcurrencyLimit {
-        /// The queue's id or name.
+        /// The queue's id, the beginning of it, or its name.
         queue: String,
         /// How many.
         limit: u32,
@@ -90,13 +90,13 @@ struct Create {
 
 #[derive(Debug, clap::Args)]
 struct One {
-    /// The queue's id or name.
+    /// The queue's id, the beginning of it, or its name.
     queue: String,
 }
 
 #[derive(Debug, clap::Args)]
 struct OneOutput {
-    /// The queue's id or name.
+    /// The queue's id, the beginning of it, or its name.
     queue: String,
     #[command(flatten)]
     output: OutputArg,
@@ -104,7 +104,7 @@ struct OneOutput {
 
 #[derive(Debug, clap::Args)]
 struct Preview {
-    /// The queue's id or name.
+    /// The queue's id, the beginning of it, or its name.
     queue: String,
     /// How many hours to look ahead.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..=876_000))]
@@ -150,20 +150,16 @@ impl Args {
     }
 }
 
-/// Finds a work queue by its id or its name.
+/// Finds a work queue by its id, the beginning of it, or its name.
 pub(super) async fn find(client: &Client, queue: &str) -> Result<Document<WorkQueue>> {
     let found = match Uuid::parse_str(queue) {
         Ok(id) => Client::optional(client.read_work_queue(id).await)?,
         Err(_) => Client::optional(client.read_work_queue_by_name(queue).await)?,
     };
-    if let Some(queue) = found {
-        return Ok(queue);
+    match found {
+        Some(queue) => Ok(queue),
+        None => find::among(queue, client.read_work_queues().await?),
     }
-    let queues = client.read_work_queues().await.unwrap_or_default();
-    let names = queues.iter().map(|queue| queue.name.as_str());
-    Err(Error::not_found("work queue", queue)
-        .maybe_hint(suggest::hint(queue, names))
-        .hint("list the queues with `prefect-rs work-queue ls`"))
 }
 
 async fn create(client: &Client, args: Create) -> Result {
@@ -216,10 +212,12 @@ async fn ls(cx: &Context, client: &Client, verbose: bool, output: OutputArg) -> 
     let mut table = match is_wide {
         true => cx
             .style
-            .table(["ID", "Name", "Concurrency limit", "Paused", "Filter"]),
+            .table(["ID", "Name", "Limit", "Paused", "Filter"])
+            .wraps(&["Name", "Filter"]),
         false => cx
             .style
-            .table(["ID", "Name", "Concurrency limit", "Paused"]),
+            .table(["ID", "Name", "Limit", "Paused"])
+            .wraps(&["Name"]),
     };
     for queue in &queues {
         let mut row = vec![
@@ -241,7 +239,6 @@ async fn ls(cx: &Context, client: &Client, verbose: bool, output: OutputArg) -> 
         }
         table.row(row);
     }
-    table.keep(0);
     table.print();
     Ok(())
 }
@@ -323,14 +320,20 @@ fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
         return output::print_json(&runs);
     }
     let now = cx.now();
-    let mut table = cx.style.table([
-        "Scheduled start",
-        "When",
-        "Run ID",
-        "Name",
-        "State",
-        "Deployment ID",
-    ]);
+    let mut table = cx
+        .style
+        .table([
+            "Scheduled start",
+            "When",
+            "Run ID",
+            "Name",
+            "State",
+            "Deployment ID",
+        ])
+        .wraps(&["Name"]);
+    if !output.is_wide() {
+        table = table.spares(&["Deployment ID", "Scheduled start", "State"]);
+    }
     for run in runs {
         let due = run.next_scheduled_start_time.or(run.expected_start_time);
         let is_late = due.is_some_and(|due| due < now);
@@ -351,7 +354,6 @@ fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
                 .map_or_else(|| "-".to_owned(), |id| id.to_string())),
         ]);
     }
-    table.keep(2);
     table.print();
 }
 

@@ -5,9 +5,12 @@
 //! that is silently ignored is a deployment that never runs.
 
 use super::{Error, document::OPTIONS, python};
+use crate::schemas::schedules::Schedule;
+use crate::settings::Value as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One deployment as its author wrote it.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,7 +157,7 @@ impl Specification {
                 self.invalid(
                     "schedule",
                     &problem,
-                    "a schedule has `interval` in seconds, `cron`, or `rrule`",
+                    "a schedule has `interval` (seconds, `1:30:00` or `P1D`), `cron`, or `rrule`, and a `timezone`",
                 )
             })?;
         }
@@ -209,36 +212,73 @@ impl Specification {
     }
 }
 
-/// Reads a YAML file: one specification or a list of them.
+/// Reads a YAML file: one specification, a list of them, or a document for each.
 pub fn read_yaml(path: &Path) -> Result<Vec<Specification>, Error> {
     let text = read_text(path)?;
     let invalid = |error: serde_saphyr::Error| Error::Invalid {
         file: path.to_path_buf(),
         line: error.location().map(|location| location.line()),
-        message: first_line(&error.to_string()),
+        message: yaml_message(&error),
         hint: Some(FIELDS.into()),
     };
-    let shape: Value = serde_saphyr::from_str(&text).map_err(invalid)?;
-    let documents: Vec<(u64, Document)> = if shape.is_array() {
-        let list: Vec<serde_saphyr::Spanned<Document>> =
-            serde_saphyr::from_str(&text).map_err(invalid)?;
-        list.into_iter()
-            .map(|one| (one.referenced.line(), one.value))
-            .collect()
-    } else {
-        let one: serde_saphyr::Spanned<Document> =
-            serde_saphyr::from_str(&text).map_err(invalid)?;
-        vec![(one.referenced.line(), one.value)]
+    let shapes: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(invalid)?;
+    let lists = shapes.iter().filter(|shape| shape.is_array()).count();
+    let documents: Vec<serde_saphyr::Spanned<Document>> = match lists {
+        0 if shapes.iter().all(Value::is_null) => Vec::new(),
+        0 => serde_saphyr::from_multiple(&text).map_err(invalid)?,
+        lists if lists == shapes.len() => {
+            let lists: Vec<Vec<_>> = serde_saphyr::from_multiple(&text).map_err(invalid)?;
+            lists.into_iter().flatten().collect()
+        }
+        _ => {
+            return Err(Error::Invalid {
+                file: path.to_path_buf(),
+                line: None,
+                message: "has both lists and single specifications".into(),
+                hint: Some("make it one list, or one document for each specification".into()),
+            });
+        }
     };
-    documents
+    some(path, documents)?
         .into_iter()
-        .map(|(line, document)| document.into_specification(path, Some(line)))
+        .map(|one| {
+            let line = one.referenced.line();
+            one.value.into_specification(path, Some(line))
+        })
         .collect()
+}
+
+/// Refuses a file that specifies nothing, since deploying nothing is never what is meant.
+fn some<T>(path: &Path, specifications: Vec<T>) -> Result<Vec<T>, Error> {
+    if !specifications.is_empty() {
+        return Ok(specifications);
+    }
+    Err(Error::Invalid {
+        file: path.to_path_buf(),
+        line: None,
+        message: "has no deployment specification".into(),
+        hint: Some(FIELDS.into()),
+    })
+}
+
+/// Returns what is wrong without the place, which is told apart, and without advice for programmers.
+fn yaml_message(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let line = match line.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest,
+        _ => line,
+    };
+    line.split(", set ").next().unwrap_or(line).to_owned()
 }
 
 /// Reads a JSON file: one specification or a list of them.
 pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
     let text = read_text(path)?;
+    if text.trim().is_empty() {
+        return some(path, Vec::new());
+    }
     let shape: Value = serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?;
     let items = if shape.is_array() {
         serde_json::from_str::<Vec<&serde_json::value::RawValue>>(&text)
@@ -246,7 +286,7 @@ pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
     } else {
         vec![serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?]
     };
-    items
+    some(path, items)?
         .into_iter()
         .map(|item| {
             // Errors count lines within the item, so the lines above it are added.
@@ -274,7 +314,7 @@ impl Document {
             flow: None,
             parameters: self.parameters.unwrap_or_default(),
             tags: self.tags.unwrap_or_default(),
-            schedule: self.schedule,
+            schedule: self.schedule.map(in_seconds),
             is_schedule_active: self.is_schedule_active.unwrap_or(true),
             flow_runner: self.flow_runner.unwrap_or_default(),
         };
@@ -323,7 +363,18 @@ fn check_schedule(schedule: &Value) -> Result<(), String> {
     if kinds[0] != "interval" && !schedule[kinds[0]].is_string() {
         return Err(format!("has a `{}` that is not text", kinds[0]));
     }
-    Ok(())
+    serde_json::from_value::<Schedule>(Value::Object(schedule.clone()))
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Turns an interval in the forms of Python's time spans (`1:30:00`, `P1D`) into seconds.
+fn in_seconds(mut schedule: Value) -> Value {
+    let text = schedule.get("interval").and_then(Value::as_str);
+    if let Some(span) = text.and_then(|text| Duration::parse(text).ok()) {
+        schedule["interval"] = json!(span.as_secs_f64());
+    }
+    schedule
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {
@@ -342,10 +393,6 @@ fn json_error(path: &Path, error: &serde_json::Error, before: &str) -> Error {
         message,
         hint: Some(FIELDS.into()),
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -407,6 +454,37 @@ mod tests {
     }
 
     #[test]
+    fn yaml_documents_give_a_specification_each() {
+        let text = "---\nname: a\nflow_location: x.py\n---\nname: b\nflow_location: x.py\nschedule: {interval: '1:00:00'}\n";
+        let specs = read("d.yaml", text).unwrap();
+        let told: Vec<_> = specs
+            .iter()
+            .map(|s| (s.name.as_deref().unwrap(), s.line.unwrap()))
+            .collect();
+        assert_eq!(told, [("a", 2), ("b", 5)]);
+        assert_eq!(specs[1].schedule, Some(json!({"interval": 3600.0})));
+        let mixed = refusal("d.yaml", "- name: a\n---\nname: b\n");
+        assert!(mixed.contains("both lists and single"), "{mixed}");
+    }
+
+    #[rstest::rstest]
+    #[case("d.yaml", "")]
+    #[case("d.yaml", "# only a comment\n")]
+    #[case("d.yaml", "[]")]
+    #[case("d.json", "")]
+    #[case("d.json", "[]")]
+    fn a_file_that_specifies_nothing_is_refused(#[case] name: &str, #[case] text: &str) {
+        let shown = refusal(name, text);
+        assert!(shown.contains("has no deployment specification"), "{shown}");
+    }
+
+    #[test]
+    fn an_error_of_yaml_is_told_with_its_line_and_without_advice_for_programmers() {
+        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"");
+        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"");
+    }
+
+    #[test]
     fn a_misspelt_field_is_named_with_its_line() {
         let shown = refusal(
             "d.yaml",
@@ -427,6 +505,13 @@ mod tests {
     #[case("schedule: {interval: -5}", "interval -5")]
     #[case("schedule: {cron: '* * * * *', rrule: 'FREQ=DAILY'}", "more than one")]
     #[case("schedule: {crn: '* * * * *'}", "no time")]
+    #[case("schedule: {cron: '99 * * * *'}", "99 is not between 0 and 59")]
+    #[case(
+        "schedule: {cron: '0 3 * * *', timezone: Mars/X}",
+        "`Mars/X` is not a time zone"
+    )]
+    #[case("schedule: {rrule: 'FREQ=NEVER'}", "`NEVER` is not a frequency")]
+    #[case("schedule: {interval: soon}", "not a number of seconds")]
     #[case("flow_runner: {type: subproces}", "`subproces` is unknown")]
     #[case(
         "flow_runner: {type: subprocess, config: {condaenv: a, virtualenv: b}}",

@@ -90,11 +90,11 @@ fn queues_are_listed() {
     insta::assert_snapshot!(run(&api(), &["work-queue", "ls", "-o", "wide"]), @r#"
         exit code 0
         --- stdout
-        ┌──────────────────────────────────────┬───────────┬───────────────────┬────────┬───────────┐
-        │ ID                                   ┆ Name      ┆ Concurrency limit ┆ Paused ┆ Filter    │
-        ╞══════════════════════════════════════╪═══════════╪═══════════════════╪════════╪═══════════╡
-        │ 11111111-1111-4111-8111-111111111111 ┆ etl-queue ┆ 3                 ┆ -      ┆ tags: ETL │
-        └──────────────────────────────────────┴───────────┴───────────────────┴────────┴───────────┘
+        ┌──────────────────────────────────────┬───────────┬───────┬────────┬───────────┐
+        │ ID                                   ┆ Name      ┆ Limit ┆ Paused ┆ Filter    │
+        ╞══════════════════════════════════════╪═══════════╪═══════╪════════╪═══════════╡
+        │ 11111111-1111-4111-8111-111111111111 ┆ etl-queue ┆ 3     ┆ -      ┆ tags: ETL │
+        └──────────────────────────────────────┴───────────┴───────┴────────┴───────────┘
         --- stderr
         "#);
 }
@@ -120,7 +120,7 @@ fn a_misspelt_queue_is_told_the_right_one() {
         --- stderr
         Error: there is no work queue 'etl-queu'
         Hint: did you mean 'etl-queue'?
-        Hint: list the queues with `prefect-rs work-queue ls`
+        Hint: list them with `prefect-rs work-queue ls`
         "#);
 }
 
@@ -174,13 +174,13 @@ fn a_deployment_is_run_with_parameters() {
 }
 
 #[test]
-fn a_deployment_by_its_short_name_is_told_its_full_one() {
+fn a_deployment_is_found_by_its_name_alone() {
     insta::assert_snapshot!(run(&api(), &["deployment", "run", "etl-deploy"]), @r#"
-        exit code 2
+        exit code 0
         --- stdout
+        44444444-4444-4444-8444-444444444444
         --- stderr
-        Error: 'etl-deploy' is neither FLOW/DEPLOYMENT nor an id
-        Hint: did you mean 'my ETL flow/etl-deploy'?
+        Created flow run 'calm-�[31motter'.
         "#);
 }
 

@@ -211,3 +211,84 @@ fn commands_send_the_credentials_and_tokens_that_the_server_wants() {
     let (code, said) = server.end();
     assert_eq!(code, Some(0), "{said}");
 }
+
+/// Deploys a script to the server of a home and returns the deployment's id.
+fn deploy(home: &Home, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let flow = home.path().join("flow.sh");
+    std::fs::write(&flow, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&flow, PermissionsExt::from_mode(0o755)).unwrap();
+    let spec = home.path().join("spec.yaml");
+    std::fs::write(&spec, "name: d\nflow_location: flow.sh\n").unwrap();
+    let created = home.run(&["deployment", "create", spec.to_str().unwrap()]);
+    assert_eq!(created.code, 0, "{created}");
+    created.stdout.trim().to_owned()
+}
+
+#[test]
+fn a_deployment_is_executed_in_the_terminal() {
+    let home = Home::new();
+    let _server = Server::start(&home);
+    let id = deploy(
+        &home,
+        "echo hello $PREFECT__PARAMETER_WHO; exit $PREFECT__PARAMETER_CODE",
+    );
+    let run = |code: &str| {
+        let code = format!("code={code}");
+        let args = [
+            "deployment",
+            "execute",
+            "flow/d",
+            "--param",
+            "who=x",
+            "--param",
+            &code,
+        ];
+        home.run(&args)
+    };
+    let good = run("0");
+    assert_eq!((good.code, &*good.stdout), (0, "hello x\n"), "{good}");
+    let bad = run("3");
+    assert_eq!(bad.code, 1, "{bad}");
+    assert!(bad.stderr.contains("exited with code 3"), "{bad}");
+    let runs = home.run(&["flow-run", "ls", "-o", "json"]);
+    let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
+    assert_eq!(runs[0]["deployment_id"], *id);
+    let logs = home.run(&["flow-run", "logs", runs[1]["name"].as_str().unwrap()]);
+    assert!(
+        logs.stdout.ends_with("process.stdout - hello x\n"),
+        "{logs}"
+    );
+}
+
+#[test]
+fn a_run_is_found_by_id_by_the_beginning_of_it_and_by_name() {
+    let home = Home::new();
+    let _server = Server::start(&home);
+    let deployment = deploy(&home, "true");
+    for given in [&*deployment, &deployment[..35], "flow/d", "d"] {
+        assert_eq!(
+            home.run(&["deployment", "inspect", given]).code,
+            0,
+            "{given}"
+        );
+    }
+    let id = home
+        .run(&["deployment", "run", "d", "--name", "twin"])
+        .stdout;
+    let id = id.trim();
+    for given in [id, &id[..35], &id.to_uppercase(), "twin"] {
+        let found = home.run(&["flow-run", "inspect", given, "-o", "json"]);
+        assert!(found.stdout.contains(id), "{given}: {found}");
+    }
+    home.run(&["deployment", "run", "d", "--name", "twin"]);
+    let twins = home.run(&["flow-run", "cancel", "twin"]);
+    assert_eq!(twins.code, 2, "{twins}");
+    assert!(
+        twins.stderr.contains("means 2 flow runs") && twins.stderr.contains(id),
+        "{twins}"
+    );
+    let typo = home.run(&["flow-run", "logs", "twim"]);
+    assert_eq!(typo.code, 4, "{typo}");
+    assert!(typo.stderr.contains("did you mean 'twin'?"), "{typo}");
+}

@@ -1,6 +1,7 @@
 //! Stories from end to end: real processes, the genuine client, real faults.
 
 mod agent;
+mod agents;
 #[path = "../support/genuine.rs"]
 mod genuine;
 mod ours;

@@ -34,6 +34,9 @@ impl Create {
         let specifications = deployments::read(&file, &interpreter)?;
         let all = specifications.len();
         let mut failures: Vec<Error> = Vec::new();
+        if let [only] = &specifications[..] {
+            return create(client, only, &interpreter, &storage).await;
+        }
         for specification in specifications {
             if let Err(error) = create(client, &specification, &interpreter, &storage).await {
                 output::say(&error.to_string());
