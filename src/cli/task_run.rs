@@ -103,7 +103,7 @@ impl Args {
 }
 
 async fn start(client: &Client, name: &str, flow_run: Uuid, tags: &[String]) -> Result {
-    super::flow_run::find(client, flow_run).await?;
+    super::flow_run::read(client, flow_run).await?;
     let body = json!({
         "name": name, "flow_run_id": flow_run, "task_key": name,
         // Each start is a run of its own, also of the same task.

@@ -480,8 +480,8 @@ mod tests {
 
     #[test]
     fn an_error_of_yaml_is_told_with_its_line_and_without_advice_for_programmers() {
-        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"");
-        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"");
+        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule]");
+        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected mapping start [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule]");
     }
 
     #[test]
