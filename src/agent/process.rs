@@ -6,8 +6,9 @@
 //! `setsid` cannot be followed this way.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Returns what a person may not think of at once, as a sentence of its own.
+    pub fn remark(&self) -> &'static str {
+        match self.status.signal() {
+            Some(9) => " If nobody did it on purpose, the machine may be out of memory.",
+            _ => "",
+        }
+    }
+
     /// Says how the process ended, in words that follow its name.
     pub fn describe(&self) -> String {
         match (self.status.code(), self.status.signal()) {
@@ -80,11 +89,7 @@ impl Ended {
             (Some(code), _) => format!("exited with code {code}"),
             (None, Some(signal)) => {
                 let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
-                let remark = match signal {
-                    9 => "; if nobody did it on purpose, the machine may be out of memory",
-                    _ => "",
-                };
-                format!("was killed by signal {signal} ({name}){remark}")
+                format!("was killed by signal {signal} ({name})")
             }
             (None, None) => "ended without a word".into(),
         }
@@ -276,6 +281,24 @@ fn text(bytes: &[u8]) -> String {
         .replace('\0', "\u{fffd}")
 }
 
+/// Says why a program did not start, in words that name what to put right.
+pub fn why_not_started(program: &Path, error: &std::io::Error) -> String {
+    /// Linux's number for "exec format error", which has no kind of its own.
+    const NO_FORMAT: i32 = 8;
+    match error.kind() {
+        ErrorKind::NotFound if program.components().count() == 1 => {
+            format!("there is no `{}` on the agent's PATH", program.display())
+        }
+        ErrorKind::NotFound if program.exists() => {
+            "the interpreter that its first line names does not exist on this machine".into()
+        }
+        _ if error.raw_os_error() == Some(NO_FORMAT) => {
+            "it is no program for this machine, and has no first line such as `#!/bin/sh`".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +322,28 @@ mod tests {
             all.push(line);
         }
         (ended, all)
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_start_is_told_with_what_to_put_right() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+            path
+        };
+        let told = |program: PathBuf| {
+            let invocation = Invocation {
+                program: program.clone(),
+                ..Default::default()
+            };
+            why_not_started(&program, &Group::start(&invocation).unwrap_err())
+        };
+        assert!(told("no-such-conda".into()).contains("`no-such-conda` on the agent's PATH"));
+        assert!(told(script("a", "#!/no/such/shell\n")).contains("interpreter"));
+        assert!(told(script("b", "echo no first line\n")).contains("#!/bin/sh"));
     }
 
     #[tokio::test]

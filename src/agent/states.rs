@@ -84,7 +84,7 @@ pub fn of_executable(
     timeout_seconds: f64,
 ) -> (&'static str, &'static str, String) {
     let said = last_error
-        .map(|line| format!(" Its last line of error output: {line}"))
+        .map(|line| format!(" Its last line of error output: {}", line.trim()))
         .unwrap_or_default();
     match (ended.halt, ended.status.code()) {
         (Some(Halt::Cancelled), _) => (
@@ -111,7 +111,7 @@ pub fn of_executable(
         (None, None) => (
             "CRASHED",
             "Crashed",
-            format!("The flow {}.{said}", ended.describe()),
+            format!("The flow {}.{}{said}", ended.describe(), ended.remark()),
         ),
     }
 }
@@ -123,7 +123,7 @@ pub fn of_engine(
     last_error: Option<&str>,
 ) -> Option<(&'static str, &'static str, String)> {
     let said = last_error
-        .map(|line| format!(" Its last line of error output: {line}"))
+        .map(|line| format!(" Its last line of error output: {}", line.trim()))
         .unwrap_or_default();
     match (current, ended.halt) {
         ("COMPLETED" | "FAILED" | "CANCELLED" | "CRASHED", _) => None,
@@ -149,8 +149,9 @@ pub fn of_engine(
             "CRASHED",
             "Crashed",
             format!(
-                "The flow's process {} before the flow ended.{said}",
-                ended.describe()
+                "The flow's process {} before the flow ended.{}{said}",
+                ended.describe(),
+                ended.remark()
             ),
         )),
     }
@@ -197,7 +198,7 @@ mod tests {
         insta::assert_snapshot!(all.map(told).join("\n"), @r"
         COMPLETED/Completed: The flow exited with code 0.
         FAILED/Failed: The flow exited with code 3. Its last line of error output: no such table
-        CRASHED/Crashed: The flow was killed by signal 9 (SIGKILL); if nobody did it on purpose, the machine may be out of memory. Its last line of error output: no such table
+        CRASHED/Crashed: The flow was killed by signal 9 (SIGKILL). If nobody did it on purpose, the machine may be out of memory. Its last line of error output: no such table
         CANCELLED/Cancelled: The run was cancelled and its processes were ended.
         FAILED/TimedOut: The flow exceeded its timeout of 1.5 seconds and was ended.
         CRASHED/Crashed: The agent that ran the flow was stopped, and the flow's processes with it.

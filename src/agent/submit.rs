@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::dispatcher::{Command, Event};
 use super::guard::Guard;
 use super::logs::{Forwarder, Line};
-use super::process::{Ended, Group, Halt, Stream};
+use super::process::{self, Ended, Group, Halt, Stream};
 use super::report::{Patience, Reporter};
 use super::runners::{self, Engine, Host, Launch};
 use super::states::{self, Answer};
@@ -376,7 +376,8 @@ impl Shared {
     ) -> Result<(Ended, VecDeque<String>), String> {
         let program = launch.invocation.program.display();
         let group = Group::start(&launch.invocation).map_err(|error| {
-            format!("The flow's process `{program}` could not be started: {error}.")
+            let reason = process::why_not_started(&launch.invocation.program, &error);
+            format!("The flow's process `{program}` could not be started: {reason}.")
         })?;
         info!(flow_run.id = %run.id, process.id = group.id(), "started flow run `{}`", run.name);
         self.guard.running(run.id, group.id()).await;
