@@ -1,6 +1,6 @@
 # The two commands of the README are `make run` and `make test`; both do their own set-up.
 
-.PHONY: all build ui run test test-rust test-ui bench clean-services help
+.PHONY: all build ui ui-types run test test-rust test-ui bench clean-services help
 
 all: build
 
@@ -19,6 +19,10 @@ ui-static/node_modules/.package-lock.json: ui-static/package-lock.json
 ui-static/dist/index.html: ui-static/node_modules/.package-lock.json $(shell find ui-static -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/tests/*')
 	cd ui-static && npm run --silent build
 	@touch $@
+
+# The document from which the dashboard's types are generated, after a change of its routes.
+ui-types:
+	PREFECT_RS_WRITE_OPENAPI=1 cargo test --locked --lib openapi
 
 # A server, the example deployments, runs of them, a queue and an agent; ends at Ctrl-C.
 # ONCE=1 ends after the first green runs, PORT=n and PREFECT_HOME=dir do what they say.

@@ -335,3 +335,15 @@ CREATE TABLE task_run_delivery (
   claimed TIMESTAMPTZ NOT NULL,
   is_acknowledged BOOLEAN NOT NULL
 );
+
+-- Who asks a work queue for runs, and which rule decided a state. The genuine server has neither.
+
+CREATE TABLE work_queue_poll (
+  work_queue_id UUID NOT NULL REFERENCES work_queue (id) ON DELETE CASCADE,
+  agent TEXT NOT NULL,
+  last_polled TIMESTAMPTZ NOT NULL,
+  PRIMARY KEY (work_queue_id, agent)
+);
+
+ALTER TABLE flow_run_state ADD COLUMN decided_by TEXT;
+ALTER TABLE task_run_state ADD COLUMN decided_by TEXT;

@@ -109,7 +109,7 @@ impl Transport {
     pub(super) fn http(url: &str, settings: &Settings) -> Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
-            .default_headers(credentials(settings)?)
+            .default_headers(headers(settings)?)
             .timeout(settings.api_request_timeout)
             .connect_timeout(Duration::from_secs(5))
             .build()
@@ -229,6 +229,28 @@ async fn send_once(
         headers: response.headers().clone(),
         body: response.bytes().await?.to_vec(),
     })
+}
+
+/// What every request carries: who asks, and the credentials.
+fn headers(settings: &Settings) -> Result<header::HeaderMap> {
+    let mut headers = credentials(settings)?;
+    // A host may have any name; one that no header can carry goes unnamed.
+    if let Ok(value) = header::HeaderValue::try_from(process_name()) {
+        headers.insert("x-prefect-agent", value);
+    }
+    Ok(headers)
+}
+
+/// Names this process for whoever reads which agents poll a queue.
+fn process_name() -> String {
+    #[cfg(feature = "server")]
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    #[cfg(not(feature = "server"))]
+    let host: Option<String> = None;
+    let host = host.unwrap_or_else(|| "unknown".to_owned());
+    format!("{host}:{}", std::process::id())
 }
 
 /// Returns the `Authorization` header that the settings ask for, an auth string before a key.

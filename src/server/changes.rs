@@ -2,18 +2,26 @@
 //!
 //! Agents are woken by it, the dashboard is kept live, services learn that something is due
 //! sooner. It is a hint, never the truth: a listener that was too slow reads the database anew.
+//! The newest changes are kept with their numbers, so that a listener which lost its connection
+//! continues where it was.
 
-use tokio::sync::broadcast;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
-use crate::schemas::{DeploymentId, StateType};
+use crate::schemas::{DeploymentId, FlowRunId, StateType};
 
 /// Changes that a slow listener may lag behind before it must read anew.
 const BACKLOG: usize = 1024;
+/// Changes that are kept for listeners which come back; about a megabyte.
+const KEPT: usize = 4096;
 
 /// What kind of thing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ChangeKind)]
 #[expect(missing_docs, reason = "the field's own words")]
 pub enum Kind {
     Flow,
@@ -28,11 +36,11 @@ pub enum Kind {
 }
 
 /// One change.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
 pub struct Change {
     /// What kind of thing changed.
     pub kind: Kind,
-    /// Which one.
+    /// Which one; of lines of a log, the flow run that wrote them.
     pub id: Uuid,
     /// The state that a run is in now.
     pub state_type: Option<StateType>,
@@ -40,6 +48,8 @@ pub struct Change {
     pub state_name: Option<String>,
     /// The deployment that a flow run was made from.
     pub deployment_id: Option<DeploymentId>,
+    /// The flow run that a task run belongs to.
+    pub flow_run_id: Option<FlowRunId>,
 }
 
 impl Change {
@@ -51,29 +61,151 @@ impl Change {
             state_type: None,
             state_name: None,
             deployment_id: None,
+            flow_run_id: None,
         }
     }
 }
 
+/// What a listener has missed.
+#[derive(Debug)]
+pub enum Missed {
+    /// All of it, oldest first, and the number of the last.
+    Told(Vec<Change>, u64),
+    /// More than is kept; the number to go on from after reading anew.
+    Lost(u64),
+}
+
 /// The hub of changes.
 #[derive(Debug, Clone)]
-pub struct Changes(broadcast::Sender<Change>);
+pub struct Changes {
+    told: broadcast::Sender<Change>,
+    kept: Arc<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    /// Numbers of another process mean nothing here.
+    epoch: Uuid,
+    /// The newest changes; the last has the number that `head` shows.
+    newest: Mutex<VecDeque<Change>>,
+    /// The number of the last change; written only while `newest` is locked.
+    head: watch::Sender<u64>,
+}
 
 impl Changes {
     /// Makes a hub without listeners.
     #[expect(clippy::new_without_default, reason = "a hub is made once, on purpose")]
     pub fn new() -> Self {
-        Self(broadcast::channel(BACKLOG).0)
+        let kept = Kept {
+            epoch: Uuid::new_v4(),
+            newest: Mutex::new(VecDeque::new()),
+            head: watch::Sender::new(0),
+        };
+        Self {
+            told: broadcast::channel(BACKLOG).0,
+            kept: Arc::new(kept),
+        }
     }
 
     /// Tells everybody; call it after the commit.
     pub fn tell(&self, change: Change) {
+        let mut newest = self
+            .kept
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if newest.len() == KEPT {
+            newest.pop_front();
+        }
+        newest.push_back(change.clone());
+        self.kept.head.send_modify(|head| *head += 1);
+        drop(newest);
         // Nobody listening is fine.
-        let _ = self.0.send(change);
+        let _ = self.told.send(change);
     }
 
     /// Starts to listen.
     pub fn listen(&self) -> broadcast::Receiver<Change> {
-        self.0.subscribe()
+        self.told.subscribe()
+    }
+
+    /// Follows the number of the last change.
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.kept.head.subscribe()
+    }
+
+    /// Returns what came after a number.
+    pub fn since(&self, number: u64) -> Missed {
+        let newest = self
+            .kept
+            .newest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let head = *self.kept.head.borrow();
+        let Some(missed) = head.checked_sub(number).map(|n| n as usize) else {
+            return Missed::Lost(head);
+        };
+        match newest.len().checked_sub(missed) {
+            Some(known) => Missed::Told(newest.iter().skip(known).cloned().collect(), head),
+            None => Missed::Lost(head),
+        }
+    }
+
+    /// Writes a number as a word that this process understands later.
+    pub fn mark(&self, number: u64) -> String {
+        format!("{}-{number}", self.kept.epoch.simple())
+    }
+
+    /// Reads such a word; none if it is of another process, or no such word.
+    pub fn number(&self, mark: &str) -> Option<u64> {
+        let (epoch, number) = mark.split_once('-')?;
+        let is_ours = epoch.parse() == Ok(self.kept.epoch);
+        number.parse().ok().filter(|_| is_ours)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(hub: &Changes, number: u64) -> String {
+        match hub.since(number) {
+            Missed::Told(list, head) => {
+                let ids: Vec<_> = list.iter().map(|c| c.id.as_u128()).collect();
+                format!("{ids:?} up to {head}")
+            }
+            Missed::Lost(head) => format!("lost, go on from {head}"),
+        }
+    }
+
+    #[test]
+    fn a_listener_that_comes_back_continues_where_it_was() {
+        let hub = Changes::new();
+        assert_eq!(told(&hub, 0), "[] up to 0");
+        for id in 1..=3 {
+            hub.tell(Change::of(Kind::Flow, Uuid::from_u128(id)));
+        }
+        assert_eq!(told(&hub, 1), "[2, 3] up to 3");
+        assert_eq!(told(&hub, 3), "[] up to 3");
+        // A number from the future is one of another process.
+        assert_eq!(told(&hub, 4), "lost, go on from 3");
+    }
+
+    #[test]
+    fn what_is_not_kept_any_more_is_told_as_lost() {
+        let hub = Changes::new();
+        for id in 0..KEPT as u128 + 2 {
+            hub.tell(Change::of(Kind::Flow, Uuid::from_u128(id)));
+        }
+        assert!(matches!(hub.since(1), Missed::Lost(4098)));
+        assert!(matches!(hub.since(2), Missed::Told(list, 4098) if list.len() == KEPT));
+    }
+
+    #[test]
+    fn a_mark_is_understood_only_by_the_process_that_made_it() {
+        let hub = Changes::new();
+        assert_eq!(hub.number(&hub.mark(7)), Some(7));
+        assert_eq!(hub.number(&Changes::new().mark(7)), None);
+        assert_eq!(hub.number("nonsense"), None);
     }
 }

@@ -12,6 +12,7 @@ mod extract;
 mod guard;
 pub mod local;
 pub mod models;
+mod openapi;
 pub mod orchestration;
 mod refusal;
 mod router;
@@ -23,6 +24,7 @@ mod ui;
 pub mod vault;
 
 pub use error::ApiError;
+pub use openapi::dashboard_document;
 pub use router::{openapi, router};
 pub use serve::Server;
 pub use state::AppState;

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, patch, post};
+use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -152,34 +152,36 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::clear_database))
         .routes(routes!(admin::drop_database))
         .routes(routes!(admin::create_database))
-        // Why a run does not run, and the pages of the dashboard.
+        // Why a run does not run.
         .routes(routes!(ui::explain_flow_run))
-        .merge(dashboard())
 }
 
-/// Whole pages for our dashboard; not part of the API's document.
+/// Whole pages for our dashboard; they may change with it, so they have a document of their own.
 fn dashboard() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .route("/ui/stream", get(ui::stream_changes))
-        .route("/ui/info", get(ui::read_info))
-        .route("/ui/overview", post(ui::read_overview))
-        .route("/ui/flow_runs", post(ui::list_flow_runs))
-        .route("/ui/flow_runs/{id}", get(ui::read_flow_run_page))
-        .route("/ui/flow_runs/{id}/graph", get(ui::read_flow_run_columns))
-        .route("/ui/task_runs", post(ui::list_task_runs))
-        .route("/ui/task_runs/{id}", get(ui::read_task_run_page))
-        .route("/ui/logs", post(ui::list_logs))
-        .route("/ui/flows/{id}", get(ui::read_flow_panel))
-        .route("/ui/deployments", post(ui::list_deployments))
-        .route("/ui/deployments/{id}", get(ui::read_deployment_page))
-        .route(
-            "/ui/deployments/{id}/schedule",
-            patch(ui::set_deployment_schedule),
-        )
-        .route("/ui/work_queues", get(ui::list_work_queues))
-        .route("/ui/work_queues/{id}", get(ui::read_work_queue_page))
-        .route("/ui/concurrency_limits", get(ui::list_concurrency_limits))
-        .route("/ui/blocks", get(ui::list_blocks))
+        .routes(routes!(ui::stream_changes))
+        .routes(routes!(ui::read_info))
+        .routes(routes!(ui::read_overview))
+        .routes(routes!(ui::list_flow_runs))
+        .routes(routes!(ui::read_flow_run_page))
+        .routes(routes!(ui::read_flow_run_columns))
+        .routes(routes!(ui::list_task_runs))
+        .routes(routes!(ui::read_task_run_page))
+        .routes(routes!(ui::list_logs))
+        .routes(routes!(ui::read_flow_panel))
+        .routes(routes!(ui::list_deployments))
+        .routes(routes!(ui::read_deployment_page))
+        .routes(routes!(ui::set_deployment_schedule))
+        .routes(routes!(ui::list_work_queues))
+        .routes(routes!(ui::read_work_queue_page))
+        .routes(routes!(ui::list_concurrency_limits))
+        .routes(routes!(ui::list_blocks))
+}
+
+/// Returns the document of what our dashboard reads.
+pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
+    let explain = OpenApiRouter::new().routes(routes!(ui::explain_flow_run));
+    dashboard().merge(explain).into_openapi()
 }
 
 async fn method_not_allowed() -> ApiError {
@@ -193,14 +195,22 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// Makes the whole service of a state.
 pub fn router(state: AppState) -> Router {
-    let (mut router, _) = OpenApiRouter::new().nest("/api", api()).split_for_parts();
+    let base = super::ui::base(&state.settings.server_ui_serve_base);
+    let all = api().merge(dashboard());
+    let (mut router, _) = OpenApiRouter::new().nest("/api", all).split_for_parts();
     // Who asks for nothing pays nothing for it.
     if guard::is_needed(&state.settings) {
         router = router.route_layer(from_fn_with_state(state.clone(), guard::guard));
     }
-    router
+    let service = router
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(state)
+        .with_state(state);
+    // A proxy may or may not take the base off the path, so both ways lead here.
+    if base.is_empty() {
+        service
+    } else {
+        service.clone().nest(&base, service)
+    }
 }

@@ -226,6 +226,8 @@ settings! {
     server_csrf_token_expiration: Duration = "3600", "PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION" | "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION";
     /// Whether the server shows the dashboard.
     server_ui_enabled: bool = "true", "PREFECT_SERVER_UI_ENABLED" | "PREFECT_UI_ENABLED" | "PREFECT_ORION_UI_ENABLED";
+    /// The path under which the dashboard and the API are found too, as behind a proxy that serves more than this.
+    server_ui_serve_base: String = "/", "PREFECT_SERVER_UI_SERVE_BASE" | "PREFECT_UI_SERVE_BASE";
 
     /// The database: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`.
     database_url: DatabaseUrl = "sqlite:///${PREFECT_HOME}/orion.db", "PREFECT_SERVER_DATABASE_CONNECTION_URL" | "PREFECT_API_DATABASE_CONNECTION_URL" | "PREFECT_ORION_DATABASE_CONNECTION_URL";

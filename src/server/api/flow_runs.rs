@@ -43,11 +43,10 @@ pub async fn create_flow_run(
 /// Returns what listeners are told of a flow run.
 pub fn change(run: &FlowRun) -> Change {
     Change {
-        kind: Kind::FlowRun,
-        id: run.id.0,
         state_type: run.state_type(),
         state_name: run.state.as_ref().map(|state| state.name.clone()),
         deployment_id: run.deployment_id,
+        ..Change::of(Kind::FlowRun, run.id.0)
     }
 }
 

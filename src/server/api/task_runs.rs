@@ -31,6 +31,7 @@ pub async fn create_task_run(
     if is_new {
         state.changes.tell(Change {
             state_type: run.state_type(),
+            flow_run_id: run.flow_run_id,
             ..Change::of(Kind::TaskRun, run.id.0)
         });
     }
@@ -142,6 +143,7 @@ pub async fn set_task_run_state(
         state.changes.tell(Change {
             state_type: now.map(|state| state.state_type),
             state_name: now.map(|state| state.name.clone()),
+            flow_run_id: now.and_then(|state| state.state_details.flow_run_id),
             ..Change::of(Kind::TaskRun, id.0)
         });
     }

@@ -8,23 +8,28 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::db;
 use crate::schemas::schedules::Schedule;
 use crate::schemas::{Document, FlowRunId};
-use crate::server::changes::{Change, Kind};
+use crate::server::changes::{Change, Changes, Kind, Missed};
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
 use crate::server::models::ui::filters::Ask;
-use crate::server::models::ui::runs::LogAsk;
-use crate::server::models::ui::{lists, overview, queues, runs};
+use crate::server::models::ui::lists::{DeploymentPage, DeploymentRow, FlowPanel};
+use crate::server::models::ui::overview::Overview;
+use crate::server::models::ui::queues::{BlockText, LimitRow, QueuePage, QueueRow};
+use crate::server::models::ui::runs::{
+    Graph, LogAsk, LogRow, RunPage, RunsPage, TaskRunPage, TaskRunRow,
+};
+use crate::server::models::ui::{Page, lists, overview, queues, runs};
 use crate::server::{ApiError, AppState};
 use crate::settings::{MASK, SETTINGS};
 
@@ -43,8 +48,9 @@ fn found<T: Serialize>(noun: &str, id: Uuid, value: Option<T>) -> Result<Answer<
 
 /// Makes a handler that reads a page by a body.
 macro_rules! by_body {
-    ($($(#[$doc:meta])+ $name:ident($body:ty) = |$conn:ident, $ask:ident, $now:ident| $read:expr;)*) => {$(
+    ($($(#[$doc:meta])+ $name:ident($path:literal, $body:ident) -> [$($page:tt)+] = |$conn:ident, $ask:ident, $now:ident| $read:expr;)*) => {$(
         $(#[$doc])+
+        #[utoipa::path(post, path = $path, request_body = $body, responses((status = 200, body = $($page)+)))]
         pub(crate) async fn $name(State(state): State<AppState>, Body($ask): Body<$body>) -> Result<impl IntoResponse> {
             let $now = state.now();
             Ok(Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?))
@@ -54,8 +60,9 @@ macro_rules! by_body {
 
 /// Makes a handler that reads the page of one thing.
 macro_rules! by_id {
-    ($($(#[$doc:meta])+ $name:ident($noun:literal) = |$conn:ident, $id:ident, $now:ident| $read:expr;)*) => {$(
+    ($($(#[$doc:meta])+ $name:ident($path:literal, $noun:literal) -> $page:ident = |$conn:ident, $id:ident, $now:ident| $read:expr;)*) => {$(
         $(#[$doc])+
+        #[utoipa::path(get, path = $path, params(("id" = Uuid, Path)), responses((status = 200, body = $page)))]
         pub(crate) async fn $name(State(state): State<AppState>, Id($id): Id<Uuid>) -> Result<impl IntoResponse> {
             let $now = state.now();
             let page = state.db.read(async move |$conn: &mut db::Conn| $read.await).await?;
@@ -64,83 +71,63 @@ macro_rules! by_id {
     )*};
 }
 
+/// Makes a handler that reads a page which is asked for nothing.
+macro_rules! whole {
+    ($($(#[$doc:meta])+ $name:ident($path:literal) -> [$($page:tt)+] = |$conn:ident, $now:ident| $read:expr;)*) => {$(
+        $(#[$doc])+
+        #[utoipa::path(get, path = $path, responses((status = 200, body = $($page)+)))]
+        pub(crate) async fn $name(State(state): State<AppState>) -> Result<impl IntoResponse> {
+            let $now = state.now();
+            Ok(Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?))
+        }
+    )*};
+}
+
 by_body! {
     /// Reads the first page.
-    read_overview(Ask) = |conn, ask, now| overview::read(conn, ask, now);
+    read_overview("/ui/overview", Ask) -> [Overview] = |conn, ask, now| overview::read(conn, ask, now);
     /// Lists flow runs with the dots of their plot.
-    list_flow_runs(Ask) = |conn, ask, now| runs::list(conn, ask, now);
+    list_flow_runs("/ui/flow_runs", Ask) -> [RunsPage] = |conn, ask, now| runs::list(conn, ask, now);
     /// Lists task runs.
-    list_task_runs(Ask) = |conn, ask, _now| runs::list_tasks(conn, ask);
+    list_task_runs("/ui/task_runs", Ask) -> [Page<TaskRunRow>] = |conn, ask, _now| runs::list_tasks(conn, ask);
     /// Lists deployments.
-    list_deployments(Ask) = |conn, ask, now| lists::deployments(conn, ask, now);
+    list_deployments("/ui/deployments", Ask) -> [Page<DeploymentRow>] = |conn, ask, now| lists::deployments(conn, ask, now);
     /// Lists lines of a log.
-    list_logs(LogAsk) = |conn, ask, _now| runs::logs(conn, ask);
+    list_logs("/ui/logs", LogAsk) -> [Page<LogRow>] = |conn, ask, _now| runs::logs(conn, ask);
 }
 
 by_id! {
     /// Reads the page of a flow run.
-    read_flow_run_page("Flow run") = |conn, id, now| runs::read(conn, id, now);
+    read_flow_run_page("/ui/flow_runs/{id}", "Flow run") -> RunPage = |conn, id, now| runs::read(conn, id, now);
+    /// Reads the graph of a flow run in columns.
+    read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> Graph = |conn, id, _now| runs::graph(conn, id);
     /// Reads the page of a task run.
-    read_task_run_page("Task run") = |conn, id, _now| runs::read_task(conn, id);
+    read_task_run_page("/ui/task_runs/{id}", "Task run") -> TaskRunPage = |conn, id, now| runs::read_task(conn, id, now);
     /// Reads the side panel of a flow.
-    read_flow_panel("Flow") = |conn, id, now| lists::flow(conn, id, now);
+    read_flow_panel("/ui/flows/{id}", "Flow") -> FlowPanel = |conn, id, now| lists::flow(conn, id, now);
     /// Reads the page of a deployment.
-    read_deployment_page("Deployment") = |conn, id, _now| lists::deployment(conn, id);
+    read_deployment_page("/ui/deployments/{id}", "Deployment") -> DeploymentPage = |conn, id, _now| lists::deployment(conn, id);
     /// Reads the page of a work queue.
-    read_work_queue_page("Work queue") = |conn, id, now| queues::read(conn, id, now);
+    read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> QueuePage = |conn, id, now| queues::read(conn, id, now);
 }
 
-/// Reads the graph of a flow run in columns.
-pub async fn read_flow_run_columns(
-    State(state): State<AppState>,
-    Id(id): Id<Uuid>,
-) -> Result<impl IntoResponse> {
-    Ok(Answer(
-        state
-            .db
-            .read(async move |conn| runs::graph(conn, id).await)
-            .await?,
-    ))
-}
-
-/// Lists the work queues.
-pub async fn list_work_queues(State(state): State<AppState>) -> Result<impl IntoResponse> {
-    let now = state.now();
-    Ok(Answer(
-        state
-            .db
-            .read(async move |conn| queues::list(conn, now).await)
-            .await?,
-    ))
-}
-
-/// Lists the concurrency limits with their holders.
-pub async fn list_concurrency_limits(State(state): State<AppState>) -> Result<impl IntoResponse> {
-    Ok(Answer(
-        state
-            .db
-            .read(async move |conn| queues::limits(conn).await)
-            .await?,
-    ))
-}
-
-/// Lists the blocks with their secrets masked.
-pub async fn list_blocks(State(state): State<AppState>) -> Result<impl IntoResponse> {
-    Ok(Answer(
-        state
-            .db
-            .read(async move |conn| queues::blocks(conn).await)
-            .await?,
-    ))
+whole! {
+    /// Lists the work queues.
+    list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| queues::list(conn, now);
+    /// Lists the concurrency limits with their holders.
+    list_concurrency_limits("/ui/concurrency_limits") -> [Vec<LimitRow>] = |conn, _now| queues::limits(conn);
+    /// Lists the blocks with their secrets masked.
+    list_blocks("/ui/blocks") -> [Vec<BlockText>] = |conn, _now| queues::blocks(conn);
 }
 
 /// A schedule in place of the old one; none at all removes it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct ScheduleUpdate {
     schedule: Option<Schedule>,
 }
 
 /// Replaces a deployment's schedule.
+#[utoipa::path(patch, path = "/ui/deployments/{id}/schedule", params(("id" = Uuid, Path)), request_body = ScheduleUpdate, responses((status = 204)))]
 pub async fn set_deployment_schedule(
     State(state): State<AppState>,
     Id(id): Id<Uuid>,
@@ -168,14 +155,25 @@ pub async fn explain_flow_run(
     found("Flow run", id.0, state.db.read(read).await?)
 }
 
-#[derive(Debug, Serialize)]
-struct ShownSetting {
+/// A setting as people may see it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ShownSetting {
     name: &'static str,
     value: Option<String>,
     secret: bool,
 }
 
+/// What the server says of itself.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Info {
+    version: &'static str,
+    api_version: &'static str,
+    database: &'static str,
+    settings: Vec<ShownSetting>,
+}
+
 /// Tells the version and the settings; neither secrets nor paths of the host leave it.
+#[utoipa::path(get, path = "/ui/info", responses((status = 200, body = Info)))]
 pub async fn read_info(State(state): State<AppState>) -> impl IntoResponse {
     let shown = SETTINGS.iter().map(|setting| {
         let value = setting.shown(&state.settings);
@@ -183,32 +181,34 @@ pub async fn read_info(State(state): State<AppState>) -> impl IntoResponse {
             .as_ref()
             .is_some_and(|text| text.contains(MASK) || text.contains('/'));
         ShownSetting {
-            name: setting.spellings().next().unwrap_or_default(),
+            name: setting.name,
             value: value.filter(|_| !hides),
             secret: hides,
         }
     });
-    Answer(serde_json::json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "api_version": "0.8.4",
-        "database": match state.db.dialect() { db::Dialect::Sqlite => "SQLite", db::Dialect::Postgres => "PostgreSQL" },
-        "settings": shown.collect::<Vec<_>>(),
-    }))
+    let database = match state.db.dialect() {
+        db::Dialect::Sqlite => "SQLite",
+        db::Dialect::Postgres => "PostgreSQL",
+    };
+    Answer(Info {
+        version: env!("CARGO_PKG_VERSION"),
+        api_version: "0.8.4",
+        database,
+        settings: shown.collect(),
+    })
 }
 
-/// Streams what changes, in batches.
-pub async fn stream_changes(State(state): State<AppState>) -> impl IntoResponse {
-    let first = Event::default().event("beat").data("{}");
-    let events = stream::unfold(
-        (state.changes.listen(), Some(first)),
-        async |(mut changes, first)| {
-            let event = match first {
-                Some(first) => first,
-                None => next_event(&mut changes).await?,
-            };
-            Some((Ok::<_, Infallible>(event), (changes, None)))
-        },
-    );
+/// Streams what changes, in batches; a browser that comes back names the last batch it had.
+#[utoipa::path(get, path = "/ui/stream", responses((status = 200, content_type = "text/event-stream", body = Vec<Change>)))]
+pub async fn stream_changes(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let follower = Follower::new(state.changes, headers.get("last-event-id"));
+    let events = stream::unfold(follower, async |mut follower| {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
     // Proxies that gather answers would hold the changes back.
     (
         [
@@ -219,27 +219,70 @@ pub async fn stream_changes(State(state): State<AppState>) -> impl IntoResponse 
     )
 }
 
-/// The next batch, a beat when nothing happens, or "lost" when the browser was too slow.
-async fn next_event(changes: &mut Receiver<Change>) -> Option<Event> {
-    let first = match tokio::time::timeout(BEAT, changes.recv()).await {
-        Err(_) => return Some(Event::default().event("beat").data("{}")),
-        Ok(Err(RecvError::Closed)) => return None,
-        Ok(Err(RecvError::Lagged(_))) => return Some(Event::default().event("lost").data("{}")),
-        Ok(Ok(change)) => change,
-    };
-    tokio::time::sleep(BATCH).await;
-    let mut batch = vec![first];
-    loop {
-        match changes.try_recv() {
-            Ok(change) => batch.push(change),
-            Err(TryRecvError::Lagged(_)) => return Some(Event::default().event("lost").data("{}")),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+/// One browser's place in the changes.
+struct Follower {
+    changes: Changes,
+    head: watch::Receiver<u64>,
+    /// The number of the last change that it was told; `None` before it was told anything.
+    at: Option<u64>,
+    /// What to say first.
+    greeting: Option<&'static str>,
+    /// Whether a batch has just been sent.
+    is_fresh: bool,
+}
+
+impl Follower {
+    fn new(changes: Changes, last: Option<&HeaderValue>) -> Self {
+        let head = changes.head();
+        let known = last
+            .and_then(|mark| mark.to_str().ok())
+            .map(|mark| changes.number(mark));
+        let greeting = match known {
+            // The server was another one when the browser last heard of it.
+            Some(None) => "lost",
+            Some(Some(_)) | None => "beat",
+        };
+        Self {
+            at: known.flatten(),
+            greeting: Some(greeting),
+            is_fresh: false,
+            changes,
+            head,
         }
     }
-    Event::default()
-        .event("changes")
-        .json_data(newest(batch))
-        .ok()
+
+    /// The next batch, a beat when nothing happens, or "lost" when more happened than is kept.
+    async fn next(&mut self) -> Option<Event> {
+        let at = *self.at.get_or_insert_with(|| *self.head.borrow());
+        if let Some(greeting) = self.greeting.take() {
+            return Some(self.event(greeting, at).data("{}"));
+        }
+        if std::mem::take(&mut self.is_fresh) {
+            tokio::time::sleep(BATCH).await;
+        }
+        loop {
+            self.head.mark_unchanged();
+            match self.changes.since(at) {
+                Missed::Lost(head) => {
+                    self.at = Some(head);
+                    return Some(self.event("lost", head).data("{}"));
+                }
+                Missed::Told(batch, head) if !batch.is_empty() => {
+                    self.at = Some(head);
+                    self.is_fresh = true;
+                    return self.event("changes", head).json_data(newest(batch)).ok();
+                }
+                Missed::Told(..) => match tokio::time::timeout(BEAT, self.head.changed()).await {
+                    Err(_) => return Some(self.event("beat", at).data("{}")),
+                    Ok(changed) => changed.ok()?,
+                },
+            }
+        }
+    }
+
+    fn event(&self, name: &str, number: u64) -> Event {
+        Event::default().event(name).id(self.changes.mark(number))
+    }
 }
 
 /// The last change of each thing; what it was in between no page can show.
@@ -248,301 +291,11 @@ fn newest(batch: Vec<Change>) -> Vec<Change> {
     let mut out: Vec<_> = batch
         .into_iter()
         .rev()
-        .filter(|change| seen.insert((format!("{:?}", change.kind), change.id)))
+        .filter(|change| seen.insert((change.kind, change.id)))
         .collect();
     out.reverse();
     out
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use axum::body::{Body, to_bytes};
-    use axum::http::Request;
-    use chrono::{TimeZone, Utc};
-    use serde_json::{Value, json};
-    use tower::ServiceExt;
-
-    use super::*;
-    use crate::clock::MockClock;
-    use crate::db::{Db, query};
-    use crate::server::router;
-    use crate::settings::{DatabaseUrl, Settings, Synchronous};
-
-    const FLOW: &str = "00000000-0000-0000-0000-0000000000f1";
-    const DEPLOYMENT: &str = "00000000-0000-0000-0000-0000000000d1";
-    const DONE: &str = "00000000-0000-0000-0000-000000000001";
-    const LATE: &str = "00000000-0000-0000-0000-000000000002";
-    const TASK: &str = "00000000-0000-0000-0000-000000000011";
-    const QUEUE: &str = "00000000-0000-0000-0000-0000000000aa";
-
-    struct App {
-        router: axum::Router,
-        _home: tempfile::TempDir,
-    }
-
-    impl App {
-        async fn new() -> Self {
-            let home = tempfile::tempdir().unwrap();
-            let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
-            let db = Db::open(&url, Synchronous::Normal).await.unwrap();
-            seed(&db).await;
-            let now = Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).unwrap();
-            let settings = Settings::default_for(home.path());
-            let state = AppState::new(db, Arc::new(MockClock::at(now)), settings);
-            Self {
-                router: router(state),
-                _home: home,
-            }
-        }
-
-        async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-            let body = if body.is_null() {
-                String::new()
-            } else {
-                body.to_string()
-            };
-            let request = Request::builder().method(method).uri(format!("/api{path}"));
-            let response = self
-                .router
-                .clone()
-                .oneshot(request.body(Body::from(body)).unwrap());
-            let response = response.await.unwrap();
-            let status = response.status().as_u16();
-            let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-            (
-                status,
-                serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-            )
-        }
-
-        async fn get(&self, path: &str) -> Value {
-            let (status, body) = self.ask("GET", path, Value::Null).await;
-            assert_eq!(status, 200, "{path}: {body}");
-            body
-        }
-
-        async fn post(&self, path: &str, body: Value) -> Value {
-            let (status, body) = self.ask("POST", path, body).await;
-            assert_eq!(status, 200, "{path}: {body}");
-            body
-        }
-    }
-
-    /// One flow, its deployment, a run that is done with a task and a log, and one that is late.
-    async fn seed(db: &Db) {
-        let at = "2026-11-23 11:00:00.000000";
-        let statements = [
-            format!(
-                "INSERT INTO flow (id, created, updated, name, tags) VALUES ('{FLOW}', '{at}', '{at}', 'etl', '[\"a\"]')"
-            ),
-            format!(
-                "INSERT INTO deployment (id, created, updated, name, flow_id, schedule, is_schedule_active, tags) \
-                 VALUES ('{DEPLOYMENT}', '{at}', '{at}', 'prod', '{FLOW}', '{{\"interval\": 3600.0}}', 1, '[\"ETL\"]')"
-            ),
-            run(DONE, "quiet-heron", "COMPLETED", "Completed", Some(at)),
-            run(LATE, "amber-lynx", "SCHEDULED", "Late", None),
-            format!(
-                "INSERT INTO flow_run_state (id, created, updated, flow_run_id, type, name, timestamp, message) VALUES \
-                 ('{DONE}', '{at}', '{at}', '{DONE}', 'COMPLETED', 'Completed', '{at}', 'All states completed.')"
-            ),
-            format!(
-                "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_type, state_name, expected_start_time, start_time) \
-                 VALUES ('{TASK}', '{at}', '{at}', 'call-0', '{DONE}', 'call', '0', 'FAILED', 'Failed', '{at}', '{at}')"
-            ),
-            format!(
-                "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_type, state_name, expected_start_time, task_inputs) \
-                 VALUES ('{QUEUE}', '{at}', '{at}', 'write-0', '{DONE}', 'write', '0', 'PENDING', 'Pending', '{at}', \
-                 '{{\"data\": [{{\"input_type\": \"task_run\", \"id\": \"{TASK}\"}}]}}')"
-            ),
-            format!(
-                "INSERT INTO log (id, created, updated, name, level, flow_run_id, task_run_id, message, timestamp) VALUES \
-                 ('{TASK}', '{at}', '{at}', 'prefect', 40, '{DONE}', '{TASK}', '50% <b>done</b>', '{at}')"
-            ),
-            format!(
-                "INSERT INTO work_queue (id, created, updated, name, filter) VALUES \
-                 ('{QUEUE}', '{at}', '{at}', 'etl-queue', '{{\"tags\": [\"ETL\"], \"deployment_ids\": null}}')"
-            ),
-        ];
-        for statement in statements {
-            db.write(async move |conn| query(statement).execute(conn).await)
-                .await
-                .unwrap();
-        }
-    }
-
-    fn run(id: &str, name: &str, state: &str, state_name: &str, start: Option<&str>) -> String {
-        let start = start.map_or("NULL".to_owned(), |at| format!("'{at}'"));
-        format!(
-            "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_id, state_type, state_name, \
-               expected_start_time, next_scheduled_start_time, start_time, total_run_time, tags) \
-             VALUES ('{id}', '2026-11-23 10:00:00.000000', '2026-11-23 10:00:00.000000', '{name}', '{FLOW}', '{DEPLOYMENT}', \
-               '{id}', '{state}', '{state_name}', '2026-11-23 10:59:58.000000', '2026-11-23 10:59:58.000000', {start}, 4.5, '[\"ETL\"]')"
-        )
-    }
-
-    fn day() -> Value {
-        json!({"start": "2026-11-22T12:00:00Z", "end": "2026-11-24T12:00:00Z", "interval_seconds": 5760,
-            "flow_runs": {"expected_start_time": {"after_": "2026-11-22T12:00:00Z", "before_": "2026-11-24T12:00:00Z"}}})
-    }
-
-    #[tokio::test]
-    async fn the_first_page_counts_bars_cards_and_lists_alike() {
-        let app = App::new().await;
-        let page = app.post("/ui/overview", day()).await;
-        assert_eq!(page["first_run"], false);
-        assert_eq!(page["history"].as_array().unwrap().len(), 30);
-        let full: Vec<_> = page["history"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| b["states"] != json!([]))
-            .collect();
-        assert_eq!(full.len(), 1, "both runs are due in one interval");
-        assert_eq!(full[0].0, 14);
-        let states = full[0].1["states"].as_array().unwrap();
-        let late = states.iter().find(|s| s["state_name"] == "Late").unwrap();
-        assert_eq!(late["count_runs"], 1);
-        assert!((late["sum_estimated_lateness"].as_f64().unwrap() - 3602.0).abs() < 0.1);
-        assert_eq!(
-            page["counts"],
-            json!({"flows": 1, "deployments": 1, "flow_runs": 2, "task_runs": 2})
-        );
-        assert_eq!(page["flows"][0]["flow_runs"], 2);
-        assert_eq!(page["flows"][0]["last_run"]["name"], "quiet-heron");
-        assert_eq!(
-            page["attention"][0]["summary"],
-            "1 run is late: no agent polls work queue etl-queue"
-        );
-        assert_eq!(
-            page["attention"][0]["command"],
-            "prefect-rs agent start etl-queue"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_card_and_the_list_behind_it_agree() {
-        let app = App::new().await;
-        let mut ask = day();
-        ask["state"] = json!({"name": {"any_": ["Late"]}});
-        let page = app.post("/ui/overview", ask.clone()).await;
-        assert_eq!(page["counts"]["flow_runs"], 1);
-        assert_eq!(
-            page["states"].as_array().unwrap().len(),
-            2,
-            "the cards keep counting every state"
-        );
-        let mut list = day();
-        list["flow_runs"]["state"] = ask["state"].clone();
-        list["points"] = json!(100);
-        let list = app.post("/ui/flow_runs", list).await;
-        assert_eq!(
-            (list["count"].clone(), list["results"][0]["name"].clone()),
-            (json!(1), json!("amber-lynx"))
-        );
-        assert_eq!(list["points"], json!([]));
-    }
-
-    #[tokio::test]
-    async fn every_page_of_one_thing_can_be_read() {
-        let app = App::new().await;
-        let run = app.get(&format!("/ui/flow_runs/{DONE}")).await;
-        assert_eq!(run["run"]["state"]["message"], "All states completed.");
-        assert_eq!(
-            run["counts"],
-            json!({"task_runs": 2, "subflow_runs": 0, "logs": 1})
-        );
-        assert_eq!(run["task_failures"][0]["name"], "call-0");
-        let graph = app.get(&format!("/ui/flow_runs/{DONE}/graph")).await;
-        assert_eq!(graph["upstream"], json!([[], [0]]));
-        assert_eq!(graph["start"][1], Value::Null);
-        let task = app.get(&format!("/ui/task_runs/{TASK}")).await;
-        assert_eq!(task["flow_run"]["flow_name"], "etl");
-        let panel = app.get(&format!("/ui/flows/{FLOW}")).await;
-        assert_eq!(panel["deployments"][0]["recent"][0]["name"], "quiet-heron");
-        let deployment = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
-        assert_eq!(deployment["queues"][0]["name"], "etl-queue");
-        let queue = app.get(&format!("/ui/work_queues/{QUEUE}")).await;
-        assert_eq!(
-            (queue["due"].clone(), queue["late"].clone()),
-            (json!(1), json!(1))
-        );
-        assert_eq!(queue["runs"][0]["name"], "amber-lynx");
-        for path in [
-            "/ui/work_queues",
-            "/ui/concurrency_limits",
-            "/ui/blocks",
-            "/ui/info",
-        ] {
-            app.get(path).await;
-        }
-        let (status, _) = app
-            .ask("GET", &format!("/ui/flow_runs/{QUEUE}"), Value::Null)
-            .await;
-        assert_eq!(status, 404);
-    }
-
-    #[tokio::test]
-    async fn lists_search_texts_as_they_stand() {
-        let app = App::new().await;
-        let logs = app
-            .post(
-                "/ui/logs",
-                json!({"flow_run_id": DONE, "search": "50%", "level": 30}),
-            )
-            .await;
-        assert_eq!(logs["results"][0]["task_run_name"], "call-0");
-        let none = app
-            .post("/ui/logs", json!({"flow_run_id": DONE, "search": "5_%"}))
-            .await;
-        assert_eq!(none["count"], 0);
-        let tasks = app
-            .post(
-                "/ui/task_runs",
-                json!({"flow_runs": {"id": {"any_": [DONE]}}, "failures_first": true}),
-            )
-            .await;
-        assert_eq!(tasks["results"][0]["name"], "call-0");
-        let deployments = app
-            .post(
-                "/ui/deployments",
-                json!({"deployments": {"tags": {"all_": ["ETL"]}}}),
-            )
-            .await;
-        assert_eq!(deployments["results"][0]["late"], 1);
-    }
-
-    #[tokio::test]
-    async fn a_waiting_run_says_why_and_a_finished_one_has_no_reasons() {
-        let app = App::new().await;
-        let late = app.get(&format!("/flow_runs/{LATE}/explain")).await;
-        assert_eq!(late["reasons"][0]["code"], "no_agent");
-        let done = app.get(&format!("/flow_runs/{DONE}/explain")).await;
-        assert_eq!(
-            (done["waiting"].clone(), done["reasons"].clone()),
-            (json!(false), json!([]))
-        );
-    }
-
-    #[tokio::test]
-    async fn a_schedule_is_replaced_or_refused_whole() {
-        let app = App::new().await;
-        let path = format!("/ui/deployments/{DEPLOYMENT}/schedule");
-        let (status, _) = app
-            .ask(
-                "PATCH",
-                &path,
-                json!({"schedule": {"cron": "0 9 * * *", "timezone": "UTC"}}),
-            )
-            .await;
-        assert_eq!(status, 204);
-        let page = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
-        assert_eq!(page["deployment"]["schedule"]["cron"], "0 9 * * *");
-        let (status, _) = app
-            .ask("PATCH", &path, json!({"schedule": {"cron": "never"}}))
-            .await;
-        assert_eq!(status, 422);
-    }
-}
+mod tests;

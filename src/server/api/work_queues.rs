@@ -1,7 +1,7 @@
 //! `/work_queues`: which due runs an agent is given.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
@@ -13,8 +13,10 @@ use crate::server::extract::{Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
 const NOUN: &str = "Work queue";
-/// How old the note of the last poll may be; a queue counts as served for a minute after it.
-const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+/// How old the note of the last poll may be; see `explain::POLL_PATIENCE`.
+const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
+/// Who asks, where a client of ours does; others are known by what they call themselves.
+const AGENT: &str = "x-prefect-agent";
 const TAKEN: &str = "A work queue with this name already exists.";
 
 fn tell(state: &AppState, id: WorkQueueId) {
@@ -114,11 +116,14 @@ pub async fn read_work_queue_runs(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(id): Id<WorkQueueId>,
+    headers: HeaderMap,
     Body(asked): Body<WorkQueueGetRuns>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
+    let agent = agent(&headers);
     let limit = state.limit(asked.limit)?;
     let before = asked.scheduled_before.map_or(now, |before| before.0);
+    let name = agent.clone();
     let read = async move |conn: &mut _| {
         let Some(mut queue) = models::work_queues::read(conn, id).await? else {
             return Ok(None);
@@ -128,18 +133,31 @@ pub async fn read_work_queue_runs(
             queue.concurrency_limit = None;
         }
         let runs = models::flow_runs::due(conn, &queue, before, limit).await?;
-        Ok(Some((queue, runs)))
+        let polled = models::work_queues::last_poll(conn, id, &name).await?;
+        Ok(Some((polled, runs)))
     };
-    let (queue, runs) = state
+    let (polled, runs) = state
         .db
         .read(read)
         .await?
         .ok_or_else(|| ApiError::NoObject(format!("Work queue {id} not found.")))?;
     // An idle server writes nothing more often than the queue's status needs.
-    if queue.last_polled.is_none_or(|polled| now - polled > NOTED) {
+    if polled.is_none_or(|polled| now - polled >= NOTED) {
         let write =
-            async move |conn: &mut _| models::work_queues::set_last_polled(conn, id, now).await;
-        state.db.write(write).await?;
+            async move |conn: &mut _| models::work_queues::note_poll(conn, id, &agent, now).await;
+        let was_served = state.db.write(write).await?;
+        // A queue that nobody asked for a while is served again; pages that say otherwise look anew.
+        if !was_served {
+            tell(&state, id);
+        }
     }
     Ok(view(dialect, AsOf(now, runs).each()))
+}
+
+/// The name of who asks.
+fn agent(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let named = text(AGENT).or_else(|| text(header::USER_AGENT.as_str()));
+    let name: String = named.unwrap_or("unnamed").chars().take(100).collect();
+    name
 }

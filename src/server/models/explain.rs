@@ -10,12 +10,15 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ui::queues::{self as queues_page, LimitRow};
 use super::ui::row;
+use super::ui::runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
 use crate::schemas::Tags;
 
-/// An agent that has not asked for this long is taken to be gone; it asks every five seconds.
-pub(crate) const POLL_PATIENCE: Duration = Duration::seconds(60);
+/// An agent that has not asked for this long is taken to be gone: the slowest ask every fifteen
+/// seconds, and a poll is noted when the last note is fifteen seconds old.
+pub(crate) const POLL_PATIENCE: Duration = Duration::seconds(35);
 
 /// Late runs beyond this many are not looked at one by one.
 const MOST_LATE: i64 = 500;
@@ -54,8 +57,9 @@ pub struct Explanation {
 }
 
 /// Which runs a queue hands out.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
+#[schema(as = QueueTakes)]
 pub(crate) struct QueueFilter {
     pub(crate) tags: Option<Vec<String>>,
     pub(crate) deployment_ids: Option<Vec<Uuid>>,
@@ -155,6 +159,56 @@ pub(crate) async fn read(
         waiting,
         reasons,
     }))
+}
+
+/// Explains one task run: its time, and the limits of its tags.
+pub(crate) async fn task_run(
+    conn: &mut Conn,
+    run: &TaskRunFull,
+    now: DateTime<Utc>,
+) -> Result<Vec<Reason>> {
+    if !matches!(
+        run.state_type.as_deref(),
+        None | Some("SCHEDULED" | "PENDING")
+    ) {
+        return Ok(Vec::new());
+    }
+    if let Some(due) = run.next_scheduled_start_time.filter(|due| *due > now) {
+        let detail = format!("Due at {}.", due.format("%Y-%m-%d %H:%M:%S UTC"));
+        return Ok(vec![plain(
+            "later",
+            "It waits before it is tried again",
+            Some(detail),
+        )]);
+    }
+    let limits = queues_page::limits(conn).await?;
+    let full = limits
+        .iter()
+        .filter(|limit| run.tags.0.contains(&limit.tag))
+        .filter(|limit| limit.holders.len() as i64 >= limit.concurrency_limit);
+    Ok(full.map(full_limit).collect())
+}
+
+fn full_limit(limit: &LimitRow) -> Reason {
+    let (tag, most) = (&limit.tag, limit.concurrency_limit);
+    let names: Vec<_> = limit
+        .holders
+        .iter()
+        .take(5)
+        .map(|h| h.name.as_str())
+        .collect();
+    let detail = (!names.is_empty()).then(|| format!("Held by {}.", names.join(", ")));
+    let command =
+        is_plain(tag).then(|| format!("prefect-rs concurrency-limit create {tag} {}", most + 1));
+    let text = format!(
+        "The limit of tag {tag} is full ({} of {most})",
+        limit.holders.len()
+    );
+    Reason {
+        command,
+        link: Some("/concurrency-limits".to_owned()),
+        ..plain("tag_limit", text, detail)
+    }
 }
 
 /// What late runs wait for, one line a cause with how many share it.
@@ -294,7 +348,13 @@ fn obstacle(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> (u8, Reaso
     if !is_polled {
         let text = format!("No agent polls work queue {name}");
         let command = format!("prefect-rs agent start {shell}");
-        return (2, with("no_agent", text, None, Some(command)));
+        let detail = queue.row.last_polled.map(|at| {
+            format!(
+                "The last one asked at {}.",
+                at.format("%Y-%m-%d %H:%M:%S UTC")
+            )
+        });
+        return (2, with("no_agent", text, detail, Some(command)));
     }
     let text = format!("An agent polls work queue {name} and should take it at its next poll");
     (0, with("soon", text, None, None))

@@ -191,7 +191,13 @@ async fn finish(
     // A rejection in favour of the present state writes nothing.
     let is_current = state.as_ref().map(|state| state.id) == current.map(|state| state.id);
     let state = match state {
-        Some(state) if !is_current => Some(write(conn, run, state, effects, now).await?),
+        Some(state) if !is_current => {
+            let state = write(conn, run, state, effects, now).await?;
+            if let Some(rule) = decided_by {
+                note_rule(conn, run.id, state.id, rule).await?;
+            }
+            Some(state)
+        }
         // Where nothing is written, 2.0b3 answers without a state, later generations with the present one.
         None if policy != Policy::Core(Dialect::B) => run.state.clone(),
         same => same,
@@ -288,6 +294,16 @@ async fn insert(conn: &mut Conn, run: RunId, state: &State, now: DateTime<Utc>) 
         .bind(state.message.clone())
         .bind(state.state_details.clone());
     insert.bind(state.data.clone()).execute(conn).await?;
+    Ok(())
+}
+
+/// Notes which rule put a state in place of what was proposed, for whoever wonders later.
+async fn note_rule(conn: &mut Conn, run: RunId, state: StateId, rule: &str) -> Result<()> {
+    let sql = match run {
+        RunId::Flow(..) => "UPDATE flow_run_state SET decided_by = $2 WHERE id = $1",
+        RunId::Task(..) => "UPDATE task_run_state SET decided_by = $2 WHERE id = $1",
+    };
+    query(sql).bind(state).bind(rule).execute(conn).await?;
     Ok(())
 }
 

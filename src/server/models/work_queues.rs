@@ -1,7 +1,8 @@
 //! Work queues in the database, and which runs they give.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
+use super::explain::POLL_PATIENCE;
 use crate::db::{Conn, Error, FromRow, Result, Row, query};
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::work_queues::{QueueFilter, WorkQueue};
@@ -118,8 +119,46 @@ pub async fn delete(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
     Ok(query(sql).bind(id).execute(conn).await? == 1)
 }
 
-/// Notes that an agent has asked.
-pub async fn set_last_polled(conn: &mut Conn, id: WorkQueueId, now: DateTime<Utc>) -> Result<()> {
+/// How long an agent that asks no more is remembered.
+const REMEMBERED: Duration = Duration::days(1);
+
+/// Returns when this agent was last noted to have asked.
+pub async fn last_poll(
+    conn: &mut Conn,
+    id: WorkQueueId,
+    agent: &str,
+) -> Result<Option<DateTime<Utc>>> {
+    let sql = "SELECT last_polled FROM work_queue_poll WHERE work_queue_id = $1 AND agent = $2";
+    query(sql).bind(id).bind(agent).fetch_optional(conn).await
+}
+
+/// Notes that an agent has asked; tells whether the queue counted as served before.
+pub async fn note_poll(
+    conn: &mut Conn,
+    id: WorkQueueId,
+    agent: &str,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    // Deleted since it was asked.
+    let Some(queue) = read(conn, id).await? else {
+        return Ok(true);
+    };
     let sql = "UPDATE work_queue SET last_polled = $2 WHERE id = $1";
-    query(sql).bind(id).bind(now).execute(conn).await.map(drop)
+    query(sql).bind(id).bind(now).execute(conn).await?;
+    let sql = "INSERT INTO work_queue_poll (work_queue_id, agent, last_polled) VALUES ($1, $2, $3) \
+               ON CONFLICT (work_queue_id, agent) DO UPDATE SET last_polled = EXCLUDED.last_polled";
+    query(sql)
+        .bind(id)
+        .bind(agent)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    let sql = "DELETE FROM work_queue_poll WHERE work_queue_id = $1 AND last_polled < $2";
+    query(sql)
+        .bind(id)
+        .bind(now - REMEMBERED)
+        .execute(conn)
+        .await?;
+    let was_served = |at| now - at < POLL_PATIENCE;
+    Ok(queue.last_polled.is_some_and(was_served))
 }

@@ -72,11 +72,10 @@ async fn mark(app: &AppState, overdue: Vec<Overdue>, now: DateTime<Utc>) -> db::
     let marked = app.db.write(write).await?;
     for run in &marked {
         app.changes.tell(Change {
-            kind: Kind::FlowRun,
-            id: run.id.0,
             state_type: Some(StateType::Scheduled),
             state_name: Some("Late".to_owned()),
             deployment_id: run.deployment_id,
+            ..Change::of(Kind::FlowRun, run.id.0)
         });
     }
     if !marked.is_empty() {

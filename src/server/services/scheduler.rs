@@ -203,11 +203,10 @@ async fn insert(app: &AppState, plans: Vec<Plan>, now: DateTime<Utc>) -> db::Res
     let created = app.db.write(write).await?;
     for (deployment_id, run) in &created {
         app.changes.tell(Change {
-            kind: Kind::FlowRun,
-            id: run.0,
             state_type: Some(StateType::Scheduled),
             state_name: Some("Scheduled".to_owned()),
             deployment_id: Some(*deployment_id),
+            ..Change::of(Kind::FlowRun, run.0)
         });
     }
     if !created.is_empty() {

@@ -1,6 +1,7 @@
 // Requests to the API: JSON both ways, errors that say what happened and what to do.
 
 import { BASE } from './router.svelte'
+import { session } from './session.svelte'
 import type * as T from './types'
 
 export class ApiError extends Error {
@@ -14,15 +15,26 @@ export class ApiError extends Error {
 
 export const API = `${BASE}/api`
 
+/** Sends a request as this browser's user: every way to the server goes through here, the stream of changes too. */
+export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+  for (;;) {
+    const headers = { ...init.headers, ...session.headers() }
+    const response = await fetch(API + path, { ...init, headers })
+    if (response.status !== 401 || !(await session.ask())) return response
+  }
+}
+
 async function call<R>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<R> {
+  const headers: Record<string, string> = { accept: 'application/json' }
+  if (body !== undefined) headers['content-type'] = 'application/json'
+  const init = { method, signal: signal ?? null, body: body === undefined ? null : JSON.stringify(body) }
   let response: Response
   try {
-    response = await fetch(API + path, {
-      method,
-      signal: signal ?? null,
-      headers: body === undefined ? { accept: 'application/json' } : { accept: 'application/json', 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-    })
+    response = await send(path, { ...init, headers: { ...headers, ...csrf.headers(method) } })
+    // A server that guards against forged requests says so at the first that changes something.
+    if (response.status === 403 && method !== 'GET' && (await csrf.renew())) {
+      response = await send(path, { ...init, headers: { ...headers, ...csrf.headers(method) } })
+    }
   } catch (cause) {
     if ((cause as Error).name === 'AbortError') throw cause
     throw new ApiError('The server does not answer. Is it running?', 0)
@@ -36,6 +48,21 @@ async function call<R>(method: string, path: string, body?: unknown, signal?: Ab
   }
   if (!response.ok) throw new ApiError(reason(response.status, answer), response.status)
   return answer as R
+}
+
+/** The token against forged requests, fetched only from a server that wants one. */
+const csrf = {
+  client: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
+  token: '',
+  headers(method: string): Record<string, string> {
+    return this.token && method !== 'GET' ? { 'prefect-csrf-token': this.token, 'prefect-csrf-client': this.client } : {}
+  },
+  async renew(): Promise<boolean> {
+    const response = await send(`/csrf-token?client=${this.client}`).catch(() => null)
+    if (!response?.ok) return false
+    this.token = ((await response.json()) as { token?: string }).token ?? ''
+    return this.token !== ''
+  },
 }
 
 function reason(status: number, body: unknown): string {
@@ -76,17 +103,16 @@ function accepted(verdict: Verdict): Verdict {
 }
 
 export const api = {
-  overview: (body: unknown, s?: AbortSignal) => post<T.Overview>('/ui/overview', body, s),
+  overview: (body: T.Ask, s?: AbortSignal) => post<T.Overview>('/ui/overview', body, s),
   info: (s?: AbortSignal) => get<T.Info>('/ui/info', s),
-  runs: (body: unknown, s?: AbortSignal) => post<T.RunsPage>('/ui/flow_runs', body, s),
-  taskRuns: (body: unknown, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),
-  flows: (body: unknown, s?: AbortSignal) => post<T.Page<T.FlowRow>>('/ui/flows', body, s),
+  runs: (body: T.Ask, s?: AbortSignal) => post<T.RunsPage>('/ui/flow_runs', body, s),
+  taskRuns: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),
   flowPanel: (id: string, s?: AbortSignal) => get<T.FlowPanel>(`/ui/flows/${id}`, s),
-  deployments: (body: unknown, s?: AbortSignal) => post<T.Page<T.DeploymentRow>>('/ui/deployments', body, s),
+  deployments: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.DeploymentRow>>('/ui/deployments', body, s),
   deployment: (id: string, s?: AbortSignal) => get<T.DeploymentPage>(`/ui/deployments/${id}`, s),
   run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${id}`, s),
   graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${id}/graph`, s),
-  logs: (body: unknown, s?: AbortSignal) => post<T.Page<T.Log>>('/ui/logs', body, s),
+  logs: (body: T.LogAsk, s?: AbortSignal) => post<T.Page<T.Log>>('/ui/logs', body, s),
   taskRun: (id: string, s?: AbortSignal) => get<T.TaskRunPage>(`/ui/task_runs/${id}`, s),
   queues: (s?: AbortSignal) => get<T.QueueRow[]>('/ui/work_queues', s),
   queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${id}`, s),
@@ -94,7 +120,7 @@ export const api = {
   blocks: (s?: AbortSignal) => get<T.BlockRow[]>('/ui/blocks', s),
   explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${id}/explain`, s),
 
-  createRun: (deployment: string, body: unknown) => post<T.FlowRun>(`/deployments/${deployment}/create_flow_run`, body),
+  createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
   setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force })),
   deleteRun: (id: string) => del(`/flow_runs/${id}`),
   deleteFlow: (id: string) => del(`/flows/${id}`),

@@ -3,13 +3,13 @@
 //! A subset of the API's filters, in the same words; values are always bound.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::db::{Dialect, Query, Value};
 
 /// A list that a value has to be in, or a text that it has to contain.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Words {
     any_: Option<Vec<String>>,
@@ -17,21 +17,21 @@ pub(crate) struct Words {
 }
 
 /// Ids that a thing's own has to be among.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Ids {
     any_: Option<Vec<Uuid>>,
 }
 
 /// Tags that a thing has to have, all of them.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct HasTags {
     all_: Option<Vec<String>>,
 }
 
 /// Moments between which something lies.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Span {
     after_: Option<DateTime<Utc>>,
@@ -39,14 +39,14 @@ pub(crate) struct Span {
 }
 
 /// Whether something is absent.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Absent {
     is_null_: Option<bool>,
 }
 
 /// States by type and name, both or either.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct InState {
     operator: Option<String>,
@@ -70,7 +70,7 @@ impl InState {
 }
 
 /// What is asked of a flow, a deployment or a run.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Of {
     id: Option<Ids>,
@@ -82,7 +82,7 @@ pub(crate) struct Of {
 }
 
 /// The filters of a request; a page and its order come with them.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct Ask {
     pub(crate) flows: Option<Of>,

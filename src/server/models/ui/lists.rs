@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
-use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::filters::{Ask, RUN_TABLES, Where};
@@ -12,7 +11,8 @@ use super::overview::StateCount;
 use super::runs::{FlowRef, RUN_ROW, RunRow};
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
-use crate::schemas::{Document, Tags};
+use crate::schemas::schedules::Schedule;
+use crate::schemas::{Document, StateType, Tags};
 use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
@@ -20,15 +20,15 @@ const RECENT: i64 = 12;
 
 row! {
     DeploymentBase {
-        id: Uuid, name: String, flow_id: Uuid, flow_name: String, tags: Tags, schedule: Option<Document>,
+        id: Uuid, name: String, flow_id: Uuid, flow_name: String, tags: Tags, #[schema(value_type = Option<Schedule>)] schedule: Option<Document>,
         is_schedule_active: bool, created: DateTime<Utc>, next_run: Option<DateTime<Utc>>, late: i64,
     }
 }
 
-row! { Recent { #[serde(skip)] deployment_id: Uuid, id: Uuid, name: String, state_type: Option<String>, state_name: Option<String> } }
+row! { Recent { #[serde(skip)] #[schema(ignore)] deployment_id: Uuid, id: Uuid, name: String, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String> } }
 
 /// A deployment as lists show it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct DeploymentRow {
     #[serde(flatten)]
     base: DeploymentBase,
@@ -91,7 +91,7 @@ async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid,
 }
 
 /// The side panel of a flow.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct FlowPanel {
     flow: FlowRef,
     states: Vec<StateCount>,
@@ -137,13 +137,28 @@ pub(crate) async fn flow(
 
 row! {
     DeploymentFull {
-        id: Uuid, name: String, flow_id: Uuid, tags: Tags, parameters: Document, schedule: Option<Document>,
-        is_schedule_active: bool, flow_runner_type: Option<String>, flow_runner_config: Option<Document>,
-        created: DateTime<Utc>, updated: DateTime<Utc>,
+        id: Uuid, name: String, flow_id: Uuid, tags: Tags, parameters: Document, #[schema(value_type = Option<Schedule>)] schedule: Option<Document>,
+        is_schedule_active: bool, #[serde(skip)] #[schema(ignore)] flow_runner_type: Option<String>,
+        #[serde(skip)] #[schema(ignore)] flow_runner_config: Option<Document>, created: DateTime<Utc>, updated: DateTime<Utc>,
     }
 }
 
-#[derive(Debug, Serialize)]
+/// How an agent runs it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct RunnerRef {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    config: Option<Document>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct DeploymentShown {
+    #[serde(flatten)]
+    full: DeploymentFull,
+    flow_runner: RunnerRef,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct QueueRef {
     id: Uuid,
     name: String,
@@ -152,9 +167,9 @@ struct QueueRef {
 }
 
 /// The page of a deployment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct DeploymentPage {
-    deployment: Json,
+    deployment: DeploymentShown,
     flow: FlowRef,
     upcoming: Vec<RunRow>,
     recent: Vec<RunRow>,
@@ -214,9 +229,11 @@ pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<Deplo
             is_paused: q.row.is_paused,
             last_polled: q.row.last_polled,
         });
-    let mut deployment = serde_json::to_value(&full).expect("a row of ours is JSON");
-    deployment["flow_runner"] =
-        serde_json::json!({"type": full.flow_runner_type, "config": full.flow_runner_config});
+    let flow_runner = RunnerRef {
+        kind: full.flow_runner_type.clone(),
+        config: full.flow_runner_config.clone(),
+    };
+    let deployment = DeploymentShown { full, flow_runner };
     Ok(Some(DeploymentPage {
         deployment,
         flow,

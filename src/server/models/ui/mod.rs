@@ -13,7 +13,7 @@ pub mod runs;
 macro_rules! row {
     ($(#[$meta:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, serde::Serialize)]
+        #[derive(Debug, Clone, serde::Serialize, utoipa::ToSchema)]
         pub(crate) struct $name { $($(#[$attr])* pub(crate) $field: $type),* }
 
         impl crate::db::FromRow for $name {
@@ -26,7 +26,7 @@ macro_rules! row {
 pub(crate) use row;
 
 /// A page of a list, with how many there are in all.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Page<T> {
     pub(crate) results: Vec<T>,
     pub(crate) count: i64,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::filters::{Ask, RUN_TABLES, Where};
 use super::row;
 use crate::db::{Conn, Dialect, Result, query};
-use crate::schemas::Tags;
+use crate::schemas::{StateType, Tags};
 use crate::server::models::explain::{self, Reason};
 
 /// More bars than this cannot be told apart.
@@ -20,38 +20,42 @@ const MOST_BUCKETS: usize = 120;
 
 row! {
     /// The runs of one flow in one interval and state.
-    Cell { flow_id: Uuid, bucket: i64, state_type: String, state_name: String, runs: i64, run_time: f64, lateness: f64 }
+    Cell { flow_id: Uuid, bucket: i64, #[schema(value_type = StateType)] state_type: String, state_name: String, runs: i64, run_time: f64, lateness: f64 }
 }
 
 row! {
     /// The newest run of a flow.
-    LastRun { flow_id: Uuid, id: Uuid, name: String, state_type: Option<String>, state_name: Option<String>, at: DateTime<Utc> }
+    LastRun { flow_id: Uuid, id: Uuid, name: String, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String>, at: DateTime<Utc> }
 }
 
 row! { FlowBase { id: Uuid, name: String, tags: Tags, created: DateTime<Utc>, deployments: i64 } }
 
 /// A flow as the list shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct FlowRow {
     #[serde(flatten)]
     base: FlowBase,
     flow_runs: i64,
     task_runs: i64,
+    /// Interval, type and name of the state, how many.
+    #[schema(value_type = Vec<(i64, StateType, String, i64)>)]
     buckets: Vec<(i64, String, String, i64)>,
     last_run: Option<LastRun>,
 }
 
 /// How many runs are in a state.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(crate) struct StateCount {
+    #[schema(value_type = StateType)]
     pub(crate) state_type: String,
     pub(crate) state_name: String,
     pub(crate) count: i64,
 }
 
 /// One state in one interval, as the API's history has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct HistoryState {
+    #[schema(value_type = StateType)]
     state_type: String,
     state_name: String,
     count_runs: i64,
@@ -59,14 +63,14 @@ struct HistoryState {
     sum_estimated_lateness: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct HistoryBucket {
     interval_start: DateTime<Utc>,
     interval_end: DateTime<Utc>,
     states: Vec<HistoryState>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Counts {
     flows: i64,
     deployments: i64,
@@ -75,7 +79,7 @@ struct Counts {
 }
 
 /// Everything that the first page shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Overview {
     now: DateTime<Utc>,
     first_run: bool,

@@ -17,8 +17,18 @@ use crate::settings::MASK;
 const MOST_SCHEDULED: i64 = 20_000;
 const SHOWN: usize = 50;
 
+row! {
+    /// Who asks a queue for runs.
+    Agent { #[serde(skip)] #[schema(ignore)] work_queue_id: Uuid, name: String, last_polled: DateTime<Utc> }
+}
+
+async fn agents(conn: &mut Conn) -> Result<Vec<Agent>> {
+    let sql = "SELECT work_queue_id, agent, last_polled FROM work_queue_poll ORDER BY last_polled DESC LIMIT 10000";
+    query(sql).fetch_all(conn).await
+}
+
 /// A work queue as the list shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct QueueRow {
     id: Uuid,
     name: String,
@@ -27,7 +37,7 @@ pub(crate) struct QueueRow {
     concurrency_limit: Option<i64>,
     filter: QueueFilter,
     last_polled: Option<DateTime<Utc>>,
-    agents: Vec<Json>,
+    agents: Vec<Agent>,
     due: i64,
     upcoming: i64,
     active: i64,
@@ -35,7 +45,7 @@ pub(crate) struct QueueRow {
 }
 
 /// A work queue with its runs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct QueuePage {
     #[serde(flatten)]
     row: QueueRow,
@@ -55,6 +65,7 @@ fn summary(
     queue: &Queue,
     scheduled: &[&Waiting],
     active: &[&Waiting],
+    agents: &[Agent],
     now: DateTime<Utc>,
 ) -> QueueRow {
     let due = scheduled
@@ -73,7 +84,11 @@ fn summary(
         concurrency_limit: queue.row.concurrency_limit,
         filter: queue.filter.clone(),
         last_polled: queue.row.last_polled,
-        agents: Vec::new(),
+        agents: agents
+            .iter()
+            .filter(|a| a.work_queue_id == queue.row.id)
+            .cloned()
+            .collect(),
         due,
         upcoming: scheduled.len() as i64 - due,
         active: active.len() as i64,
@@ -86,13 +101,14 @@ pub(crate) async fn list(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Queu
     let queues = explain::queues(conn).await?;
     let scheduled = scheduled(conn).await?;
     let active = explain::active(conn).await?;
+    let agents = agents(conn).await?;
     let row = |queue: &Queue| {
         let mine = |runs| {
             Vec::from_iter(Iterator::filter(<[Waiting]>::iter(runs), |r| {
                 queue.filter.takes(r)
             }))
         };
-        summary(queue, &mine(&scheduled), &mine(&active), now)
+        summary(queue, &mine(&scheduled), &mine(&active), &agents, now)
     };
     Ok(queues.iter().map(row).collect())
 }
@@ -109,11 +125,12 @@ pub(crate) async fn read(
     };
     let scheduled = scheduled(conn).await?;
     let active = explain::active(conn).await?;
+    let agents = agents(conn).await?;
     let waiting: Vec<_> = scheduled.iter().filter(|r| queue.filter.takes(r)).collect();
     let holding: Vec<_> = active.iter().filter(|r| queue.filter.takes(r)).collect();
     let ids = |runs: &[&Waiting]| runs.iter().take(SHOWN).map(|r| r.id).collect();
     Ok(Some(QueuePage {
-        row: summary(&queue, &waiting, &holding, now),
+        row: summary(&queue, &waiting, &holding, &agents, now),
         runs: rows(conn, ids(&waiting)).await?,
         running: rows(conn, ids(&holding)).await?,
     }))
@@ -133,13 +150,13 @@ row! { LimitText { id: Uuid, tag: String, concurrency_limit: i64, created: DateT
 row! { Holder { id: Uuid, name: String, flow_run_id: Option<Uuid>, flow_run_name: Option<String>, since: Option<DateTime<Utc>> } }
 
 /// A concurrency limit with who holds its slots.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct LimitRow {
     id: Uuid,
-    tag: String,
-    concurrency_limit: i64,
+    pub(crate) tag: String,
+    pub(crate) concurrency_limit: i64,
     created: DateTime<Utc>,
-    holders: Vec<Holder>,
+    pub(crate) holders: Vec<Holder>,
 }
 
 /// Lists the concurrency limits.

@@ -11,7 +11,8 @@ use super::filters::{Ask, RUN_TABLES, Where, pattern};
 use super::overview::StateCount;
 use super::{Page, row};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
-use crate::schemas::{Document, Tags};
+use crate::schemas::{Document, StateType, Tags};
+use crate::server::models::explain::{self, Reason};
 
 /// No screen shows more dots than this.
 const MOST_POINTS: i64 = 2000;
@@ -22,7 +23,7 @@ row! {
     /// A flow run with the names that a row shows.
     RunRow {
         id: Uuid, name: String, flow_id: Uuid, flow_name: String, deployment_id: Option<Uuid>,
-        deployment_name: Option<String>, parent_task_run_id: Option<Uuid>, state_type: Option<String>,
+        deployment_name: Option<String>, parent_task_run_id: Option<Uuid>, #[schema(value_type = Option<StateType>)] state_type: Option<String>,
         state_name: Option<String>, state_message: Option<String>, expected_start_time: Option<DateTime<Utc>>,
         start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64,
         run_count: i64, tags: Tags, auto_scheduled: bool,
@@ -37,7 +38,7 @@ row! {
     /// A task run with the names that a row shows.
     TaskRunRow {
         id: Uuid, name: String, task_key: String, dynamic_key: String, flow_run_id: Option<Uuid>,
-        flow_run_name: Option<String>, flow_name: Option<String>, state_type: Option<String>,
+        flow_run_name: Option<String>, flow_name: Option<String>, #[schema(value_type = Option<StateType>)] state_type: Option<String>,
         state_name: Option<String>, state_message: Option<String>, expected_start_time: Option<DateTime<Utc>>,
         start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64,
         run_count: i64, tags: Tags,
@@ -48,13 +49,13 @@ const TASK_RUN_ROW: &str = "t.id, t.name, t.task_key, t.dynamic_key, t.flow_run_
      t.state_name, (SELECT s.message FROM task_run_state s WHERE s.id = t.state_id), t.expected_start_time, \
      t.start_time, t.end_time, t.total_run_time, t.run_count, t.tags";
 
-row! { Point { id: Uuid, name: String, at: DateTime<Utc>, end: Option<DateTime<Utc>>, seconds: f64, state_type: Option<String>, state_name: Option<String> } }
+row! { Point { id: Uuid, name: String, at: DateTime<Utc>, end: Option<DateTime<Utc>>, seconds: f64, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String> } }
 
 /// A page of runs with the dots of the plot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RunsPage {
-    #[serde(flatten)]
-    page: Page<RunRow>,
+    results: Vec<RunRow>,
+    count: i64,
     points: Vec<Point>,
 }
 
@@ -91,7 +92,8 @@ pub(crate) async fn list(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Resul
         }
     }
     Ok(RunsPage {
-        page: Page { results, count },
+        results,
+        count,
         points,
     })
 }
@@ -125,14 +127,14 @@ pub(crate) async fn list_tasks(conn: &mut Conn, ask: Ask) -> Result<Page<TaskRun
 
 row! {
     /// A state as the dashboard shows it; results stay where they are.
-    StateRow { id: Uuid, #[serde(rename = "type")] kind: String, name: String, timestamp: DateTime<Utc>, message: Option<String>, state_details: Document }
+    StateRow { id: Uuid, #[serde(rename = "type")] #[schema(value_type = StateType)] kind: String, name: String, timestamp: DateTime<Utc>, message: Option<String>, state_details: Document, decided_by: Option<String> }
 }
 
 row! {
     /// A flow run in full.
     RunFull {
         id: Uuid, name: String, flow_id: Uuid, deployment_id: Option<Uuid>, parent_task_run_id: Option<Uuid>,
-        state_type: Option<String>, state_name: Option<String>, expected_start_time: Option<DateTime<Utc>>,
+        #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String>, expected_start_time: Option<DateTime<Utc>>,
         next_scheduled_start_time: Option<DateTime<Utc>>, start_time: Option<DateTime<Utc>>,
         end_time: Option<DateTime<Utc>>, total_run_time: f64, run_count: i64, parameters: Document, tags: Tags,
         auto_scheduled: bool, flow_version: Option<String>, idempotency_key: Option<String>, created: DateTime<Utc>,
@@ -154,14 +156,14 @@ impl FromRow for StateCount {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct WithState<T> {
     #[serde(flatten)]
     run: T,
     state: Option<StateRow>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RunCounts {
     task_runs: i64,
     subflow_runs: i64,
@@ -169,7 +171,7 @@ struct RunCounts {
 }
 
 /// The page of one flow run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RunPage {
     now: DateTime<Utc>,
     run: WithState<RunFull>,
@@ -207,7 +209,7 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Resul
         Some(task) => parent(conn, task).await?,
         None => None,
     };
-    let sql = "SELECT id, type, name, timestamp, message, state_details FROM flow_run_state \
+    let sql = "SELECT id, type, name, timestamp, message, state_details, decided_by FROM flow_run_state \
                WHERE flow_run_id = $1 ORDER BY timestamp, id LIMIT 1000";
     let states: Vec<StateRow> = query(sql).bind(id).fetch_all(conn).await?;
     let sql = "SELECT COALESCE(state_type, 'PENDING'), COALESCE(state_name, state_type, 'Pending'), COUNT(*) \
@@ -258,17 +260,18 @@ async fn subflows(conn: &mut Conn, id: Uuid) -> Result<Vec<RunRow>> {
 
 row! {
     NodeRow {
-        id: Uuid, name: String, task_key: String, state_type: Option<String>, state_name: Option<String>,
+        id: Uuid, name: String, task_key: String, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String>,
         start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>, inputs: String, child: Option<Uuid>,
     }
 }
 
 /// The graph of a run in columns; ten thousand objects with keys would be mostly keys.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub(crate) struct Graph {
     id: Vec<Uuid>,
     name: Vec<String>,
     task_key: Vec<String>,
+    #[schema(value_type = Vec<Option<StateType>>)]
     state_type: Vec<Option<String>>,
     state_name: Vec<Option<String>>,
     start: Vec<Option<i64>>,
@@ -278,11 +281,14 @@ pub(crate) struct Graph {
 }
 
 /// Reads the graph of a flow run: its task runs and which wait for which.
-pub(crate) async fn graph(conn: &mut Conn, id: Uuid) -> Result<Graph> {
+pub(crate) async fn graph(conn: &mut Conn, id: Uuid) -> Result<Option<Graph>> {
     let sql = "SELECT t.id, t.name, t.task_key, t.state_type, t.state_name, t.start_time, t.end_time, \
                  t.task_inputs, (SELECT MIN(CAST(c.id AS TEXT)) FROM flow_run c WHERE c.parent_task_run_id = t.id) \
                FROM task_run t WHERE t.flow_run_id = $1 ORDER BY t.expected_start_time, t.id LIMIT 50000";
     let rows: Vec<NodeText> = query(sql).bind(id).fetch_all(conn).await?;
+    if rows.is_empty() && !exists(conn, id).await? {
+        return Ok(None);
+    }
     let rows: Vec<NodeRow> = rows.into_iter().map(|row| row.0).collect();
     let places: HashMap<Uuid, usize> = rows.iter().enumerate().map(|(i, r)| (r.id, i)).collect();
     let mut graph = Graph::default();
@@ -297,7 +303,15 @@ pub(crate) async fn graph(conn: &mut Conn, id: Uuid) -> Result<Graph> {
         graph.end.push(row.end.map(|t| t.timestamp_millis()));
         graph.child.push(row.child);
     }
-    Ok(graph)
+    Ok(Some(graph))
+}
+
+async fn exists(conn: &mut Conn, id: Uuid) -> Result<bool> {
+    let found: Option<Uuid> = query("SELECT id FROM flow_run WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// A node whose child comes as text, since a smallest id is a text on both databases.
@@ -341,7 +355,8 @@ fn upstream(inputs: &str, places: &HashMap<Uuid, usize>) -> Vec<usize> {
 row! {
     TaskRunFull {
         id: Uuid, name: String, flow_run_id: Option<Uuid>, task_key: String, dynamic_key: String,
-        state_type: Option<String>, state_name: Option<String>, expected_start_time: Option<DateTime<Utc>>,
+        #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String>, expected_start_time: Option<DateTime<Utc>>,
+        next_scheduled_start_time: Option<DateTime<Utc>>,
         start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64, run_count: i64,
         cache_key: Option<String>, empirical_policy: Document, task_inputs: Document, tags: Tags,
         created: DateTime<Utc>,
@@ -349,21 +364,27 @@ row! {
 }
 
 /// The page of one task run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TaskRunPage {
     task_run: WithState<TaskRunFull>,
     flow_run: Option<Parents>,
     states: Vec<StateRow>,
     counts: LogCount,
+    /// Why it does not run, while it waits.
+    reasons: Vec<Reason>,
 }
 
 row! { Parents { id: Uuid, name: String, flow_name: String } }
 row! { LogCount { logs: i64 } }
 
 /// Reads the page of a task run.
-pub(crate) async fn read_task(conn: &mut Conn, id: Uuid) -> Result<Option<TaskRunPage>> {
+pub(crate) async fn read_task(
+    conn: &mut Conn,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<TaskRunPage>> {
     let sql = "SELECT id, name, flow_run_id, task_key, dynamic_key, state_type, state_name, expected_start_time, \
-                 start_time, end_time, total_run_time, run_count, cache_key, empirical_policy, task_inputs, tags, created \
+                 next_scheduled_start_time, start_time, end_time, total_run_time, run_count, cache_key, empirical_policy, task_inputs, tags, created \
                FROM task_run WHERE id = $1";
     let Some(run) = query(sql)
         .bind(id)
@@ -372,7 +393,7 @@ pub(crate) async fn read_task(conn: &mut Conn, id: Uuid) -> Result<Option<TaskRu
     else {
         return Ok(None);
     };
-    let sql = "SELECT id, type, name, timestamp, message, state_details FROM task_run_state \
+    let sql = "SELECT id, type, name, timestamp, message, state_details, decided_by FROM task_run_state \
                WHERE task_run_id = $1 ORDER BY timestamp, id LIMIT 1000";
     let states: Vec<StateRow> = query(sql).bind(id).fetch_all(conn).await?;
     let sql = "SELECT r.id, r.name, f.name FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = $1";
@@ -384,6 +405,7 @@ pub(crate) async fn read_task(conn: &mut Conn, id: Uuid) -> Result<Option<TaskRu
         .bind(id)
         .fetch_one(conn)
         .await?;
+    let reasons = explain::task_run(conn, &run, now).await?;
     let task_run = WithState {
         run,
         state: states.last().cloned(),
@@ -393,6 +415,7 @@ pub(crate) async fn read_task(conn: &mut Conn, id: Uuid) -> Result<Option<TaskRu
         flow_run,
         states,
         counts,
+        reasons,
     }))
 }
 
@@ -404,7 +427,7 @@ row! {
 }
 
 /// Which lines of which log.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 pub(crate) struct LogAsk {
     flow_run_id: Option<Uuid>,

@@ -1,0 +1,291 @@
+//! Every page of a small database, asked through the router.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use chrono::{TimeZone, Utc};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock::MockClock;
+use crate::db::{Db, query};
+use crate::server::router;
+use crate::settings::{DatabaseUrl, Settings, Synchronous};
+
+const FLOW: &str = "00000000-0000-0000-0000-0000000000f1";
+const DEPLOYMENT: &str = "00000000-0000-0000-0000-0000000000d1";
+const DONE: &str = "00000000-0000-0000-0000-000000000001";
+const LATE: &str = "00000000-0000-0000-0000-000000000002";
+const TASK: &str = "00000000-0000-0000-0000-000000000011";
+const QUEUE: &str = "00000000-0000-0000-0000-0000000000aa";
+
+struct App {
+    router: axum::Router,
+    _home: tempfile::TempDir,
+}
+
+impl App {
+    async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
+        let db = Db::open(&url, Synchronous::Normal).await.unwrap();
+        seed(&db).await;
+        let now = Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).unwrap();
+        let settings = Settings::default_for(home.path());
+        let state = AppState::new(db, Arc::new(MockClock::at(now)), settings);
+        Self {
+            router: router(state),
+            _home: home,
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let request = Request::builder().method(method).uri(format!("/api{path}"));
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap());
+        let response = response.await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, Value::Null).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, body) = self.ask("POST", path, body).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+}
+
+/// One flow, its deployment, a run that is done with a task and a log, and one that is late.
+async fn seed(db: &Db) {
+    let at = "2026-11-23 11:00:00.000000";
+    let statements = [
+        format!(
+            "INSERT INTO flow (id, created, updated, name, tags) VALUES ('{FLOW}', '{at}', '{at}', 'etl', '[\"a\"]')"
+        ),
+        format!(
+            "INSERT INTO deployment (id, created, updated, name, flow_id, schedule, is_schedule_active, tags) \
+             VALUES ('{DEPLOYMENT}', '{at}', '{at}', 'prod', '{FLOW}', '{{\"interval\": 3600.0}}', 1, '[\"ETL\"]')"
+        ),
+        run(DONE, "quiet-heron", "COMPLETED", "Completed", Some(at)),
+        run(LATE, "amber-lynx", "SCHEDULED", "Late", None),
+        format!(
+            "INSERT INTO flow_run_state (id, created, updated, flow_run_id, type, name, timestamp, message) VALUES \
+             ('{DONE}', '{at}', '{at}', '{DONE}', 'COMPLETED', 'Completed', '{at}', 'All states completed.')"
+        ),
+        format!(
+            "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_type, state_name, expected_start_time, start_time) \
+             VALUES ('{TASK}', '{at}', '{at}', 'call-0', '{DONE}', 'call', '0', 'FAILED', 'Failed', '{at}', '{at}')"
+        ),
+        format!(
+            "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_type, state_name, expected_start_time, task_inputs) \
+             VALUES ('{QUEUE}', '{at}', '{at}', 'write-0', '{DONE}', 'write', '0', 'PENDING', 'Pending', '{at}', \
+             '{{\"data\": [{{\"input_type\": \"task_run\", \"id\": \"{TASK}\"}}]}}')"
+        ),
+        format!(
+            "INSERT INTO log (id, created, updated, name, level, flow_run_id, task_run_id, message, timestamp) VALUES \
+             ('{TASK}', '{at}', '{at}', 'prefect', 40, '{DONE}', '{TASK}', '50% <b>done</b>', '{at}')"
+        ),
+        format!(
+            "INSERT INTO work_queue (id, created, updated, name, filter) VALUES \
+             ('{QUEUE}', '{at}', '{at}', 'etl-queue', '{{\"tags\": [\"ETL\"], \"deployment_ids\": null}}')"
+        ),
+    ];
+    for statement in statements {
+        db.write(async move |conn| query(statement).execute(conn).await)
+            .await
+            .unwrap();
+    }
+}
+
+fn run(id: &str, name: &str, state: &str, state_name: &str, start: Option<&str>) -> String {
+    let start = start.map_or("NULL".to_owned(), |at| format!("'{at}'"));
+    format!(
+        "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_id, state_type, state_name, \
+           expected_start_time, next_scheduled_start_time, start_time, total_run_time, tags) \
+         VALUES ('{id}', '2026-11-23 10:00:00.000000', '2026-11-23 10:00:00.000000', '{name}', '{FLOW}', '{DEPLOYMENT}', \
+           '{id}', '{state}', '{state_name}', '2026-11-23 10:59:58.000000', '2026-11-23 10:59:58.000000', {start}, 4.5, '[\"ETL\"]')"
+    )
+}
+
+fn day() -> Value {
+    json!({"start": "2026-11-22T12:00:00Z", "end": "2026-11-24T12:00:00Z", "interval_seconds": 5760,
+        "flow_runs": {"expected_start_time": {"after_": "2026-11-22T12:00:00Z", "before_": "2026-11-24T12:00:00Z"}}})
+}
+
+#[tokio::test]
+async fn the_first_page_counts_bars_cards_and_lists_alike() {
+    let app = App::new().await;
+    let page = app.post("/ui/overview", day()).await;
+    assert_eq!(page["first_run"], false);
+    assert_eq!(page["history"].as_array().unwrap().len(), 30);
+    let full: Vec<_> = page["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| b["states"] != json!([]))
+        .collect();
+    assert_eq!(full.len(), 1, "both runs are due in one interval");
+    assert_eq!(full[0].0, 14);
+    let states = full[0].1["states"].as_array().unwrap();
+    let late = states.iter().find(|s| s["state_name"] == "Late").unwrap();
+    assert_eq!(late["count_runs"], 1);
+    assert!((late["sum_estimated_lateness"].as_f64().unwrap() - 3602.0).abs() < 0.1);
+    assert_eq!(
+        page["counts"],
+        json!({"flows": 1, "deployments": 1, "flow_runs": 2, "task_runs": 2})
+    );
+    assert_eq!(page["flows"][0]["flow_runs"], 2);
+    assert_eq!(page["flows"][0]["last_run"]["name"], "quiet-heron");
+    assert_eq!(
+        page["attention"][0]["summary"],
+        "1 run is late: no agent polls work queue etl-queue"
+    );
+    assert_eq!(
+        page["attention"][0]["command"],
+        "prefect-rs agent start etl-queue"
+    );
+}
+
+#[tokio::test]
+async fn a_card_and_the_list_behind_it_agree() {
+    let app = App::new().await;
+    let mut ask = day();
+    ask["state"] = json!({"name": {"any_": ["Late"]}});
+    let page = app.post("/ui/overview", ask.clone()).await;
+    assert_eq!(page["counts"]["flow_runs"], 1);
+    assert_eq!(
+        page["states"].as_array().unwrap().len(),
+        2,
+        "the cards keep counting every state"
+    );
+    let mut list = day();
+    list["flow_runs"]["state"] = ask["state"].clone();
+    list["points"] = json!(100);
+    let list = app.post("/ui/flow_runs", list).await;
+    assert_eq!(
+        (list["count"].clone(), list["results"][0]["name"].clone()),
+        (json!(1), json!("amber-lynx"))
+    );
+    assert_eq!(list["points"], json!([]));
+}
+
+#[tokio::test]
+async fn every_page_of_one_thing_can_be_read() {
+    let app = App::new().await;
+    let run = app.get(&format!("/ui/flow_runs/{DONE}")).await;
+    assert_eq!(run["run"]["state"]["message"], "All states completed.");
+    assert_eq!(
+        run["counts"],
+        json!({"task_runs": 2, "subflow_runs": 0, "logs": 1})
+    );
+    assert_eq!(run["task_failures"][0]["name"], "call-0");
+    let graph = app.get(&format!("/ui/flow_runs/{DONE}/graph")).await;
+    assert_eq!(graph["upstream"], json!([[], [0]]));
+    assert_eq!(graph["start"][1], Value::Null);
+    let task = app.get(&format!("/ui/task_runs/{TASK}")).await;
+    assert_eq!(task["flow_run"]["flow_name"], "etl");
+    let panel = app.get(&format!("/ui/flows/{FLOW}")).await;
+    assert_eq!(panel["deployments"][0]["recent"][0]["name"], "quiet-heron");
+    let deployment = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
+    assert_eq!(deployment["queues"][0]["name"], "etl-queue");
+    let queue = app.get(&format!("/ui/work_queues/{QUEUE}")).await;
+    assert_eq!(
+        (queue["due"].clone(), queue["late"].clone()),
+        (json!(1), json!(1))
+    );
+    assert_eq!(queue["runs"][0]["name"], "amber-lynx");
+    for path in [
+        "/ui/work_queues",
+        "/ui/concurrency_limits",
+        "/ui/blocks",
+        "/ui/info",
+    ] {
+        app.get(path).await;
+    }
+    let (status, _) = app
+        .ask("GET", &format!("/ui/flow_runs/{QUEUE}"), Value::Null)
+        .await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn lists_search_texts_as_they_stand() {
+    let app = App::new().await;
+    let logs = app
+        .post(
+            "/ui/logs",
+            json!({"flow_run_id": DONE, "search": "50%", "level": 30}),
+        )
+        .await;
+    assert_eq!(logs["results"][0]["task_run_name"], "call-0");
+    let none = app
+        .post("/ui/logs", json!({"flow_run_id": DONE, "search": "5_%"}))
+        .await;
+    assert_eq!(none["count"], 0);
+    let tasks = app
+        .post(
+            "/ui/task_runs",
+            json!({"flow_runs": {"id": {"any_": [DONE]}}, "failures_first": true}),
+        )
+        .await;
+    assert_eq!(tasks["results"][0]["name"], "call-0");
+    let deployments = app
+        .post(
+            "/ui/deployments",
+            json!({"deployments": {"tags": {"all_": ["ETL"]}}}),
+        )
+        .await;
+    assert_eq!(deployments["results"][0]["late"], 1);
+}
+
+#[tokio::test]
+async fn a_waiting_run_says_why_and_a_finished_one_has_no_reasons() {
+    let app = App::new().await;
+    let late = app.get(&format!("/flow_runs/{LATE}/explain")).await;
+    assert_eq!(late["reasons"][0]["code"], "no_agent");
+    let done = app.get(&format!("/flow_runs/{DONE}/explain")).await;
+    assert_eq!(
+        (done["waiting"].clone(), done["reasons"].clone()),
+        (json!(false), json!([]))
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_is_replaced_or_refused_whole() {
+    let app = App::new().await;
+    let path = format!("/ui/deployments/{DEPLOYMENT}/schedule");
+    let (status, _) = app
+        .ask(
+            "PATCH",
+            &path,
+            json!({"schedule": {"cron": "0 9 * * *", "timezone": "UTC"}}),
+        )
+        .await;
+    assert_eq!(status, 204);
+    let page = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
+    assert_eq!(page["deployment"]["schedule"]["cron"], "0 9 * * *");
+    let (status, _) = app
+        .ask("PATCH", &path, json!({"schedule": {"cron": "never"}}))
+        .await;
+    assert_eq!(status, 422);
+}
