@@ -42,7 +42,10 @@ pub async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    // The same routes lie under the base of the dashboard.
+    let base = super::ui::base(&state.settings.server_ui_serve_base);
     let path = path.as_str();
+    let path = path.strip_prefix(base.as_str()).unwrap_or(path);
     if OPEN.contains(&path) || SOCKETS.contains(&path) {
         return next.run(request).await;
     }

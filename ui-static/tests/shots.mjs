@@ -3,35 +3,14 @@
 import { mkdir } from 'node:fs/promises'
 import { browser } from './browser.mjs'
 import { start } from './mock/server.mjs'
+import { pages } from './pages.mjs'
 
 const out = process.env.SHOTS ?? '/tmp/prefect-rs-shots'
 const only = process.argv.slice(2)
 await mkdir(out, { recursive: true })
 const server = await start()
 const db = server.db()
-const late = db.runs.find((r) => r.state_name === 'Late').id
-const PAGES = {
-  dashboard: '/',
-  panel: `/?panel=flow:${db.flows[0].id}`,
-  runs: '/runs',
-  'task-runs': '/task-runs',
-  run: `/flow-run/${db.pretty.id}`,
-  'run-deps': `/flow-run/${db.pretty.id}?graph=dependencies&tab=states`,
-  'run-500': `/flow-run/${db.wide.id}`,
-  'run-500-deps': `/flow-run/${db.wide.id}?graph=dependencies&tab=tasks`,
-  'run-500-lanes': `/flow-run/${db.wide.id}?graph=lanes`,
-  'run-live': `/flow-run/${db.live.id}`,
-  'run-late': `/flow-run/${late}`,
-  'task-run': `/task-run/${db.taskRuns[0].id}`,
-  deployments: '/deployments',
-  deployment: `/deployment/${db.deployments[1].id}`,
-  queues: '/work-queues',
-  queue: `/work-queue/${db.queues[0].id}`,
-  blocks: '/blocks',
-  limits: '/concurrency-limits',
-  settings: '/settings',
-  nowhere: '/no/such/page',
-}
+const PAGES = pages(db)
 const { context, close } = await browser()
 const page = context.pages()[0] ?? (await context.newPage())
 page.on('console', (m) => m.type() === 'error' && console.log('console:', page.url(), m.text()))

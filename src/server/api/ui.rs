@@ -116,8 +116,14 @@ whole! {
     list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| queues::list(conn, now);
     /// Lists the concurrency limits with their holders.
     list_concurrency_limits("/ui/concurrency_limits") -> [Vec<LimitRow>] = |conn, _now| queues::limits(conn);
-    /// Lists the blocks with their secrets masked.
-    list_blocks("/ui/blocks") -> [Vec<BlockText>] = |conn, _now| queues::blocks(conn);
+}
+
+/// Lists the blocks with their secrets masked.
+#[utoipa::path(get, path = "/ui/blocks", responses((status = 200, body = Vec<BlockText>)))]
+pub(crate) async fn list_blocks(State(state): State<AppState>) -> Result<impl IntoResponse> {
+    let vault = state.vault.clone();
+    let read = async move |conn: &mut db::Conn| queues::blocks(conn, &vault).await;
+    Ok(Answer(state.db.read(read).await?))
 }
 
 /// A schedule in place of the old one; none at all removes it.

@@ -48,31 +48,77 @@ export function extent(g: GraphColumns, start: number | null, end: number | null
   return [from, to]
 }
 
-/** Puts intervals into the first free row, by start; a heap is not needed for the rows a screen can show. */
+/** Puts intervals, ordered by start, into the first row that is free; few rows, as a person would place them. */
 export function pack(order: number[], begin: (i: number) => number, finish: (i: number) => number, gap: number): { row: Map<number, number>; rows: number } {
-  const free: number[] = []
+  // Two heaps: rows in use by when they become free, and free rows by their place. A wide fan costs n log n.
+  const busy = new Heap()
+  const free = new Heap()
   const row = new Map<number, number>()
-  // Rows that are free sooner than the next start are found from the last one used, which keeps wide fans linear.
-  let hint = 0
+  let rows = 0
   for (const i of order) {
-    const s = begin(i)
-    let r = -1
-    for (let k = 0; k < Math.min(free.length, 64); k++) {
-      const c = (hint + k) % free.length
-      if (free[c]! <= s) {
-        r = c
-        break
-      }
+    const start = begin(i)
+    while (busy.size && busy.least <= start) {
+      const r = busy.pop()
+      free.push(r, r)
     }
-    if (r < 0 || free.length <= 64) {
-      r = free.findIndex((f) => f <= s)
-      if (r < 0) r = free.push(0) - 1
-    }
-    hint = r
-    free[r] = finish(i) + gap
+    const r = free.size ? free.pop() : rows++
+    busy.push(finish(i) + gap, r)
     row.set(i, r)
   }
-  return { row, rows: Math.max(1, free.length) }
+  return { row, rows: Math.max(1, rows) }
+}
+
+/** Values by the least key. */
+class Heap {
+  #keys: number[] = []
+  #values: number[] = []
+
+  get size() {
+    return this.#keys.length
+  }
+
+  get least() {
+    return this.#keys[0]!
+  }
+
+  push(key: number, value: number) {
+    const keys = this.#keys
+    const values = this.#values
+    let i = keys.length
+    while (i > 0) {
+      const up = (i - 1) >> 1
+      if (keys[up]! <= key) break
+      keys[i] = keys[up]!
+      values[i] = values[up]!
+      i = up
+    }
+    keys[i] = key
+    values[i] = value
+  }
+
+  pop(): number {
+    const keys = this.#keys
+    const values = this.#values
+    const out = values[0]!
+    const key = keys.pop()!
+    const value = values.pop()!
+    const n = keys.length
+    if (n) {
+      let i = 0
+      for (;;) {
+        let down = 2 * i + 1
+        if (down >= n) break
+        if (down + 1 < n && keys[down + 1]! < keys[down]!) down++
+        if (keys[down]! >= key) break
+        keys[i] = keys[down]!
+        values[i] = values[down]!
+        i = down
+      }
+      keys[i] = key
+      values[i] = value
+    }
+    return out
+  }
 }
 
 const isBad = (type: GraphColumns['state_type'][number] | undefined) => type === 'FAILED' || type === 'CRASHED'

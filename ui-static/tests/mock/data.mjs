@@ -125,12 +125,12 @@ export function make(now = Date.now(), { tasks = 500 } = {}) {
   log(live, l0 + 310, 20, 'Fetching the forecast of Bremen for 3 days')
 
   db.queues.push({ id: uuid(), name: 'etl-queue', description: '', is_paused: false, concurrency_limit: null, filter: { tags: ['ETL'], deployment_ids: null, flow_runner_types: null }, last_polled: null, agents: [] })
-  db.queues.push({ id: uuid(), name: 'weather', description: '', is_paused: false, concurrency_limit: 4, filter: { tags: ['weather'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now), agents: [{ name: 'agent-ember', last_activity_time: iso(now) }], fresh: true })
+  db.queues.push({ id: uuid(), name: 'weather', description: '', is_paused: false, concurrency_limit: 4, filter: { tags: ['weather'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now), agents: [{ name: 'agent-ember', last_polled: iso(now) }], fresh: true })
   db.queues.push({ id: uuid(), name: 'gpu', description: '', is_paused: true, concurrency_limit: 1, filter: { tags: ['gpu'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now - 3 * H), agents: [] })
   db.limits.push({ id: uuid(), tag: 'warehouse', concurrency_limit: 5, created: iso(now - 9 * H), holders: [] })
   db.limits.push({ id: uuid(), tag: 'forecast-api', concurrency_limit: 1, created: iso(now - 9 * H), holders: [{ id: db.taskRuns.at(-1).id, name: 'Render maps-0', flow_run_id: live.id, flow_run_name: live.name, since: iso(l0 + 9100) }] })
-  db.blocks.push({ id: uuid(), name: 'team-bucket', type_name: 'S3 Storage', kind: 'STORAGE', is_default: true, created: iso(now - 80 * H), updated: iso(now - 20 * H), data: { bucket: 'flows', aws_access_key_id: 'AKIA…', aws_secret_access_key: '********', region_name: 'eu-central-1' }, schema: null })
-  db.blocks.push({ id: uuid(), name: 'laptop', type_name: 'Local Storage', kind: 'STORAGE', is_default: false, created: iso(now - 80 * H), updated: iso(now - 70 * H), data: { storage_path: '/data/prefect' }, schema: null })
+  db.blocks.push({ id: uuid(), name: 'team-bucket', type_name: 'S3 Storage', kind: 'STORAGE', is_default: true, created: iso(now - 80 * H), updated: iso(now - 20 * H), data: { bucket: 'flows', aws_access_key_id: 'AKIA…', aws_secret_access_key: '********', region_name: 'eu-central-1' }, schema: null, is_readable: true })
+  db.blocks.push({ id: uuid(), name: 'laptop', type_name: 'Local Storage', kind: 'STORAGE', is_default: false, created: iso(now - 80 * H), updated: iso(now - 70 * H), data: { storage_path: '/data/prefect' }, schema: null, is_readable: true })
   return db
 }
 

@@ -99,6 +99,44 @@ await story('a server that goes away shows, and what happened meanwhile is there
   await page.getByRole('button', { name: /(Scheduled|Late) flow runs: 1/ }).first().waitFor()
 }, { patience: 30_000 })
 
+await story('under a base path everything is found, and a proxy may take it off or leave it', async (page, server) => {
+  await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  await page.goto(`${server.origin}/flows/ops/`)
+  await page.getByRole('link', { name: 'Quiet flow' }).waitFor()
+  await page.locator('[data-link=live]').first().waitFor()
+  await page.getByRole('link', { name: 'Deployments' }).first().click()
+  await page.locator('[data-row]').first().waitFor()
+  assert.match(page.url(), /\/flows\/ops\/deployments$/)
+  await page.reload()
+  await page.locator('[data-row]').first().waitFor()
+}, { env: { PREFECT_UI_SERVE_BASE: '/flows/ops' } })
+
+await story('a server that asks for credentials is signed in to, in this tab, the stream of changes too', async (page, server) => {
+  server.headers = { authorization: `Basic ${btoa('admin:pass')}` }
+  const deployment = await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  await page.goto(server.url)
+  const dialog = page.getByRole('dialog', { name: 'Sign in' })
+  await dialog.getByLabel('User').fill('admin')
+  await dialog.getByLabel('Password').fill('wrong')
+  await page.keyboard.press('Enter')
+  await dialog.getByText('The server did not take that.').waitFor()
+  await dialog.getByLabel('User').fill('admin')
+  await dialog.getByLabel('Password').fill('pass')
+  await page.keyboard.press('Enter')
+  await page.getByRole('link', { name: 'Quiet flow' }).waitFor()
+  await page.locator('[data-link=live]').first().waitFor()
+  await server.api('POST', `/deployments/${deployment}/create_flow_run`, {})
+  await page.getByRole('button', { name: /(Scheduled|Late) flow runs: 1/ }).first().waitFor()
+  await page.reload()
+  await page.getByRole('link', { name: 'Quiet flow' }).waitFor()
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => /cred/i.test(key)).length), 0)
+}, { env: { PREFECT_SERVER_API_AUTH_STRING: 'admin:pass', PREFECT_API_AUTH_STRING: 'admin:pass' } })
+
+await story('a server that wants CSRF tokens gets them without a word', async (page, server) => {
+  await page.goto(server.url)
+  await page.getByText('prefect-rs agent start').first().waitFor()
+}, { env: { PREFECT_SERVER_CSRF_PROTECTION_ENABLED: 'true' } })
+
 await story('an empty server leads through the tutorial', async (page, server) => {
   await page.goto(server.url)
   await page.getByText('prefect-rs agent start').first().waitFor()

@@ -1,29 +1,10 @@
 // Stories in a real browser, over the built dashboard and made-up data: each says what a person does and sees.
 
 import assert from 'node:assert/strict'
-import { browser } from '../browser.mjs'
 import { start } from '../mock/server.mjs'
+import { teller } from '../story.mjs'
 
-const { context, close } = await browser()
-let failed = 0
-const errors = []
-
-async function story(name, act, options = {}) {
-  const server = await start(options)
-  const page = await context.newPage()
-  page.setDefaultTimeout(8000)
-  page.on('pageerror', (e) => errors.push(`${name}: ${e.message}`))
-  page.on('console', (m) => /Content Security Policy|Uncaught/.test(m.text()) && errors.push(`${name}: ${m.text()}`))
-  try {
-    await act(page, server)
-    console.log(`ok   ${name}`)
-  } catch (error) {
-    failed++
-    console.log(`FAIL ${name}\n     ${error.message.split('\n').slice(0, 30).join('\n     ')}`)
-  }
-  await page.close()
-  await server.close()
-}
+const { story, end } = await teller(start)
 
 await story('the first page asks the API at most four times and shows late runs as late', async (page, server) => {
   await page.goto(server.url)
@@ -106,7 +87,7 @@ await story('10,000 task runs open', async (page, server) => {
   const from = Date.now()
   await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
   await page.locator('canvas').waitFor()
-  await page.getByText('of 10002 failed').waitFor()
+  await page.getByText('of 10,002 failed').waitFor()
   console.log(`     10,000 tasks: drawn after ${Date.now() - from} ms`)
   await page.getByRole('button', { name: 'Dependencies' }).click()
   await page.keyboard.press('f')
@@ -193,6 +174,4 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
   }
 })
 
-await close()
-for (const error of errors) console.log(`page error: ${error}`)
-if (failed || errors.length) process.exit(1)
+await end()
