@@ -383,6 +383,7 @@ into_value! {
     DateTime<Utc> => |t| Value::Time(t),
     Vec<u8> => |b| Value::Bytes(b),
     String => |s| Value::Text(storable(s)),
+    Vec<String> => |texts| Value::Texts(texts.into_iter().map(storable).collect()),
     &str => |s| Value::from(s.to_owned()),
     &String => |s| Value::from(s.clone()),
 }

@@ -138,7 +138,17 @@ pub struct Tags(pub Vec<String>);
 impl Tags {
     /// Writes the list as it is stored.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(&self.0).expect("a list of strings is JSON")
+        let text = |tags: &[String]| serde_json::to_string(tags).expect("texts are JSON");
+        if self.0.iter().all(|tag| !tag.contains('\0')) {
+            return text(&self.0);
+        }
+        // PostgreSQL indexes tags, and its JSON knows no NUL; a single text loses it as well.
+        let tags: Vec<_> = self
+            .0
+            .iter()
+            .map(|tag| tag.replace('\0', "\u{fffd}"))
+            .collect();
+        text(&tags)
     }
 
     /// Adds the tags of `other` that are not there yet.

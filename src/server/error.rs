@@ -44,6 +44,10 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The body is larger than this many bytes.
     TooLarge(usize),
+    /// The body is nested deeper than this.
+    TooDeep(usize),
+    /// The body took longer than this many seconds to arrive.
+    TooSlow(u64),
     /// Trying again later may succeed.
     Unavailable(String),
     /// The server lacks something that only its operator can give it.
@@ -131,6 +135,14 @@ impl IntoResponse for ApiError {
             Self::TooLarge(most) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 json!({"detail": format!("The body is larger than {most} bytes; send it in parts.")}),
+            ),
+            Self::TooDeep(most) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!({"detail": format!("The body is nested deeper than {most} levels.")}),
+            ),
+            Self::TooSlow(seconds) => (
+                StatusCode::REQUEST_TIMEOUT,
+                json!({"detail": format!("The body did not arrive within {seconds} seconds.")}),
             ),
             Self::Unavailable(detail) => {
                 let body = json!({"exception_message": "Service Unavailable", "detail": detail});

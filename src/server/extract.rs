@@ -1,5 +1,7 @@
 //! What handlers take from a request: the dialect, an id, a JSON body, each with a clear refusal.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -8,12 +10,19 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{ApiError, refusal};
 use crate::schemas::{Dialect, Render, View};
 
 /// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// How deep a body may be nested, which is as deep as the parser of JSON goes.
+pub const MAX_DEPTH: usize = 128;
+
+/// How long a body may take to arrive; the largest does within a second on any network in use.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl<S: Sync> FromRequestParts<S> for Dialect {
     type Rejection = ApiError;
@@ -76,15 +85,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
-        let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_BODY_BYTES),
-                    _ => ApiError::BadRequest(
-                        "the body did not arrive whole; send it again".to_owned(),
-                    ),
-                })?;
+        let whole = timeout(PATIENCE, Bytes::from_request(request, state));
+        let bytes = whole
+            .await
+            .map_err(|_| ApiError::TooSlow(PATIENCE.as_secs()))?
+            .map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_BODY_BYTES),
+                _ => {
+                    ApiError::BadRequest("the body did not arrive whole; send it again".to_owned())
+                }
+            })?;
         if bytes.is_empty() || bytes.as_ref() == b"null" {
             // Only where a member is needed, the body is.
             return serde_json::from_slice(b"{}")
@@ -95,11 +105,41 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(ApiError::NotJson);
         }
         let text: &[u8] = &bytes;
+        if is_too_deep(text) {
+            return Err(ApiError::TooDeep(MAX_DEPTH));
+        }
         // The path of an error costs time, so it is looked for only when there is one.
         serde_json::from_slice(text)
             .map(Self)
             .map_err(|_| refusal::explain::<T>(text))
     }
+}
+
+/// Tells whether brackets open more often than they close by more than the bound.
+///
+/// What is too deep for a parser that goes down step by step, as most do, could be stored here and
+/// never be read again by a client.
+fn is_too_deep(text: &[u8]) -> bool {
+    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
+    // Almost always there are not enough of them to look any closer.
+    if text.iter().filter(opens).count() <= MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut is_text, mut is_escaped) = (0usize, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => depth += 1,
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
 }
 
 /// Tells whether a body says that it is JSON, or says nothing.

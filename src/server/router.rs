@@ -1,9 +1,13 @@
 //! The table of routes: handlers in groups, each with path and method in its own attribute.
 
+use std::any::Any;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -184,6 +188,12 @@ pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
     dashboard().merge(explain).into_openapi()
 }
 
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    ApiError::Internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
+}
+
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
 }
@@ -206,6 +216,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // A fault of ours costs its own request, not the connection and what else is on it.
+        .layer(CatchPanicLayer::custom(panicked))
         .with_state(state);
     // A proxy may or may not take the base off the path, so both ways lead here.
     if base.is_empty() {

@@ -126,6 +126,11 @@ impl TestApp {
             None => Body::empty(),
         };
         let request = request.body(body).expect("a valid request");
+        self.send_whole(request).await
+    }
+
+    /// Sends any request at all; of an answer that never ends only the status is returned.
+    pub async fn send_whole(&self, request: Request<Body>) -> (u16, Option<Value>) {
         let response = self
             .router
             .clone()
@@ -133,6 +138,10 @@ impl TestApp {
             .await
             .expect("an answer");
         let status = response.status().as_u16();
+        let kind = response.headers().get("content-type");
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+            return (status, None);
+        }
         let body = to_bytes(response.into_body(), MAX_BODY_BYTES)
             .await
             .expect("a whole body");

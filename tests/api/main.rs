@@ -11,6 +11,7 @@ mod genuine;
 #[path = "../support/genuine_server.rs"]
 mod genuine_server;
 mod guard;
+mod hostile;
 mod replay;
 mod secrets;
 mod settling;

@@ -67,6 +67,8 @@ step "flows without the server" cargo check --locked --no-default-features --fea
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "compile" cargo test --locked --no-run
 
+step "dependencies" tests/support/deny.sh
+
 wait $database_pid $environments_pid
 export PREFECT_RS_TEST_VENVS=${PREFECT_RS_TEST_VENVS:-$root/.venvs}
 if [ -e "$logs/postgres.failed" ]; then

@@ -14,9 +14,12 @@ use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::{DeploymentId, Dialect, StateType};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
-use crate::server::{ApiError, AppState, models, services};
+use crate::server::{ApiError, AppState, models, refusal, services};
 
 const NOUN: &str = "Deployment";
+
+/// Runs that a schedule makes at once; who wants more asks again from the last one on.
+const MOST_RUNS: u32 = 10_000;
 
 fn tell(state: &AppState, id: DeploymentId) {
     state.changes.tell(Change::of(Kind::Deployment, id.0));
@@ -118,6 +121,9 @@ pub async fn schedule_deployment(
     let furthest = ahead.and_then(|ahead| start.checked_add_signed(ahead));
     let end = span.end_time.map(|end| end.0).or(furthest).unwrap_or(start);
     let most = span.max_runs.unwrap_or(settings.scheduler_max_runs);
+    if most > MOST_RUNS {
+        return Err(refusal::above("max_runs", i64::from(MOST_RUNS)));
+    }
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     services::schedule_deployment(&state, id, start, end, most).await?;
     Ok(Answer(()))

@@ -255,7 +255,7 @@ fn compile(conn: &Conn, filter: &AutomationFilter) -> (String, Vec<Value>) {
         all.push(format!("o.id = ANY(${n})"));
     }
     if let Some(any) = filter.name.as_ref().and_then(|name| name.any_.clone()) {
-        let n = bind(Value::Texts(any));
+        let n = bind(Value::from(any));
         all.push(format!("o.name = ANY(${n})"));
     }
     if let Some(before) = filter.created.as_ref().and_then(|created| created.before_) {
@@ -265,11 +265,11 @@ fn compile(conn: &Conn, filter: &AutomationFilter) -> (String, Vec<Value>) {
     if let Some(tags) = &filter.tags {
         let mut parts = Vec::new();
         if let Some(wanted) = &tags.all_ {
-            let n = bind(Value::Texts(wanted.clone()));
+            let n = bind(Value::from(wanted.clone()));
             parts.push(dialect.list_contains_all("o.tags", n));
         }
         if let Some(wanted) = &tags.any_ {
-            let n = bind(Value::Texts(wanted.clone()));
+            let n = bind(Value::from(wanted.clone()));
             parts.push(dialect.list_contains_any("o.tags", n));
         }
         if let Some(is_null) = tags.is_null_ {

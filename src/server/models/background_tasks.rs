@@ -27,7 +27,7 @@ pub async fn claim(
          AND NOT EXISTS (SELECT 1 FROM task_run_delivery d WHERE d.task_run_id = o.id AND d.state_id = o.state_id) \
          ORDER BY o.expected_start_time, o.id LIMIT 1{lock}"
     );
-    let asked = query(sql).bind(Value::Texts(task_keys.to_vec())).bind(now);
+    let asked = query(sql).bind(Value::from(task_keys.to_vec())).bind(now);
     let Some((id, state)) = asked.fetch_optional::<(TaskRunId, StateId)>(conn).await? else {
         return Ok(None);
     };

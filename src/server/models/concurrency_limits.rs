@@ -68,7 +68,7 @@ pub async fn lock_by_tags(conn: &mut Conn, tags: &[String]) -> Result<Vec<Concur
     let lock = conn.dialect().for_update("concurrency_limit");
     let sql = format!("{SELECT} WHERE tag = ANY($1) ORDER BY tag{lock}");
     query(sql)
-        .bind_all([Value::Texts(slot_order(tags))])
+        .bind_all([Value::from(slot_order(tags))])
         .fetch_all(conn)
         .await
 }

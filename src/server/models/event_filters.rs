@@ -76,11 +76,11 @@ impl Condition {
             ));
         }
         if !names.name.is_empty() {
-            let list = self.bind(Value::Texts(names.name.clone()));
+            let list = self.bind(Value::from(names.name.clone()));
             all.push(format!("o.event = ANY({list})"));
         }
         if !names.exclude_name.is_empty() {
-            let list = self.bind(Value::Texts(names.exclude_name.clone()));
+            let list = self.bind(Value::from(names.exclude_name.clone()));
             all.push(format!("o.event <> ALL({list})"));
         }
         all
@@ -102,7 +102,7 @@ impl Condition {
     fn ids(&mut self, column: &str, ids: &[String], prefixes: &[String]) -> Vec<String> {
         let mut all = Vec::new();
         if !ids.is_empty() {
-            let list = self.bind(Value::Texts(ids.to_vec()));
+            let list = self.bind(Value::from(ids.to_vec()));
             all.push(format!("{column} = ANY({list})"));
         }
         if !prefixes.is_empty() {
@@ -125,7 +125,7 @@ impl Condition {
         }
         let mut found = self.ids("r.resource_id", &filter.id, &[]);
         if !filter.role.is_empty() {
-            let roles = self.bind(Value::Texts(filter.role.clone()));
+            let roles = self.bind(Value::from(filter.role.clone()));
             found.push(format!("r.resource_role = ANY({roles})"));
         }
         let pairs: Vec<String> = filter
@@ -186,7 +186,7 @@ impl Condition {
         for (label, wanted) in [(RESOURCE_ID, ids), (RESOURCE_ROLE, roles)] {
             if !wanted.is_empty() {
                 let value = self.dialect.label("e.value", &self.bind(label));
-                let list = self.bind(Value::Texts(wanted.to_vec()));
+                let list = self.bind(Value::from(wanted.to_vec()));
                 all.push(format!("{value} = ANY({list})"));
             }
         }

@@ -322,11 +322,11 @@ impl Condition {
         let f = f?;
         let mut parts = Vec::new();
         if let Some(any) = &f.any_ {
-            self.values.push(Value::Texts(any.clone()));
+            self.values.push(Value::from(any.clone()));
             parts.push(format!("{o}.{column} = ANY(${})", self.values.len()));
         }
         if let Some(not_any) = f.not_any_.as_ref().filter(|list| !list.is_empty()) {
-            self.values.push(Value::Texts(not_any.clone()));
+            self.values.push(Value::from(not_any.clone()));
             parts.push(format!("{o}.{column} <> ALL(${})", self.values.len()));
         }
         if let Some(like) = &f.like_ {
@@ -346,11 +346,11 @@ impl Condition {
         let column = format!("{o}.tags");
         let mut parts = Vec::new();
         if let Some(all) = &f.all_ {
-            self.values.push(Value::Texts(all.clone()));
+            self.values.push(Value::from(all.clone()));
             parts.push(self.dialect.list_contains_all(&column, self.values.len()));
         }
         if let Some(any) = &f.any_ {
-            self.values.push(Value::Texts(any.clone()));
+            self.values.push(Value::from(any.clone()));
             parts.push(self.dialect.list_contains_any(&column, self.values.len()));
         }
         if let Some(is_null) = f.is_null_ {

@@ -310,7 +310,7 @@ fn of_queue(filter: &QueueFilter, dialect: Dialect) -> (String, Vec<Value>) {
     let mut conditions = vec!["o.deployment_id IS NOT NULL".to_owned()];
     let mut values = Vec::new();
     if let Some(tags) = filter.tags.as_ref().filter(|tags| !tags.is_empty()) {
-        values.push(Value::Texts(tags.clone()));
+        values.push(Value::from(tags.clone()));
         conditions.push(dialect.list_contains_all("o.tags", values.len()));
     }
     if let Some(ids) = filter.deployment_ids.as_ref().filter(|ids| !ids.is_empty()) {
@@ -322,7 +322,7 @@ fn of_queue(filter: &QueueFilter, dialect: Dialect) -> (String, Vec<Value>) {
         .as_ref()
         .filter(|types| !types.is_empty())
     {
-        values.push(Value::Texts(types.clone()));
+        values.push(Value::from(types.clone()));
         conditions.push(format!("o.flow_runner_type = ANY(${})", values.len()));
     }
     (conditions.join(" AND "), values)

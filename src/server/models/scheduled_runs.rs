@@ -87,12 +87,12 @@ pub async fn missing(
     deployment: &Scheduled,
     dates: Vec<DateTime<Tz>>,
 ) -> Result<Vec<DateTime<Tz>>> {
-    let keys = dates.iter().map(|date| key(deployment.id, date)).collect();
+    let keys: Vec<String> = dates.iter().map(|date| key(deployment.id, date)).collect();
     let known: Vec<String> = query(
         "SELECT idempotency_key FROM flow_run WHERE flow_id = $1 AND idempotency_key = ANY($2)",
     )
     .bind(deployment.flow_id)
-    .bind(Value::Texts(keys))
+    .bind(Value::from(keys))
     .fetch_all(conn)
     .await?;
     let is_missing = |date: &DateTime<Tz>| !known.contains(&key(deployment.id, date));

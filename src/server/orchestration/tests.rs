@@ -1,5 +1,8 @@
 //! The policies as pictures, and the walk as tables.
 
+mod rules;
+mod sequences;
+
 use chrono::TimeDelta;
 
 use super::policy::{self, Policy};

@@ -160,7 +160,7 @@ impl Where {
             self.words(&format!("{table}.name"), words);
         }
         if let Some(tags) = of.tags.as_ref().and_then(|tags| tags.all_.clone()) {
-            let n = self.bind(Value::Texts(tags));
+            let n = self.bind(Value::from(tags));
             let clause = self.dialect.list_contains_all(&format!("{table}.tags"), n);
             self.and(clause);
         }
@@ -189,7 +189,7 @@ impl Where {
         let mut parts = Vec::new();
         for (column, words) in [("state_type", &state.kind), ("state_name", &state.name)] {
             if let Some(list) = words.as_ref().and_then(|w| w.any_.clone()) {
-                let n = self.bind(Value::Texts(list));
+                let n = self.bind(Value::from(list));
                 parts.push(format!("{table}.{column} = ANY(${n})"));
             }
         }
@@ -214,7 +214,7 @@ impl Where {
 
     fn words(&mut self, column: &str, words: &Words) {
         if let Some(list) = words.any_.clone() {
-            let n = self.bind(Value::Texts(list));
+            let n = self.bind(Value::from(list));
             self.and(format!("{column} = ANY(${n})"));
         }
         if let Some(part) = &words.like_ {
