@@ -1,10 +1,11 @@
 //! The ceiling: what the least server one could write costs for the same load.
 //!
-//! It answers the paths of a flow run's life, so that `prefect-rs bench` drives it like any server:
+//! It answers the paths of a run's life, so that `prefect-rs bench` drives it like any server:
 //! `echo` reads JSON and writes JSON and keeps nothing in a file; `group` also stores every
 //! transition through one SQLite writer that gathers what waits into one transaction; `single` does
-//! the same with a transaction for each. No rules, no filters, no other tables: a real server can
-//! come near, never below. `writer` measures that writer alone, without HTTP.
+//! the same with a transaction for each. Both flush to the disk before they answer, as our server
+//! does. No rules, no filters, no other tables: a real server can come near, never below. `writer`
+//! measures that writer alone, without HTTP.
 //!
 //! Run by `make bench`: `cargo bench --bench ceiling -- echo|group|single PORT FILE`, or `-- writer FILE`.
 
@@ -131,7 +132,10 @@ async fn serve(mode: &str, port: u16, file: PathBuf) {
         )
         .route("/api/flow_runs/", post(create_flow_run))
         .route("/api/flow_runs/{id}/set_state", post(set_flow_run_state))
-        .route("/api/flow_runs/filter", post(read_flow_runs))
+        .route("/api/flow_runs/filter", post(read_runs))
+        .route("/api/task_runs/", post(create_flow_run))
+        .route("/api/task_runs/{id}/set_state", post(set_flow_run_state))
+        .route("/api/task_runs/filter", post(read_runs))
         .with_state(app);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
@@ -189,9 +193,11 @@ async fn set_flow_run_state(
     )
 }
 
-async fn read_flow_runs(State(app): State<App>, Json(body): Json<Value>) -> Json<Value> {
-    let ids: Vec<Uuid> =
-        serde_json::from_value(body["flow_runs"]["id"]["any_"].clone()).unwrap_or_default();
+async fn read_runs(State(app): State<App>, Json(body): Json<Value>) -> Json<Value> {
+    let of = |noun: &str| serde_json::from_value(body[noun]["id"]["any_"].clone()).ok();
+    let ids: Vec<Uuid> = of("flow_runs")
+        .or_else(|| of("task_runs"))
+        .unwrap_or_default();
     let kept = app.kept.lock().expect("no holder panics");
     let found = ids
         .into_iter()
@@ -249,7 +255,7 @@ fn open(file: &FilePath) -> Connection {
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = NORMAL;
+             PRAGMA synchronous = FULL;
              CREATE TABLE run (id BLOB PRIMARY KEY, body TEXT, state_type TEXT, state_id BLOB, run_count BIGINT) WITHOUT ROWID;
              CREATE TABLE state (id BLOB PRIMARY KEY, run_id BLOB, type TEXT, timestamp BIGINT) WITHOUT ROWID;
              CREATE INDEX state_of_run ON state (run_id, timestamp);",

@@ -3,12 +3,13 @@
 
 Each server is driven by `prefect-rs bench` with the same load; the servers take turns within a
 round, so that whatever else the machine does falls on all of them, and a figure is the median of
-the rounds. CPU per unit is the figure to trust where cores are shared. Prints Markdown; the raw
-figures go to target/bench/results.json.
+the rounds. CPU per unit is the figure to trust where cores are shared. Writes the figures into
+BENCHMARKS.md between its two marks, and all that was measured to target/bench/results.json.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -17,64 +18,98 @@ import threading
 import time
 from pathlib import Path
 
+import machine
 import seed
 import server
 import table
 
 WORK = server.ROOT / "target" / "bench"
+PAGE = server.ROOT / "BENCHMARKS.md"
 GENUINE = ("2.0b3", "2.20", "3.8")
 WRITES = "create,lifecycle,task-run,log,poll"
+LISTS = "filter,history"
 
 
 def main():
     args = arguments()
+    begun = time.monotonic()
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    venvs = dict(pair.split("=", 1) for pair in args.venv)
     makers = {"ours": server.ours}
     for version in args.genuine:
-        venv = venvs.get(version) or install(version)
+        venv = Path(args.venvs) / version if args.venvs else install(version)
         makers[version] = lambda home, version=version, venv=venv: server.genuine(version, venv, home)
-    results = {"args": vars(args), "binary_bytes": server.BINARY.stat().st_size, "servers": {}}
-    for name in makers:
-        results["servers"][name] = {"start": [], "idle": None, "load": [], "sized": {}, "sustained": None}
+    servers = {
+        name: {"start": [], "idle": None, "load": [], "crowd": None, "sized": {}, "sustained": None, "errors": []}
+        for name in makers
+    }
+    results = {
+        "args": vars(args),
+        "machine": machine.describe(makers),
+        "binary_bytes": server.BINARY.stat().st_size,
+        "servers": servers,
+        "ceiling": [],
+    }
     try:
-        for number in range(args.rounds):
-            for name, make in makers.items():
-                say(f"round {number + 1}: {name}")
-                fresh(make, name, number, results["servers"][name], args)
-            results.setdefault("ceiling", []).append(ceiling(number, args))
-        for rows in args.rows:
-            for name, make in makers.items():
-                # How a larger database changes our own answers is the question; theirs take long.
-                if name != "ours" and rows != args.rows[0] and not args.sized_genuine:
-                    continue
-                say(f"{rows} runs: {name}")
-                results["servers"][name]["sized"][rows] = sized(make, name, rows, args)
-        for name, make in makers.items():
-            if args.sustained and (name == "ours" or args.sustained_genuine):
-                say(f"sustained: {name}")
-                results["servers"][name]["sustained"] = sustained(make, name, args)
+        measure(makers, results, args)
     finally:
+        results["seconds"] = time.monotonic() - begun
         (WORK / "results.json").write_text(json.dumps(results, indent=1))
-    print(table.markdown(results))
+    text = table.markdown(results)
+    print(text)
+    table.write_into(PAGE, text)
+    say(f"done in {results['seconds'] / 60:.0f} minutes; the figures are in {PAGE.name}")
+
+
+def measure(makers, results, args):
+    servers = results["servers"]
+    program = built_ceiling()
+    if args.idle:
+        say(f"standing still for {args.idle:.0f} seconds, all at once")
+        idle(makers, servers, args)
+    for number in range(args.rounds):
+        for name, make in makers.items():
+            say(f"round {number + 1} of {args.rounds}: {name}")
+            attempt(servers[name], fresh, make, name, number, servers[name], args)
+        say(f"round {number + 1} of {args.rounds}: the ceiling")
+        results["ceiling"].append(ceiling(program, number, args))
+    for rows in args.rows:
+        for name, make in makers.items():
+            # How a larger database changes our own answers is the question; theirs take long.
+            if name == "ours" or rows == args.rows[0]:
+                say(f"{rows} runs: {name}")
+                attempt(servers[name], sized, make, name, rows, servers[name], args)
+    if args.sustained:
+        say(f"64 clients for {args.sustained:.0f} seconds, beside readers and another writer: ours")
+        attempt(servers["ours"], sustained, makers["ours"], servers["ours"], args)
+
+
+def attempt(result, step, *rest):
+    """Goes on without a server that fails a step; the table says so."""
+    try:
+        step(*rest)
+    except (server.Failed, OSError, sqlite3.Error, TypeError) as error:
+        say(f"failed: {error}")
+        result["errors"].append(f"{step.__name__}: {error}")
 
 
 def arguments():
+    quick = os.environ.get("QUICK", "") not in ("", "0")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genuine", type=words, default=list(GENUINE), help="versions beside ours")
-    parser.add_argument("--venv", action="append", default=[], help="VERSION=DIR, instead of .venvs/VERSION")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
-    parser.add_argument("--clients", default="1,8,32,64")
+    parser.add_argument("--venvs", default=os.environ.get("PREFECT_RS_TEST_VENVS"), help="folder of their environments")
+    parser.add_argument("--rounds", type=int, default=1 if quick else 2)
+    parser.add_argument("--seconds", type=float, default=1 if quick else 1.5, help="of each measurement")
+    parser.add_argument("--clients", default="1,8,32,64", help="of our server")
+    parser.add_argument("--genuine-clients", default="1,8", help="of the genuine servers")
     parser.add_argument("--rows", type=numbers, default=[20_000, 200_000], help="sizes of the seeded databases")
-    parser.add_argument("--idle", type=float, default=60, help="seconds of watching an idle server")
-    parser.add_argument("--sustained", type=float, default=60, help="seconds of lifecycles by 64 clients")
-    parser.add_argument("--sustained-genuine", action="store_true", help="the same for the genuine servers")
-    parser.add_argument("--sized-genuine", action="store_true", help="all sizes for the genuine servers too")
-    # The generation that our server accepts every request of.
+    parser.add_argument("--idle", type=float, default=20 if quick else 60, help="seconds of watching idle servers")
+    parser.add_argument("--sustained", type=float, default=15 if quick else 60, help="seconds of the long load")
+    # The generation whose requests every server here knows in some form.
     parser.add_argument("--generation", default="2.0b3", help="clients that ours is driven as")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.quick = quick
+    return args
 
 
 def words(text):
@@ -91,20 +126,21 @@ def say(text):
 
 def install(version):
     script = server.ROOT / "tests" / "support" / "venv.sh"
-    return subprocess.run([script, version], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    done = subprocess.run([script, version], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
 
 
-def drive(target, args, units, clients, seconds=None, readers=0, generation=""):
+def drive(target, args, units, clients, seconds=None, readers=0, generation="", warm_up=0.4):
     """Runs the load generator; refusals are part of its report, not a failure of ours."""
     command = [server.BINARY, "bench", target.url, "--pid", str(target.process.pid), "-o", "json"]
     command += ["--unit", units, "--clients", clients, "--readers", str(readers)]
     command += ["--seconds", str(args.seconds if seconds is None else seconds)]
-    command += ["--warm-up", "0" if seconds == 0 else "0.5"]
+    command += ["--warm-up", str(warm_up)]
     if generation:
         command += ["--generation", generation]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if not done.stdout:
-        raise SystemExit(f"the load generator failed: {done.stderr}")
+        raise server.Failed(f"the load generator failed: {done.stderr.strip()}")
     return json.loads(done.stdout)["measurements"]
 
 
@@ -112,66 +148,83 @@ def generation(name, args):
     return args.generation if name == "ours" else name
 
 
+def idle(makers, servers, args):
+    """All servers at once, with empty homes and nothing to do."""
+    started = {}
+    for name, make in makers.items():
+        target = make(WORK / f"{name}-idle")
+        try:
+            target.start()
+            started[name] = target
+        except server.Failed as error:
+            servers[name]["errors"].append(f"idle: {error}")
+    try:
+        # What follows a start (migrations, first service loops) is over after a few seconds.
+        time.sleep(10)
+        before = {name: (target.usage(), target.database_writes()) for name, target in started.items()}
+        time.sleep(args.idle)
+        for name, target in started.items():
+            (was, files), now = before[name], target.usage()
+            servers[name]["idle"] = {
+                "rss_mib": now["rss_mib"],
+                "cpu_percent": (now["cpu_ms"] - was["cpu_ms"]) / args.idle / 10,
+                "bytes_per_minute": (now["written_bytes"] - was["written_bytes"]) * 60 / args.idle,
+                "files_written": files != target.database_writes(),
+            }
+    finally:
+        for target in started.values():
+            target.stop()
+
+
 def fresh(make, name, number, result, args):
-    """An empty home: the cold start, idleness (first round), and every unit that writes."""
+    """An empty home: the cold start, and every unit that writes."""
     target = make(WORK / f"{name}-{number}")
     seconds, cpu = target.start()
     try:
-        if result["idle"] is None and args.idle:
-            result["idle"] = idle(target, args.idle)
         result["start"].append({"seconds": seconds, "cpu_ms": cpu})
-        result["load"].append(drive(target, args, WRITES, args.clients, generation=generation(name, args)))
-    finally:
-        target.stop()
-
-
-def idle(target, seconds):
-    # What follows a start (migrations, first service loops) is over after a few seconds.
-    time.sleep(5)
-    before = target.usage()
-    time.sleep(seconds)
-    after = target.usage()
-    return {
-        "rss_mib": after["rss_mib"],
-        "cpu_percent": (after["cpu_ms"] - before["cpu_ms"]) / seconds / 10,
-        "bytes_per_minute": (after["written_bytes"] - before["written_bytes"]) * 60 / seconds,
-        "writes_per_minute": (after["write_calls"] - before["write_calls"]) * 60 / seconds,
-    }
-
-
-def sized(make, name, rows, args):
-    """Lists and histories of a database with so many runs."""
-    target = make(WORK / f"{name}-{rows}")
-    target.start()
-    try:
-        # One run of the server's own making, to be copied.
-        drive(target, args, "lifecycle", "1", seconds=0.01, generation=generation(name, args))
-    finally:
-        target.stop()
-    seed.seed(target.database, rows)
-    target.start()
-    try:
-        return drive(target, args, "filter,history", "1,8", generation=generation(name, args))
+        clients = args.clients if name == "ours" else args.genuine_clients
+        result["load"].append(drive(target, args, WRITES, clients, generation=generation(name, args)))
+        # Where theirs starve connections; once, since it takes long.
+        if name != "ours" and result["crowd"] is None:
+            result["crowd"] = drive(target, args, "create", "64", generation=generation(name, args), warm_up=0)
     finally:
         target.stop()
         shutil.rmtree(target.home, ignore_errors=True)
 
 
-def sustained(make, name, args):
-    """A minute of 64 clients and 4 readers, with a second process writing into the same file."""
-    target = make(WORK / f"{name}-sustained")
+def sized(make, name, rows, result, args):
+    """Lists and histories of a database with so many runs."""
+    target = make(WORK / f"{name}-{rows}")
+    target.start()
+    try:
+        # One run of the server's own making, to be copied.
+        drive(target, args, "lifecycle", "1", seconds=0.01, generation=generation(name, args), warm_up=0)
+    finally:
+        target.stop()
+    seed.seed(target.database, rows)
+    target.start()
+    try:
+        result["sized"][rows] = drive(target, args, LISTS, "1,8", generation=generation(name, args))
+    finally:
+        target.stop()
+        shutil.rmtree(target.home, ignore_errors=True)
+
+
+def sustained(make, result, args):
+    """64 clients and 4 readers, with a second process writing into the same file."""
+    target = make(WORK / "ours-sustained")
     target.start()
     over = threading.Event()
     beside = {"writes": 0, "locked": 0}
     writer = threading.Thread(target=write_beside, args=(target.database, over, beside))
     writer.start()
     try:
-        measured = drive(target, args, "lifecycle", "64", args.sustained, 4, generation(name, args))
+        measured = drive(target, args, "lifecycle", "64", args.sustained, 4, args.generation)
     finally:
         over.set()
         writer.join()
         target.stop()
-    return {"measured": measured, "beside": beside}
+    result["sustained"] = {"measured": measured, "beside": beside}
 
 
 def write_beside(database, over, beside):
@@ -189,16 +242,15 @@ def write_beside(database, over, beside):
     connection.close()
 
 
-def ceiling(number, args):
+def ceiling(program, number, args):
     """The least server one could write, under the load of a run's life."""
     figures = {}
-    program = built_ceiling()
     for mode in ("echo", "group", "single"):
         home = WORK / f"ceiling-{mode}-{number}"
         target = server.Server([program, mode, "{port}", str(home / "ceiling.db")], home)
         target.start()
         try:
-            figures[mode] = drive(target, args, "create,lifecycle", "1,64")
+            figures[mode] = drive(target, args, "create,lifecycle,task-run", "1,8,64")
         finally:
             target.stop()
     writer = subprocess.run([program, "writer", str(WORK / f"writer-{number}.db")], check=True, stdout=subprocess.PIPE)
@@ -206,7 +258,8 @@ def ceiling(number, args):
 
 
 def built_ceiling():
-    command = ["cargo", "bench", "--bench", "ceiling", "--no-run", "--message-format", "json"]
+    say("building the ceiling")
+    command = ["cargo", "bench", "--locked", "--bench", "ceiling", "--no-run", "--message-format", "json"]
     built = subprocess.run(command, cwd=server.ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     programs = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
     return next(program for program in programs if program and "ceiling" in Path(program).name)

@@ -17,6 +17,10 @@ BINARY = ROOT / "target" / "release" / "prefect-rs"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class Failed(Exception):
+    """A server, or the load generator, did not do its part."""
+
+
 class Server:
     """One running server with a home of its own."""
 
@@ -24,7 +28,7 @@ class Server:
         self.command = command
         self.home = Path(home)
         self.env = env or {}
-        self.port = free_port()
+        self.port = None
         self.process = None
 
     @property
@@ -38,6 +42,8 @@ class Server:
 
     def start(self, path="/api/admin/version", wait=180):
         """Starts the server; returns seconds and CPU milliseconds to the first answer."""
+        # A new one each time: some servers do not take a port that was in use a moment ago.
+        self.port = free_port()
         self.home.mkdir(parents=True, exist_ok=True)
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         env = {name: os.environ[name] for name in kept if name in os.environ}
@@ -64,7 +70,7 @@ class Server:
                 time.sleep(0.001 if elapsed < 1 else 0.05)
             if self.process.poll() is not None or elapsed > wait:
                 self.stop()
-                raise SystemExit(f"{command[0]} did not start; see {self.home}/server.log")
+                raise Failed(f"{command[0]} did not start; see {self.home}/server.log")
 
     def stop(self):
         pids = tree(self.process.pid)
@@ -79,6 +85,10 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait()
+
+    def database_writes(self):
+        """When each file of the database was last written."""
+        return {file.name: file.stat().st_mtime_ns for file in self.home.glob("*.db*")}
 
     def usage(self):
         """CPU milliseconds, resident MiB, bytes and calls written, since the start."""

@@ -2,14 +2,30 @@
 
 from statistics import median
 
+BEGIN = "<!-- figures: written by `make bench` -->"
+END = "<!-- end of figures -->"
+
+
+def write_into(page, text):
+    """Puts the figures between the marks of the page; the prose around them stays."""
+    before, mark, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise SystemExit(f"{page} lacks its marks; the figures are in target/bench/results.json")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
 
 def markdown(results):
     parts = [
+        conditions(results),
+        targets(results),
         standing(results),
         load(results),
+        crowd(results),
+        ceiling(results),
         sizes(results),
         sustained(results),
-        ceiling(results),
+        errors(results),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -34,8 +50,94 @@ def middle(values):
     return median(values) if values else None
 
 
-def ratio(theirs, mine):
-    return f"{number(theirs / mine)}x" if theirs and mine else "-"
+def divided(one, other):
+    return one / other if one is not None and other else None
+
+
+def ratio(one, other):
+    value = divided(one, other)
+    return "-" if value is None else f"{number(value)}x"
+
+
+def conditions(results):
+    machine, args = results["machine"], results["args"]
+    versions = machine["versions"]
+    genuine = ", ".join(versions[name] or name for name in versions if name != "ours")
+    mode = "QUICK=1 make bench" if args["quick"] else "make bench"
+    return (
+        f"Measured by `{mode}` in {results['seconds'] / 60:.0f} minutes, building aside: {args['rounds']} rounds of "
+        f"{number(args['seconds'])} s a figure, ours at `{machine['commit']}`, genuine servers {genuine}.\n"
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}; {machine['rustc']}; load average before the run {machine['load_before']}."
+    )
+
+
+class Figures:
+    """Looks figures up: medians over rounds."""
+
+    def __init__(self, results):
+        self.servers = results["servers"]
+        self.ceiling = results["ceiling"]
+
+    def load(self, name, unit, clients, key="server_cpu_ms"):
+        server = self.servers.get(name)
+        return figure(server["load"], unit, clients, key) if server else None
+
+    def sized(self, name, rows, unit, clients, key="server_cpu_ms"):
+        sized = self.servers[name]["sized"] if name in self.servers else {}
+        return figure([sized[rows]], unit, clients, key) if rows in sized else None
+
+    def highest(self, mode, unit, clients):
+        return figure([r[mode] for r in self.ceiling], unit, clients, "server_cpu_ms")
+
+
+def targets(results):
+    """Each promise with what was measured, so that none is forgotten when it is missed."""
+    f, found = Figures(results), []
+    ours = results["servers"]["ours"]
+
+    def promise(text, value, bound, unit="x", least=True):
+        if value is None:
+            found.append([text, "not measured", ""])
+            return
+        kept = value >= bound if least else value <= bound
+        found.append([text, f"{number(value)} {unit}".replace(" x", "x"), "yes" if kept else "**no**"])
+
+    for unit, title in (("lifecycle", "flow run's life"), ("task-run", "task run's life")):
+        for name, least in (("2.20", 150), ("2.0b3", 100)):
+            for clients in (1, 8):
+                times = divided(f.load(name, unit, clients), f.load("ours", unit, clients))
+                promise(f"{title}: CPU at least {least}x less than {name}, {clients} client(s)", times, least)
+        for clients in (1, 8, 64):
+            times = divided(f.load("ours", unit, clients), f.highest("group", unit, clients))
+            promise(f"{title}: within 2x of the ceiling, {clients} client(s)", times, 2, least=False)
+    for unit, title in (("log", "log line"), ("poll", "agent's poll")):
+        for name in ("2.20", "2.0b3"):
+            times = divided(f.load(name, unit, 8), f.load("ours", unit, 8))
+            promise(f"{title}: CPU at least 100x less than {name}, 8 clients", times, 100)
+    sizes = list(ours["sized"])
+    for unit, title in (("filter", "list of 200 runs"), ("history", "history of 20,000 runs")):
+        for name in ("2.20", "2.0b3"):
+            times = divided(f.sized(name, sizes[0], unit, 8), f.sized("ours", sizes[0], unit, 8)) if sizes else None
+            promise(f"{title}: CPU at least 50x less than {name}", times, 50)
+        grown = divided(f.sized("ours", sizes[-1], unit, 8), f.sized("ours", sizes[0], unit, 8)) if sizes else None
+        promise(f"{title}: a tenfold larger database costs less than 1.3x", grown, 1.3, least=False)
+    slow = divided(f.load("ours", "lifecycle", 64, "p99_ms"), f.load("ours", "lifecycle", 64, "p50_ms"))
+    promise("p99 under 10x p50 at 64 clients", slow, 10, least=False)
+    stays = divided(f.load("ours", "lifecycle", 64, "per_second"), f.load("ours", "lifecycle", 8, "per_second"))
+    promise("throughput at 64 clients is no less than at 8", stays, 0.95)
+    promise("cold start to the first answer, empty home", middle(s["seconds"] * 1000 for s in ours["start"]), 100, "ms", False)
+    idle = ours["idle"] or {}
+    promise("idle memory", idle.get("rss_mib"), 30, "MiB", False)
+    promise("idle CPU", idle.get("cpu_percent"), 0.1, "%", False)
+    promise("written to disk per idle minute", idle.get("bytes_per_minute"), 0, "bytes", False)
+    promise("release binary", results["binary_bytes"] / 1e6, 30, "MB", False)
+    if ours["sustained"]:
+        m, beside = ours["sustained"]["measured"][0], ours["sustained"]["beside"]
+        bad = sum(m["failures"].values()) + m["wrong"]
+        promise("refused or lost under the long load", bad, 0, "answers", False)
+        promise("`database is locked`, theirs and ours", m["database_is_locked"] + beside["locked"], 0, "times", False)
+    return "## Targets\n\n" + rows(["target", "measured", "kept"], found)
 
 
 def standing(results):
@@ -46,28 +148,24 @@ def standing(results):
         + [number(middle(start["seconds"] * 1000 for start in s["start"])) for s in servers],
         ["CPU to start, ms"] + [number(middle(start["cpu_ms"] for start in s["start"])) for s in servers],
     ]
-    for title, key in (
-        ("idle memory, MiB", "rss_mib"),
-        ("idle CPU, %", "cpu_percent"),
-        ("write calls per idle minute", "writes_per_minute"),
-        ("KiB to disk per idle minute", "bytes_per_minute"),
+    for title, key, scale in (
+        ("idle memory, MiB", "rss_mib", 1),
+        ("idle CPU, %", "cpu_percent", 1),
+        ("KiB to disk per idle minute", "bytes_per_minute", 1024),
     ):
-        scale = 1024 if key.startswith("bytes") else 1
         body.append([title] + [number(s["idle"][key] / scale) if s["idle"] else "-" for s in servers])
-    size = f"Release binary: {results['binary_bytes'] / 1e6:.1f} MB."
-    return "## Standing still\n\n" + rows(["", *names], body) + "\n\n" + size
+    touched = ["-" if not s["idle"] else "yes" if s["idle"]["files_written"] else "no" for s in servers]
+    body.append(["database files written while idle", *touched])
+    return "## Standing still\n\n" + rows(["", *names], body)
 
 
-def figure(measurements, unit, clients, key):
+def figure(rounds, unit, clients, key):
     """The median over rounds of one figure of one unit."""
-    found = [
-        m[key] for round_ in measurements for m in round_ if (m["unit"], m["clients"]) == (unit, clients)
-    ]
-    return middle(found)
+    return middle(m[key] for measured in rounds for m in measured if (m["unit"], m["clients"]) == (unit, clients))
 
 
 def kinds(measurements):
-    return [(m["unit"], m["clients"]) for m in measurements[0]]
+    return [(m["unit"], m["clients"]) for m in measurements[0]] if measurements else []
 
 
 FIGURES = (
@@ -82,10 +180,22 @@ def load(results):
     return "## Under load\n\n" + figures({n: s["load"] for n, s in results["servers"].items()})
 
 
+def crowd(results):
+    body = []
+    ours = figure(results["servers"]["ours"]["load"], "create", 64, "p99_ms")
+    for name, s in results["servers"].items():
+        measured = s["load"] if name == "ours" else [s["crowd"]] if s["crowd"] else []
+        if measured:
+            values = [figure(measured, "create", 64, key) for key in ("p50_ms", "p99_ms", "max_ms", "per_second")]
+            refused = failures([m for r in measured for m in r if (m["unit"], m["clients"]) == ("create", 64)])
+            body.append([name, *map(number, values), refused, ratio(values[1], ours)])
+    head = ["", "p50 ms", "p99 ms", "longest ms", "per second", "refused or failed", "p99 / ours"]
+    return "## 64 clients that create flow runs at once\n\n" + rows(head, body)
+
+
 def sizes(results):
     parts = []
-    first = next(iter(results["servers"].values()))
-    for runs in first["sized"]:
+    for runs in results["servers"]["ours"]["sized"]:
         measured = {n: [s["sized"][runs]] for n, s in results["servers"].items() if runs in s["sized"]}
         parts.append(f"## {int(runs):,} flow runs\n\n" + figures(measured))
     return "\n\n".join(parts)
@@ -126,25 +236,22 @@ def failures(measurements):
 
 
 def sustained(results):
-    body = []
-    for name, s in results["servers"].items():
-        if s["sustained"]:
-            m = s["sustained"]["measured"][0]
-            beside = s["sustained"]["beside"]
-            body.append(
-                [name, number(m["seconds"]), f"{m['units']:,}", number(m["per_second"]), number(m["p50_ms"])]
-                + [number(m["p99_ms"]), number(m["server_cpu_ms"]), f"{m['reads']:,}", failures([m])]
-                + [f"{m['database_is_locked'] + beside['locked']:,}", f"{m['verified']:,}", f"{m['wrong']:,}"]
-            )
-    if not body:
+    found = results["servers"]["ours"]["sustained"]
+    if not found:
         return ""
-    head = ["", "seconds", "lifecycles", "per second", "p50 ms", "p99 ms", "CPU ms each", "reads", "failed"]
-    head += ["locked", "read back", "not found"]
-    return "## 64 clients, 4 readers, and another process writing to the file\n\n" + rows(head, body)
+    m, beside = found["measured"][0], found["beside"]
+    body = [
+        [number(m["seconds"]), f"{m['units']:,}", number(m["per_second"]), number(m["p50_ms"]), number(m["p99_ms"])]
+        + [number(m["server_cpu_ms"]), f"{m['reads']:,}", f"{beside['writes']:,}", failures([m])]
+        + [f"{m['database_is_locked'] + beside['locked']:,}", f"{m['verified']:,}", f"{m['wrong']:,}"]
+    ]
+    head = ["seconds", "lifecycles", "per second", "p50 ms", "p99 ms", "CPU ms each", "reads", "writes beside"]
+    head += ["failed", "locked", "read back", "not found"]
+    return "## Ours: 64 clients, 4 readers, and another process writing to the file\n\n" + rows(head, body)
 
 
 def ceiling(results):
-    rounds = results.get("ceiling")
+    rounds = results["ceiling"]
     if not rounds:
         return ""
     modes = {
@@ -167,3 +274,8 @@ def ceiling(results):
         f"{number(writer['single'])} us with one."
     )
     return "## The ceiling\n\n" + rows(head, body) + "\n\n" + bare
+
+
+def errors(results):
+    lines = [f"- {name}: {error}" for name, s in results["servers"].items() for error in s["errors"]]
+    return "## What could not be measured\n\n" + "\n".join(lines) if lines else ""
