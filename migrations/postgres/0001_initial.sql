@@ -65,7 +65,7 @@ CREATE TABLE flow_run (
   UNIQUE (flow_id, idempotency_key)
 );
 CREATE INDEX ix_flow_run__expected_start_time ON flow_run (expected_start_time, id);
-CREATE INDEX ix_flow_run__history ON flow_run (expected_start_time, state_type, state_name, start_time, end_time, total_run_time, state_timestamp);
+CREATE INDEX ix_flow_run__history ON flow_run (expected_start_time, state_type, state_name, start_time, total_run_time);
 CREATE INDEX ix_flow_run__next_scheduled_start_time ON flow_run (state_type, next_scheduled_start_time, state_name, id) WHERE next_scheduled_start_time IS NOT NULL;
 CREATE INDEX ix_flow_run__end_time ON flow_run (end_time, id);
 CREATE INDEX ix_flow_run__start_time ON flow_run (start_time, id);

@@ -88,11 +88,15 @@ impl From<sqlx::Error> for Error {
                 Some("23503") => Self::NoParent(text),
                 // Serialization failure, deadlock, too many connections, lock not available.
                 Some("40001" | "40P01" | "53300" | "55P03") => Self::Busy(text),
+                // The server stops, has crashed, or is starting.
+                Some("57P01" | "57P02" | "57P03") => Self::Busy(text),
                 // Disk full, out of memory, read-only transaction.
                 Some("53100" | "53200" | "25006") => Self::Unwritable(text),
                 _ => Self::Driver(text),
             },
-            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => Self::Busy(text),
+            sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
+                Self::Busy(text)
+            }
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Decode(text),
             _ => Self::Driver(text),

@@ -12,6 +12,8 @@ mod migrations;
 mod postgres;
 mod query;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use dialect::Dialect;

@@ -20,6 +20,9 @@ use super::{Conn, Error, Result, migrations, query};
 /// several servers fit.
 const CONNECTIONS: u32 = 10;
 
+/// How long an operation waits for a connection; a client that waits longer has given up.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
 type Task = Box<dyn FnOnce(PgPool) + Send>;
 
 /// A PostgreSQL database.
@@ -136,7 +139,7 @@ async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSen
         LocalSet::new().block_on(&runtime, async move {
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
-                .acquire_timeout(Duration::from_secs(30))
+                .acquire_timeout(ACQUIRE_TIMEOUT)
                 .connect_with(options)
                 .await;
             let pool = match pool {

@@ -31,25 +31,30 @@ def seed(database, runs):
     run = dict(connection.execute(query).fetchone())
     query = "SELECT * FROM flow_run_state WHERE id = ?"
     state = dict(connection.execute(query, (run["state_id"],)).fetchone())
+    copies = [copied(run, state, number) for number in range(runs)]
     with connection:
-        for number in range(runs):
-            back = 60 + number * DAY_SECONDS / RUNS_PER_DAY
-            run_copy, state_copy = shifted(run, back), shifted(state, back)
-            run_copy["id"] = state_copy["flow_run_id"] = new_id(run["id"])
-            state_copy["id"] = run_copy["state_id"] = new_id(state["id"])
-            if number % 10 == 0:
-                fail(run_copy, "state_type", "state_name")
-                fail(state_copy, "type", "name")
-            insert(connection, "flow_run", run_copy)
-            insert(connection, "flow_run_state", state_copy)
+        insert(connection, "flow_run", run, [run_copy for run_copy, _ in copies])
+        insert(connection, "flow_run_state", state, [state_copy for _, state_copy in copies])
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
 
-def insert(connection, table, row):
-    columns = ", ".join(f'"{name}"' for name in row)
-    marks = ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(row.values()))
+def copied(run, state, number):
+    """The run and its state, as values in the order of their columns."""
+    back = 60 + number * DAY_SECONDS / RUNS_PER_DAY
+    run_copy, state_copy = shifted(run, back), shifted(state, back)
+    run_copy["id"] = state_copy["flow_run_id"] = new_id(run["id"])
+    state_copy["id"] = run_copy["state_id"] = new_id(state["id"])
+    if number % 10 == 0:
+        fail(run_copy, "state_type", "state_name")
+        fail(state_copy, "type", "name")
+    return tuple(run_copy.values()), tuple(state_copy.values())
+
+
+def insert(connection, table, like, rows):
+    columns = ", ".join(f'"{name}"' for name in like)
+    marks = ", ".join("?" * len(like))
+    connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
 
 
 def fail(row, kind, name):

@@ -2,6 +2,9 @@
 
 mod agent;
 mod agents;
+#[path = "../support/audit.rs"]
+mod audit;
+mod faults;
 #[path = "../support/genuine.rs"]
 mod genuine;
 mod ours;

@@ -50,18 +50,28 @@ pub async fn read(
     let mut intervals = Intervals::of(range, now);
     let (condition, values) = compile(listed, filters, conn.dialect());
     let n = values.len();
-    let sql = format!(
-        "SELECT o.expected_start_time, o.state_type, o.state_name, o.start_time, o.total_run_time, o.state_timestamp \
-         FROM {table} o WHERE o.expected_start_time >= ${} AND o.expected_start_time < ${} AND {condition}",
+    let from = format!(
+        "FROM {table} o WHERE o.expected_start_time >= ${} AND o.expected_start_time < ${} AND {condition}",
         n + 1,
         n + 2
     );
-    query(sql)
-        .bind_all(values)
+    let counted =
+        "o.expected_start_time, o.state_type, o.state_name, o.start_time, o.total_run_time";
+    query(format!("SELECT {counted} {from}"))
+        .bind_all(values.clone())
         .bind(range.start)
         .bind(intervals.end())
         .for_each(conn, |row| intervals.count(row))
         .await?;
+    // Few runs are running, so for all others the index need not hold since when.
+    query(format!(
+        "SELECT o.expected_start_time, o.state_name, o.state_timestamp {from} AND o.state_type = 'RUNNING'"
+    ))
+    .bind_all(values)
+    .bind(range.start)
+    .bind(intervals.end())
+    .for_each(conn, |row| intervals.add_running(row))
+    .await?;
     Ok(intervals.into_responses())
 }
 
@@ -96,44 +106,61 @@ impl Intervals {
         self.range.start + self.range.interval * self.states.len() as i32
     }
 
+    /// Counts a run.
     fn count(&mut self, row: &mut Row<'_>) -> Result<()> {
         let expected: DateTime<Utc> = row.take()?;
         let (Some(state_type), Some(name)) = (row.text()?, row.text()?) else {
             return Ok(());
         };
         let state_type: StateType = state_type.parse().map_err(Error::Decode)?;
-        let offset = (expected - self.range.start).num_microseconds();
-        let place = (offset.unwrap_or(0) / self.length) as usize;
-        let Some(states) = self.states.get_mut(place) else {
+        let start: Option<DateTime<Utc>> = row.take()?;
+        let run_time: f64 = row.take()?;
+        let now = self.now;
+        if let Some(state) = self.state(expected, state_type, name) {
+            state.count_runs += 1;
+            state.sum_estimated_run_time += run_time;
+            state.sum_estimated_lateness +=
+                estimated_start_time_delta(Some(expected), start, Some(state_type), now);
+        }
+        Ok(())
+    }
+
+    /// Adds the time that a running run has run since it entered its state.
+    fn add_running(&mut self, row: &mut Row<'_>) -> Result<()> {
+        let expected: DateTime<Utc> = row.take()?;
+        let (Some(name), Some(since)) = (row.text()?, row.take::<Option<DateTime<Utc>>>()?) else {
             return Ok(());
         };
-        let state = match states
-            .iter()
-            .position(|state| state.state_type == state_type && state.state_name == name)
-        {
-            Some(at) => &mut states[at],
-            None => {
-                states.push(HistoryResponseState {
-                    state_type,
-                    state_name: name.to_owned(),
-                    count_runs: 0,
-                    sum_estimated_run_time: 0.0,
-                    sum_estimated_lateness: 0.0,
-                });
-                states.last_mut().expect("it was put there")
-            }
-        };
-        let start: Option<DateTime<Utc>> = row.take()?;
-        state.count_runs += 1;
-        state.sum_estimated_run_time += row.take::<f64>()?;
-        if state_type == StateType::Running
-            && let Some(since) = row.take::<Option<DateTime<Utc>>>()?
-        {
-            state.sum_estimated_run_time += time::seconds(self.now - since).max(0.0);
+        let now = self.now;
+        if let Some(state) = self.state(expected, StateType::Running, name) {
+            state.sum_estimated_run_time += time::seconds(now - since).max(0.0);
         }
-        state.sum_estimated_lateness +=
-            estimated_start_time_delta(Some(expected), start, Some(state_type), self.now);
         Ok(())
+    }
+
+    /// Returns where runs of a state are summed up; none beyond the last interval.
+    fn state(
+        &mut self,
+        expected: DateTime<Utc>,
+        state_type: StateType,
+        name: &str,
+    ) -> Option<&mut HistoryResponseState> {
+        let offset = (expected - self.range.start).num_microseconds()?;
+        let states = self.states.get_mut((offset / self.length) as usize)?;
+        let known = states
+            .iter()
+            .position(|state| state.state_type == state_type && state.state_name == name);
+        let at = known.unwrap_or_else(|| {
+            states.push(HistoryResponseState {
+                state_type,
+                state_name: name.to_owned(),
+                count_runs: 0,
+                sum_estimated_run_time: 0.0,
+                sum_estimated_lateness: 0.0,
+            });
+            states.len() - 1
+        });
+        states.get_mut(at)
     }
 
     fn into_responses(self) -> Vec<HistoryResponse> {

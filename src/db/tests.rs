@@ -1,0 +1,232 @@
+//! What a file, a disk and other processes can do to the writer, and what one operation can do to
+//! those that share its commit.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+
+use super::{Conn, Db, Error, Result, query};
+use crate::settings::{DatabaseUrl, Synchronous};
+
+/// Runs of the random test; each is another seed, and the seed is named when one fails.
+const SEEDS: u64 = 20;
+
+/// A database with one more table, `kept`, whose numbers are unique.
+async fn database() -> (Db, TempDir) {
+    let home = tempfile::tempdir().expect("a directory");
+    let db = open(&home.path().join("test.db")).await;
+    let table = async |conn: &mut Conn| {
+        query("CREATE TABLE kept (n BIGINT PRIMARY KEY, text TEXT)")
+            .execute(conn)
+            .await
+    };
+    db.write(table).await.expect("a table");
+    (db, home)
+}
+
+async fn open(file: &Path) -> Db {
+    let url = DatabaseUrl::Sqlite(file.to_owned());
+    Db::open(&url, Synchronous::Normal)
+        .await
+        .expect("a database")
+}
+
+async fn keep(conn: &mut Conn, n: i64) -> Result<()> {
+    let insert = query("INSERT INTO kept (n, text) VALUES ($1, $2)");
+    insert.bind(n).bind("x".repeat(500)).execute(conn).await?;
+    Ok(())
+}
+
+async fn kept(db: &Db) -> Vec<i64> {
+    let read = async |conn: &mut Conn| query("SELECT n FROM kept ORDER BY n").fetch_all(conn).await;
+    db.read(read).await.expect("what is kept")
+}
+
+async fn pragma(db: &Db, text: String) {
+    let set = async move |conn: &mut Conn| query(text).fetch_optional::<i64>(conn).await;
+    db.write(set).await.expect("a pragma");
+}
+
+/// How an operation of the random test ends after it has written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Well,
+    Refused,
+    Twice,
+    Panic,
+}
+
+#[tokio::test]
+async fn what_fails_in_a_shared_commit_takes_only_its_own_part_with_it() {
+    for seed in 0..SEEDS {
+        let (db, _home) = database().await;
+        let mut chance = StdRng::seed_from_u64(seed);
+        let ends: Vec<End> = (0..100)
+            .map(|_| match chance.random_range(0..8) {
+                0 => End::Refused,
+                1 => End::Twice,
+                2 => End::Panic,
+                _ => End::Well,
+            })
+            .collect();
+        let writes = ends.iter().enumerate().map(|(job, end)| {
+            let (first, end) = (job as i64 * 10, *end);
+            db.write(async move |conn: &mut Conn| {
+                for n in first..first + 3 {
+                    keep(conn, n).await?;
+                }
+                match end {
+                    End::Well => Ok(()),
+                    End::Refused => Err(Error::Busy("by choice".into())),
+                    End::Twice => keep(conn, first).await,
+                    End::Panic => panic!("by choice"),
+                }
+            })
+        });
+        let outcomes = join_all(writes).await;
+        let mut wanted = Vec::new();
+        for (job, (end, outcome)) in ends.iter().zip(&outcomes).enumerate() {
+            assert_eq!(
+                outcome.is_ok(),
+                *end == End::Well,
+                "seed {seed}, operation {job}, {end:?}: {outcome:?}"
+            );
+            if *end == End::Well {
+                wanted.extend((job as i64 * 10)..(job as i64 * 10 + 3));
+            }
+        }
+        assert_eq!(kept(&db).await, wanted, "seed {seed}");
+        db.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_the_error_of_its_operation_and_the_next_one_works() {
+    let (db, _home) = database().await;
+    let panics = db.write(async |_: &mut Conn| -> Result<()> { panic!("a mistake") });
+    let error = panics.await.expect_err("it panicked");
+    assert!(error.to_string().contains("a mistake"), "{error}");
+    let panics = db.read(async |_: &mut Conn| -> Result<()> { panic!("a mistake") });
+    assert!(panics.await.is_err());
+    db.write(async |conn: &mut Conn| keep(conn, 1).await)
+        .await
+        .expect("the writer lives");
+    assert_eq!(kept(&db).await, [1]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing_and_space_that_returns_is_used() {
+    let (db, _home) = database().await;
+    let pages = async |conn: &mut Conn| query("PRAGMA page_count").fetch_one::<i64>(conn).await;
+    let pages = db.write(pages).await.expect("a number of pages");
+    // SQLite's own bound gives the very error that a full disk gives.
+    pragma(&db, format!("PRAGMA max_page_count = {}", pages + 20)).await;
+    let mut answered = Vec::new();
+    let mut refused = 0;
+    for round in 0..20 {
+        let writes = (0..20).map(|n| {
+            let n = round * 20 + n;
+            let db = &db;
+            async move {
+                (
+                    n,
+                    db.write(async move |conn: &mut Conn| keep(conn, n).await)
+                        .await,
+                )
+            }
+        });
+        for (n, outcome) in join_all(writes).await {
+            match outcome {
+                Ok(()) => answered.push(n),
+                Err(Error::Unwritable(_)) => refused += 1,
+                Err(other) => panic!("a full disk is told as {other:?}"),
+            }
+        }
+    }
+    assert!(refused > 0 && !answered.is_empty());
+    assert_eq!(kept(&db).await, answered);
+    pragma(&db, "PRAGMA max_page_count = 1000000".to_owned()).await;
+    db.write(async |conn: &mut Conn| keep(conn, 1000).await)
+        .await
+        .expect("there is space again");
+}
+
+#[tokio::test]
+async fn a_database_that_may_not_be_written_is_told_and_still_read() {
+    let (db, home) = database().await;
+    db.write(async |conn: &mut Conn| keep(conn, 1).await)
+        .await
+        .expect("a write");
+    pragma(&db, "PRAGMA query_only = TRUE".to_owned()).await;
+    let refused = db.write(async |conn: &mut Conn| keep(conn, 2).await).await;
+    assert!(matches!(refused, Err(Error::Unwritable(_))), "{refused:?}");
+    assert_eq!(kept(&db).await, [1]);
+    db.close().await;
+    let again = open(&home.path().join("test.db")).await;
+    again
+        .write(async |conn: &mut Conn| keep(conn, 2).await)
+        .await
+        .expect("it may be written again");
+    assert_eq!(kept(&again).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_or_replaced_takes_no_writes_until_it_is_back() {
+    let (db, home) = database().await;
+    let (file, aside) = (home.path().join("test.db"), home.path().join("aside.db"));
+    std::fs::rename(&file, &aside).expect("the file moves");
+    for replaced in [false, true] {
+        if replaced {
+            std::fs::write(&file, "").expect("another file");
+        }
+        let refused = db.write(async |conn: &mut Conn| keep(conn, 1).await).await;
+        let Err(Error::Unwritable(text)) = refused else {
+            panic!("a write without a file is told as {refused:?}");
+        };
+        assert!(text.contains("moved, deleted or replaced"), "{text}");
+    }
+    std::fs::rename(&aside, &file).expect("the file comes back");
+    db.write(async |conn: &mut Conn| keep(conn, 2).await)
+        .await
+        .expect("a write");
+    assert_eq!(kept(&db).await, [2]);
+}
+
+#[tokio::test]
+async fn a_write_of_another_process_is_waited_for() {
+    let (db, home) = database().await;
+    let db = Arc::new(db);
+    let other = rusqlite::Connection::open(home.path().join("test.db")).expect("the same file");
+    other
+        .execute_batch("BEGIN IMMEDIATE; INSERT INTO kept (n) VALUES (1)")
+        .expect("the other one writes");
+    let waiting = tokio::spawn({
+        let db = Arc::clone(&db);
+        async move { db.write(async |conn: &mut Conn| keep(conn, 2).await).await }
+    });
+    // Reading needs no turn, and by then the writer has most likely begun to wait.
+    assert_eq!(kept(&db).await, Vec::<i64>::new());
+    other.execute_batch("COMMIT").expect("the other one ends");
+    waiting.await.expect("no panic").expect("its turn came");
+    assert_eq!(kept(&db).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_the_threads_are_gone() {
+    let (db, home) = database().await;
+    let writes = (0..50).map(|n| db.write(async move |conn: &mut Conn| keep(conn, n).await));
+    for outcome in join_all(writes).await {
+        outcome.expect("a write");
+    }
+    db.close().await;
+    assert!(matches!(
+        db.read(async |_: &mut Conn| Ok(())).await,
+        Err(Error::Closed)
+    ));
+    let again = open(&home.path().join("test.db")).await;
+    assert_eq!(kept(&again).await, (0..50).collect::<Vec<_>>());
+}
