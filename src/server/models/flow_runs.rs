@@ -176,10 +176,10 @@ impl FromRow for ForTransition {
 /// Returns what a transition needs, and keeps other servers from changing it meanwhile.
 pub async fn read_for_transition(conn: &mut Conn, id: FlowRunId) -> Result<Option<ForTransition>> {
     let (columns, record) = (states::COLUMNS, states::RECORD);
-    let lock = conn.dialect().for_update("o");
+    states::lock(conn, "flow_run", id.0).await?;
     query(format!(
         "SELECT o.id, o.parent_task_run_id, o.deployment_id, o.empirical_policy, {record}, {columns} \
-         FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1{lock}"
+         FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1"
     ))
     .bind(id)
     .fetch_optional(conn)

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{concurrency_limits, flow_runs, settling, task_runs};
-use crate::db::{Conn, FromRow, Result, Row, Value, query, storable};
+use crate::db::{self, Conn, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
@@ -47,6 +47,21 @@ pub fn take_record(row: &mut Row<'_>) -> Result<Record> {
         expected_start_time: row.take()?,
         next_scheduled_start_time: row.take()?,
     })
+}
+
+/// Locks a run's row, so that no other server changes it until this write ends.
+///
+/// A statement of its own: one that both locks and joins would, after waiting for the lock, see the
+/// new row beside the old state.
+pub async fn lock(conn: &mut Conn, table: &'static str, id: uuid::Uuid) -> Result<()> {
+    match conn.dialect() {
+        // The one writer has nobody to lock out.
+        db::Dialect::Sqlite => Ok(()),
+        db::Dialect::Postgres => {
+            let sql = format!("SELECT id FROM {table} WHERE id = $1 FOR UPDATE");
+            query(sql).bind(id).execute(conn).await.map(drop)
+        }
+    }
 }
 
 /// Reads the columns of a state that may not be there.

@@ -166,10 +166,10 @@ impl FromRow for ForTransition {
 /// Returns what a transition needs, and keeps other servers from changing it meanwhile.
 pub async fn read_for_transition(conn: &mut Conn, id: TaskRunId) -> Result<Option<ForTransition>> {
     let (columns, record) = (states::COLUMNS, states::RECORD);
-    let lock = conn.dialect().for_update("o");
+    states::lock(conn, "task_run", id.0).await?;
     query(format!(
         "SELECT o.id, o.flow_run_id, o.tags, o.empirical_policy, {record}, {columns} \
-         FROM task_run o LEFT JOIN task_run_state s ON s.id = o.state_id WHERE o.id = $1{lock}"
+         FROM task_run o LEFT JOIN task_run_state s ON s.id = o.state_id WHERE o.id = $1"
     ))
     .bind(id)
     .fetch_optional(conn)
