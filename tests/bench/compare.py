@@ -260,7 +260,7 @@ def ceiling(program, number, args):
 def built_ceiling():
     say("building the ceiling")
     command = ["cargo", "bench", "--locked", "--bench", "ceiling", "--no-run", "--message-format", "json"]
-    built = subprocess.run(command, cwd=server.ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    built = subprocess.run(command, cwd=server.ROOT, check=True, stdout=subprocess.PIPE)
     programs = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
     return next(program for program in programs if program and "ceiling" in Path(program).name)
 

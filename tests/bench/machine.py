@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import tempfile
 from pathlib import Path
 
 import server
@@ -29,10 +30,15 @@ def version(make):
 
 
 def said(command):
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    # Even asked for its version, a genuine command makes itself at home.
+    with tempfile.TemporaryDirectory() as home:
+        env = os.environ | {"PREFECT_HOME": home}
+        try:
+            done = subprocess.run(
+                command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
     return done.stdout.strip()
 
 

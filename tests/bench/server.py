@@ -70,7 +70,7 @@ class Server:
                 time.sleep(0.001 if elapsed < 1 else 0.05)
             if self.process.poll() is not None or elapsed > wait:
                 self.stop()
-                raise Failed(f"{command[0]} did not start; see {self.home}/server.log")
+                raise Failed(f"{Path(command[0]).name} did not start; see target/bench/{self.home.name}/server.log")
 
     def stop(self):
         pids = tree(self.process.pid)
