@@ -3,7 +3,7 @@
 //! A state changes in one way: load the run, walk the policy, write what came of it. All three are
 //! one write, so that nothing happens between the look and the step.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{concurrency_limits, flow_runs, settling, task_runs};
 use crate::db::{self, Conn, FromRow, Result, Row, Value, query, storable};
@@ -235,6 +235,13 @@ pub async fn write(
     now: DateTime<Utc>,
 ) -> Result<State> {
     sign(&mut state, run.id);
+    // Requests are not written in the order in which they came, and the clock may be set back; the
+    // order of a run's states must be that in which they were written.
+    if let Some(current) = &run.state
+        && state.timestamp < current.timestamp
+    {
+        state.timestamp = current.timestamp + TimeDelta::microseconds(1);
+    }
     let record = bookkeep(run.record, run.state.as_ref(), &state);
     insert(conn, run.id, &state, now).await?;
     update_run(conn, run, &state, &record, now).await?;
