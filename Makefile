@@ -1,6 +1,6 @@
 # The two commands of the README are `make run` and `make test`; both do their own set-up.
 
-.PHONY: all build ui ui-types run test test-rust test-ui bench clean-services help
+.PHONY: all build ui ui-types run test test-rust test-ui bench bench-ui clean-services help
 
 all: build
 
@@ -43,6 +43,10 @@ test-ui:
 # Beside the genuine servers; see BENCHMARKS.md.
 bench: build
 	@tests/bench/compare.py
+
+# The dashboards' first pages in a browser, beside the genuine ones.
+bench-ui: build
+	@tests/bench/ui.py
 
 # Ends what an interrupted test run may have left running.
 clean-services:

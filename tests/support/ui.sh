@@ -8,6 +8,8 @@ if ! command -v chromium >/dev/null; then
     fi
     command -v chromium >/dev/null || { echo "the dashboard's tests need the package 'chromium'" >&2; exit 1; }
 fi
+# The stories against the real server take the executable that the Rust tests were compiled with.
+[ -n "${PREFECT_RS_BIN:-}" ] || [ -x "${CARGO_TARGET_DIR:-../target}/debug/prefect-rs" ] || cargo build --locked --manifest-path ../Cargo.toml
 [ -d node_modules ] || npm ci --silent --no-audit --no-fund
 [ -d dist ] || npm run --silent build
 npm test

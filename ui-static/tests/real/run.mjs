@@ -17,16 +17,15 @@ const ended = (server, count) =>
   until(`${count} ended runs`, async () => (await server.api('POST', '/flow_runs/filter', { flow_runs: { state: { type: { any_: ['COMPLETED', 'FAILED'] } } } })).length >= count)
 
 await story('the tutorial: failed and green bars, a log, Quick Run, yellow, Late, an agent, green, and again', async (page, server) => {
-  const deployment = await server.deploy({ flow: 'My ETL flow', name: 'etl-deployment', script: ETL, tags: ['ETL'] })
+  await server.deploy({ flow: 'My ETL flow', name: 'etl-deployment', script: ETL, tags: ['ETL'] })
   await server.run('work-queue', 'create', '-t', 'ETL', 'etl-queue')
-  const agent = server.agent('etl-queue')
+  // Two runs in a terminal, one of which fails; no agent has been here yet.
   await writeFile(join(server.home, 'api-is-down'), '')
-  await server.api('POST', `/deployments/${deployment}/create_flow_run`, {})
+  await server.run('deployment', 'execute', 'My ETL flow/etl-deployment').catch(() => {})
   await ended(server, 1)
   await rm(join(server.home, 'api-is-down'))
-  await server.api('POST', `/deployments/${deployment}/create_flow_run`, {})
+  await server.run('deployment', 'execute', 'My ETL flow/etl-deployment')
   await ended(server, 2)
-  await server.stop(agent)
 
   // Red below the axis, green above it, each with its words.
   await page.goto(server.url)

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Compares the dashboards' first pages in one run: `make bench-ui`.
+
+Ours and each genuine server whose package carries its dashboard get a database of the same number
+of copied runs; Debian's Chromium loads the first page with an empty cache, in turns. Prints the
+table of BENCHMARKS.md. Bytes and requests are exact; times and CPU share the machine with others.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import seed
+import server
+from compare import drive, install
+
+WORK = server.ROOT / "target" / "bench-ui"
+GENUINE = ("2.0b3", "2.20", "3.8")
+UI = server.ROOT / "ui-static"
+COLUMNS = (
+    ("script, kB", lambda m: f"{m['script_bytes'] / 1000:.0f}"),
+    ("script and styles, kB", lambda m: f"{(m['script_bytes'] + m['style_bytes']) / 1000:.0f}"),
+    ("requests", lambda m: str(m["requests"])),
+    ("of the API", lambda m: str(m["api_requests"])),
+    ("other hosts asked", lambda m: ", ".join(m["foreign"]) or "none"),
+    ("first paint, ms", lambda m: f"{m['fcp_ms'] or 0:.0f}"),
+    ("last answer, ms", lambda m: f"{m['settled_ms']:.0f}"),
+    ("main thread, ms CPU", lambda m: f"{m['cpu_ms']:.0f}"),
+)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--genuine", default=",".join(GENUINE), help="versions beside ours")
+    parser.add_argument("--venv", action="append", default=[], help="VERSION=DIR, instead of .venvs/VERSION")
+    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--loads", type=int, default=3, help="of each page; the median counts")
+    args = parser.parse_args()
+    args.seconds = 1
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    venvs = dict(pair.split("=", 1) for pair in args.venv)
+    makers = {"prefect-rs": lambda: server.ours(WORK / "ours")}
+    for version in filter(None, args.genuine.split(",")):
+        venv = Path(venvs.get(version) or install(version))
+        if any(venv.glob("lib/python*/site-packages/prefect/*/ui/index.html")):
+            makers[version] = lambda version=version, venv=venv: server.genuine(version, str(venv), WORK / version)
+        else:
+            print(f"bench: the package of {version} has no dashboard inside", file=sys.stderr)
+    rows = {name: measured(name, make(), args) for name, make in makers.items()}
+    (WORK / "results.json").write_text(json.dumps(rows, indent=1))
+    print(f"First page on {args.runs:,} runs, cold, median of {args.loads} loads.\n")
+    print("| | " + " | ".join(title for title, _ in COLUMNS) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(show(row) for _, show in COLUMNS) + " |")
+
+
+def measured(name, target, args):
+    print(f"bench: {name}", file=sys.stderr, flush=True)
+    generation = "2.0b3" if name == "prefect-rs" else name
+    target.start()
+    try:
+        # One run of the server's own making, to be copied.
+        drive(target, args, "lifecycle", "1", seconds=0.01, generation=generation)
+    finally:
+        target.stop()
+    seed.seed(target.database, args.runs)
+    target.start()
+    try:
+        page = subprocess.run(["node", "tests/measure.mjs", target.url, str(args.loads)], cwd=UI, check=True, stdout=subprocess.PIPE, text=True)
+        return json.loads(page.stdout)
+    finally:
+        target.stop()
+        shutil.rmtree(target.home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
