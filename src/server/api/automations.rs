@@ -1,6 +1,6 @@
 //! `/automations`: what sets off what.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -135,7 +135,7 @@ pub async fn count_automations(
 #[utoipa::path(get, path = "/automations/related-to/{resource_id}", params(("resource_id" = String, Path)), responses((status = 200, body = Vec<Automation>)))]
 pub async fn read_automations_related_to_resource(
     State(state): State<AppState>,
-    Path(resource): Path<String>,
+    Id(resource): Id<String>,
 ) -> Result<Answer<Vec<Automation>>, ApiError> {
     let read =
         async move |conn: &mut _| models::automations::list_related_to(conn, &resource).await;
@@ -146,7 +146,7 @@ pub async fn read_automations_related_to_resource(
 #[utoipa::path(delete, path = "/automations/owned-by/{resource_id}", params(("resource_id" = String, Path)), responses((status = 202)))]
 pub async fn delete_automations_owned_by_resource(
     State(state): State<AppState>,
-    Path(resource): Path<String>,
+    Id(resource): Id<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let write =
         async move |conn: &mut _| models::automations::delete_owned_by(conn, &resource).await;
