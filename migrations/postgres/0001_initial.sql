@@ -11,7 +11,8 @@ CREATE TABLE flow (
   created TIMESTAMPTZ NOT NULL,
   updated TIMESTAMPTZ NOT NULL,
   name TEXT NOT NULL UNIQUE,
-  tags TEXT NOT NULL DEFAULT '[]'
+  tags TEXT NOT NULL DEFAULT '[]',
+  labels TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX ix_flow__created ON flow (created);
 CREATE INDEX ix_flow__updated ON flow (updated);
@@ -22,17 +23,47 @@ CREATE TABLE deployment (
   updated TIMESTAMPTZ NOT NULL,
   name TEXT NOT NULL,
   flow_id UUID NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
-  schedule TEXT,
   is_schedule_active BOOLEAN NOT NULL,
   tags TEXT NOT NULL DEFAULT '[]',
   parameters TEXT NOT NULL DEFAULT '{}',
   flow_data TEXT,
   flow_runner_type TEXT,
   flow_runner_config TEXT,
+  version TEXT,
+  description TEXT,
+  path TEXT,
+  entrypoint TEXT,
+  manifest_path TEXT,
+  pull_steps TEXT,
+  parameter_openapi_schema TEXT,
+  enforce_parameter_schema BOOLEAN NOT NULL DEFAULT FALSE,
+  job_variables TEXT NOT NULL DEFAULT '{}',
+  work_queue_id UUID,
+  work_queue_name TEXT,
+  infrastructure_document_id UUID,
+  storage_document_id UUID,
+  concurrency_limit BIGINT,
+  concurrency_options TEXT,
+  labels TEXT NOT NULL DEFAULT '{}',
+  last_polled TIMESTAMPTZ,
   UNIQUE (flow_id, name)
 );
 CREATE INDEX ix_deployment__created ON deployment (created);
 CREATE INDEX ix_deployment__name ON deployment (name);
+CREATE INDEX ix_deployment__work_queue_id ON deployment (work_queue_id) WHERE work_queue_id IS NOT NULL;
+
+CREATE TABLE deployment_schedule (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  deployment_id UUID NOT NULL REFERENCES deployment (id) ON DELETE CASCADE,
+  schedule TEXT NOT NULL,
+  active BOOLEAN NOT NULL DEFAULT TRUE,
+  max_scheduled_runs BIGINT,
+  parameters TEXT NOT NULL DEFAULT '{}',
+  slug TEXT,
+  UNIQUE (deployment_id, slug)
+);
 
 CREATE TABLE flow_run (
   id UUID PRIMARY KEY,
@@ -62,6 +93,14 @@ CREATE TABLE flow_run (
   flow_runner_type TEXT,
   flow_runner_config TEXT,
   auto_scheduled BOOLEAN NOT NULL DEFAULT FALSE,
+  deployment_version TEXT,
+  work_queue_id UUID,
+  work_queue_name TEXT,
+  infrastructure_document_id UUID,
+  infrastructure_pid TEXT,
+  job_variables TEXT NOT NULL DEFAULT '{}',
+  labels TEXT NOT NULL DEFAULT '{}',
+  created_by TEXT,
   UNIQUE (flow_id, idempotency_key)
 );
 CREATE INDEX ix_flow_run__expected_start_time ON flow_run (expected_start_time, id);
@@ -72,6 +111,7 @@ CREATE INDEX ix_flow_run__start_time ON flow_run (start_time, id);
 CREATE INDEX ix_flow_run__name ON flow_run (name, id);
 CREATE INDEX ix_flow_run__state ON flow_run (state_type, state_name, expected_start_time);
 CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time) WHERE deployment_id IS NOT NULL;
+CREATE INDEX ix_flow_run__work_queue_id ON flow_run (work_queue_id, state_type, next_scheduled_start_time) WHERE work_queue_id IS NOT NULL;
 CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
 
 CREATE TABLE flow_run_state (
@@ -171,16 +211,45 @@ CREATE TABLE concurrency_limit (
   active_slots TEXT NOT NULL DEFAULT '[]'
 );
 
-CREATE TABLE work_queue (
+CREATE TABLE work_pool (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,
   updated TIMESTAMPTZ NOT NULL,
   name TEXT NOT NULL UNIQUE,
-  filter TEXT NOT NULL DEFAULT '{}',
+  description TEXT,
+  type TEXT NOT NULL,
+  base_job_template TEXT NOT NULL DEFAULT '{}',
+  is_paused BOOLEAN NOT NULL DEFAULT FALSE,
+  concurrency_limit BIGINT,
+  storage_configuration TEXT NOT NULL DEFAULT '{}',
+  default_queue_id UUID,
+  served_until TIMESTAMPTZ
+);
+
+CREATE TABLE worker (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL,
+  work_pool_id UUID NOT NULL REFERENCES work_pool (id) ON DELETE CASCADE,
+  last_heartbeat_time TIMESTAMPTZ NOT NULL,
+  heartbeat_interval_seconds BIGINT NOT NULL,
+  UNIQUE (work_pool_id, name)
+);
+
+CREATE TABLE work_queue (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL,
+  filter TEXT,
   description TEXT NOT NULL DEFAULT '',
   is_paused BOOLEAN NOT NULL DEFAULT FALSE,
   concurrency_limit BIGINT,
-  last_polled TIMESTAMPTZ
+  last_polled TIMESTAMPTZ,
+  work_pool_id UUID REFERENCES work_pool (id) ON DELETE CASCADE,
+  priority BIGINT NOT NULL DEFAULT 1,
+  UNIQUE (work_pool_id, name)
 );
 
 CREATE TABLE saved_search (

@@ -11,7 +11,8 @@ CREATE TABLE flow (
   created TEXT NOT NULL,
   updated TEXT NOT NULL,
   name TEXT NOT NULL UNIQUE,
-  tags TEXT NOT NULL DEFAULT '[]'
+  tags TEXT NOT NULL DEFAULT '[]',
+  labels TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX ix_flow__created ON flow (created);
 CREATE INDEX ix_flow__updated ON flow (updated);
@@ -22,17 +23,47 @@ CREATE TABLE deployment (
   updated TEXT NOT NULL,
   name TEXT NOT NULL,
   flow_id TEXT NOT NULL REFERENCES flow (id) ON DELETE CASCADE,
-  schedule TEXT,
   is_schedule_active INTEGER NOT NULL,
   tags TEXT NOT NULL DEFAULT '[]',
   parameters TEXT NOT NULL DEFAULT '{}',
   flow_data TEXT,
   flow_runner_type TEXT,
   flow_runner_config TEXT,
+  version TEXT,
+  description TEXT,
+  path TEXT,
+  entrypoint TEXT,
+  manifest_path TEXT,
+  pull_steps TEXT,
+  parameter_openapi_schema TEXT,
+  enforce_parameter_schema INTEGER NOT NULL DEFAULT 0,
+  job_variables TEXT NOT NULL DEFAULT '{}',
+  work_queue_id TEXT,
+  work_queue_name TEXT,
+  infrastructure_document_id TEXT,
+  storage_document_id TEXT,
+  concurrency_limit BIGINT,
+  concurrency_options TEXT,
+  labels TEXT NOT NULL DEFAULT '{}',
+  last_polled TEXT,
   UNIQUE (flow_id, name)
 );
 CREATE INDEX ix_deployment__created ON deployment (created);
 CREATE INDEX ix_deployment__name ON deployment (name);
+CREATE INDEX ix_deployment__work_queue_id ON deployment (work_queue_id) WHERE work_queue_id IS NOT NULL;
+
+CREATE TABLE deployment_schedule (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  deployment_id TEXT NOT NULL REFERENCES deployment (id) ON DELETE CASCADE,
+  schedule TEXT NOT NULL,
+  active INTEGER NOT NULL DEFAULT 1,
+  max_scheduled_runs BIGINT,
+  parameters TEXT NOT NULL DEFAULT '{}',
+  slug TEXT,
+  UNIQUE (deployment_id, slug)
+);
 
 CREATE TABLE flow_run (
   id TEXT PRIMARY KEY,
@@ -62,6 +93,14 @@ CREATE TABLE flow_run (
   flow_runner_type TEXT,
   flow_runner_config TEXT,
   auto_scheduled INTEGER NOT NULL DEFAULT 0,
+  deployment_version TEXT,
+  work_queue_id TEXT,
+  work_queue_name TEXT,
+  infrastructure_document_id TEXT,
+  infrastructure_pid TEXT,
+  job_variables TEXT NOT NULL DEFAULT '{}',
+  labels TEXT NOT NULL DEFAULT '{}',
+  created_by TEXT,
   UNIQUE (flow_id, idempotency_key)
 );
 CREATE INDEX ix_flow_run__expected_start_time ON flow_run (expected_start_time, id);
@@ -72,6 +111,7 @@ CREATE INDEX ix_flow_run__start_time ON flow_run (start_time, id);
 CREATE INDEX ix_flow_run__name ON flow_run (name, id);
 CREATE INDEX ix_flow_run__state ON flow_run (state_type, state_name, expected_start_time);
 CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time) WHERE deployment_id IS NOT NULL;
+CREATE INDEX ix_flow_run__work_queue_id ON flow_run (work_queue_id, state_type, next_scheduled_start_time) WHERE work_queue_id IS NOT NULL;
 CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
 
 CREATE TABLE flow_run_state (
@@ -170,16 +210,45 @@ CREATE TABLE concurrency_limit (
   active_slots TEXT NOT NULL DEFAULT '[]'
 );
 
-CREATE TABLE work_queue (
+CREATE TABLE work_pool (
   id TEXT PRIMARY KEY,
   created TEXT NOT NULL,
   updated TEXT NOT NULL,
   name TEXT NOT NULL UNIQUE,
-  filter TEXT NOT NULL DEFAULT '{}',
+  description TEXT,
+  type TEXT NOT NULL,
+  base_job_template TEXT NOT NULL DEFAULT '{}',
+  is_paused INTEGER NOT NULL DEFAULT 0,
+  concurrency_limit BIGINT,
+  storage_configuration TEXT NOT NULL DEFAULT '{}',
+  default_queue_id TEXT,
+  served_until TEXT
+);
+
+CREATE TABLE worker (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  work_pool_id TEXT NOT NULL REFERENCES work_pool (id) ON DELETE CASCADE,
+  last_heartbeat_time TEXT NOT NULL,
+  heartbeat_interval_seconds BIGINT NOT NULL,
+  UNIQUE (work_pool_id, name)
+);
+
+CREATE TABLE work_queue (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  filter TEXT,
   description TEXT NOT NULL DEFAULT '',
   is_paused INTEGER NOT NULL DEFAULT 0,
   concurrency_limit BIGINT,
-  last_polled TEXT
+  last_polled TEXT,
+  work_pool_id TEXT REFERENCES work_pool (id) ON DELETE CASCADE,
+  priority BIGINT NOT NULL DEFAULT 1,
+  UNIQUE (work_pool_id, name)
 );
 
 CREATE TABLE saved_search (

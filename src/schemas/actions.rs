@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use super::filters::offset;
 use super::flow_runs::FlowRunnerSettings;
 use super::saved_searches::SavedSearchFilter;
-use super::schedules::Schedule;
 use super::task_runs::RetryPolicy;
 use super::time::Instant;
 use super::work_queues::QueueFilter;
@@ -29,8 +28,8 @@ pub struct FlowCreate {
     /// Tags of a flow that is created.
     #[serde(default)]
     pub tags: Tags,
-    /// Labels of 3.x clients; they carry nothing that the server needs.
-    #[serde(default)]
+    /// Labels of a flow that is created.
+    #[serde(default, deserialize_with = "object_or_null")]
     pub labels: Option<Document>,
 }
 
@@ -116,6 +115,14 @@ pub struct FlowRunCreate {
     #[serde(default)]
     pub flow_runner: Option<FlowRunnerSettings>,
     #[serde(default)]
+    pub infrastructure_document_id: Option<uuid::Uuid>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub job_variables: Option<Document>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub labels: Option<Document>,
+    #[serde(default)]
+    pub work_queue_name: Option<String>,
+    #[serde(default)]
     pub state: Option<StateCreate>,
 }
 
@@ -132,6 +139,20 @@ pub struct FlowRunUpdate {
     #[serde(default, deserialize_with = "object")]
     pub empirical_policy: Option<Document>,
     pub tags: Option<Tags>,
+    pub infrastructure_pid: Option<String>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub job_variables: Option<Document>,
+}
+
+/// Labels, by name.
+#[derive(Debug, Clone)]
+pub struct Labels(pub Document);
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let labels = object(deserializer)?;
+        Ok(Self(labels.unwrap_or_else(Document::empty_object)))
+    }
 }
 
 /// Creates a run from a deployment.
@@ -152,6 +173,12 @@ pub struct DeploymentFlowRunCreate {
     pub tags: Tags,
     pub parent_task_run_id: Option<TaskRunId>,
     pub flow_runner: Option<FlowRunnerSettings>,
+    pub infrastructure_document_id: Option<uuid::Uuid>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub job_variables: Option<Document>,
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub labels: Option<Document>,
+    pub work_queue_name: Option<String>,
     pub state: Option<StateCreate>,
 }
 
@@ -220,27 +247,6 @@ pub struct Page {
     pub offset: Option<u32>,
 }
 
-/// Creates a deployment, or updates the one of that flow and name.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of `Deployment`")]
-pub struct DeploymentCreate {
-    pub name: String,
-    pub flow_id: FlowId,
-    #[serde(default)]
-    pub schedule: Option<Schedule>,
-    #[serde(default = "yes")]
-    pub is_schedule_active: bool,
-    #[serde(default)]
-    pub tags: Tags,
-    #[serde(default, deserialize_with = "object")]
-    pub parameters: Option<Document>,
-    #[serde(default)]
-    pub flow_data: Option<Document>,
-    #[serde(default)]
-    pub flow_runner: Option<FlowRunnerSettings>,
-}
-
 /// Makes the runs of a deployment's schedule now.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct DeploymentSchedule {
@@ -258,6 +264,8 @@ pub struct DeploymentSchedule {
 #[expect(missing_docs, reason = "the fields are those of `WorkQueue`")]
 pub struct WorkQueueCreate {
     pub name: String,
+    #[serde(default, deserialize_with = "priority")]
+    pub priority: Option<i64>,
     #[serde(default)]
     pub filter: Option<QueueFilter>,
     #[serde(default)]
@@ -268,12 +276,29 @@ pub struct WorkQueueCreate {
     pub concurrency_limit: Option<i64>,
 }
 
+impl WorkQueueCreate {
+    /// A queue of a name that has nothing else.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            priority: None,
+            filter: None,
+            description: None,
+            is_paused: false,
+            concurrency_limit: None,
+        }
+    }
+}
+
 /// Changes a work queue; what is not given stays.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of `WorkQueue`")]
 pub struct WorkQueueUpdate {
     pub name: Option<String>,
+    #[serde(default, deserialize_with = "priority")]
+    pub priority: Option<i64>,
+    pub last_polled: Option<Instant>,
     pub filter: Option<QueueFilter>,
     pub description: Option<String>,
     pub is_paused: Option<bool>,
@@ -377,17 +402,28 @@ pub struct Confirm {
     pub confirm: bool,
 }
 
-fn yes() -> bool {
-    true
+/// Reads a place among the queues of a pool; others may have to move behind it.
+fn priority<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
+    match Option::<i64>::deserialize(d)? {
+        Some(..1) => Err(D::Error::custom("ensure this value is greater than 0")),
+        Some(1_000_000_000..) => Err(D::Error::custom(
+            "ensure this value is less than 1000000000",
+        )),
+        priority => Ok(priority),
+    }
 }
 
 /// Tells a field that is null from one that is not there.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    d: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(d).map(Some)
 }
 
 /// Reads a document that must be an object.
-fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Document>, D::Error> {
+pub(super) fn object<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Document>, D::Error> {
     let document = Document::deserialize(deserializer)?;
     let found = match document.get().as_bytes().first() {
         Some(b'{') => return Ok(Some(document)),

@@ -9,7 +9,8 @@ use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
 use super::time::Instant;
-use super::{AutomationId, DeploymentId, FlowId, FlowRunId, StateType, TaskRunId};
+use super::work_pools::WorkPoolFilter;
+use super::{AutomationId, DeploymentId, FlowId, FlowRunId, StateType, TaskRunId, WorkQueueId};
 
 /// How the members of a filter are joined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -58,15 +59,34 @@ filters! {
     Truth { eq_: Option<bool>, }
     /// Presence.
     Presence { exists_: Option<bool>, }
+    /// Conditions on a text that may be missing.
+    OptionalTexts { any_: Option<Vec<String>>, is_null_: Option<bool>, operator: Operator, }
+    /// The beginnings of a text.
+    Beginnings { any_: Option<Vec<String>>, startswith_: Option<Vec<String>>, }
+    /// The flow runs that a flow run was made in.
+    ParentIds { any_: Option<Vec<FlowRunId>>, operator: Operator, }
+    /// Who or what made a run.
+    Makers { id_: Option<Vec<uuid::Uuid>>, type_: Option<Vec<String>>, is_null_: Option<bool>, operator: Operator, }
+    /// Bounds of a number that may be missing.
+    Counts { ge_: Option<i64>, le_: Option<i64>, is_null_: Option<bool>, }
+    /// A part of a text.
+    Part { like_: Option<String>, }
+    /// Whether there is none.
+    Absence { is_null_: Option<bool>, operator: Operator, }
+    /// Ids of work queues.
+    WorkQueueIds { any_: Option<Vec<WorkQueueId>>, }
+    /// Conditions on work queues.
+    WorkQueueFilter { operator: Operator, id: Option<WorkQueueIds>, name: Option<Beginnings>, }
     /// Conditions on flows.
-    FlowFilter { operator: Operator, id: Option<FlowIds>, name: Option<Texts>, tags: Option<TagsFilter>, }
+    FlowFilter { operator: Operator, id: Option<FlowIds>, name: Option<Texts>, tags: Option<TagsFilter>, deployment: Option<Absence>, }
     /// Conditions on flow runs.
     FlowRunFilter {
         operator: Operator, id: Option<FlowRunIds>, name: Option<Texts>, tags: Option<TagsFilter>,
         deployment_id: Option<DeploymentIds>, flow_runner_type: Option<Texts>, state: Option<StateFilter>,
         flow_version: Option<Texts>, start_time: Option<Times>, end_time: Option<Times>,
         expected_start_time: Option<Times>, next_scheduled_start_time: Option<Times>,
-        parent_task_run_id: Option<TaskRunIds>, idempotency_key: Option<Texts>,
+        parent_task_run_id: Option<TaskRunIds>, idempotency_key: Option<Texts>, work_queue_name: Option<OptionalTexts>,
+        parent_flow_run_id: Option<ParentIds>, created_by: Option<Makers>,
     }
     /// Conditions on task runs.
     TaskRunFilter {
@@ -77,7 +97,8 @@ filters! {
     /// Conditions on deployments.
     DeploymentFilter {
         operator: Operator, id: Option<DeploymentIds>, name: Option<Texts>, tags: Option<TagsFilter>,
-        is_schedule_active: Option<Truth>,
+        is_schedule_active: Option<Truth>, paused: Option<Truth>, work_queue_name: Option<OptionalTexts>,
+        concurrency_limit: Option<Counts>, flow_or_deployment_name: Option<Part>,
     }
     /// Conditions on ids of automations.
     AutomationIds { any_: Option<Vec<AutomationId>>, }
@@ -105,6 +126,10 @@ pub struct Filters {
     pub task_runs: Option<TaskRunFilter>,
     #[serde(default)]
     pub deployments: Option<DeploymentFilter>,
+    #[serde(default)]
+    pub work_pools: Option<WorkPoolFilter>,
+    #[serde(default)]
+    pub work_pool_queues: Option<WorkQueueFilter>,
 }
 
 macro_rules! list_body {
@@ -123,6 +148,10 @@ macro_rules! list_body {
             #[serde(default)]
             pub deployments: Option<DeploymentFilter>,
             #[serde(default)]
+            pub work_pools: Option<WorkPoolFilter>,
+            #[serde(default)]
+            pub work_pool_queues: Option<WorkQueueFilter>,
+            #[serde(default)]
             pub sort: Option<$sort>,
             #[serde(default)]
             pub limit: Option<i64>,
@@ -132,8 +161,8 @@ macro_rules! list_body {
         impl $name {
             /// Returns the filters alone.
             pub fn filters(&self) -> Filters {
-                let Self { flows, flow_runs, task_runs, deployments, .. } = self.clone();
-                Filters { flows, flow_runs, task_runs, deployments }
+                let Self { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues, .. } = self.clone();
+                Filters { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues }
             }
         }
     )*};
@@ -212,6 +241,10 @@ pub struct HistoryQuery {
     pub task_runs: Option<TaskRunFilter>,
     #[serde(default)]
     pub deployments: Option<DeploymentFilter>,
+    #[serde(default)]
+    pub work_pools: Option<WorkPoolFilter>,
+    #[serde(default)]
+    pub work_pool_queues: Option<WorkQueueFilter>,
 }
 
 /// Reads how many rows to leave out; of more than four billion there is nothing left anywhere.

@@ -4,7 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Dialect, Fields, Render};
-use super::{DeploymentId, Document, FlowId, FlowRunId, State, StateType, Tags, TaskRunId, time};
+use super::task_runs::RetryPolicy;
+use super::{
+    DeploymentId, Document, FlowId, FlowRunId, State, StateType, Tags, TaskRunId, WorkPoolId,
+    WorkQueueId, time,
+};
 
 /// How the infrastructure of a run is made, in the words of 2.0b3.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -64,8 +68,77 @@ pub struct FlowRun {
     pub flow_runner: FlowRunnerSettings,
     /// Whether the scheduler made the run.
     pub auto_scheduled: bool,
+    /// The version of the deployment that the run was made from.
+    pub deployment_version: Option<String>,
+    /// The work queue that the run waits in.
+    pub work_queue_id: Option<WorkQueueId>,
+    /// The queue's name.
+    pub work_queue_name: Option<String>,
+    /// The work pool that the queue is in.
+    pub work_pool_id: Option<WorkPoolId>,
+    /// The pool's name.
+    pub work_pool_name: Option<String>,
+    /// The block that describes the run's infrastructure, for 2.20 agents.
+    pub infrastructure_document_id: Option<uuid::Uuid>,
+    /// Names the run's process for whoever started it.
+    pub infrastructure_pid: Option<String>,
+    /// Settings of the run's infrastructure.
+    pub job_variables: Document,
+    /// Labels, the flow's included.
+    pub labels: Document,
+    /// Who or what made the run.
+    pub created_by: Option<Document>,
     /// The current state.
     pub state: Option<State>,
+}
+
+/// Retries and pauses of a flow run, as 2.20 and later have them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FlowRunPolicy {
+    /// How often to try again, in the word of older clients.
+    pub max_retries: i64,
+    /// Seconds before the next try, in the word of older clients.
+    pub retry_delay_seconds: f64,
+    /// How often to try again.
+    pub retries: Option<i64>,
+    /// Seconds before the next try.
+    pub retry_delay: Option<i64>,
+    /// The pauses that have happened, each of which happens once.
+    pub pause_keys: Option<Vec<String>>,
+    /// Whether the run goes on after a pause.
+    pub resuming: Option<bool>,
+    /// Who tries again: the process itself, or whoever takes the run anew.
+    pub retry_type: Option<String>,
+}
+
+impl FlowRunPolicy {
+    /// Reads what is kept with a run; what is no policy counts as none.
+    pub fn of(document: &Document) -> Self {
+        document.read().unwrap_or_default()
+    }
+
+    /// Returns what decides about retries.
+    pub fn retry(&self) -> RetryPolicy {
+        RetryPolicy {
+            max_retries: self.max_retries,
+            retry_delay_seconds: self
+                .retry_delay
+                .map_or(self.retry_delay_seconds, |seconds| seconds as f64),
+            retries: self.retries,
+            ..RetryPolicy::default()
+        }
+    }
+
+    /// Returns the policy with the members that clients count on.
+    fn filled(mut self) -> Self {
+        let older = |count: i64| (count != 0).then_some(count);
+        self.retries = self.retries.or(older(self.max_retries));
+        self.retry_delay = self.retry_delay.or(older(self.retry_delay_seconds as i64));
+        self.pause_keys.get_or_insert_default();
+        self.resuming.get_or_insert(false);
+        self
+    }
 }
 
 impl FlowRun {
@@ -132,8 +205,27 @@ impl Render for AsOf<FlowRun> {
         fields.all("parameters", &run.parameters)?;
         fields.all("idempotency_key", &run.idempotency_key)?;
         fields.all("context", &run.context)?;
-        fields.all("empirical_policy", &run.empirical_policy)?;
-        fields.all("empirical_config", &run.empirical_config)?;
+        if dialect == Dialect::B {
+            fields.all("empirical_policy", &run.empirical_policy)?;
+            fields.all("empirical_config", &run.empirical_config)?;
+            fields.all("flow_runner", &run.flow_runner)?;
+        } else {
+            let policy = FlowRunPolicy::of(&run.empirical_policy).filled();
+            fields.all("empirical_policy", &policy)?;
+        }
+        fields.newer("deployment_version", &run.deployment_version)?;
+        fields.newer("work_queue_id", &run.work_queue_id)?;
+        fields.newer("work_queue_name", &run.work_queue_name)?;
+        fields.newer("work_pool_id", &run.work_pool_id)?;
+        fields.newer("work_pool_name", &run.work_pool_name)?;
+        fields.newer(
+            "infrastructure_document_id",
+            &run.infrastructure_document_id,
+        )?;
+        fields.newer("infrastructure_pid", &run.infrastructure_pid)?;
+        fields.newer("job_variables", &run.job_variables)?;
+        fields.newer("labels", &run.labels)?;
+        fields.newer("created_by", &run.created_by)?;
         fields.all("tags", &run.tags)?;
         fields.all("parent_task_run_id", &run.parent_task_run_id)?;
         fields.part("state_type", &state_type)?;
@@ -152,7 +244,6 @@ impl Render for AsOf<FlowRun> {
             estimated_start_time_delta(run.expected_start_time, run.start_time, state_type, *now);
         fields.all("estimated_start_time_delta", &late)?;
         fields.all("auto_scheduled", &run.auto_scheduled)?;
-        fields.all("flow_runner", &run.flow_runner)?;
         fields.part("state", &run.state)?;
         fields.end()
     }

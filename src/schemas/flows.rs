@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serializer;
 
 use super::dialect::{Dialect, Fields, Render};
-use super::{FlowId, Tags};
+use super::{Document, FlowId, Tags};
 
 /// A flow.
 #[derive(Debug, Clone, PartialEq, utoipa::ToSchema)]
@@ -19,6 +19,8 @@ pub struct Flow {
     pub name: String,
     /// Tags for finding it.
     pub tags: Tags,
+    /// Labels, which its runs inherit.
+    pub labels: Document,
 }
 
 impl Render for Flow {
@@ -29,6 +31,7 @@ impl Render for Flow {
         fields.time("updated", self.updated)?;
         fields.all("name", &self.name)?;
         fields.all("tags", &self.tags)?;
+        fields.newer("labels", &self.labels)?;
         fields.end()
     }
 }

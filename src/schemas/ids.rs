@@ -51,6 +51,12 @@ ids! {
     DeploymentId;
     /// The id of a work queue.
     WorkQueueId;
+    /// The id of a work pool.
+    WorkPoolId;
+    /// The id of a worker.
+    WorkerId;
+    /// The id of one schedule of a deployment.
+    ScheduleId;
     /// The id of a concurrency limit.
     ConcurrencyLimitId;
     /// The id of a log line.

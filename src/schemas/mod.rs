@@ -8,6 +8,7 @@ pub mod automations;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod csrf_tokens;
+pub mod deployment_actions;
 pub mod deployments;
 pub mod dialect;
 pub mod document;
@@ -24,6 +25,7 @@ pub mod schedules;
 pub mod states;
 pub mod task_runs;
 pub mod time;
+pub mod work_pools;
 pub mod work_queues;
 
 pub use dialect::{Dialect, Render, View};

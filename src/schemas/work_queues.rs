@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::AsOf;
-use super::{DeploymentId, WorkQueueId};
+use super::{DeploymentId, WorkPoolId, WorkQueueId};
 
 /// How long after the last poll a queue still counts as served.
 const SERVED: TimeDelta = TimeDelta::seconds(60);
@@ -34,8 +34,8 @@ pub struct WorkQueue {
     pub updated: DateTime<Utc>,
     /// The name, unique on the server.
     pub name: String,
-    /// Which runs it gives.
-    pub filter: QueueFilter,
+    /// Which runs it gives; none gives those that name the queue.
+    pub filter: Option<QueueFilter>,
     /// What it is for.
     pub description: String,
     /// Whether it gives no runs for now.
@@ -44,6 +44,14 @@ pub struct WorkQueue {
     pub concurrency_limit: Option<i64>,
     /// When an agent last asked, to a few seconds.
     pub last_polled: Option<DateTime<Utc>>,
+    /// The pool that it is in.
+    pub work_pool_id: Option<WorkPoolId>,
+    /// The pool's name.
+    pub work_pool_name: Option<String>,
+    /// Its place among the pool's queues; the first gives its runs first.
+    pub priority: i64,
+    /// How many of its runs are under way, where they are limited.
+    pub active_slots: Option<i64>,
 }
 
 impl AsOf<WorkQueue> {
@@ -65,16 +73,51 @@ impl Render for AsOf<WorkQueue> {
         fields.all("id", &queue.id)?;
         fields.time("created", queue.created)?;
         fields.time("updated", queue.updated)?;
-        fields.all("filter", &queue.filter)?;
+        match &queue.filter {
+            // 2.0b3 needs one.
+            None if dialect == Dialect::B => fields.all("filter", &QueueFilter::default())?,
+            filter => fields.all("filter", filter)?,
+        }
         fields.all("name", &queue.name)?;
         fields.all("description", &queue.description)?;
         fields.all("is_paused", &queue.is_paused)?;
         fields.all("concurrency_limit", &queue.concurrency_limit)?;
-        fields.newer("priority", &1)?;
-        fields.newer("work_pool_id", &())?;
-        fields.newer("work_pool_name", &())?;
+        fields.newer("priority", &queue.priority)?;
+        fields.newer("work_pool_id", &queue.work_pool_id)?;
+        fields.newer("work_pool_name", &queue.work_pool_name)?;
         fields.newer_time("last_polled", queue.last_polled)?;
         fields.newer("status", self.status())?;
+        if dialect == Dialect::Three {
+            fields.all("active_slots", &queue.active_slots)?;
+        }
+        fields.end()
+    }
+}
+
+/// Whether a queue is served in time.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueStatus {
+    /// How many of its runs are late.
+    pub late_runs_count: i64,
+    /// When it was last asked.
+    pub last_polled: Option<DateTime<Utc>>,
+}
+
+impl Render for AsOf<QueueStatus> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsOf(now, status) = self;
+        let is_polled = status
+            .last_polled
+            .is_some_and(|polled| *now - polled <= SERVED);
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("healthy", &(is_polled && status.late_runs_count == 0))?;
+        fields.all("late_runs_count", &status.late_runs_count)?;
+        fields.time_option("last_polled", status.last_polled)?;
+        let policy = serde_json::json!({
+            "maximum_late_runs": 0,
+            "maximum_seconds_since_last_polled": SERVED.num_seconds(),
+        });
+        fields.all("health_check_policy", &policy)?;
         fields.end()
     }
 }

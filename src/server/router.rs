@@ -38,6 +38,7 @@ fn api() -> OpenApiRouter<AppState> {
             flow_runs::delete_flow_run
         ))
         .routes(routes!(flow_runs::set_flow_run_state))
+        .routes(routes!(flow_runs::update_flow_run_labels))
         .routes(routes!(flow_runs::read_flow_run_graph))
         .routes(routes!(flow_runs::read_flow_run_points))
         // Task runs.
@@ -64,12 +65,25 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(deployments::read_deployment_by_name))
         .routes(routes!(
             deployments::read_deployment,
+            deployments::update_deployment,
             deployments::delete_deployment
         ))
         .routes(routes!(deployments::schedule_deployment))
         .routes(routes!(deployments::set_schedule_active))
         .routes(routes!(deployments::set_schedule_inactive))
         .routes(routes!(deployments::create_flow_run_from_deployment))
+        .routes(routes!(deployment_schedules::read_deployment_runs))
+        .routes(routes!(deployment_schedules::pause_deployment))
+        .routes(routes!(deployment_schedules::resume_deployment))
+        .routes(routes!(
+            deployment_schedules::read_deployment_schedules,
+            deployment_schedules::create_deployment_schedules
+        ))
+        .routes(routes!(
+            deployment_schedules::update_deployment_schedule,
+            deployment_schedules::delete_deployment_schedule
+        ))
+        .routes(routes!(deployment_schedules::check_work_queues))
         // Work queues.
         .routes(routes!(work_queues::create_work_queue))
         .routes(routes!(work_queues::read_work_queues))
@@ -80,6 +94,27 @@ fn api() -> OpenApiRouter<AppState> {
             work_queues::delete_work_queue
         ))
         .routes(routes!(work_queues::read_work_queue_runs))
+        .routes(routes!(work_queues::read_work_queue_status))
+        // Work pools.
+        .routes(routes!(work_pools::create_work_pool))
+        .routes(routes!(work_pools::read_work_pools))
+        .routes(routes!(work_pools::count_work_pools))
+        .routes(routes!(
+            work_pools::read_work_pool,
+            work_pools::update_work_pool,
+            work_pools::delete_work_pool
+        ))
+        .routes(routes!(work_pools::read_work_pool_runs))
+        .routes(routes!(work_pools::create_pool_queue))
+        .routes(routes!(work_pools::read_pool_queues))
+        .routes(routes!(
+            work_pools::read_pool_queue,
+            work_pools::update_pool_queue,
+            work_pools::delete_pool_queue
+        ))
+        .routes(routes!(work_pools::worker_heartbeat))
+        .routes(routes!(work_pools::read_workers))
+        .routes(routes!(work_pools::delete_worker))
         .routes(routes!(due::stream_due_runs))
         // Limits on task runs by tag.
         .routes(routes!(concurrency_limits::create_concurrency_limit))
@@ -151,6 +186,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::api_version))
         .routes(routes!(admin::hello))
         .routes(routes!(admin::version))
+        .routes(routes!(
+            admin::read_result_storage,
+            admin::update_result_storage,
+            admin::clear_result_storage
+        ))
         .routes(routes!(csrf_tokens::create_csrf_token))
         .routes(routes!(admin::settings))
         .routes(routes!(admin::clear_database))

@@ -15,3 +15,4 @@ mod hostile;
 mod replay;
 mod secrets;
 mod settling;
+mod work_pools;

@@ -7,5 +7,6 @@ mod audit;
 mod faults;
 #[path = "../support/genuine.rs"]
 mod genuine;
+mod newer;
 mod ours;
 mod stories;

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::schemas::Dialect;
@@ -49,6 +50,55 @@ pub async fn version(dialect: Dialect) -> Answer<&'static str> {
         Dialect::Two => "2.20.26",
         Dialect::Three => "3.8.8",
     })
+}
+
+/// The configuration's key of the block that results are kept in.
+const RESULT_STORAGE: &str = "default_result_storage_block_id";
+
+/// Which block clients keep results in when nothing else is said.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResultStorage {
+    /// The block document's id.
+    pub default_result_storage_block_id: uuid::Uuid,
+}
+
+fn result_storage(id: Option<&str>) -> Answer<Value> {
+    Answer(json!({RESULT_STORAGE: id}))
+}
+
+/// Returns which block clients keep results in.
+#[utoipa::path(get, path = "/admin/storage", responses((status = 200)))]
+pub async fn read_result_storage(State(state): State<AppState>) -> Result<Answer<Value>, ApiError> {
+    let read = async move |conn: &mut _| models::configuration::read(conn, RESULT_STORAGE).await;
+    let id = state.db.read(read).await?;
+    Ok(result_storage(id.as_deref()))
+}
+
+/// Says which block clients shall keep results in.
+#[utoipa::path(put, path = "/admin/storage", request_body = ResultStorage, responses((status = 200)))]
+pub async fn update_result_storage(
+    State(state): State<AppState>,
+    Body(storage): Body<ResultStorage>,
+) -> Result<Answer<Value>, ApiError> {
+    let (now, id) = (
+        state.now(),
+        storage.default_result_storage_block_id.to_string(),
+    );
+    let value = id.clone();
+    let write = async move |conn: &mut _| {
+        models::configuration::write(conn, RESULT_STORAGE, &value, now).await
+    };
+    state.db.write(write).await?;
+    Ok(result_storage(Some(&id)))
+}
+
+/// Leaves to clients again where they keep results.
+#[utoipa::path(delete, path = "/admin/storage", responses((status = 204)))]
+pub async fn clear_result_storage(State(state): State<AppState>) -> Result<StatusCode, ApiError> {
+    let write = async move |conn: &mut _| models::configuration::delete(conn, RESULT_STORAGE).await;
+    state.db.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Returns the server's settings, secrets masked.

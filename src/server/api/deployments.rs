@@ -6,14 +6,17 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 
 use crate::schemas::actions::{
-    DeploymentCreate, DeploymentFlowRunCreate, DeploymentSchedule, FlowRunCreate, StateCreate,
+    DeploymentFlowRunCreate, DeploymentSchedule, FlowRunCreate, StateCreate,
 };
+use crate::schemas::deployment_actions::{DeploymentCreate, DeploymentUpdate};
 use crate::schemas::deployments::Deployment;
 use crate::schemas::filters::{DeploymentsQuery, Filters, FlowSort};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::{DeploymentId, Dialect, StateType};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::models::deployments::NoPool;
+use crate::server::models::flow_runs::Origin;
 use crate::server::{ApiError, AppState, models, refusal, services};
 
 const NOUN: &str = "Deployment";
@@ -25,6 +28,26 @@ fn tell(state: &AppState, id: DeploymentId) {
     state.changes.tell(Change::of(Kind::Deployment, id.0));
 }
 
+pub(super) fn no_pool(NoPool(name): NoPool) -> ApiError {
+    ApiError::NotFound(format!("Work pool \"{name}\" not found."))
+}
+
+/// Changes a deployment.
+#[utoipa::path(patch, path = "/deployments/{id}", params(("id" = DeploymentId, Path)), request_body = DeploymentUpdate, responses((status = 204)))]
+pub async fn update_deployment(
+    State(state): State<AppState>,
+    Id(id): Id<DeploymentId>,
+    Body(update): Body<DeploymentUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::deployments::update(conn, id, update, now).await;
+    let done = state.db.write(write).await?;
+    done.ok_or_else(|| ApiError::NotFound("Deployment not found.".to_owned()))?
+        .map_err(no_pool)?;
+    tell(&state, id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Creates a deployment, or updates the one of that flow and name.
 #[utoipa::path(post, path = "/deployments/", request_body = DeploymentCreate, responses((status = 201, body = Deployment), (status = 200, body = Deployment)))]
 pub async fn create_deployment(
@@ -33,10 +56,14 @@ pub async fn create_deployment(
     Body(deployment): Body<DeploymentCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
+    let deployment = match dialect {
+        Dialect::B => deployment.completed(),
+        Dialect::Two | Dialect::Three => deployment,
+    };
     let write = async move |conn: &mut _| models::deployments::upsert(conn, deployment, now).await;
-    let (deployment, is_new) = state.db.write(write).await?;
+    let (deployment, is_new) = state.db.write(write).await?.map_err(no_pool)?;
     tell(&state, deployment.id);
-    Ok(created(dialect, is_new, deployment))
+    Ok(created(dialect, is_new, AsOf(now, deployment)))
 }
 
 /// Returns a deployment.
@@ -49,7 +76,7 @@ pub async fn read_deployment(
     let read = async move |conn: &mut _| models::deployments::read(conn, id).await;
     let deployment = state.db.read(read).await?;
     let deployment = deployment.ok_or_else(|| ApiError::not_found(NOUN, id))?;
-    Ok(view(dialect, deployment))
+    Ok(view(dialect, AsOf(state.now(), deployment)))
 }
 
 /// Returns a deployment by the names of its flow and itself.
@@ -64,7 +91,7 @@ pub async fn read_deployment_by_name(
         async move |conn: &mut _| models::deployments::read_by_name(conn, &flow, &name).await;
     let deployment = state.db.read(read).await?;
     let deployment = deployment.ok_or_else(|| ApiError::not_found(NOUN, which))?;
-    Ok(view(dialect, deployment))
+    Ok(view(dialect, AsOf(state.now(), deployment)))
 }
 
 /// Returns the deployments of a page.
@@ -81,7 +108,8 @@ pub async fn read_deployments(
     let read = async move |conn: &mut _| {
         models::deployments::list(conn, &filters, sort, limit, offset).await
     };
-    Ok(view(dialect, state.db.read(read).await?))
+    let deployments = state.db.read(read).await?;
+    Ok(view(dialect, AsOf(state.now(), deployments).each()))
 }
 
 /// Counts deployments.
@@ -181,6 +209,21 @@ pub async fn create_flow_run_from_deployment(
             Some(given) => deployment.parameters.merge(given),
             None => deployment.parameters.clone(),
         };
+        let mut queue = deployment.work_queue_id.zip(deployment.work_queue_name);
+        if let (Some(name), Some(pool)) = (&asked.work_queue_name, &deployment.work_pool_name) {
+            match models::work_queues::read_in_pool(conn, pool, name).await? {
+                Some(found) => queue = Some((found.id, found.name)),
+                None => {
+                    return Ok(Some(Err(format!(
+                        "Work pool queue '{pool}/{name}' not found."
+                    ))));
+                }
+            }
+        }
+        let origin = Origin {
+            work_queue: queue,
+            deployment_version: deployment.version,
+        };
         let run = FlowRunCreate {
             flow_id: deployment.flow_id,
             name: asked.name,
@@ -193,14 +236,22 @@ pub async fn create_flow_run_from_deployment(
             tags: deployment.tags.union(&asked.tags),
             parent_task_run_id: asked.parent_task_run_id,
             flow_runner: Some(asked.flow_runner.unwrap_or(deployment.flow_runner)),
+            infrastructure_document_id: asked
+                .infrastructure_document_id
+                .or(deployment.infrastructure_document_id),
+            job_variables: asked.job_variables,
+            labels: asked.labels,
+            work_queue_name: None,
             state: first,
         };
-        models::flow_runs::create(conn, run, false, now)
+        models::flow_runs::create(conn, run, origin, now)
             .await
+            .map(Ok)
             .map(Some)
     };
     let made = state.db.write(write).await?;
-    let (run, is_new) = made.ok_or_else(|| ApiError::not_found(NOUN, id))?;
+    let made = made.ok_or_else(|| ApiError::not_found(NOUN, id))?;
+    let (run, is_new) = made.map_err(ApiError::NotFound)?;
     if is_new {
         state.changes.tell(super::flow_runs::change(&run));
     }

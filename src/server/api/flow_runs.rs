@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serializer};
 
-use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, SetState};
+use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, Labels, SetState};
 use crate::schemas::dialect::{Dialect, Fields, Render};
 use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
 use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
@@ -32,7 +32,9 @@ pub async fn create_flow_run(
     Body(create): Body<FlowRunCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::flow_runs::create(conn, create, false, now).await;
+    let write = async move |conn: &mut _| {
+        models::flow_runs::create(conn, create, Default::default(), now).await
+    };
     let (run, is_new) = state.db.write(write).await?;
     if is_new {
         state.changes.tell(change(&run));
@@ -136,6 +138,8 @@ pub async fn read_history(
         flow_runs,
         task_runs,
         deployments,
+        work_pools,
+        work_pool_queues,
         ..
     } = asked;
     let filters = Filters {
@@ -143,6 +147,8 @@ pub async fn read_history(
         flow_runs,
         task_runs,
         deployments,
+        work_pools,
+        work_pool_queues,
     };
     let now = state.now();
     Ok(state
@@ -162,6 +168,23 @@ pub async fn update_flow_run(
     let write = async move |conn: &mut _| models::flow_runs::update(conn, id, update, now).await;
     let found = state.db.write(write).await?;
     if found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found("Flow run", id))
+    }
+}
+
+/// Adds labels to a flow run, those of the same names in place of the old ones.
+#[utoipa::path(patch, path = "/flow_runs/{id}/labels", params(("id" = FlowRunId, Path)), request_body = Object, responses((status = 204)))]
+pub async fn update_flow_run_labels(
+    State(state): State<AppState>,
+    Id(id): Id<FlowRunId>,
+    Body(Labels(labels)): Body<Labels>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write =
+        async move |conn: &mut _| models::flow_runs::add_labels(conn, id, &labels, now).await;
+    if state.db.write(write).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found("Flow run", id))

@@ -28,8 +28,9 @@ pub async fn create_flow(
     {
         return Ok(created(dialect, false, known));
     }
-    let write =
-        async move |conn: &mut _| models::flows::create(conn, &flow.name, &flow.tags, now).await;
+    let write = async move |conn: &mut _| {
+        models::flows::create(conn, &flow.name, &flow.tags, flow.labels, now).await
+    };
     let (flow, is_new) = state.db.write(write).await?;
     Ok(created(dialect, is_new, flow))
 }

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::db;
+use crate::schemas::FlowRunId;
 use crate::schemas::schedules::Schedule;
-use crate::schemas::{Document, FlowRunId};
 use crate::server::changes::{Change, Changes, Kind, Missed};
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
@@ -140,8 +140,7 @@ pub async fn set_deployment_schedule(
     Body(update): Body<ScheduleUpdate>,
 ) -> Result<impl IntoResponse> {
     let now = state.now();
-    let schedule = update.schedule.map(|s| Document::of(&s)).transpose();
-    let schedule = schedule.map_err(|e| ApiError::invalid(&["body", "schedule"], e.to_string()))?;
+    let schedule = update.schedule;
     let write = async move |conn: &mut _| lists::set_schedule(conn, id, schedule, now).await;
     if !state.db.write(write).await? {
         return Err(ApiError::not_found("Deployment", id));

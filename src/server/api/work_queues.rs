@@ -28,8 +28,12 @@ fn tell(state: &AppState, id: WorkQueueId) {
 pub async fn create_work_queue(
     State(state): State<AppState>,
     dialect: Dialect,
-    Body(queue): Body<WorkQueueCreate>,
+    Body(mut queue): Body<WorkQueueCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
+    if dialect == Dialect::B {
+        // There a queue without a filter gives the runs of every deployment.
+        queue.filter.get_or_insert_default();
+    }
     let now = state.now();
     let write = async move |conn: &mut _| models::work_queues::create(conn, queue, now).await;
     let queue = state.db.write(write).await;
@@ -47,7 +51,10 @@ pub async fn read_work_queues(
 ) -> Result<impl IntoResponse, ApiError> {
     let limit = state.limit(page.limit)?;
     let offset = page.offset.unwrap_or(0);
-    let read = async move |conn: &mut _| models::work_queues::list(conn, limit, offset).await;
+    // To 2.0b3 a name tells a queue.
+    let is_beta = dialect == Dialect::B;
+    let read =
+        async move |conn: &mut _| models::work_queues::list(conn, is_beta, limit, offset).await;
     let queues = state.db.read(read).await?;
     Ok(view(dialect, AsOf(state.now(), queues).each()))
 }
@@ -160,4 +167,22 @@ fn agent(headers: &HeaderMap) -> String {
     let named = text(AGENT).or_else(|| text(header::USER_AGENT.as_str()));
     let name: String = named.unwrap_or("unnamed").chars().take(100).collect();
     name
+}
+
+/// Tells whether a queue is served in time.
+#[utoipa::path(get, path = "/work_queues/{id}/status", params(("id" = WorkQueueId, Path)), responses((status = 200)))]
+pub async fn read_work_queue_status(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<WorkQueueId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| {
+        let Some(queue) = models::work_queues::read(conn, id).await? else {
+            return Ok(None);
+        };
+        models::work_queues::status(conn, &queue).await.map(Some)
+    };
+    let status = state.db.read(read).await?;
+    let status = status.ok_or_else(|| ApiError::NotFound("work queue not found".to_owned()))?;
+    Ok(view(dialect, AsOf(state.now(), status)))
 }

@@ -115,7 +115,7 @@ pub(crate) struct Queue {
 /// Reads every queue.
 pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<Queue>> {
     let sql = "SELECT id, name, description, is_paused, concurrency_limit, filter, last_polled \
-               FROM work_queue ORDER BY name";
+               FROM work_queue WHERE filter IS NOT NULL ORDER BY name";
     let rows: Vec<QueueText> = query(sql).fetch_all(conn).await?;
     let read = |row: QueueText| Queue {
         filter: serde_json::from_str(&row.filter).unwrap_or_default(),

@@ -7,6 +7,7 @@
 use crate::db::{Dialect, Value};
 use crate::schemas::StateType;
 use crate::schemas::filters::*;
+use crate::schemas::work_pools::WorkPoolFilter;
 
 /// A condition being put together.
 pub struct Condition {
@@ -50,6 +51,15 @@ pub fn compile(listed: Listed, filters: &Filters, dialect: Dialect) -> (String, 
         let (path, alias) = listed.path(Listed::Deployments);
         all.extend(wrap(path, condition.deployment(alias, filter)));
     }
+    let (path, queue) = listed.queue_path();
+    if let Some(filter) = &filters.work_pools {
+        let pool = condition.work_pool(filter);
+        all.extend(wrap(Some(path), pool));
+    }
+    if let Some(filter) = &filters.work_pool_queues {
+        let queue = condition.work_queue(queue, filter);
+        all.extend(wrap(Some(path), queue));
+    }
     (
         join(all, Operator::And).unwrap_or_else(|| "TRUE".to_owned()),
         condition.values,
@@ -67,6 +77,26 @@ pub fn compile_logs(filter: Option<&LogFilter>, dialect: Dialect) -> (String, Ve
 }
 
 impl Listed {
+    /// Returns how to reach the work queue that an object waits in and its pool `p`, and the
+    /// queue's alias.
+    fn queue_path(self) -> (&'static str, &'static str) {
+        let path = match self {
+            Self::FlowRuns | Self::Deployments => {
+                "SELECT 1 FROM work_queue wq JOIN work_pool p ON p.id = wq.work_pool_id \
+                 WHERE wq.id = o.work_queue_id"
+            }
+            Self::Flows => {
+                "SELECT 1 FROM deployment wd JOIN work_queue wq ON wq.id = wd.work_queue_id \
+                 JOIN work_pool p ON p.id = wq.work_pool_id WHERE wd.flow_id = o.id"
+            }
+            Self::TaskRuns => {
+                "SELECT 1 FROM flow_run wr JOIN work_queue wq ON wq.id = wr.work_queue_id \
+                 JOIN work_pool p ON p.id = wq.work_pool_id WHERE wr.id = o.flow_run_id"
+            }
+        };
+        (path, "wq")
+    }
+
     /// Returns how to reach `other`: the opening of an `EXISTS`, and the alias there.
     fn path(self, other: Self) -> (Option<&'static str>, &'static str) {
         use Listed::{Deployments, FlowRuns, Flows, TaskRuns};
@@ -169,6 +199,78 @@ impl Condition {
         }
         parts.extend(self.text(o, "name", f.name.as_ref()));
         parts.extend(self.tags(o, f.tags.as_ref()));
+        if let Some(is_null) = f.deployment.as_ref().and_then(|absence| absence.is_null_) {
+            let not = if is_null { "NOT " } else { "" };
+            parts.push(format!(
+                "{not}EXISTS (SELECT 1 FROM deployment fd WHERE fd.flow_id = {o}.id)"
+            ));
+        }
+        join(parts, f.operator)
+    }
+
+    fn work_pool(&mut self, f: &WorkPoolFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids("p", "id", uuids(&id.any_, |id| id.0), None));
+        }
+        for (column, any) in [("name", &f.name), ("type", &f.pool_type)] {
+            let any = any.as_ref().and_then(|any| any.any_.clone());
+            parts.extend(self.any_text("p", column, any));
+        }
+        join(parts, f.operator)
+    }
+
+    fn work_queue(&mut self, o: &str, f: &WorkQueueFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids(o, "id", uuids(&id.any_, |id| id.0), None));
+        }
+        if let Some(name) = &f.name {
+            parts.extend(self.any_text(o, "name", name.any_.clone()));
+            let beginnings = name.startswith_.iter().flatten();
+            let begins: Vec<String> = beginnings
+                .map(|beginning| {
+                    let n = self.bind(beginning);
+                    format!("substr({o}.name, 1, length(${n})) = ${n}")
+                })
+                .collect();
+            parts.extend(join(begins, Operator::Or));
+        }
+        join(parts, f.operator)
+    }
+
+    fn any_text(&mut self, o: &str, column: &str, any: Option<Vec<String>>) -> Option<String> {
+        let n = self.bind(any?);
+        Some(format!("{o}.{column} = ANY(${n})"))
+    }
+
+    fn optional_text(
+        &mut self,
+        o: &str,
+        column: &str,
+        f: Option<&OptionalTexts>,
+    ) -> Option<String> {
+        let f = f?;
+        let any = self.any_text(o, column, f.any_.clone());
+        let null = f.is_null_.map(|is_null| null(o, column, is_null));
+        join(any.into_iter().chain(null).collect(), f.operator)
+    }
+
+    fn maker(&mut self, o: &str, f: Option<&Makers>) -> Option<String> {
+        let f = f?;
+        let ids = uuids(&f.id_, |id| *id).map(|ids| ids.iter().map(ToString::to_string).collect());
+        let mut parts = Vec::new();
+        for (member, any) in [("id", ids), ("type", f.type_.clone())] {
+            if let Some(any) = any {
+                let member = self.bind(member);
+                let value = self
+                    .dialect
+                    .label(&format!("{o}.created_by"), &format!("${member}"));
+                let n = self.bind(any);
+                parts.push(format!("{value} = ANY(${n})"));
+            }
+        }
+        parts.extend(f.is_null_.map(|is_null| null(o, "created_by", is_null)));
         join(parts, f.operator)
     }
 
@@ -198,6 +300,15 @@ impl Condition {
             parts.extend(self.times(o, column, times.as_ref()));
         }
         parts.extend(self.task_run_ids(o, "parent_task_run_id", f.parent_task_run_id.as_ref()));
+        parts.extend(self.optional_text(o, "work_queue_name", f.work_queue_name.as_ref()));
+        let parents = f.parent_flow_run_id.as_ref();
+        if let Some(any) = parents.and_then(|parents| uuids(&parents.any_, |id| id.0)) {
+            let n = self.bind(Value::Uuids(any));
+            parts.push(format!(
+                "EXISTS (SELECT 1 FROM task_run pt WHERE pt.id = {o}.parent_task_run_id AND pt.flow_run_id = ANY(${n}))"
+            ));
+        }
+        parts.extend(self.maker(o, f.created_by.as_ref()));
         join(parts, f.operator)
     }
 
@@ -243,6 +354,35 @@ impl Condition {
         if let Some(wanted) = f.is_schedule_active.as_ref().and_then(|truth| truth.eq_) {
             let n = self.bind(wanted);
             parts.push(format!("{o}.is_schedule_active = ${n}"));
+        }
+        if let Some(paused) = f.paused.as_ref().and_then(|truth| truth.eq_) {
+            let n = self.bind(!paused);
+            parts.push(format!("{o}.is_schedule_active = ${n}"));
+        }
+        parts.extend(self.optional_text(o, "work_queue_name", f.work_queue_name.as_ref()));
+        if let Some(counts) = &f.concurrency_limit {
+            for (word, bound) in [(">=", counts.ge_), ("<=", counts.le_)] {
+                if let Some(bound) = bound {
+                    let n = self.bind(bound);
+                    parts.push(format!("{o}.concurrency_limit {word} ${n}"));
+                }
+            }
+            parts.extend(
+                counts
+                    .is_null_
+                    .map(|is_null| null(o, "concurrency_limit", is_null)),
+            );
+        }
+        let part = f.flow_or_deployment_name.as_ref();
+        if let Some(part) = part.and_then(|part| part.like_.as_ref()) {
+            let n = self.bind(part.to_lowercase());
+            let own = self
+                .dialect
+                .contains(&format!("LOWER({o}.name)"), &format!("${n}"));
+            let flow = self.dialect.contains("LOWER(lf.name)", &format!("${n}"));
+            parts.push(format!(
+                "({own} OR EXISTS (SELECT 1 FROM flow lf WHERE lf.id = {o}.flow_id AND {flow}))"
+            ));
         }
         join(parts, f.operator)
     }

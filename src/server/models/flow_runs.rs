@@ -4,20 +4,24 @@ use chrono::{DateTime, Utc};
 
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
+use super::work_pools::Due;
 use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
-use crate::schemas::flow_runs::{FlowRun, FlowRunnerSettings};
-use crate::schemas::work_queues::{QueueFilter, WorkQueue};
-use crate::schemas::{DeploymentId, Document, FlowRunId};
+use crate::schemas::flow_runs::{FlowRun, FlowRunPolicy, FlowRunnerSettings};
+use crate::schemas::work_queues::WorkQueue;
+use crate::schemas::{DeploymentId, Document, FlowRunId, WorkQueueId};
 use crate::server::orchestration::{Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
     o.parent_task_run_id, o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, \
     o.end_time, o.total_run_time, o.flow_version, o.parameters, o.idempotency_key, o.context, \
     o.empirical_policy, o.empirical_config, o.tags, o.flow_runner_type, o.flow_runner_config, \
-    o.auto_scheduled, s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data \
-    FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id";
+    o.auto_scheduled, o.deployment_version, o.work_queue_id, o.work_queue_name, p.id, p.name, \
+    o.infrastructure_document_id, \
+    o.infrastructure_pid, o.job_variables, o.labels, o.created_by, s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data \
+    FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id \
+    LEFT JOIN work_queue q ON q.id = o.work_queue_id LEFT JOIN work_pool p ON p.id = q.work_pool_id";
 
 impl FromRow for FlowRun {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -47,21 +51,41 @@ impl FromRow for FlowRun {
                 config: row.take()?,
             },
             auto_scheduled: row.take()?,
+            deployment_version: row.take()?,
+            work_queue_id: row.take()?,
+            work_queue_name: row.take()?,
+            work_pool_id: row.take()?,
+            work_pool_name: row.take()?,
+            infrastructure_document_id: row.take()?,
+            infrastructure_pid: row.take()?,
+            job_variables: row.take()?,
+            labels: row.take()?,
+            created_by: row.take()?,
             state: take_optional(row)?,
         })
     }
 }
 
+/// What a run has of the deployment that it is made from, beyond what a client says.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The queue that it waits in, with its name.
+    pub work_queue: Option<(WorkQueueId, String)>,
+    /// The deployment's version.
+    pub deployment_version: Option<String>,
+}
+
 /// Creates a flow run with its first state, or returns the one of that idempotency key; tells
-/// whether it is new. `auto_scheduled` marks the scheduler's own.
+/// whether it is new.
 pub async fn create(
     conn: &mut Conn,
     create: FlowRunCreate,
-    auto_scheduled: bool,
+    origin: Origin,
     now: DateTime<Utc>,
 ) -> Result<(FlowRun, bool)> {
     let id = FlowRunId::new();
     let run_id = RunId::Flow(id, create.parent_task_run_id);
+    let labels = labels(conn, &create).await?;
     let first = create.state.unwrap_or_else(StateCreate::pending);
     let (state, record) = states::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
@@ -89,7 +113,17 @@ pub async fn create(
         empirical_config: Document::empty_object(),
         tags: create.tags,
         flow_runner: create.flow_runner.unwrap_or_default(),
-        auto_scheduled,
+        auto_scheduled: false,
+        deployment_version: origin.deployment_version,
+        work_queue_id: origin.work_queue.as_ref().map(|queue| queue.0),
+        work_queue_name: origin.work_queue.map(|queue| queue.1),
+        work_pool_id: None,
+        work_pool_name: None,
+        infrastructure_document_id: create.infrastructure_document_id,
+        infrastructure_pid: None,
+        job_variables: object(create.job_variables),
+        labels,
+        created_by: None,
         state: Some(state),
     };
     if !insert(conn, &run).await? {
@@ -99,7 +133,12 @@ pub async fn create(
     }
     let state = run.state.as_ref().expect("the run is made with one");
     states::write_first(conn, run_id, state, now).await?;
-    Ok((run, true))
+    if run.work_queue_id.is_none() {
+        return Ok((run, true));
+    }
+    // The queue's pool is shown with the run.
+    let run = read(conn, id).await?;
+    Ok((run.expect("the run was inserted in this write"), true))
 }
 
 /// Inserts a run with what its row says of its state; says no if its idempotency key is known.
@@ -107,9 +146,10 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
     let sql = "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, parent_task_run_id, \
                flow_version, parameters, idempotency_key, context, empirical_policy, tags, flow_runner_type, \
                flow_runner_config, auto_scheduled, state_id, state_type, state_name, state_timestamp, run_count, \
-               expected_start_time, next_scheduled_start_time, start_time, end_time) \
+               expected_start_time, next_scheduled_start_time, start_time, end_time, work_queue_name, \
+               infrastructure_document_id, job_variables, labels, work_queue_id, deployment_version) \
                VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-               $20, $21, $22, $23, $24) \
+               $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
                ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
     let state = run.state.as_ref();
     let insert = query(sql)
@@ -136,8 +176,62 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
         .bind(run.expected_start_time)
         .bind(run.next_scheduled_start_time)
         .bind(run.start_time)
-        .bind(run.end_time);
+        .bind(run.end_time)
+        .bind(run.work_queue_name.clone())
+        .bind(run.infrastructure_document_id)
+        .bind(run.job_variables.clone())
+        .bind(run.labels.clone())
+        .bind(run.work_queue_id)
+        .bind(run.deployment_version.clone());
     Ok(insert.execute(conn).await? == 1)
+}
+
+/// Returns the labels of a new run: the flow's, where it comes from, and what the client gave.
+async fn labels(conn: &mut Conn, create: &FlowRunCreate) -> Result<Document> {
+    let mut own = serde_json::Map::new();
+    own.insert(
+        "prefect.flow.id".to_owned(),
+        create.flow_id.to_string().into(),
+    );
+    if let Some(id) = create.deployment_id {
+        own.insert("prefect.deployment.id".to_owned(), id.to_string().into());
+    }
+    let own = Document::of(&own).expect("ids are JSON");
+    // Only clients that know labels can have given the flow some.
+    let Some(given) = &create.labels else {
+        return Ok(own);
+    };
+    let sql = "SELECT labels FROM flow WHERE id = $1";
+    let of_flow: Option<Document> = query(sql)
+        .bind(create.flow_id)
+        .fetch_optional::<String>(conn)
+        .await?
+        .and_then(|text| Document::parse(text).ok());
+    let inherited = of_flow.unwrap_or_else(Document::empty_object).merge(&own);
+    Ok(inherited.merge(given))
+}
+
+/// Adds labels to a run, those of the same names in place of the old ones; tells whether there is
+/// such a run.
+pub async fn add_labels(
+    conn: &mut Conn,
+    id: FlowRunId,
+    labels: &Document,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let lock = conn.dialect().for_update("flow_run");
+    let sql = format!("SELECT labels FROM flow_run WHERE id = $1{lock}");
+    let Some(known) = query(sql).bind(id).fetch_optional::<String>(conn).await? else {
+        return Ok(false);
+    };
+    let known = Document::parse(known).unwrap_or_else(|_| Document::empty_object());
+    query("UPDATE flow_run SET labels = $2, updated = $3 WHERE id = $1")
+        .bind(id)
+        .bind(known.merge(labels))
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(true)
 }
 
 /// Returns a flow run by its id.
@@ -165,7 +259,7 @@ impl FromRow for ForTransition {
             id,
             record: states::take_record(row)?,
             // What a client put there beyond a policy is not the server's business.
-            retry: policy.read().unwrap_or_default(),
+            retry: FlowRunPolicy::of(&policy).retry(),
             is_deployed: deployment_id.is_some(),
             state: take_optional(row)?,
         };
@@ -239,7 +333,9 @@ pub async fn update(
     let sql = "UPDATE flow_run SET updated = $2, name = COALESCE($3, name), flow_version = COALESCE($4, flow_version), \
                parameters = COALESCE($5, parameters), flow_runner_type = COALESCE($6, flow_runner_type), \
                flow_runner_config = COALESCE($7, flow_runner_config), \
-               empirical_policy = COALESCE($8, empirical_policy), tags = COALESCE($9, tags) WHERE id = $1";
+               empirical_policy = COALESCE($8, empirical_policy), tags = COALESCE($9, tags), \
+               infrastructure_pid = COALESCE($10, infrastructure_pid), \
+               job_variables = COALESCE($11, job_variables) WHERE id = $1";
     let runner = update.flow_runner.unwrap_or_default();
     let change = query(sql)
         .bind(id)
@@ -251,7 +347,9 @@ pub async fn update(
         .bind(runner.runner_type)
         .bind(runner.config)
         .bind(update.empirical_policy)
-        .bind(update.tags);
+        .bind(update.tags)
+        .bind(update.infrastructure_pid)
+        .bind(update.job_variables);
     Ok(change.execute(conn).await? == 1)
 }
 
@@ -268,6 +366,9 @@ pub async fn delete(conn: &mut Conn, id: FlowRunId) -> Result<bool> {
         == 1)
 }
 
+/// A run that has begun and waits for its retry is tried again by the process that has it.
+const UNCLAIMED: &str = "NOT (o.state_name = 'AwaitingRetry' AND o.run_count > 0)";
+
 /// Returns the runs that a work queue gives before an instant, the earliest first.
 ///
 /// A queue with a concurrency limit gives no more than what is left of it; the count is of one
@@ -281,7 +382,7 @@ pub async fn due(
     if queue.is_paused {
         return Ok(Vec::new());
     }
-    let (condition, values) = of_queue(&queue.filter, conn.dialect());
+    let (condition, values) = of_queue(queue, conn.dialect());
     let mut limit = limit;
     if let Some(most) = queue.concurrency_limit {
         let sql = format!(
@@ -293,6 +394,7 @@ pub async fn due(
     let n = values.len();
     let sql = format!(
         "{SELECT} WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= ${} AND {condition} \
+         AND {UNCLAIMED} \
          ORDER BY o.next_scheduled_start_time, o.id LIMIT ${}",
         n + 1,
         n + 2
@@ -306,7 +408,10 @@ pub async fn due(
 }
 
 /// Returns the condition that runs of a queue meet, with the values it binds.
-fn of_queue(filter: &QueueFilter, dialect: Dialect) -> (String, Vec<Value>) {
+fn of_queue(queue: &WorkQueue, dialect: Dialect) -> (String, Vec<Value>) {
+    let Some(filter) = &queue.filter else {
+        return ("o.work_queue_id = $1".to_owned(), vec![queue.id.into()]);
+    };
     let mut conditions = vec!["o.deployment_id IS NOT NULL".to_owned()];
     let mut values = Vec::new();
     if let Some(tags) = filter.tags.as_ref().filter(|tags| !tags.is_empty()) {
@@ -326,4 +431,45 @@ fn of_queue(filter: &QueueFilter, dialect: Dialect) -> (String, Vec<Value>) {
         conditions.push(format!("o.flow_runner_type = ANY(${})", values.len()));
     }
     (conditions.join(" AND "), values)
+}
+
+/// Returns the due runs that name a queue, the earliest first.
+pub async fn due_of_queue(
+    conn: &mut Conn,
+    queue: WorkQueueId,
+    due: Due,
+    limit: i64,
+) -> Result<Vec<FlowRun>> {
+    due_of(conn, "o.work_queue_id = $1", queue.into(), due, limit).await
+}
+
+/// Returns the due runs of deployments, the earliest first.
+pub async fn due_of_deployments(
+    conn: &mut Conn,
+    ids: &[DeploymentId],
+    due: Due,
+) -> Result<Vec<FlowRun>> {
+    let ids = Value::Uuids(ids.iter().map(|id| id.0).collect());
+    due_of(conn, "o.deployment_id = ANY($1)", ids, due, due.limit).await
+}
+
+async fn due_of(
+    conn: &mut Conn,
+    condition: &str,
+    value: Value,
+    due: Due,
+    limit: i64,
+) -> Result<Vec<FlowRun>> {
+    let mut values = vec![value, due.before.into(), limit.into()];
+    let mut after = "";
+    if let Some(at) = due.after {
+        values.push(at.into());
+        after = " AND o.next_scheduled_start_time > $4";
+    }
+    let sql = format!(
+        "{SELECT} WHERE {condition} AND o.state_type = 'SCHEDULED' \
+         AND o.next_scheduled_start_time <= $2{after} AND {UNCLAIMED} \
+         ORDER BY o.next_scheduled_start_time, o.id LIMIT $3"
+    );
+    query(sql).bind_all(values).fetch_all(conn).await
 }

@@ -6,7 +6,7 @@ use super::filters::{Listed, compile};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::filters::{Filters, FlowSort};
 use crate::schemas::flows::Flow;
-use crate::schemas::{FlowId, Tags};
+use crate::schemas::{Document, FlowId, Tags};
 
 impl FromRow for Flow {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -16,6 +16,7 @@ impl FromRow for Flow {
             updated: row.take()?,
             name: row.take()?,
             tags: row.take()?,
+            labels: row.take()?,
         })
     }
 }
@@ -25,12 +26,13 @@ pub async fn create(
     conn: &mut Conn,
     name: &str,
     tags: &Tags,
+    labels: Option<Document>,
     now: DateTime<Utc>,
 ) -> Result<(Flow, bool)> {
     if let Some(flow) = read_by_name(conn, name).await? {
         return Ok((flow, false));
     }
-    let insert = "INSERT INTO flow (id, created, updated, name, tags) VALUES ($1, $2, $2, $3, $4) \
+    let insert = "INSERT INTO flow (id, created, updated, name, tags, labels) VALUES ($1, $2, $2, $3, $4, $5) \
                   ON CONFLICT (name) DO NOTHING";
     let id = FlowId::new();
     let inserted = query(insert)
@@ -38,17 +40,18 @@ pub async fn create(
         .bind(now)
         .bind(name)
         .bind(tags.clone())
+        .bind(labels.unwrap_or_else(Document::empty_object))
         .execute(conn)
         .await?;
     // Another server may have been faster; then its flow is there now.
-    let flow =
-        query("SELECT id, created, updated, name, tags FROM flow WHERE name = $1").bind(name);
+    let flow = query("SELECT id, created, updated, name, tags, labels FROM flow WHERE name = $1")
+        .bind(name);
     Ok((flow.fetch_one(conn).await?, inserted == 1))
 }
 
 /// Returns a flow by its id.
 pub async fn read(conn: &mut Conn, id: FlowId) -> Result<Option<Flow>> {
-    query("SELECT id, created, updated, name, tags FROM flow WHERE id = $1")
+    query("SELECT id, created, updated, name, tags, labels FROM flow WHERE id = $1")
         .bind(id)
         .fetch_optional(conn)
         .await
@@ -56,7 +59,7 @@ pub async fn read(conn: &mut Conn, id: FlowId) -> Result<Option<Flow>> {
 
 /// Returns a flow by its name.
 pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<Flow>> {
-    let sql = "SELECT id, created, updated, name, tags FROM flow WHERE name = $1";
+    let sql = "SELECT id, created, updated, name, tags, labels FROM flow WHERE name = $1";
     query(sql).bind(name).fetch_optional(conn).await
 }
 
@@ -103,7 +106,7 @@ pub async fn list(
     };
     let n = values.len();
     let sql = format!(
-        "SELECT o.id, o.created, o.updated, o.name, o.tags FROM flow o WHERE {condition} ORDER BY {order} \
+        "SELECT o.id, o.created, o.updated, o.name, o.tags, o.labels FROM flow o WHERE {condition} ORDER BY {order} \
          LIMIT ${} OFFSET ${}",
         n + 1,
         n + 2

@@ -8,77 +8,97 @@ use chrono_tz::Tz;
 
 use super::{flow_runs, names, states};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
-use crate::schemas::{DeploymentId, Document, FlowId, FlowRunId, State, StateId, Tags};
+use crate::schemas::{
+    DeploymentId, Document, FlowId, FlowRunId, ScheduleId, State, StateId, Tags, WorkQueueId,
+};
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::{self, Facts};
 
 /// Rows of one statement: many enough to save round trips, few enough for any limit on values.
 const ROWS: usize = 100;
 
-/// What the scheduler knows of a deployment whose schedule is active.
+/// What the scheduler knows of an active schedule and its deployment.
 #[derive(Debug, Clone)]
 pub struct Scheduled {
+    /// The schedule.
+    pub schedule_id: ScheduleId,
     /// The deployment.
     pub id: DeploymentId,
     /// The flow that it runs.
     pub flow_id: FlowId,
     /// The document of the schedule.
     pub schedule: String,
+    /// How many runs it makes ahead at most.
+    pub most: Option<i64>,
     tags: Tags,
     parameters: Document,
     flow_runner_type: Option<String>,
     flow_runner_config: Option<Document>,
+    work_queue_id: Option<WorkQueueId>,
+    work_queue_name: Option<String>,
+    version: Option<String>,
 }
 
 impl FromRow for Scheduled {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
-        Ok(Self {
+        let scheduled = Self {
+            schedule_id: row.take()?,
             id: row.take()?,
             flow_id: row.take()?,
             schedule: row.take()?,
+            most: row.take()?,
             tags: row.take()?,
             parameters: row.take()?,
             flow_runner_type: row.take()?,
             flow_runner_config: row.take()?,
+            work_queue_id: row.take()?,
+            work_queue_name: row.take()?,
+            version: row.take()?,
+        };
+        let own: Document = row.take()?;
+        Ok(Self {
+            parameters: scheduled.parameters.merge(&own),
+            ..scheduled
         })
     }
 }
 
-/// Returns deployments with an active schedule, by id, those after `after`.
+const SELECT: &str = "SELECT s.id, d.id, d.flow_id, s.schedule, s.max_scheduled_runs, d.tags, \
+    d.parameters, d.flow_runner_type, d.flow_runner_config, d.work_queue_id, d.work_queue_name, \
+    d.version, s.parameters \
+    FROM deployment_schedule s JOIN deployment d ON d.id = s.deployment_id \
+    WHERE s.active AND d.is_schedule_active";
+
+/// Returns active schedules, by id, those after `after`.
 pub async fn list_active(
     conn: &mut Conn,
-    after: Option<DeploymentId>,
+    after: Option<ScheduleId>,
     limit: u32,
 ) -> Result<Vec<Scheduled>> {
-    let after = after.unwrap_or(DeploymentId(uuid::Uuid::nil()));
-    query(
-        "SELECT id, flow_id, schedule, tags, parameters, flow_runner_type, flow_runner_config \
-         FROM deployment \
-         WHERE id > $1 AND is_schedule_active AND schedule IS NOT NULL \
-         ORDER BY id LIMIT $2",
-    )
-    .bind(after)
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await
+    let after = after.unwrap_or(ScheduleId(uuid::Uuid::nil()));
+    query(format!("{SELECT} AND s.id > $1 ORDER BY s.id LIMIT $2"))
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await
 }
 
-/// Returns those of some deployments that have an active schedule.
+/// Returns the active schedules of some deployments.
 pub async fn list_active_of(conn: &mut Conn, ids: &[DeploymentId]) -> Result<Vec<Scheduled>> {
-    query(
-        "SELECT id, flow_id, schedule, tags, parameters, flow_runner_type, flow_runner_config \
-         FROM deployment \
-         WHERE id = ANY($1) AND is_schedule_active AND schedule IS NOT NULL \
-         ORDER BY id",
-    )
-    .bind(Value::Uuids(ids.iter().map(|id| id.0).collect()))
-    .fetch_all(conn)
-    .await
+    query(format!("{SELECT} AND d.id = ANY($1) ORDER BY s.id"))
+        .bind(Value::Uuids(ids.iter().map(|id| id.0).collect()))
+        .fetch_all(conn)
+        .await
 }
 
-/// Returns the key under which a deployment's run of an instant is found again.
-pub fn key(deployment: DeploymentId, date: &DateTime<Tz>) -> String {
-    format!("scheduled {deployment} {}", date.to_rfc3339())
+/// Returns the key under which a schedule's run of an instant is found again; the one schedule of
+/// an older client has no id of its own in it.
+pub fn key(scheduled: &Scheduled, date: &DateTime<Tz>) -> String {
+    let (deployment, schedule) = (scheduled.id, scheduled.schedule_id);
+    if schedule.0 == deployment.0 {
+        return format!("scheduled {deployment} {}", date.to_rfc3339());
+    }
+    format!("scheduled {deployment} {schedule} {}", date.to_rfc3339())
 }
 
 /// Returns those of some dates that a deployment has no run of.
@@ -87,7 +107,7 @@ pub async fn missing(
     deployment: &Scheduled,
     dates: Vec<DateTime<Tz>>,
 ) -> Result<Vec<DateTime<Tz>>> {
-    let keys: Vec<String> = dates.iter().map(|date| key(deployment.id, date)).collect();
+    let keys: Vec<String> = dates.iter().map(|date| key(deployment, date)).collect();
     let known: Vec<String> = query(
         "SELECT idempotency_key FROM flow_run WHERE flow_id = $1 AND idempotency_key = ANY($2)",
     )
@@ -95,7 +115,7 @@ pub async fn missing(
     .bind(Value::from(keys))
     .fetch_all(conn)
     .await?;
-    let is_missing = |date: &DateTime<Tz>| !known.contains(&key(deployment.id, date));
+    let is_missing = |date: &DateTime<Tz>| !known.contains(&key(deployment, date));
     Ok(dates.into_iter().filter(is_missing).collect())
 }
 
@@ -111,10 +131,11 @@ pub async fn create(
 ) -> Result<Vec<FlowRunId>> {
     let lock = conn.dialect().for_update("deployment");
     let unchanged: Option<uuid::Uuid> = query(format!(
-        "SELECT id FROM deployment \
-         WHERE id = $1 AND is_schedule_active AND schedule = $2{lock}"
+        "SELECT deployment.id FROM deployment \
+         JOIN deployment_schedule s ON s.deployment_id = deployment.id \
+         WHERE s.id = $1 AND s.active AND is_schedule_active AND s.schedule = $2{lock}"
     ))
-    .bind(deployment.id)
+    .bind(deployment.schedule_id)
     .bind(&deployment.schedule)
     .fetch_optional(conn)
     .await?;
@@ -147,9 +168,9 @@ async fn insert(
             .cloned(),
     );
     let rows = (0..dates.len()).map(|row| {
-        let n = 8 + row * 5;
+        let n = 13 + row * 5;
         format!(
-            "($1, $1, $2, $3, $4, $5, $6, $7, 'SCHEDULED', 'Scheduled', $1, TRUE, \
+            "($1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'SCHEDULED', 'Scheduled', $1, TRUE, \
              ${n}, ${}, ${}, ${}, ${}, ${})",
             n + 1,
             n + 2,
@@ -160,7 +181,8 @@ async fn insert(
     });
     let mut statement = query(format!(
         "INSERT INTO flow_run (created, updated, flow_id, deployment_id, parameters, tags, \
-         flow_runner_type, flow_runner_config, state_type, state_name, state_timestamp, \
+         flow_runner_type, flow_runner_config, work_queue_id, work_queue_name, deployment_version, \
+         labels, created_by, state_type, state_name, state_timestamp, \
          auto_scheduled, id, name, state_id, expected_start_time, next_scheduled_start_time, \
          idempotency_key) \
          VALUES {} ON CONFLICT (flow_id, idempotency_key) DO NOTHING RETURNING id",
@@ -172,14 +194,19 @@ async fn insert(
     .bind(deployment.parameters.clone())
     .bind(Tags(tags))
     .bind(deployment.flow_runner_type.clone())
-    .bind(deployment.flow_runner_config.clone());
+    .bind(deployment.flow_runner_config.clone())
+    .bind(deployment.work_queue_id)
+    .bind(deployment.work_queue_name.clone())
+    .bind(deployment.version.clone())
+    .bind(labels(deployment))
+    .bind(created_by(deployment));
     for (date, (id, state)) in dates.iter().zip(&states) {
         statement = statement
             .bind(*id)
             .bind(names::generate())
             .bind(state.id)
             .bind(date.to_utc())
-            .bind(key(deployment.id, date));
+            .bind(key(deployment, date));
     }
     let created: Vec<uuid::Uuid> = statement.fetch_all(conn).await?;
     let created: Vec<FlowRunId> = created.into_iter().map(FlowRunId).collect();
@@ -189,6 +216,23 @@ async fn insert(
         .collect();
     insert_states(conn, &states, now).await?;
     Ok(created)
+}
+
+fn labels(deployment: &Scheduled) -> Document {
+    let labels = serde_json::json!({
+        "prefect.flow.id": deployment.flow_id,
+        "prefect.deployment.id": deployment.id,
+    });
+    Document::of(&labels).expect("ids are JSON")
+}
+
+fn created_by(deployment: &Scheduled) -> Document {
+    let by = serde_json::json!({
+        "id": deployment.schedule_id,
+        "type": "SCHEDULE",
+        "display_value": null,
+    });
+    Document::of(&by).expect("ids are JSON")
 }
 
 fn first_state(at: DateTime<Utc>, now: DateTime<Utc>) -> (FlowRunId, State) {

@@ -1,15 +1,24 @@
-//! Work queues in the database, and which runs they give.
+//! Work queues in the database.
+//!
+//! A queue is in a pool; one that was made without is in that of 2.20 agents. It gives the runs
+//! that name it, or, in the way of 2.0b3, those that its filter finds.
 
 use chrono::{DateTime, Duration, Utc};
 
 use super::explain::POLL_PATIENCE;
-use crate::db::{Conn, Error, FromRow, Result, Row, query};
+use super::work_pools;
+use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
-use crate::schemas::work_queues::{QueueFilter, WorkQueue};
-use crate::schemas::{Document, WorkQueueId};
+use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
+use crate::schemas::work_queues::{QueueFilter, QueueStatus, WorkQueue};
+use crate::schemas::{Document, WorkPoolId, WorkQueueId};
 
-const SELECT: &str = "SELECT id, created, updated, name, filter, description, is_paused, \
-                      concurrency_limit, last_polled FROM work_queue";
+const SELECT: &str = "SELECT q.id, q.created, q.updated, q.name, q.filter, q.description, \
+    q.is_paused, q.concurrency_limit, q.last_polled, q.work_pool_id, p.name, q.priority, \
+    CASE WHEN q.concurrency_limit IS NULL THEN NULL ELSE \
+    (SELECT COUNT(*) FROM flow_run r WHERE r.work_queue_id = q.id \
+     AND r.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')) END \
+    FROM work_queue q LEFT JOIN work_pool p ON p.id = q.work_pool_id";
 
 impl FromRow for WorkQueue {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -19,13 +28,18 @@ impl FromRow for WorkQueue {
             updated: row.take()?,
             name: row.take()?,
             filter: row
-                .take::<Document>()?
-                .read()
+                .take::<Option<Document>>()?
+                .map(|filter| filter.read())
+                .transpose()
                 .map_err(|e| Error::Decode(format!("not a filter of a work queue: {e}")))?,
             description: row.take()?,
             is_paused: row.take()?,
             concurrency_limit: row.take()?,
             last_polled: row.take()?,
+            work_pool_id: row.take()?,
+            work_pool_name: row.take()?,
+            priority: row.take()?,
+            active_slots: row.take()?,
         })
     }
 }
@@ -34,58 +48,143 @@ fn filter_document(filter: &QueueFilter) -> Document {
     Document::of(filter).expect("lists of texts and ids are JSON")
 }
 
-/// Creates a queue; fails if the name is taken.
+/// Creates a queue of 2.20 agents, or of 2.0b3 ones; fails if the name is taken.
 pub async fn create(
     conn: &mut Conn,
     queue: WorkQueueCreate,
     now: DateTime<Utc>,
 ) -> Result<WorkQueue> {
-    let queue = WorkQueue {
-        id: WorkQueueId::new(),
-        created: now,
-        updated: now,
-        name: queue.name,
-        filter: queue.filter.unwrap_or_default(),
-        description: queue.description.unwrap_or_default(),
-        is_paused: queue.is_paused,
-        concurrency_limit: queue.concurrency_limit,
-        last_polled: None,
+    let pool = work_pools::ensure_default_agent_pool(conn, now).await?;
+    create_in_pool(conn, queue, pool.id, now).await
+}
+
+/// Creates a queue in a pool; fails if the pool has one of that name.
+pub async fn create_in_pool(
+    conn: &mut Conn,
+    queue: WorkQueueCreate,
+    pool: WorkPoolId,
+    now: DateTime<Utc>,
+) -> Result<WorkQueue> {
+    let id = WorkQueueId::new();
+    let priority = match queue.priority {
+        Some(priority) => make_room(conn, pool, priority, now).await?,
+        None => last_priority(conn, pool).await?,
     };
     let insert = "INSERT INTO work_queue (id, created, updated, name, filter, description, \
-                  is_paused, concurrency_limit) VALUES ($1, $2, $2, $3, $4, $5, $6, $7)";
+                  is_paused, concurrency_limit, work_pool_id, priority) \
+                  VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9)";
     query(insert)
-        .bind(queue.id)
+        .bind(id)
         .bind(now)
         .bind(&queue.name)
-        .bind(filter_document(&queue.filter))
-        .bind(&queue.description)
+        .bind(queue.filter.as_ref().map(filter_document))
+        .bind(queue.description.unwrap_or_default())
         .bind(queue.is_paused)
         .bind(queue.concurrency_limit)
+        .bind(pool)
+        .bind(priority)
         .execute(conn)
         .await?;
-    Ok(queue)
+    let queue = read(conn, id).await?;
+    Ok(queue.expect("the queue was inserted in this write"))
+}
+
+/// Inserts the queue of a pool's runs that name none.
+pub async fn insert_default(
+    conn: &mut Conn,
+    id: WorkQueueId,
+    pool: WorkPoolId,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let insert = "INSERT INTO work_queue (id, created, updated, name, description, work_pool_id) \
+                  VALUES ($1, $2, $2, 'default', 'The work pool''s default queue.', $3)";
+    let insert = query(insert).bind(id).bind(now).bind(pool);
+    insert.execute(conn).await.map(drop)
+}
+
+/// Returns the place behind all queues of a pool; agents' queues all have the first.
+async fn last_priority(conn: &mut Conn, pool: WorkPoolId) -> Result<i64> {
+    let sql = "SELECT CASE WHEN p.name = $2 THEN 1 ELSE \
+               COALESCE((SELECT MAX(q.priority) FROM work_queue q WHERE q.work_pool_id = p.id), 0) + 1 \
+               END FROM work_pool p WHERE p.id = $1";
+    let last = query(sql).bind(pool).bind(DEFAULT_AGENT_POOL);
+    last.fetch_one(conn).await
+}
+
+/// Moves the queues from a place on by one where it is taken; returns the place.
+async fn make_room(
+    conn: &mut Conn,
+    pool: WorkPoolId,
+    priority: i64,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM work_queue WHERE work_pool_id = $1 AND priority = $2";
+    let taken: i64 = query(sql).bind(pool).bind(priority).fetch_one(conn).await?;
+    if taken > 0 {
+        let sql = "UPDATE work_queue SET priority = priority + 1, updated = $3 \
+                   WHERE work_pool_id = $1 AND priority >= $2";
+        let move_on = query(sql).bind(pool).bind(priority).bind(now);
+        move_on.execute(conn).await?;
+    }
+    Ok(priority)
 }
 
 /// Returns a queue.
 pub async fn read(conn: &mut Conn, id: WorkQueueId) -> Result<Option<WorkQueue>> {
-    let sql = format!("{SELECT} WHERE id = $1");
+    let sql = format!("{SELECT} WHERE q.id = $1");
     query(sql).bind(id).fetch_optional(conn).await
 }
 
-/// Returns the queue of a name.
+/// Returns the agents' queue of a name.
 pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<WorkQueue>> {
-    let sql = format!("{SELECT} WHERE name = $1");
-    query(sql).bind(name).fetch_optional(conn).await
+    read_in_pool(conn, DEFAULT_AGENT_POOL, name).await
 }
 
-/// Returns queues by name.
-pub async fn list(conn: &mut Conn, limit: i64, offset: u32) -> Result<Vec<WorkQueue>> {
-    let sql = format!("{SELECT} ORDER BY name LIMIT $1 OFFSET $2");
+/// Returns a queue by the names of its pool and itself.
+pub async fn read_in_pool(conn: &mut Conn, pool: &str, name: &str) -> Result<Option<WorkQueue>> {
+    let sql = format!("{SELECT} WHERE p.name = $1 AND q.name = $2");
+    query(sql).bind(pool).bind(name).fetch_optional(conn).await
+}
+
+/// Returns the queue of a name in a pool, and makes it first if need be.
+pub async fn ensure(
+    conn: &mut Conn,
+    pool: &crate::schemas::work_pools::WorkPool,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<WorkQueue> {
+    if let Some(queue) = read_in_pool(conn, &pool.name, name).await? {
+        return Ok(queue);
+    }
+    let queue = WorkQueueCreate::named(name);
+    create_in_pool(conn, queue, pool.id, now).await
+}
+
+/// Returns queues by name, on request only those that somebody made for agents.
+pub async fn list(
+    conn: &mut Conn,
+    only_of_agents: bool,
+    limit: i64,
+    offset: u32,
+) -> Result<Vec<WorkQueue>> {
+    let sql = format!(
+        "{SELECT} WHERE NOT $1 OR q.work_pool_id IS NULL \
+         OR (p.name = $2 AND q.id <> p.default_queue_id) \
+         ORDER BY q.name, q.id LIMIT $3 OFFSET $4"
+    );
     query(sql)
+        .bind(only_of_agents)
+        .bind(DEFAULT_AGENT_POOL)
         .bind(limit)
         .bind(i64::from(offset))
         .fetch_all(conn)
         .await
+}
+
+/// Returns the queues of a pool, those of the first priority first.
+pub async fn list_of_pool(conn: &mut Conn, pool: WorkPoolId) -> Result<Vec<WorkQueue>> {
+    let sql = format!("{SELECT} WHERE q.work_pool_id = $1 ORDER BY q.priority, q.created, q.id");
+    query(sql).bind(pool).fetch_all(conn).await
 }
 
 /// Changes a queue; tells whether there is such a queue.
@@ -95,10 +194,20 @@ pub async fn update(
     update: WorkQueueUpdate,
     now: DateTime<Utc>,
 ) -> Result<bool> {
+    let Some(known) = read(conn, id).await? else {
+        return Ok(false);
+    };
+    if let (Some(priority), Some(pool)) = (update.priority, known.work_pool_id)
+        && priority != known.priority
+    {
+        make_room(conn, pool, priority, now).await?;
+    }
     let sql = "UPDATE work_queue SET updated = $2, name = COALESCE($3, name), \
                filter = COALESCE($4, filter), description = COALESCE($5, description), \
                is_paused = COALESCE($6, is_paused), \
-               concurrency_limit = CASE WHEN $7 THEN $8 ELSE concurrency_limit END WHERE id = $1";
+               concurrency_limit = CASE WHEN $7 THEN $8 ELSE concurrency_limit END, \
+               priority = COALESCE($9, priority), last_polled = COALESCE($10, last_polled) \
+               WHERE id = $1";
     let changed = query(sql)
         .bind(id)
         .bind(now)
@@ -108,13 +217,19 @@ pub async fn update(
         .bind(update.is_paused)
         .bind(update.concurrency_limit.is_some())
         .bind(update.concurrency_limit.flatten())
+        .bind(update.priority)
+        .bind(update.last_polled.map(|polled| polled.0))
         .execute(conn)
         .await?;
     Ok(changed == 1)
 }
 
-/// Deletes a queue; tells whether there was one.
+/// Deletes a queue; its runs and deployments stay. Tells whether there was one.
 pub async fn delete(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
+    for table in ["flow_run", "deployment"] {
+        let sql = format!("UPDATE {table} SET work_queue_id = NULL WHERE work_queue_id = $1");
+        query(sql).bind(id).execute(conn).await?;
+    }
     let sql = "DELETE FROM work_queue WHERE id = $1";
     Ok(query(sql).bind(id).execute(conn).await? == 1)
 }
@@ -143,8 +258,7 @@ pub async fn note_poll(
     let Some(queue) = read(conn, id).await? else {
         return Ok(true);
     };
-    let sql = "UPDATE work_queue SET last_polled = $2 WHERE id = $1";
-    query(sql).bind(id).bind(now).execute(conn).await?;
+    set_polled(conn, &[id], now).await?;
     let sql = "INSERT INTO work_queue_poll (work_queue_id, agent, last_polled) VALUES ($1, $2, $3) \
                ON CONFLICT (work_queue_id, agent) DO UPDATE SET last_polled = EXCLUDED.last_polled";
     query(sql)
@@ -161,4 +275,37 @@ pub async fn note_poll(
         .await?;
     let was_served = |at| now - at < POLL_PATIENCE;
     Ok(queue.last_polled.is_some_and(was_served))
+}
+
+/// Notes that somebody has asked for runs of queues, whose deployments are served thereby.
+pub async fn set_polled(conn: &mut Conn, ids: &[WorkQueueId], now: DateTime<Utc>) -> Result<()> {
+    let ids = Value::Uuids(ids.iter().map(|id| id.0).collect());
+    let sql = "UPDATE work_queue SET last_polled = $2 WHERE id = ANY($1)";
+    query(sql)
+        .bind_all([ids.clone(), now.into()])
+        .execute(conn)
+        .await?;
+    let sql = "UPDATE deployment SET last_polled = $2 WHERE work_queue_id = ANY($1)";
+    query(sql)
+        .bind_all([ids, now.into()])
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Counts a queue's runs that are under way.
+pub async fn active_slots(conn: &mut Conn, id: WorkQueueId) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM flow_run WHERE work_queue_id = $1 \
+               AND state_type IN ('PENDING', 'RUNNING', 'CANCELLING')";
+    query(sql).bind(id).fetch_one(conn).await
+}
+
+/// Returns whether a queue is served in time.
+pub async fn status(conn: &mut Conn, queue: &WorkQueue) -> Result<QueueStatus> {
+    let sql = "SELECT COUNT(*) FROM flow_run WHERE work_queue_id = $1 \
+               AND state_type = 'SCHEDULED' AND state_name = 'Late'";
+    Ok(QueueStatus {
+        late_runs_count: query(sql).bind(queue.id).fetch_one(conn).await?,
+        last_polled: queue.last_polled,
+    })
 }

@@ -25,10 +25,17 @@ async fn flow_run(stage: &Stage) -> FlowRunId {
     let now = stage.app.now();
     let write = async move |conn: &mut Conn| {
         let tags = Tags(vec!["nightly".to_owned()]);
-        let flow = models::flows::create(conn, "etl", &tags, now).await?.0;
+        let flow = models::flows::create(conn, "etl", &tags, None, now)
+            .await?
+            .0;
         let run = json!({"flow_id": flow.id, "name": "brave", "tags": ["a"], "state": {"type": "PENDING"}});
         let run: FlowRunCreate = serde_json::from_value(run).unwrap();
-        Ok(models::flow_runs::create(conn, run, false, now).await?.0.id)
+        Ok(
+            models::flow_runs::create(conn, run, Default::default(), now)
+                .await?
+                .0
+                .id,
+        )
     };
     stage.app.db.write(write).await.unwrap()
 }

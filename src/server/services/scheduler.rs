@@ -80,6 +80,7 @@ pub async fn schedule_deployment(
     let deployments = app.db.read(read).await?;
     let plan = |deployment: Scheduled| {
         let schedule = understood(&deployment)?;
+        let most = most.min(self::most(&deployment));
         Some((deployment, schedule.dates(start, most, Some(end))))
     };
     add_missing(app, deployments.into_iter().filter_map(plan).collect()).await
@@ -95,7 +96,7 @@ async fn schedule_all(app: &AppState) -> db::Result<()> {
         let Some(last) = deployments.last() else {
             return Ok(());
         };
-        after = Some(last.id);
+        after = Some(last.schedule_id);
         schedule(app, deployments).await?;
     }
 }
@@ -107,7 +108,9 @@ async fn schedule(app: &AppState, deployments: Vec<Scheduled>) -> db::Result<()>
     let now = app.now();
     let plan = |deployment: Scheduled| {
         let schedule = understood(&deployment)?;
-        Some((deployment, horizon(&schedule, now, &app.settings)))
+        let mut dates = horizon(&schedule, now, &app.settings);
+        dates.truncate(most(&deployment));
+        Some((deployment, dates))
     };
     add_missing(app, deployments.into_iter().filter_map(plan).collect()).await
 }
@@ -130,6 +133,14 @@ async fn add_missing(app: &AppState, plans: Vec<Plan>) -> db::Result<()> {
         insert(app, batch, now).await?;
     }
     Ok(())
+}
+
+/// Returns how many runs a schedule may have ahead.
+fn most(scheduled: &Scheduled) -> usize {
+    let most = scheduled
+        .most
+        .map(|most| usize::try_from(most).unwrap_or(0));
+    most.unwrap_or(usize::MAX)
 }
 
 /// Returns a deployment's schedule, none (and a warning) if it is not understood.

@@ -54,14 +54,22 @@ impl Stage {
             .execute(conn)
             .await?;
             query(
-                "INSERT INTO deployment (id, created, updated, name, flow_id, schedule, \
+                "INSERT INTO deployment (id, created, updated, name, flow_id, \
                  is_schedule_active, tags, parameters) \
-                 VALUES ($1, $2, $2, $3, $4, $5, TRUE, '[\"etl\"]', '{\"x\": 1}')",
+                 VALUES ($1, $2, $2, $3, $4, TRUE, '[\"etl\"]', '{\"x\": 1}')",
             )
             .bind(deployment)
             .bind(now)
             .bind(&name)
             .bind(flow)
+            .execute(conn)
+            .await?;
+            query(
+                "INSERT INTO deployment_schedule (id, created, updated, deployment_id, schedule) \
+                 VALUES ($1, $2, $2, $1, $3)",
+            )
+            .bind(deployment)
+            .bind(now)
             .bind(schedule.to_string())
             .execute(conn)
             .await

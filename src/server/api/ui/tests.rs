@@ -82,8 +82,12 @@ async fn seed(db: &Db) {
             "INSERT INTO flow (id, created, updated, name, tags) VALUES ('{FLOW}', '{at}', '{at}', 'etl', '[\"a\"]')"
         ),
         format!(
-            "INSERT INTO deployment (id, created, updated, name, flow_id, schedule, is_schedule_active, tags) \
-             VALUES ('{DEPLOYMENT}', '{at}', '{at}', 'prod', '{FLOW}', '{{\"interval\": 3600.0}}', 1, '[\"ETL\"]')"
+            "INSERT INTO deployment (id, created, updated, name, flow_id, is_schedule_active, tags) \
+             VALUES ('{DEPLOYMENT}', '{at}', '{at}', 'prod', '{FLOW}', 1, '[\"ETL\"]')"
+        ),
+        format!(
+            "INSERT INTO deployment_schedule (id, created, updated, deployment_id, schedule) \
+             VALUES ('{DEPLOYMENT}', '{at}', '{at}', '{DEPLOYMENT}', '{{\"interval\": 3600.0}}')"
         ),
         run(DONE, "quiet-heron", "COMPLETED", "Completed", Some(at)),
         run(LATE, "amber-lynx", "SCHEDULED", "Late", None),

@@ -11,8 +11,10 @@ use super::overview::StateCount;
 use super::runs::{FlowRef, RUN_ROW, RunRow};
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
+use crate::schemas::deployment_actions::ScheduleCreate;
 use crate::schemas::schedules::Schedule;
-use crate::schemas::{Document, StateType, Tags};
+use crate::schemas::{DeploymentId, Document, StateType, Tags};
+use crate::server::models::deployment_schedules;
 use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
@@ -49,7 +51,8 @@ pub(crate) async fn deployments(
     let count = found.clone().query(count).fetch_one(conn).await?;
     let n = found.bind(now.into());
     let sql = format!(
-        "SELECT d.id, d.name, d.flow_id, f.name, d.tags, d.schedule, d.is_schedule_active, d.created, \
+        "SELECT d.id, d.name, d.flow_id, f.name, d.tags, (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = d.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
+           d.is_schedule_active, d.created, \
            (SELECT MIN(r.next_scheduled_start_time) FROM flow_run r WHERE r.deployment_id = d.id \
              AND r.state_type = 'SCHEDULED' AND r.next_scheduled_start_time > ${n}), \
            (SELECT COUNT(*) FROM flow_run r WHERE r.deployment_id = d.id \
@@ -179,7 +182,9 @@ pub(crate) struct DeploymentPage {
 
 /// Reads the page of a deployment.
 pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<DeploymentPage>> {
-    let sql = "SELECT id, name, flow_id, tags, parameters, schedule, is_schedule_active, flow_runner_type, \
+    let sql = "SELECT id, name, flow_id, tags, parameters, \
+                 (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = deployment.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
+                 is_schedule_active, flow_runner_type, \
                  flow_runner_config, created, updated FROM deployment WHERE id = $1";
     let Some(full) = query(sql)
         .bind(id)
@@ -248,19 +253,20 @@ pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<Deplo
 pub(crate) async fn set_schedule(
     conn: &mut Conn,
     id: Uuid,
-    schedule: Option<Document>,
+    schedule: Option<Schedule>,
     now: DateTime<Utc>,
 ) -> Result<bool> {
-    let sql =
-        "UPDATE deployment SET schedule = $2, is_schedule_active = $3, updated = $4 WHERE id = $1";
-    let is_active = schedule.is_some();
+    let sql = "UPDATE deployment SET is_schedule_active = $2, updated = $3 WHERE id = $1";
     let found = query(sql)
         .bind(id)
-        .bind(schedule)
-        .bind(is_active)
+        .bind(schedule.is_some())
         .bind(now)
         .execute(conn)
         .await?;
+    let schedules = schedule.into_iter().map(ScheduleCreate::plain).collect();
+    if found == 1 {
+        deployment_schedules::replace(conn, DeploymentId(id), schedules, now).await?;
+    }
     let sql = "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND auto_scheduled = $2";
     query(sql).bind(id).bind(true).execute(conn).await?;
     Ok(found == 1)

@@ -1,0 +1,254 @@
+//! Work pools: what a kind of infrastructure can run, the queues in it, and who works there.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serializer};
+use utoipa::ToSchema;
+
+use super::actions::{given, object};
+use super::dialect::{Dialect, Fields, Render};
+use super::flow_runs::{AsOf, FlowRun};
+use super::time::Instant;
+use super::{Document, WorkPoolId, WorkQueueId, WorkerId};
+
+/// The pool of queues that were made without one.
+pub const DEFAULT_AGENT_POOL: &str = "default-agent-pool";
+/// The type of pools that 2.20 agents serve.
+pub const AGENT_TYPE: &str = "prefect-agent";
+/// Seconds between heartbeats of a worker that does not say.
+pub const HEARTBEAT_SECONDS: i64 = 30;
+/// How many heartbeats a worker may miss.
+const MISSED: i32 = 3;
+
+/// A work pool.
+#[derive(Debug, Clone, PartialEq, ToSchema)]
+pub struct WorkPool {
+    /// The pool's id.
+    pub id: WorkPoolId,
+    /// When it was created.
+    pub created: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated: DateTime<Utc>,
+    /// The name, unique on the server.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Which workers serve it.
+    pub pool_type: String,
+    /// How jobs are made of a run's variables.
+    pub base_job_template: Document,
+    /// Whether it gives no runs for now.
+    pub is_paused: bool,
+    /// How many of its runs may be under way at once.
+    pub concurrency_limit: Option<i64>,
+    /// Where clients keep code and results.
+    pub storage_configuration: Document,
+    /// The queue of runs that name none.
+    pub default_queue_id: Option<WorkQueueId>,
+    /// When the last worker shows that it is alive, at the latest.
+    pub served_until: Option<DateTime<Utc>>,
+    /// How many of its runs are under way.
+    pub active_slots: i64,
+}
+
+impl AsOf<WorkPool> {
+    /// Says whether anybody works here; agents do not say of themselves.
+    fn status(&self) -> Option<&'static str> {
+        let AsOf(now, pool) = self;
+        match pool.served_until {
+            _ if pool.is_paused => Some("PAUSED"),
+            _ if pool.pool_type == AGENT_TYPE => None,
+            Some(until) if *now <= until => Some("READY"),
+            _ => Some("NOT_READY"),
+        }
+    }
+}
+
+impl Render for AsOf<WorkPool> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let pool = &self.1;
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &pool.id)?;
+        fields.time("created", pool.created)?;
+        fields.time("updated", pool.updated)?;
+        fields.all("name", &pool.name)?;
+        fields.all("description", &pool.description)?;
+        fields.all("type", &pool.pool_type)?;
+        fields.all("base_job_template", &pool.base_job_template)?;
+        fields.all("is_paused", &pool.is_paused)?;
+        fields.all("concurrency_limit", &pool.concurrency_limit)?;
+        fields.all("status", &self.status())?;
+        fields.all("default_queue_id", &pool.default_queue_id)?;
+        if dialect == Dialect::Three {
+            fields.all("storage_configuration", &pool.storage_configuration)?;
+            // Slots are counted against a limit only.
+            let slots = pool.concurrency_limit.map(|_| pool.active_slots);
+            fields.all("active_slots", &slots)?;
+        }
+        fields.end()
+    }
+}
+
+/// A worker of a pool.
+#[derive(Debug, Clone, PartialEq, ToSchema)]
+pub struct Worker {
+    /// The worker's id.
+    pub id: WorkerId,
+    /// When it was first heard of.
+    pub created: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated: DateTime<Utc>,
+    /// The name, unique in its pool.
+    pub name: String,
+    /// The pool that it serves.
+    pub work_pool_id: WorkPoolId,
+    /// When it was last heard of.
+    pub last_heartbeat_time: DateTime<Utc>,
+    /// Seconds between its heartbeats.
+    pub heartbeat_interval_seconds: i64,
+}
+
+/// Returns until when a worker counts as alive without another heartbeat.
+pub fn alive_until(heartbeat: DateTime<Utc>, interval_seconds: i64) -> DateTime<Utc> {
+    let interval = TimeDelta::seconds(interval_seconds.clamp(1, i64::from(u32::MAX)));
+    heartbeat + interval * MISSED
+}
+
+impl Render for AsOf<Worker> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsOf(now, worker) = self;
+        let until = alive_until(
+            worker.last_heartbeat_time,
+            worker.heartbeat_interval_seconds,
+        );
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &worker.id)?;
+        fields.time("created", worker.created)?;
+        fields.time("updated", worker.updated)?;
+        fields.all("name", &worker.name)?;
+        fields.all("work_pool_id", &worker.work_pool_id)?;
+        fields.time("last_heartbeat_time", worker.last_heartbeat_time)?;
+        fields.all(
+            "heartbeat_interval_seconds",
+            &worker.heartbeat_interval_seconds,
+        )?;
+        let status = if *now <= until { "ONLINE" } else { "OFFLINE" };
+        fields.all("status", &status)?;
+        fields.end()
+    }
+}
+
+/// A run that a pool gives to a worker.
+#[derive(Debug, Clone)]
+pub struct PoolRun {
+    /// The pool.
+    pub work_pool_id: WorkPoolId,
+    /// The queue in it.
+    pub work_queue_id: WorkQueueId,
+    /// The run.
+    pub flow_run: AsOf<FlowRun>,
+}
+
+impl Render for PoolRun {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("work_pool_id", &self.work_pool_id)?;
+        fields.all("work_queue_id", &self.work_queue_id)?;
+        fields.part("flow_run", &self.flow_run)?;
+        fields.end()
+    }
+}
+
+/// Creates a work pool.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `WorkPool`")]
+pub struct WorkPoolCreate {
+    pub name: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default, rename = "type")]
+    pub pool_type: Option<String>,
+    #[serde(default, deserialize_with = "object")]
+    pub base_job_template: Option<Document>,
+    #[serde(default)]
+    pub is_paused: bool,
+    #[serde(default)]
+    pub concurrency_limit: Option<i64>,
+    #[serde(default, deserialize_with = "object")]
+    pub storage_configuration: Option<Document>,
+}
+
+/// Changes a work pool; what is not given stays.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `WorkPool`")]
+pub struct WorkPoolUpdate {
+    /// `null` removes it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub description: Option<Option<String>>,
+    pub is_paused: Option<bool>,
+    pub base_job_template: Option<Document>,
+    /// `null` lifts the limit.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>)]
+    pub concurrency_limit: Option<Option<i64>>,
+    pub storage_configuration: Option<Document>,
+}
+
+/// Which pools are meant.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "conditions on the fields of `WorkPool`")]
+pub struct WorkPoolFilter {
+    #[serde(default)]
+    pub operator: super::filters::Operator,
+    #[serde(default)]
+    pub id: Option<AnyOf<WorkPoolId>>,
+    #[serde(default)]
+    pub name: Option<AnyOf<String>>,
+    #[serde(default, rename = "type")]
+    pub pool_type: Option<AnyOf<String>>,
+}
+
+/// A list of which a value must be one.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnyOf<T> {
+    /// The list; none is no condition.
+    pub any_: Option<Vec<T>>,
+}
+
+/// Asks for work pools.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "filter and page")]
+pub struct WorkPoolsQuery {
+    #[serde(default)]
+    pub work_pools: Option<WorkPoolFilter>,
+    pub limit: Option<i64>,
+    pub offset: Option<u32>,
+}
+
+/// Asks a pool for runs that are due.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct PoolGetRuns {
+    /// The queues to ask; all by default.
+    #[serde(default)]
+    pub work_queue_names: Option<Vec<String>>,
+    /// Until when the runs are due; now by default.
+    pub scheduled_before: Option<Instant>,
+    /// From when on they are due.
+    pub scheduled_after: Option<Instant>,
+    /// How many at most.
+    pub limit: Option<i64>,
+}
+
+/// Says that a worker is alive.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct Heartbeat {
+    /// The worker's name.
+    pub name: String,
+    /// Seconds until its next heartbeat; 2.20 sends them with a fraction.
+    #[serde(default)]
+    pub heartbeat_interval_seconds: Option<f64>,
+}

@@ -1,0 +1,383 @@
+//! `/work_pools`: what a kind of infrastructure can run, the queues in it, and who works there.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use crate::db;
+use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::flow_runs::AsOf;
+use crate::schemas::work_pools::{
+    HEARTBEAT_SECONDS, Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate,
+    WorkPoolsQuery, Worker,
+};
+use crate::schemas::work_queues::WorkQueue;
+use crate::schemas::{Dialect, WorkQueueId};
+use crate::server::changes::{Change, Kind};
+use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::models::work_pools::Due;
+use crate::server::{ApiError, AppState, models};
+
+const TAKEN: &str = "A work pool with this name already exists.";
+/// How old the note of the last poll may be; what is polled counts as served for a minute after it.
+const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+
+fn unknown(name: &str) -> ApiError {
+    ApiError::NotFound(format!("Work pool \"{name}\" not found."))
+}
+
+fn unknown_queue(pool: &str, queue: &str) -> ApiError {
+    ApiError::NotFound(format!("Work pool queue '{pool}/{queue}' not found."))
+}
+
+fn taken_queue(pool: &str, queue: &str) -> String {
+    format!("A work queue with the name {queue:?} already exists in work pool {pool:?}.")
+}
+
+/// Keeps users off the names that the server may need itself.
+fn check_name(name: &str, action: &str) -> Result<(), ApiError> {
+    if !name.to_lowercase().starts_with("prefect") {
+        return Ok(());
+    }
+    let detail =
+        format!("Work pools starting with 'Prefect' are reserved for internal use{action}.");
+    Err(ApiError::Forbidden(detail))
+}
+
+fn check_limit(limit: Option<i64>) -> Result<(), ApiError> {
+    match limit {
+        Some(..0) => Err(ApiError::invalid(
+            &["body", "concurrency_limit"],
+            "ensure this value is greater than or equal to 0",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn pool(state: &AppState, name: String) -> Result<WorkPool, ApiError> {
+    let which = name.clone();
+    let read = async move |conn: &mut _| models::work_pools::read_by_name(conn, &name).await;
+    let pool = state.db.read(read).await?;
+    pool.ok_or_else(|| unknown(&which))
+}
+
+fn tell(state: &AppState, queue: WorkQueueId) {
+    state.changes.tell(Change::of(Kind::WorkQueue, queue.0));
+}
+
+/// Creates a work pool with its default queue.
+#[utoipa::path(post, path = "/work_pools/", request_body = WorkPoolCreate, responses((status = 201, body = WorkPool)))]
+pub async fn create_work_pool(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(pool): Body<WorkPoolCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    check_name(&pool.name, "")?;
+    check_limit(pool.concurrency_limit)?;
+    let now = state.now();
+    let write = async move |conn: &mut _| models::work_pools::create(conn, pool, now).await;
+    let pool = state.db.write(write).await;
+    let pool = pool.map_err(|error| ApiError::or_taken(error, TAKEN))?;
+    Ok(created(dialect, true, AsOf(now, pool)))
+}
+
+/// Returns a work pool.
+#[utoipa::path(get, path = "/work_pools/{name}", params(("name" = String, Path)), responses((status = 200, body = WorkPool)))]
+pub async fn read_work_pool(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let pool = pool(&state, name).await?;
+    Ok(view(dialect, AsOf(state.now(), pool)))
+}
+
+/// Returns work pools.
+#[utoipa::path(post, path = "/work_pools/filter", request_body = WorkPoolsQuery, responses((status = 200, body = Vec<WorkPool>)))]
+pub async fn read_work_pools(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Body(asked): Body<WorkPoolsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = state.limit(asked.limit)?;
+    let offset = i64::from(asked.offset.unwrap_or(0));
+    let read = async move |conn: &mut _| {
+        models::work_pools::list(conn, asked.work_pools.as_ref(), limit, offset).await
+    };
+    let pools = state.db.read(read).await?;
+    Ok(view(dialect, AsOf(state.now(), pools).each()))
+}
+
+/// Counts work pools.
+#[utoipa::path(post, path = "/work_pools/count", request_body = WorkPoolsQuery, responses((status = 200, body = i64)))]
+pub async fn count_work_pools(
+    State(state): State<AppState>,
+    Body(asked): Body<WorkPoolsQuery>,
+) -> Result<Answer<i64>, ApiError> {
+    let read =
+        async move |conn: &mut _| models::work_pools::count(conn, asked.work_pools.as_ref()).await;
+    Ok(Answer(state.db.read(read).await?))
+}
+
+/// Changes a work pool.
+#[utoipa::path(patch, path = "/work_pools/{name}", params(("name" = String, Path)), request_body = WorkPoolUpdate, responses((status = 204)))]
+pub async fn update_work_pool(
+    State(state): State<AppState>,
+    Id(name): Id<String>,
+    Body(update): Body<WorkPoolUpdate>,
+) -> Result<StatusCode, ApiError> {
+    if update.description.is_some()
+        || update.base_job_template.is_some()
+        || update.storage_configuration.is_some()
+    {
+        let action = " and can only be updated to set concurrency limits or pause";
+        check_name(&name, action)?;
+    }
+    check_limit(update.concurrency_limit.flatten())?;
+    let (now, which) = (state.now(), name.clone());
+    let write = async move |conn: &mut _| {
+        let Some(id) = models::work_pools::update(conn, &name, update, now).await? else {
+            return Ok(None);
+        };
+        models::work_queues::list_of_pool(conn, id).await.map(Some)
+    };
+    let queues = state.db.write(write).await?;
+    // Whoever waits for one of its queues shall look again.
+    for queue in queues.ok_or_else(|| unknown(&which))? {
+        tell(&state, queue.id);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a work pool with its queues and workers; its runs stay.
+#[utoipa::path(delete, path = "/work_pools/{name}", params(("name" = String, Path)), responses((status = 204)))]
+pub async fn delete_work_pool(
+    State(state): State<AppState>,
+    Id(name): Id<String>,
+) -> Result<StatusCode, ApiError> {
+    check_name(&name, " and can not be deleted")?;
+    let which = name.clone();
+    let write = async move |conn: &mut _| models::work_pools::delete(conn, &name).await;
+    if state.db.write(write).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown(&which))
+    }
+}
+
+/// What became of a request about a queue of a pool.
+enum Found<T> {
+    Pool,
+    Queue(String),
+    Done(T),
+}
+
+impl<T> Found<T> {
+    fn or_unknown(self, pool: &str) -> Result<T, ApiError> {
+        match self {
+            Self::Pool => Err(unknown(pool)),
+            Self::Queue(queue) => Err(unknown_queue(pool, &queue)),
+            Self::Done(value) => Ok(value),
+        }
+    }
+}
+
+/// Returns the runs of a pool that are due, and notes that its queues are served.
+#[utoipa::path(post, path = "/work_pools/{name}/get_scheduled_flow_runs", params(("name" = String, Path)), request_body = PoolGetRuns, responses((status = 200)))]
+pub async fn read_work_pool_runs(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+    Body(asked): Body<PoolGetRuns>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let due = Due {
+        before: asked.scheduled_before.map_or(now, |at| at.0),
+        after: asked.scheduled_after.map(|at| at.0),
+        limit: state.limit(asked.limit)?,
+    };
+    let which = name.clone();
+    let names = asked.work_queue_names.filter(|names| !names.is_empty());
+    let read = async move |conn: &mut db::Conn| {
+        let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
+            return Ok(Found::Pool);
+        };
+        let mut queues = models::work_queues::list_of_pool(conn, pool.id).await?;
+        if let Some(names) = names {
+            let is_known = |name: &String| queues.iter().any(|queue| queue.name == *name);
+            if let Some(name) = names.iter().find(|name| !is_known(name)) {
+                return Ok(Found::Queue(name.clone()));
+            }
+            queues.retain(|queue| names.contains(&queue.name));
+        }
+        let runs = models::work_pools::due(conn, &pool, &queues, due, now).await?;
+        Ok(Found::Done((queues, runs)))
+    };
+    let (queues, runs) = state.db.read(read).await?.or_unknown(&which)?;
+    note_polled(&state, queues, now).await?;
+    Ok(view(dialect, runs))
+}
+
+/// Notes that queues are served; an idle server writes no more often than their status needs.
+async fn note_polled(
+    state: &AppState,
+    queues: Vec<WorkQueue>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(), ApiError> {
+    let is_old = |queue: &WorkQueue| queue.last_polled.is_none_or(|polled| now - polled > NOTED);
+    let old: Vec<WorkQueueId> = queues
+        .iter()
+        .filter(|queue| is_old(queue))
+        .map(|queue| queue.id)
+        .collect();
+    if old.is_empty() {
+        return Ok(());
+    }
+    let write =
+        async move |conn: &mut db::Conn| models::work_queues::set_polled(conn, &old, now).await;
+    Ok(state.db.write(write).await?)
+}
+
+/// Creates a queue in a pool.
+#[utoipa::path(post, path = "/work_pools/{name}/queues", params(("name" = String, Path)), request_body = WorkQueueCreate, responses((status = 201, body = WorkQueue)))]
+pub async fn create_pool_queue(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+    Body(queue): Body<WorkQueueCreate>,
+) -> Result<impl IntoResponse, ApiError> {
+    let now = state.now();
+    let (which, queue_name) = (name.clone(), queue.name.clone());
+    let write = async move |conn: &mut db::Conn| {
+        let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
+            return Ok(None);
+        };
+        let queue = models::work_queues::create_in_pool(conn, queue, pool.id, now).await?;
+        Ok(Some(queue))
+    };
+    let queue = state.db.write(write).await;
+    let taken = taken_queue(&which, &queue_name);
+    let queue = queue.map_err(|error| ApiError::or_taken(error, &taken))?;
+    let queue = queue.ok_or_else(|| unknown(&which))?;
+    tell(&state, queue.id);
+    Ok(created(dialect, true, AsOf(now, queue)))
+}
+
+/// Returns the queues of a pool, those of the first priority first.
+#[utoipa::path(post, path = "/work_pools/{name}/queues/filter", params(("name" = String, Path)), request_body = Page, responses((status = 200, body = Vec<WorkQueue>)))]
+pub async fn read_pool_queues(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+    Body(page): Body<Page>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = usize::try_from(state.limit(page.limit)?).unwrap_or(usize::MAX);
+    let offset = page.offset.unwrap_or(0) as usize;
+    let pool = pool(&state, name).await?;
+    let read = async move |conn: &mut _| models::work_queues::list_of_pool(conn, pool.id).await;
+    let queues = state.db.read(read).await?;
+    let page: Vec<_> = queues.into_iter().skip(offset).take(limit).collect();
+    Ok(view(dialect, AsOf(state.now(), page).each()))
+}
+
+/// Returns a queue of a pool.
+#[utoipa::path(get, path = "/work_pools/{name}/queues/{queue}", params(("name" = String, Path), ("queue" = String, Path)), responses((status = 200, body = WorkQueue)))]
+pub async fn read_pool_queue(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id((pool, name)): Id<(String, String)>,
+) -> Result<impl IntoResponse, ApiError> {
+    let queue = queue(&state, pool, name).await?;
+    Ok(view(dialect, AsOf(state.now(), queue)))
+}
+
+async fn queue(state: &AppState, pool: String, name: String) -> Result<WorkQueue, ApiError> {
+    let error = unknown_queue(&pool, &name);
+    let read =
+        async move |conn: &mut _| models::work_queues::read_in_pool(conn, &pool, &name).await;
+    state.db.read(read).await?.ok_or(error)
+}
+
+/// Changes a queue of a pool.
+#[utoipa::path(patch, path = "/work_pools/{name}/queues/{queue}", params(("name" = String, Path), ("queue" = String, Path)), request_body = WorkQueueUpdate, responses((status = 204)))]
+pub async fn update_pool_queue(
+    State(state): State<AppState>,
+    Id((pool, name)): Id<(String, String)>,
+    Body(update): Body<WorkQueueUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let taken = taken_queue(&pool, update.name.as_deref().unwrap_or(&name));
+    let queue = queue(&state, pool, name).await?;
+    let now = state.now();
+    let write =
+        async move |conn: &mut _| models::work_queues::update(conn, queue.id, update, now).await;
+    let found = state.db.write(write).await;
+    found.map_err(|error| ApiError::or_taken(error, &taken))?;
+    tell(&state, queue.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a queue of a pool; its runs stay.
+#[utoipa::path(delete, path = "/work_pools/{name}/queues/{queue}", params(("name" = String, Path), ("queue" = String, Path)), responses((status = 204)))]
+pub async fn delete_pool_queue(
+    State(state): State<AppState>,
+    Id((pool, name)): Id<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let queue = queue(&state, pool, name).await?;
+    let write = async move |conn: &mut _| models::work_queues::delete(conn, queue.id).await;
+    state.db.write(write).await?;
+    tell(&state, queue.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Notes that a worker is alive.
+#[utoipa::path(post, path = "/work_pools/{name}/workers/heartbeat", params(("name" = String, Path)), request_body = Heartbeat, responses((status = 204)))]
+pub async fn worker_heartbeat(
+    State(state): State<AppState>,
+    Id(name): Id<String>,
+    Body(heartbeat): Body<Heartbeat>,
+) -> Result<StatusCode, ApiError> {
+    let pool = pool(&state, name).await?;
+    let now = state.now();
+    let interval = heartbeat
+        .heartbeat_interval_seconds
+        .map_or(HEARTBEAT_SECONDS, |seconds| seconds as i64);
+    let write = async move |conn: &mut _| {
+        models::work_pools::heartbeat(conn, pool.id, &heartbeat.name, interval, now).await
+    };
+    state.db.write(write).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the workers of a pool.
+#[utoipa::path(post, path = "/work_pools/{name}/workers/filter", params(("name" = String, Path)), request_body = Page, responses((status = 200, body = Vec<Worker>)))]
+pub async fn read_workers(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(name): Id<String>,
+    Body(page): Body<Page>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = state.limit(page.limit)?;
+    let offset = i64::from(page.offset.unwrap_or(0));
+    let pool = pool(&state, name).await?;
+    let read = async move |conn: &mut _| {
+        models::work_pools::list_workers(conn, pool.id, limit, offset).await
+    };
+    let workers = state.db.read(read).await?;
+    Ok(view(dialect, AsOf(state.now(), workers).each()))
+}
+
+/// Forgets a worker of a pool.
+#[utoipa::path(delete, path = "/work_pools/{name}/workers/{worker}", params(("name" = String, Path), ("worker" = String, Path)), responses((status = 204)))]
+pub async fn delete_worker(
+    State(state): State<AppState>,
+    Id((name, worker)): Id<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let pool = pool(&state, name).await?;
+    let write =
+        async move |conn: &mut _| models::work_pools::delete_worker(conn, pool.id, &worker).await;
+    if state.db.write(write).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::NotFound("Worker not found.".to_owned()))
+    }
+}

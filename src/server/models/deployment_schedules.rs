@@ -1,0 +1,157 @@
+//! The schedules of deployments in the database.
+
+use chrono::{DateTime, Utc};
+
+use crate::db::{Conn, FromRow, Result, Row, Value, query};
+use crate::schemas::deployment_actions::{ScheduleCreate, ScheduleUpdate};
+use crate::schemas::deployments::{Deployment, DeploymentSchedule};
+use crate::schemas::{DeploymentId, ScheduleId};
+
+const SELECT: &str = "SELECT id, created, updated, deployment_id, schedule, active, \
+    max_scheduled_runs, parameters, slug FROM deployment_schedule";
+
+impl FromRow for DeploymentSchedule {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            created: row.take()?,
+            updated: row.take()?,
+            deployment_id: row.take()?,
+            schedule: row.take()?,
+            active: row.take()?,
+            max_scheduled_runs: row.take()?,
+            parameters: row.take()?,
+            slug: row.take()?,
+        })
+    }
+}
+
+/// Gives deployments their schedules.
+pub async fn attach(conn: &mut Conn, mut deployments: Vec<Deployment>) -> Result<Vec<Deployment>> {
+    if deployments.is_empty() {
+        return Ok(deployments);
+    }
+    let sql =
+        format!("{SELECT} WHERE deployment_id = ANY($1) ORDER BY updated DESC, created DESC, id");
+    let ids = deployments
+        .iter()
+        .map(|deployment| deployment.id.0)
+        .collect();
+    let found: Vec<DeploymentSchedule> = query(sql)
+        .bind_all([Value::Uuids(ids)])
+        .fetch_all(conn)
+        .await?;
+    for schedule in found {
+        let of = |deployment: &&mut Deployment| deployment.id == schedule.deployment_id;
+        if let Some(deployment) = deployments.iter_mut().find(of) {
+            deployment.schedules.push(schedule);
+        }
+    }
+    Ok(deployments)
+}
+
+/// Returns a deployment's schedules, the one changed last first.
+pub async fn list(conn: &mut Conn, deployment: DeploymentId) -> Result<Vec<DeploymentSchedule>> {
+    let sql = format!("{SELECT} WHERE deployment_id = $1 ORDER BY updated DESC, created DESC, id");
+    query(sql).bind(deployment).fetch_all(conn).await
+}
+
+/// Adds schedules to a deployment; fails if a slug is taken.
+pub async fn create(
+    conn: &mut Conn,
+    deployment: DeploymentId,
+    schedules: Vec<ScheduleCreate>,
+    now: DateTime<Utc>,
+) -> Result<Vec<DeploymentSchedule>> {
+    let mut created = Vec::with_capacity(schedules.len());
+    for schedule in schedules {
+        let schedule = schedule.of(deployment, now);
+        insert(conn, &schedule).await?;
+        created.push(schedule);
+    }
+    Ok(created)
+}
+
+async fn insert(conn: &mut Conn, schedule: &DeploymentSchedule) -> Result<()> {
+    let sql = "INSERT INTO deployment_schedule (id, created, updated, deployment_id, schedule, \
+               active, max_scheduled_runs, parameters, slug) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    query(sql)
+        .bind(schedule.id)
+        .bind(schedule.created)
+        .bind(schedule.updated)
+        .bind(schedule.deployment_id)
+        .bind(schedule.schedule.clone())
+        .bind(schedule.active)
+        .bind(schedule.max_scheduled_runs)
+        .bind(schedule.parameters.clone())
+        .bind(schedule.slug.clone())
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Gives a deployment these schedules and no others.
+///
+/// Where each has a slug, before and after, those of a slug that stays are changed and keep their
+/// id, so that the runs they have made are found again.
+pub async fn replace(
+    conn: &mut Conn,
+    deployment: DeploymentId,
+    schedules: Vec<ScheduleCreate>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let known = list(conn, deployment).await?;
+    let sql = "DELETE FROM deployment_schedule WHERE deployment_id = $1";
+    query(sql).bind(deployment).execute(conn).await?;
+    for schedule in schedules {
+        let slug = schedule.replaces.clone().or_else(|| schedule.slug.clone());
+        let before = known
+            .iter()
+            .find(|known| slug.is_some() && known.slug == slug);
+        let mut schedule = schedule.of(deployment, now);
+        if let Some(before) = before {
+            schedule.id = before.id;
+            schedule.created = before.created;
+        }
+        insert(conn, &schedule).await?;
+    }
+    Ok(())
+}
+
+/// Changes a schedule; tells whether the deployment has such a one.
+pub async fn update(
+    conn: &mut Conn,
+    deployment: DeploymentId,
+    id: ScheduleId,
+    update: ScheduleUpdate,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let sql = "UPDATE deployment_schedule SET updated = $3, schedule = COALESCE($4, schedule), \
+               active = COALESCE($5, active), \
+               max_scheduled_runs = CASE WHEN $6 THEN $7 ELSE max_scheduled_runs END, \
+               parameters = COALESCE($8, parameters), \
+               slug = CASE WHEN $9 THEN $10 ELSE slug END \
+               WHERE deployment_id = $1 AND id = $2";
+    let changed = query(sql)
+        .bind(deployment)
+        .bind(id)
+        .bind(now)
+        .bind(update.schedule)
+        .bind(update.active)
+        .bind(update.max_scheduled_runs.is_some())
+        .bind(update.max_scheduled_runs.flatten())
+        .bind(update.parameters)
+        .bind(update.slug.is_some())
+        .bind(update.slug.flatten())
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Deletes a schedule; tells whether the deployment had such a one.
+pub async fn delete(conn: &mut Conn, deployment: DeploymentId, id: ScheduleId) -> Result<bool> {
+    let sql = "DELETE FROM deployment_schedule WHERE deployment_id = $1 AND id = $2";
+    let deleted = query(sql).bind(deployment).bind(id).execute(conn).await?;
+    Ok(deleted == 1)
+}

@@ -1,0 +1,234 @@
+//! Deployments of newer clients, the pools that their runs wait in, and who asks for them.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+
+const BETA: [(&str, &str); 1] = [("x-prefect-api-version", "0.3.0")];
+const TWO: [(&str, &str); 1] = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+
+async fn post(app: &TestApp, path: &str, body: &Value) -> Value {
+    let (status, answer) = app.send("POST", path, &[], Some(body)).await;
+    assert!(status < 300, "{path}: {status} {answer:?}");
+    answer.unwrap_or_default()
+}
+
+fn id(value: &Value) -> String {
+    value["id"].as_str().expect("an id").to_owned()
+}
+
+/// A pool `shed` with the queues `default` and `urgent` (before it), and a flow.
+async fn shed(app: &TestApp) -> String {
+    let pool = json!({"name": "shed", "type": "process", "base_job_template": {"variables": {}}});
+    let pool = post(app, "/api/work_pools/", &pool).await;
+    assert_eq!(pool["status"], "NOT_READY", "{pool}");
+    assert!(pool["default_queue_id"].is_string(), "{pool}");
+    let queue = json!({"name": "urgent", "priority": 1});
+    post(app, "/api/work_pools/shed/queues", &queue).await;
+    id(&post(app, "/api/flows/", &json!({"name": "etl"})).await)
+}
+
+async fn deploy(app: &TestApp, body: Value) -> Value {
+    post(app, "/api/deployments/", &body).await
+}
+
+async fn run_of(app: &TestApp, deployment: &Value, body: Value) -> Value {
+    let path = format!("/api/deployments/{}/create_flow_run", id(deployment));
+    post(app, &path, &body).await
+}
+
+/// Returns the names of the queues whose runs a pool gives, in order.
+async fn given(app: &TestApp, body: Value) -> Vec<String> {
+    let path = "/api/work_pools/shed/get_scheduled_flow_runs";
+    let runs = post(app, path, &body).await;
+    let queue = |run: &Value| {
+        run["flow_run"]["work_queue_name"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    runs.as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(queue)
+        .collect()
+}
+
+async fn a_pool_gives_runs_in_order_and_within_limits(app: &TestApp) {
+    let flow = shed(app).await;
+    let slow = json!({"name": "slow", "flow_id": flow, "work_pool_name": "shed"});
+    let slow = deploy(app, slow).await;
+    assert_eq!(slow["work_queue_name"], "default");
+    let fast = json!({"name": "fast", "flow_id": flow, "work_pool_name": "shed", "work_queue_name": "urgent"});
+    let fast = deploy(app, fast).await;
+    let run = run_of(app, &slow, json!({})).await;
+    assert_eq!(run["work_pool_name"], "shed", "{run}");
+    run_of(app, &fast, json!({})).await;
+    assert_eq!(given(app, json!({})).await, ["urgent", "default"]);
+    assert_eq!(given(app, json!({"limit": 1})).await, ["urgent"]);
+    let only = json!({"work_queue_names": ["default"]});
+    assert_eq!(given(app, only).await, ["default"]);
+    let unknown = json!({"work_queue_names": ["nowhere"]});
+    let path = "/api/work_pools/shed/get_scheduled_flow_runs";
+    assert_eq!(app.send("POST", path, &[], Some(&unknown)).await.0, 404);
+
+    let pool = "/api/work_pools/shed";
+    let limit = json!({"concurrency_limit": 1});
+    assert_eq!(app.send("PATCH", pool, &[], Some(&limit)).await.0, 204);
+    assert_eq!(given(app, json!({})).await, ["urgent"]);
+    let pending = json!({"state": {"type": "PENDING"}});
+    let claim = format!("/api/flow_runs/{}/set_state", id(&run));
+    post(app, &claim, &pending).await;
+    assert!(given(app, json!({})).await.is_empty(), "the pool is full");
+    let pause = json!({"is_paused": true, "concurrency_limit": null});
+    assert_eq!(app.send("PATCH", pool, &[], Some(&pause)).await.0, 204);
+    assert!(given(app, json!({})).await.is_empty(), "the pool is paused");
+}
+
+async fn a_pool_is_ready_while_a_worker_is_heard(app: &TestApp) {
+    shed(app).await;
+    let heartbeat = json!({"name": "w1", "heartbeat_interval_seconds": 10.0});
+    let path = "/api/work_pools/shed/workers/heartbeat";
+    assert_eq!(app.send("POST", path, &[], Some(&heartbeat)).await.0, 204);
+    let status = async || {
+        let pool = app.send("GET", "/api/work_pools/shed", &[], None).await.1;
+        let workers = post(app, "/api/work_pools/shed/workers/filter", &json!({})).await;
+        let pool = pool.expect("a pool")["status"].clone();
+        (pool, workers[0]["status"].clone())
+    };
+    assert_eq!(status().await, (json!("READY"), json!("ONLINE")));
+    app.clock.advance(TimeDelta::seconds(31));
+    assert_eq!(status().await, (json!("NOT_READY"), json!("OFFLINE")));
+    let worker = "/api/work_pools/shed/workers/w1";
+    assert_eq!(app.send("DELETE", worker, &[], None).await.0, 204);
+    assert_eq!(app.send("DELETE", worker, &[], None).await.0, 404);
+}
+
+async fn each_generation_sees_schedules_in_its_words(app: &TestApp) {
+    let flow = shed(app).await;
+    let body = json!({
+        "name": "nightly", "flow_id": flow, "version": "1", "description": "at night",
+        "schedules": [
+            {"schedule": {"cron": "0 1 * * *"}, "slug": "one"},
+            {"schedule": {"cron": "0 2 * * *"}, "slug": "two", "parameters": {"n": 2}},
+        ],
+    });
+    let made = deploy(app, body).await;
+    assert_eq!(
+        made["schedules"].as_array().map(Vec::len),
+        Some(2),
+        "{made}"
+    );
+    let path = format!("/api/deployments/{}", id(&made));
+    let seen = app
+        .send("GET", &path, &BETA, None)
+        .await
+        .1
+        .expect("a deployment");
+    assert_eq!(seen["is_schedule_active"], true, "{seen}");
+    assert!(seen["schedule"]["cron"].is_string(), "{seen}");
+    assert!(seen.get("schedules").is_none(), "{seen}");
+    let seen = app
+        .send("GET", &path, &TWO, None)
+        .await
+        .1
+        .expect("a deployment");
+    assert_eq!(seen["infra_overrides"], json!({}), "{seen}");
+
+    // What is not said stays; what is null goes.
+    let update = json!({"description": null, "tags": ["night"]});
+    assert_eq!(app.send("PATCH", &path, &[], Some(&update)).await.0, 204);
+    let seen = app
+        .send("GET", &path, &[], None)
+        .await
+        .1
+        .expect("a deployment");
+    assert_eq!(
+        (&seen["description"], &seen["version"]),
+        (&json!(null), &json!("1"))
+    );
+    assert_eq!(
+        seen["schedules"].as_array().map(Vec::len),
+        Some(2),
+        "{seen}"
+    );
+
+    let first = id(&made["schedules"][0]);
+    let one = format!("{path}/schedules/{first}");
+    let inactive = json!({"active": false});
+    assert_eq!(app.send("PATCH", &one, &[], Some(&inactive)).await.0, 204);
+    assert_eq!(app.send("DELETE", &one, &[], None).await.0, 204);
+    assert_eq!(app.send("DELETE", &one, &[], None).await.0, 404);
+    let pause = format!("{path}/pause_deployment");
+    assert_eq!(app.send("POST", &pause, &[], None).await.0, 200);
+    let seen = app
+        .send("GET", &path, &[], None)
+        .await
+        .1
+        .expect("a deployment");
+    assert_eq!(seen["paused"], true);
+    assert_eq!(
+        seen["schedules"].as_array().map(Vec::len),
+        Some(1),
+        "{seen}"
+    );
+}
+
+async fn a_served_deployment_gives_its_runs_itself(app: &TestApp) {
+    let flow = shed(app).await;
+    let served = deploy(
+        app,
+        json!({"name": "served", "flow_id": flow, "parameters": {"n": 1}}),
+    )
+    .await;
+    assert_eq!(served["status"], "NOT_READY");
+    let run = run_of(app, &served, json!({"parameters": {"m": 2}})).await;
+    assert_eq!(run["parameters"], json!({"n": 1, "m": 2}));
+    let ask = json!({"deployment_ids": [served["id"]]});
+    let path = "/api/deployments/get_scheduled_flow_runs";
+    let due = post(app, path, &ask).await;
+    assert_eq!(due[0]["id"], run["id"], "{due}");
+    assert!(
+        given(app, json!({})).await.is_empty(),
+        "it waits in no pool"
+    );
+    let path = format!("/api/deployments/{}", id(&served));
+    let seen = app
+        .send("GET", &path, &[], None)
+        .await
+        .1
+        .expect("a deployment");
+    assert_eq!(seen["status"], "READY");
+    let elsewhere = json!({"name": "x", "flow_id": flow, "work_pool_name": "nowhere"});
+    let refused = app
+        .send("POST", "/api/deployments/", &[], Some(&elsewhere))
+        .await;
+    assert_eq!(refused.0, 404, "{refused:?}");
+}
+
+/// Makes a test of each story on each database.
+macro_rules! on_both {
+    ($($story:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(&super::TestApp::on_sqlite().await).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(app) = super::TestApp::on_postgres().await {
+                    super::$story(&app).await;
+                }
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_pool_gives_runs_in_order_and_within_limits,
+    a_pool_is_ready_while_a_worker_is_heard,
+    each_generation_sees_schedules_in_its_words,
+    a_served_deployment_gives_its_runs_itself,
+);

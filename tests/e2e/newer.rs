@@ -1,0 +1,200 @@
+//! What users of genuine 2.20 and 3.x clients do, both against one server process of ours.
+//!
+//! The flows are in `flows/newer.py`; what they did is read back as each client reads it.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{genuine, ours};
+
+/// The generations, with how each names itself.
+const CLIENTS: [(&str, &str); 2] = [
+    ("2.20", "prefect/2.20.26 (API 0.8.4)"),
+    ("3.8", "prefect/3.8.8 (API 0.8.4)"),
+];
+/// A client that takes longer than this hangs; its imports alone take seconds.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A client of one generation, its home, and the server that it talks to.
+struct Client {
+    bin: PathBuf,
+    agent: &'static str,
+    api: String,
+    home: tempfile::TempDir,
+    http: reqwest::Client,
+}
+
+impl Client {
+    fn of(generation: &(&'static str, &'static str), url: &str) -> Option<Self> {
+        let python = genuine::python_of(generation.0)?;
+        Some(Self {
+            bin: python.parent().expect("a folder of programs").to_owned(),
+            agent: generation.1,
+            api: format!("{url}/api"),
+            home: tempfile::tempdir().expect("a temporary directory"),
+            http: reqwest::Client::builder().build().expect("a client"),
+        })
+    }
+
+    /// Returns a name that no other generation gives.
+    fn named(&self, what: &str) -> String {
+        let generation = if self.agent.starts_with("prefect/2") {
+            "2"
+        } else {
+            "3"
+        };
+        format!("{what}-{generation}")
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(self.bin.join(program));
+        command
+            .args(arguments)
+            .env("PREFECT_HOME", self.home.path())
+            .env("PREFECT_API_URL", &self.api)
+            .env("DO_NOT_TRACK", "1")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/flows"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a program of the client to its end and returns what it printed.
+    async fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::from(self.command(program, arguments));
+        let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
+            .await
+            .expect("the client ends")
+            .expect("the client starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Starts a program of the client that goes on until it is dropped.
+    fn start(&self, program: &str, arguments: &[&str]) -> Running {
+        let mut command = self.command(program, arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Running(command.spawn().expect("the client starts"))
+    }
+
+    async fn ask(&self, path: &str, body: Value) -> Value {
+        let request = self.http.post(format!("{}{path}", self.api));
+        let request = request.header("user-agent", self.agent);
+        let request = request.header("x-prefect-api-version", "0.8.4");
+        let response = request.json(&body).send().await;
+        let response = response.expect("the server answers");
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.json().await.expect("an answer in JSON")
+    }
+
+    /// Waits until the newest run of a deployment has ended, and returns it.
+    async fn ended_run_of(&self, deployment: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let filter = json!({
+            "deployments": {"name": {"any_": [deployment]}},
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
+        });
+        loop {
+            let runs = self.ask("/flow_runs/filter", filter.clone()).await;
+            if let Some(run) = runs.as_array().and_then(|runs| runs.first()) {
+                return run.clone();
+            }
+            assert!(Instant::now() < deadline, "no run of {deployment} ended");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until a deployment is there.
+    async fn deployed(&self, deployment: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let filter = json!({"deployments": {"name": {"any_": [deployment]}}});
+        while self.ask("/deployments/count", filter.clone()).await == json!(0) {
+            assert!(Instant::now() < deadline, "{deployment} is not deployed");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// A process of a client; asked to end on drop.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Tells a story to our server with each client, one after the other on the same database.
+async fn with_each(story: impl AsyncFn(&Client)) {
+    let server = ours::Server::start().await;
+    for generation in &CLIENTS {
+        if let Some(client) = Client::of(generation, &server.url) {
+            story(&client).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flow_runs_by_itself() {
+    with_each(async |client| {
+        let said = client.run("python", &["newer.py", "adhoc"]).await;
+        assert!(said.contains("result 5"), "{said}");
+        let filter = json!({
+            "flow_runs": {"name": {"any_": ["squares-to-3"]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+        });
+        let runs = client.ask("/flow_runs/filter", filter).await;
+        assert_eq!(runs[0]["state_type"], "COMPLETED", "{runs}");
+        assert_eq!(runs[0]["run_count"], 1);
+        let logs = json!({"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}});
+        let logs = client.ask("/logs/filter", logs).await.to_string();
+        assert!(logs.contains("squaring up to 3"), "{logs}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flow_is_served() {
+    with_each(async |client| {
+        let name = client.named("served");
+        let _serving = client.start("python", &["newer.py", "serve", &name]);
+        client.deployed(&name).await;
+        let full_name = format!("adhoc/{name}");
+        let run = ["deployment", "run", &full_name, "-p", "n=4"];
+        client.run("prefect", &run).await;
+        let run = client.ended_run_of(&name).await;
+        assert_eq!(run["state_name"], "Completed", "{run}");
+        assert_eq!(run["parameters"]["n"], 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_runs_what_is_deployed_to_its_pool() {
+    with_each(async |client| {
+        let (name, pool) = (client.named("pooled"), client.named("shed"));
+        let create = ["work-pool", "create", "--type", "process", &pool];
+        client.run("prefect", &create).await;
+        let deploy = ["newer.py", "deploy", &name, &pool];
+        client.run("python", &deploy).await;
+        let _worker = client.start("prefect", &["worker", "start", "--pool", &pool]);
+        let run = ["deployment", "run", &format!("adhoc/{name}")];
+        client.run("prefect", &run).await;
+        let run = client.ended_run_of(&name).await;
+        assert_eq!(run["state_name"], "Completed", "{run}");
+        assert_eq!(run["work_pool_name"], *pool);
+        assert_eq!(run["work_queue_name"], "default");
+    })
+    .await;
+}
