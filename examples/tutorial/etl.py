@@ -1,7 +1,11 @@
-"""The tutorial's flow: call an API that fails half of the time, augment, write to a database."""
+"""The tutorial's flow: call an API that fails half of the time, augment, write to a database.
+
+    python etl.py [URL [DATABASE]]
+"""
 
 import json
 import sqlite3
+import sys
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
@@ -41,4 +45,4 @@ def my_etl_flow(url="http://127.0.0.1:4299/", database="etl.db"):
 
 
 if __name__ == "__main__":
-    my_etl_flow()
+    my_etl_flow(*sys.argv[1:])

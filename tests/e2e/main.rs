@@ -10,3 +10,4 @@ mod genuine;
 mod newer;
 mod ours;
 mod stories;
+mod tutorial;

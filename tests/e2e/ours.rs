@@ -1,6 +1,6 @@
 //! Our server as a real process in a home of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,11 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port and waits until it answers.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with more environment variables.
+    pub async fn start_with(environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -29,6 +34,7 @@ impl Server {
             .arg(port.to_string())
             .env("PREFECT_HOME", home.path())
             .env_remove("PREFECT_API_URL")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -41,6 +47,11 @@ impl Server {
         };
         server.wait_until_ready().await;
         server
+    }
+
+    /// Returns the path of its database.
+    pub fn database(&self) -> PathBuf {
+        self.home.path().join("orion.db")
     }
 
     async fn wait_until_ready(&mut self) {

@@ -72,6 +72,43 @@ impl Stage {
         self.python(&[&[script, flow], arguments].concat()).await
     }
 
+    /// Starts one of `flows/features.py` and leaves it running.
+    pub fn start(&self, arguments: &[&str]) -> tokio::process::Child {
+        let python = genuine::python().expect("stories are told only where the client is");
+        Command::new(python)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/e2e/flows/features.py"
+            ))
+            .args(arguments)
+            .env("PREFECT_HOME", self.home.path())
+            .env("PREFECT_API_URL", &self.api)
+            .env("DO_NOT_TRACK", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the flow process starts")
+    }
+
+    /// Waits until a process has printed a line.
+    pub async fn wait_for_output(&self, process: &mut tokio::process::Child, wanted: &str) {
+        use tokio::io::{AsyncBufReadExt, BufReader};
+        let mut lines = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();
+        let waiting = async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if line == wanted {
+                    return;
+                }
+            }
+            panic!("it ended without printing {wanted}");
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it prints");
+    }
+
     /// Posts to the API as the 2.0b3 client does, and expects a success.
     pub async fn post(&self, path: &str, body: Value) -> Value {
         let response = self
@@ -220,6 +257,41 @@ async fn timing_out(stage: &Stage) {
     assert_eq!(runs[0]["state"]["name"], "TimedOut");
 }
 
+/// Ctrl-C where the client tells of it: with a task under way it sometimes ends before it can.
+async fn interrupted(stage: &Stage) {
+    let mut flow = stage.start(&["interrupted"]);
+    stage.wait_for_output(&mut flow, "waiting").await;
+    send(&flow, nix::sys::signal::Signal::SIGINT);
+    flow.wait().await.expect("a child of ours");
+    let runs = stage.flow_runs("interrupted").await;
+    assert_eq!(runs[0]["state"]["type"], "FAILED", "{}", runs[0]);
+}
+
+/// A killed program tells nobody, so its run stays as it was until somebody ends it.
+async fn killed(stage: &Stage) {
+    let mut flow = stage.start(&["interrupted"]);
+    stage.wait_for_output(&mut flow, "waiting").await;
+    send(&flow, nix::sys::signal::Signal::SIGKILL);
+    flow.wait().await.expect("a child of ours");
+    let runs = stage.flow_runs("interrupted").await;
+    assert_eq!(runs[0]["state"]["type"], "RUNNING");
+    let id = runs[0]["id"].as_str().expect("an id");
+    let cancel = Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
+        .args(["flow-run", "cancel", id])
+        .env("PREFECT_HOME", stage.home.path())
+        .env("PREFECT_API_URL", &stage.api)
+        .status();
+    assert!(cancel.await.expect("our executable starts").success());
+    let runs = stage.flow_runs("interrupted").await;
+    assert_eq!(runs[0]["state"]["type"], "CANCELLED");
+}
+
+fn send(process: &tokio::process::Child, signal: nix::sys::signal::Signal) {
+    let pid = process.id().expect("a process that runs");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal)
+        .expect("a process of ours");
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path is text")
 }
@@ -239,4 +311,13 @@ macro_rules! stories {
     };
 }
 
-stories!(caching, subflows, limits, concurrent, failing, timing_out);
+stories!(
+    caching,
+    subflows,
+    limits,
+    concurrent,
+    failing,
+    timing_out,
+    interrupted,
+    killed,
+);

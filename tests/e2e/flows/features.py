@@ -5,9 +5,10 @@
 Prints the outcome as one line of JSON, since the process's exit code is the flow's.
 """
 
+import asyncio
+import inspect
 import json
 import os
-import signal
 import sys
 import time
 
@@ -89,15 +90,11 @@ def timing_out():
         time.sleep(0.1)
 
 
-@task
-def interrupted():
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(5)
-
-
-@flow(name="crashing", task_runner=SequentialTaskRunner())
-def crashing():
-    interrupted()
+@flow(name="interrupted")
+async def interrupted():
+    """Waits in the main thread, where a signal reaches the flow itself."""
+    print("waiting", flush=True)
+    await asyncio.sleep(600)
 
 
 FLOWS = {
@@ -107,9 +104,11 @@ FLOWS = {
     "concurrent": concurrent,
     "failing": failing,
     "timing_out": timing_out,
-    "crashing": crashing,
+    "interrupted": interrupted,
 }
 
 if __name__ == "__main__":
     state = FLOWS[sys.argv[1]](*sys.argv[2:])
+    if inspect.isawaitable(state):
+        state = asyncio.run(state)
     print(json.dumps({"type": state.type.value, "name": state.name}), flush=True)
