@@ -84,6 +84,11 @@ async fn backup(cx: &Context, file: PathBuf, force: bool) -> Result {
                 .hint("choose another file, or write over it with --force"),
         );
     }
+    let folder = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
+    if let Some(folder) = folder.parent().filter(|folder| !folder.is_dir()) {
+        return Err(Error::not_found("folder", folder.display())
+            .hint(format!("make it: `mkdir -p {}`", folder.display())));
+    }
     let db = open(cx).await?;
     let outcome = db.backup(file.clone()).await;
     db.close().await;

@@ -137,6 +137,9 @@ fn a_backup_is_made_while_the_server_works_and_never_written_over_by_itself() {
             .starts_with(b"SQLite format 3")
     );
     assert_eq!(home.run(&args).code, 5);
+    let nowhere = home.run(&["database", "backup", "/nowhere/backup.db"]);
+    assert_eq!(nowhere.code, 4, "{nowhere}");
+    assert!(nowhere.stderr.contains("no folder '/nowhere'"), "{nowhere}");
 }
 
 #[test]
