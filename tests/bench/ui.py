@@ -61,6 +61,9 @@ def main():
 
 def measured(name, target, args):
     print(f"bench: {name}", file=sys.stderr, flush=True)
+    # Each generation's page has to be told where its API is, and each by another name.
+    for setting in ("PREFECT_ORION_UI_API_URL", "PREFECT_UI_API_URL", "PREFECT_SERVER_UI_API_URL"):
+        target.env[setting] = f"{target.url}/api"
     generation = "2.0b3" if name == "prefect-rs" else name
     target.start()
     try:
