@@ -43,6 +43,7 @@ test-ui:
 # Beside the genuine servers; see BENCHMARKS.md.
 bench: build
 	@tests/bench/compare.py
+	@tests/bench/flows.py
 
 # The dashboards' first pages in a browser, beside the genuine ones.
 bench-ui: build

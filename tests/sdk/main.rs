@@ -1,6 +1,7 @@
 //! Flows in Rust: in process on databases of their own, and as programs.
 
 mod history;
+mod mistakes;
 mod programs;
 mod results;
 mod retries;

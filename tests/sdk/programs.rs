@@ -162,6 +162,7 @@ fn every_example_runs_without_a_server() {
         "etl",
         "patient",
         "tutorial",
+        "many",
     ];
     let home = Home::new(None);
     for name in names {
@@ -401,4 +402,107 @@ fn a_server_that_is_away_for_a_while_fails_no_run() {
     assert_eq!(home.state(&run)["type"], "COMPLETED");
     let tasks = home.json(&["task-run", "ls", "--flow-run", &run, "-o", "json"]);
     assert_eq!(tasks[0]["state"]["type"], "COMPLETED");
+}
+
+/// Reads the whole history and complains about what cannot have happened.
+fn audit(home: &Home) -> i64 {
+    let database = rusqlite::Connection::open(home.folder.path().join("orion.db")).unwrap();
+    let mut query = database
+        .prepare("SELECT task_run_id, type FROM task_run_state ORDER BY task_run_id, timestamp")
+        .unwrap();
+    let rows = query
+        .query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
+        .unwrap();
+    let mut histories = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for (run, state) in rows.map(Result::unwrap) {
+        histories.entry(run).or_default().push(state);
+    }
+    let mut query = database
+        .prepare("SELECT id, state_type, run_count FROM task_run")
+        .unwrap();
+    let rows = query
+        .query_map([], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        })
+        .unwrap();
+    for (run, state, run_count) in rows.map(Result::unwrap) {
+        let history = histories.remove(&run).expect("each run has its states");
+        let whole = ["PENDING", "RUNNING", "COMPLETED"];
+        assert!(
+            whole.starts_with(&history.iter().map(String::as_str).collect::<Vec<_>>()),
+            "{history:?}"
+        );
+        assert_eq!(history.last(), Some(&state), "the run is in its last state");
+        assert_eq!(run_count, i64::from(history.len() > 1), "{history:?}");
+    }
+    assert!(histories.is_empty(), "each state has its run");
+    database
+        .query_row(
+            "SELECT count(*) FROM task_run WHERE state_type = 'COMPLETED'",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
+        .unwrap()
+}
+
+#[test]
+fn a_flow_that_is_killed_at_any_point_leaves_a_whole_history() {
+    let home = Home::new(None);
+    for lines in [1, 2, 40, 300, 700] {
+        let mut program = home.command(example("many"));
+        program.args(["many", "tasks=1000"]).stderr(Stdio::piped());
+        let mut program = program.spawn().unwrap();
+        let reader = std::io::BufReader::new(program.stderr.take().unwrap());
+        let seen = std::io::BufRead::lines(reader)
+            .map_while(Result::ok)
+            .take(lines)
+            .count();
+        assert_eq!(seen, lines);
+        program.kill().unwrap();
+        program.wait().unwrap();
+        audit(&home);
+    }
+    let whole = home
+        .command(example("many"))
+        .args(["many", "tasks=1000"])
+        .output()
+        .unwrap();
+    assert!(whole.status.success());
+    assert!(
+        audit(&home) > 1000,
+        "what one run said to have done is there"
+    );
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_loses_nothing() {
+    let mut server = Server::start();
+    let home = Home::new(Some(&server));
+    let mut program = home.command(example("many"));
+    program.args(["many", "tasks=2000"]).stderr(Stdio::piped());
+    let mut program = program.spawn().unwrap();
+    let reader = std::io::BufReader::new(program.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
+    for seen in [3, 500, 600] {
+        assert_eq!(lines.by_ref().take(seen).count(), seen);
+        server.kill();
+        server.start_again();
+    }
+    let _ = lines.by_ref().count();
+    assert!(program.wait().unwrap().success());
+    let body = json!({"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}});
+    assert_eq!(server.count("task_runs", &body), 2001);
+    assert_eq!(
+        server.count(
+            "flow_runs",
+            &json!({"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+        ),
+        1
+    );
 }

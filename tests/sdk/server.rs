@@ -35,6 +35,17 @@ impl Server {
         let _ = self.process.wait();
     }
 
+    /// Counts what a filter finds.
+    pub fn count(&self, noun: &str, filter: &serde_json::Value) -> u64 {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let settings = prefect_rs::settings::Settings::default_for(self.home.path());
+        let client = prefect_rs::client::Client::http(&self.url, &settings).expect("a client");
+        let path = format!("/{noun}/count");
+        runtime
+            .block_on(client.post(&path, filter))
+            .expect("the server answers")
+    }
+
     /// Starts it again where it was.
     pub fn start_again(&mut self) {
         self.process = spawn(&self.home, self.port);

@@ -1,6 +1,7 @@
 //! How runs end: manual states, panics, timeouts, cancellation, hooks.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use prefect_rs::prelude::*;
@@ -179,4 +180,37 @@ async fn hooks_see_runs_and_states() {
             "hooks Completed"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_a_tag_bounds_how_many_run_at_once() {
+    static NOW: AtomicI32 = AtomicI32::new(0);
+    static MOST: AtomicI32 = AtomicI32::new(0);
+    #[task(tags = ["narrow", "free"])]
+    async fn pass(n: u32) -> u32 {
+        MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        NOW.fetch_sub(1, Ordering::SeqCst);
+        n
+    }
+    #[flow]
+    async fn flow() -> Result<Vec<u32>> {
+        Ok(pass::map(0..4u32).await?)
+    }
+    let history = History::new().await;
+    let client = history.session.client();
+    client.create_concurrency_limit("narrow", 1).await.unwrap();
+    assert_eq!(history.session.run(flow()).await.unwrap(), [0, 1, 2, 3]);
+    assert_eq!(MOST.load(Ordering::SeqCst), 1);
+    let limit = client
+        .read_concurrency_limit_by_tag("narrow")
+        .await
+        .unwrap();
+    assert!(limit.active_slots.is_empty(), "the slots are given back");
+    insta::assert_snapshot!(history.states().await, @"
+    pass-0: Pending Running Completed
+    pass-1: Pending Running Completed
+    pass-2: Pending Running Completed
+    pass-3: Pending Running Completed
+    ");
 }

@@ -183,10 +183,7 @@ pub(crate) async fn start(
         "tags": common.tags,
         "flow_version": common.version,
         "parent_task_run_id": links.as_ref().map(|links| links.id),
-        "empirical_policy": {
-            "retries": common.retries,
-            "retry_delay": common.retry_delay.as_ref().map_or(0.0, |delay| delay.before(1, 0.0, 0.0).as_secs_f64()),
-        },
+        "empirical_policy": policy(&call.options),
         "state": {"type": "PENDING"},
     });
     let stand_in = links.as_ref().map(creation);
@@ -218,7 +215,7 @@ pub(crate) async fn take_over(
     let run = on_runtime(async move { client.read_flow_run(id).await })
         .await
         .map_err(|error| format!("flow run `{id}` could not be read: {error}"))?;
-    let made = Made {
+    let mut made = Made {
         id,
         name: run.name.clone(),
         flow_id: run.flow_id,
@@ -226,6 +223,11 @@ pub(crate) async fn take_over(
         tags: run.tags.clone(),
     };
     let inputs = definition.parse(&run.parameters);
+    let options = definition.options();
+    if let Some(template) = &options.common.run_name {
+        made.name = options::fill(template, &run.parameters);
+    }
+    describe(&engine, options, &made).await?;
     let run = Execution::new(
         engine.clone(),
         definition,
@@ -242,6 +244,37 @@ pub(crate) async fn take_over(
     };
     engine.flush().await;
     Ok(ended)
+}
+
+/// Tells the server what only the program knows of a run that was made from outside: its retries, its version, its name.
+async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result<(), String> {
+    let common = &options.common;
+    let mut changes = Map::new();
+    if common.retries > 0 {
+        changes.insert("empirical_policy".into(), policy(options));
+    }
+    if let Some(version) = &common.version {
+        changes.insert("flow_version".into(), json!(version));
+    }
+    if common.run_name.is_some() {
+        changes.insert("name".into(), json!(made.name));
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (client, id) = (engine.client.clone(), made.id);
+    let update = async move { client.update_flow_run(id, &Value::Object(changes)).await };
+    on_runtime(update)
+        .await
+        .map_err(|error| format!("flow run `{id}` could not be described: {error}"))
+}
+
+fn policy(options: &FlowOptions) -> Value {
+    let delay = options.common.retry_delay.as_ref();
+    json!({
+        "retries": options.common.retries,
+        "retry_delay": delay.map_or(0.0, |delay| delay.before(1, 0.0, 0.0).as_secs_f64()),
+    })
 }
 
 async fn resolve(call: &FlowCallInner) -> Result<Inputs, RunError> {

@@ -1,0 +1,15 @@
+use prefect_rs::prelude::*;
+
+struct Connection;
+
+#[task]
+async fn store(connection: Connection) {
+    drop(connection);
+}
+
+#[task]
+async fn connect() -> Result<Connection> {
+    Ok(Connection)
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use prefect_rs::prelude::*;
+
+#[task(retrys = 3)]
+async fn load() {}
+
+#[flow(cache_key_fn = input_hash)]
+async fn flow() {}
+
+fn main() {}
