@@ -5,6 +5,7 @@
 
 pub mod advert;
 mod agent;
+mod automation;
 mod bench;
 mod block;
 mod completions;
@@ -15,6 +16,7 @@ mod database;
 mod deployment;
 mod dev;
 mod error;
+mod event;
 mod explain;
 mod find;
 mod flow;
@@ -71,6 +73,8 @@ enum Command {
     Run(run::Args),
     ConcurrencyLimit(concurrency_limit::Args),
     Block(block::Args),
+    Automation(automation::Args),
+    Event(event::Args),
     Storage(storage::Args),
     Config(config::Args),
     Profile(profile::Args),
@@ -94,6 +98,8 @@ impl Command {
             Self::Run(args) => args.run(cx).await,
             Self::ConcurrencyLimit(args) => args.run(cx).await,
             Self::Block(args) => args.run(cx).await,
+            Self::Automation(args) => args.run(cx).await,
+            Self::Event(args) => args.run(cx).await,
             Self::Storage(args) => args.run(cx).await,
             Self::Config(args) => args.run(cx),
             Self::Profile(args) => args.run(cx),

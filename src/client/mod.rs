@@ -4,6 +4,7 @@
 //! is at the other end of a connection or a function in this process (see [`Transport`]), so every command works the same
 //! with and without a server.
 
+mod automations;
 mod blocks;
 mod concurrency_limits;
 mod deployments;
@@ -30,8 +31,8 @@ pub use error::Error;
 pub use reqwest;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
-    Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Flow, FlowRun, Log,
-    OrchestrationResult, QueueFilter, State, StateDetails, TaskRun, WorkQueue,
+    Automation, Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Event, Flow, FlowRun,
+    Log, OrchestrationResult, QueueFilter, State, StateDetails, TaskRun, WorkQueue,
 };
 pub use work_queues::CreateWorkQueue;
 

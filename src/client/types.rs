@@ -47,6 +47,31 @@ impl<T> Serialize for Document<T> {
     }
 }
 
+/// An automation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Automation {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Whether it is in force.
+    pub enabled: bool,
+    /// What it does.
+    #[serde(default)]
+    pub actions: Vec<Value>,
+}
+
+/// An event.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub occurred: DateTime<Utc>,
+    /// What happened.
+    pub event: String,
+    /// What it happened to: its labels.
+    pub resource: Value,
+}
+
 /// A flow.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Flow {

@@ -284,6 +284,14 @@ settings! {
     events_websocket_backfill_page_size: u32 = "250", "PREFECT_SERVER_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE" | "PREFECT_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE";
     /// Whether the server deletes events that are older than they are kept.
     event_persister_enabled: bool = "true", "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED" | "PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED";
+    /// Whether runs fail that were paused and not resumed in time.
+    pause_expirations_enabled: bool = "true", "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED" | "PREFECT_API_SERVICES_PAUSE_EXPIRATIONS_ENABLED";
+    /// Whether runs become cancelled whose cancelling nobody confirms.
+    cancellation_cleanup_enabled: bool = "true", "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED" | "PREFECT_API_SERVICES_CANCELLATION_CLEANUP_ENABLED";
+    /// Whether runs become crashed whose heartbeats have stopped.
+    crashed_runs_enabled: bool = "true", "PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED";
+    /// Whether the server tells as events how flow runs change their states.
+    flow_run_events_enabled: bool = "true", "PREFECT_RS_SERVICES_FLOW_RUN_EVENTS_ENABLED";
     /// Whether automations are in force.
     triggers_enabled: bool = "true", "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED" | "PREFECT_API_SERVICES_TRIGGERS_ENABLED";
     /// Seconds after which a task run asks again for a slot of a full concurrency limit.

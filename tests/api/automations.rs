@@ -297,7 +297,7 @@ async fn what_cannot_work_is_refused_with_a_reason() {
         (
             reactive.clone(),
             json!([{"type": "dance"}]),
-            "unknown variant `dance`",
+            "permitted: 'do-nothing'",
         ),
         (
             reactive,

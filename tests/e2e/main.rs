@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 #[path = "../support/audit.rs"]
 mod audit;
+mod events;
 mod faults;
 #[path = "../support/genuine.rs"]
 mod genuine;

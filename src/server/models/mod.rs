@@ -27,6 +27,7 @@ pub mod rows;
 pub mod saved_searches;
 pub mod scheduled_runs;
 pub mod settling;
+pub mod stale_runs;
 pub mod states;
 pub mod task_run_events;
 pub mod task_runs;

@@ -4,12 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::tests::Stage;
-use super::{EventRetention, FlowRunEvents, Service};
+use super::{
+    CancellationCleanup, CrashedRuns, EventRetention, FlowRunEvents, PauseExpirations, Service,
+};
 use crate::db::Conn;
 use crate::schemas::actions::{FlowRunCreate, SetState};
 use crate::schemas::event_filters::EventFilter;
 use crate::schemas::events::{Event, ReceivedEvent};
-use crate::schemas::{Dialect, FlowRunId, Tags};
+use crate::schemas::{Dialect, FlowRunId, StateType, Tags};
 use crate::server::models;
 use crate::server::orchestration::policy::Policy;
 
@@ -127,4 +129,121 @@ async fn events_are_deleted_when_they_are_older_than_they_are_kept() {
             .await
     };
     assert_eq!(stage.app.db.read(rows).await.unwrap(), 2);
+}
+
+fn heartbeat(id: FlowRunId, n: u128, at: DateTime<Utc>) -> Event {
+    serde_json::from_value(json!({
+        "occurred": at, "event": "prefect.flow-run.heartbeat", "id": uuid::Uuid::from_u128(n),
+        "resource": {"prefect.resource.id": format!("prefect.flow-run.{id}")},
+    }))
+    .unwrap()
+}
+
+async fn state_of(stage: &Stage, id: FlowRunId) -> StateType {
+    let read = async move |conn: &mut Conn| models::flow_runs::read(conn, id).await;
+    stage
+        .app
+        .db
+        .read(read)
+        .await
+        .unwrap()
+        .unwrap()
+        .state
+        .unwrap()
+        .state_type
+}
+
+#[tokio::test]
+async fn a_run_whose_heartbeats_stop_crashes_and_no_other_does() {
+    let stage = Stage::new().await;
+    let (dies, lives, silent) = (
+        flow_run(&stage).await,
+        flow_run(&stage).await,
+        flow_run(&stage).await,
+    );
+    for id in [dies, lives, silent] {
+        set_state(&stage, id, "RUNNING").await;
+    }
+    let mut service = CrashedRuns::default();
+    let beat = async |id: FlowRunId, n: u128| {
+        let event = heartbeat(id, n, stage.app.now());
+        crate::server::events::receive(&stage.app, vec![event])
+            .await
+            .unwrap();
+    };
+    beat(dies, 1).await;
+    beat(lives, 2).await;
+    stage.clock.advance(TimeDelta::seconds(30));
+    beat(dies, 3).await;
+    beat(lives, 4).await;
+    // Three missed heartbeats of half a minute, and half a minute more.
+    let due = stage.app.now() + TimeDelta::seconds(120);
+    assert_eq!(service.pass(&stage.app).await.unwrap(), Some(due));
+    stage.clock.advance(TimeDelta::seconds(119));
+    beat(lives, 5).await;
+    service.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, dies).await, StateType::Running);
+    stage.clock.advance(TimeDelta::seconds(1));
+    service.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, dies).await, StateType::Crashed);
+    assert_eq!(state_of(&stage, lives).await, StateType::Running);
+    assert_eq!(state_of(&stage, silent).await, StateType::Running);
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_first_listens() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    set_state(&stage, id, "RUNNING").await;
+    let event = heartbeat(id, 1, stage.app.now());
+    crate::server::events::receive(&stage.app, vec![event])
+        .await
+        .unwrap();
+    stage.clock.advance(TimeDelta::hours(1));
+    let due = stage.app.now() + TimeDelta::seconds(3 * 180 + 30);
+    assert_eq!(
+        CrashedRuns::default().pass(&stage.app).await.unwrap(),
+        Some(due)
+    );
+    assert_eq!(state_of(&stage, id).await, StateType::Running);
+}
+
+#[tokio::test]
+async fn a_cancelling_that_nobody_confirms_is_confirmed() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    set_state(&stage, id, "RUNNING").await;
+    set_state(&stage, id, "CANCELLING").await;
+    let due = stage.app.now() + TimeDelta::seconds(300);
+    assert_eq!(
+        CancellationCleanup.pass(&stage.app).await.unwrap(),
+        Some(due)
+    );
+    stage.clock.set(due);
+    CancellationCleanup.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, id).await, StateType::Cancelled);
+}
+
+#[tokio::test]
+async fn a_pause_that_is_over_fails_the_run() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    set_state(&stage, id, "RUNNING").await;
+    let now = stage.app.now();
+    let until = now + TimeDelta::seconds(60);
+    let state =
+        json!({"type": "PAUSED", "state_details": {"pause_timeout": until, "pause_key": "x"}});
+    let create = serde_json::from_value(state).unwrap();
+    let policy = Policy::Core(Dialect::Three);
+    let write = async move |conn: &mut Conn| {
+        models::states::transition_flow_run(conn, id, create, policy, now).await
+    };
+    stage.app.db.write(write).await.unwrap();
+    assert_eq!(
+        PauseExpirations.pass(&stage.app).await.unwrap(),
+        Some(until)
+    );
+    stage.clock.set(until);
+    PauseExpirations.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, id).await, StateType::Failed);
 }

@@ -13,6 +13,7 @@ mod event_tests;
 mod flow_run_events;
 mod late_runs;
 mod scheduler;
+mod stale_runs;
 #[cfg(test)]
 mod tests;
 mod triggers;
@@ -34,6 +35,7 @@ pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
 pub use late_runs::LateRuns;
 pub use scheduler::{Scheduler, schedule_deployment};
+pub use stale_runs::{CancellationCleanup, CrashedRuns, PauseExpirations};
 pub use triggers::Triggers;
 
 /// The least time between two passes, so that a burst of changes is one pass.
@@ -82,7 +84,18 @@ impl Services {
         if app.settings.late_runs_enabled {
             services.spawn(app, LateRuns);
         }
-        services.spawn(app, FlowRunEvents::default());
+        if app.settings.pause_expirations_enabled {
+            services.spawn(app, PauseExpirations);
+        }
+        if app.settings.cancellation_cleanup_enabled {
+            services.spawn(app, CancellationCleanup);
+        }
+        if app.settings.crashed_runs_enabled {
+            services.spawn(app, CrashedRuns::default());
+        }
+        if app.settings.flow_run_events_enabled {
+            services.spawn(app, FlowRunEvents::default());
+        }
         if app.settings.triggers_enabled {
             services.spawn(app, Triggers);
             services.spawn(app, AutomationActions::default());

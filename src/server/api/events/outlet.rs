@@ -4,6 +4,7 @@
 //! from the database, and nothing is kept for it in memory.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -12,9 +13,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::db;
 use crate::schemas::event_filters::{EventFilter, Order};
 use crate::schemas::events::ReceivedEvent;
 use crate::schemas::time::Instant;
@@ -24,6 +27,12 @@ use crate::server::{AppState, models};
 
 /// How far back events may have happened that were missed while the subscriber was slow.
 const SLACK: TimeDelta = TimeDelta::seconds(60);
+
+/// How often events are looked for that other servers on the same database have kept.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How far back those may have happened.
+const OTHERS: TimeDelta = TimeDelta::seconds(10);
 
 /// Ids that are remembered, so that nothing is sent twice where stored and live events overlap.
 const REMEMBERED: usize = 20_000;
@@ -78,8 +87,15 @@ struct Outlet {
 impl Outlet {
     /// Sends live events until the client goes; `None` means that it has gone.
     async fn follow(&mut self, mut live: Receiver<Batch>) -> Option<()> {
+        let is_shared = self.state.db.dialect() == db::Dialect::Postgres;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = look.tick(), if is_shared => {
+                    let since = self.latest - OTHERS;
+                    self.catch_up(since).await?;
+                }
                 batch = live.recv() => match batch {
                     Ok(batch) => self.pass_on(&batch).await?,
                     Err(RecvError::Lagged(_)) => {

@@ -1,0 +1,88 @@
+//! Flow runs that nobody will bring to an end: paused and forgotten, cancelled by nobody, without a
+//! process.
+
+use chrono::{DateTime, Utc};
+
+use super::{flow_runs, states};
+use crate::db::{Conn, Result, query};
+use crate::schemas::actions::StateCreate;
+use crate::schemas::{DeploymentId, FlowRunId, StateDetails, StateId, StateType};
+use crate::server::orchestration::policy::Policy;
+
+/// A flow run as it was when it was looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stale {
+    /// Which run.
+    pub id: FlowRunId,
+    /// The deployment that it was made from.
+    pub deployment_id: Option<DeploymentId>,
+    /// Its state.
+    pub state_id: StateId,
+    /// When it came into that.
+    pub since: DateTime<Utc>,
+    /// What that says beyond its type.
+    pub details: StateDetails,
+}
+
+impl crate::db::FromRow for Stale {
+    fn from_row(row: &mut crate::db::Row<'_>) -> Result<Self> {
+        Ok(Self {
+            id: row.take()?,
+            deployment_id: row.take()?,
+            state_id: row.take()?,
+            since: row.take()?,
+            details: row.take()?,
+        })
+    }
+}
+
+/// Returns the flow runs of a state's type, those that came into it first ahead.
+pub async fn list(conn: &mut Conn, state_type: StateType) -> Result<Vec<Stale>> {
+    let sql = "SELECT o.id, o.deployment_id, s.id, s.timestamp, s.state_details FROM flow_run o \
+               JOIN flow_run_state s ON s.id = o.state_id WHERE o.state_type = $1 ORDER BY s.timestamp, o.id";
+    query(sql).bind(state_type).fetch_all(conn).await
+}
+
+/// Returns the last two heartbeats of a flow run, the last one first.
+pub async fn heartbeats(conn: &mut Conn, id: FlowRunId) -> Result<Vec<DateTime<Utc>>> {
+    let sql = "SELECT o.received FROM event_resources r JOIN events o ON o.id = r.event_id \
+               WHERE r.resource_id = $1 AND r.resource_role = '' AND o.event = 'prefect.flow-run.heartbeat' \
+               ORDER BY r.occurred DESC LIMIT 2";
+    query(sql)
+        .bind(format!("prefect.flow-run.{id}"))
+        .fetch_all(conn)
+        .await
+}
+
+/// Returns when a flow run was last heard of in any way: an event, a log line.
+pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime<Utc>>> {
+    let sql = "SELECT o.received FROM event_resources r JOIN events o ON o.id = r.event_id \
+               WHERE r.resource_id = $1 ORDER BY r.occurred DESC LIMIT 1";
+    let event: Option<DateTime<Utc>> = query(sql)
+        .bind(format!("prefect.flow-run.{id}"))
+        .fetch_optional(conn)
+        .await?;
+    let sql =
+        "SELECT o.created FROM log o WHERE o.flow_run_id = $1 ORDER BY o.timestamp DESC LIMIT 1";
+    let log: Option<DateTime<Utc>> = query(sql).bind(id).fetch_optional(conn).await?;
+    Ok(event.max(log))
+}
+
+/// Ends a run, if it is still as it was; tells whether it has.
+pub async fn end(
+    conn: &mut Conn,
+    stale: &Stale,
+    create: StateCreate,
+    policy: Policy,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let run = flow_runs::read_for_transition(conn, stale.id).await?;
+    let is_same = run
+        .and_then(|run| run.run.state)
+        .is_some_and(|state| state.id == stale.state_id);
+    if !is_same {
+        return Ok(false);
+    }
+    let done = states::transition_flow_run(conn, stale.id, create, policy, now).await?;
+    Ok(done.is_some_and(|done| done.is_written))
+}

@@ -1,0 +1,227 @@
+//! Ends flow runs that nobody else will bring to an end.
+//!
+//! Three services of one kind. [`PauseExpirations`] fails runs that were paused and not resumed in
+//! time. [`CancellationCleanup`] cancels runs that were to be cancelled and that nobody has
+//! confirmed. [`CrashedRuns`] notices that a run's process is gone: its heartbeats have stopped and
+//! nothing else was heard of it either.
+//!
+//! Each judges from what it reads and ends a run only if that is still in the state which was
+//! judged, so a run that goes on or ends at the same moment is left alone. Reasons to wake: a flow
+//! run has changed its state, or the next one is due.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use tracing::info;
+
+use super::Service;
+use crate::db::{self, Conn};
+use crate::schemas::actions::StateCreate;
+use crate::schemas::{Dialect, StateType};
+use crate::server::AppState;
+use crate::server::changes::{Change, Kind};
+use crate::server::models::stale_runs::{self, Stale};
+use crate::server::orchestration::policy::Policy;
+
+/// A run that is to be cancelled has this long to be cancelled by whoever runs it.
+const CANCELLING: TimeDelta = TimeDelta::seconds(300);
+
+/// How far apart the heartbeats of a client are that has sent only one.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(180);
+
+/// So many heartbeats may be missed.
+const MISSED: i32 = 3;
+
+/// And so much later may one come.
+const SLACK: TimeDelta = TimeDelta::seconds(30);
+
+/// Fails runs that were paused and not resumed in time; see the module.
+#[derive(Debug, Clone, Copy)]
+pub struct PauseExpirations;
+
+impl Service for PauseExpirations {
+    fn name(&self) -> &'static str {
+        "pause expirations"
+    }
+
+    fn longest_sleep(&self, _: &AppState) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn concerns(&mut self, change: &Change) -> bool {
+        is_now(change, StateType::Paused)
+    }
+
+    fn missed_changes(&mut self) {}
+
+    async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
+        let paused = app
+            .db
+            .read(async |conn: &mut Conn| stale_runs::list(conn, StateType::Paused).await)
+            .await?;
+        let mut next = None;
+        for run in paused {
+            let Some(until) = run.details.pause_timeout.map(|until| until.0) else {
+                continue;
+            };
+            if until > app.now() {
+                next = earliest(next, until);
+                continue;
+            }
+            let state =
+                json!({"type": "FAILED", "message": "The flow was paused and never resumed."});
+            end(app, run, state, Policy::Minimal).await?;
+        }
+        Ok(next)
+    }
+}
+
+/// Cancels runs whose cancelling nobody has confirmed; see the module.
+#[derive(Debug, Clone, Copy)]
+pub struct CancellationCleanup;
+
+impl Service for CancellationCleanup {
+    fn name(&self) -> &'static str {
+        "cancellation cleanup"
+    }
+
+    fn longest_sleep(&self, _: &AppState) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn concerns(&mut self, change: &Change) -> bool {
+        is_now(change, StateType::Cancelling)
+    }
+
+    fn missed_changes(&mut self) {}
+
+    async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
+        let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Cancelling).await;
+        let mut next = None;
+        for run in app.db.read(read).await? {
+            let until = run.since + CANCELLING;
+            if until > app.now() {
+                next = earliest(next, until);
+                continue;
+            }
+            let message = "Nobody has confirmed that the run's process was ended.";
+            end(
+                app,
+                run,
+                json!({"type": "CANCELLED", "message": message}),
+                Policy::Minimal,
+            )
+            .await?;
+        }
+        Ok(next)
+    }
+}
+
+/// Notices that a run's process is gone; see the module.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CrashedRuns {
+    /// Since when this server would have heard of a run.
+    listening: Option<DateTime<Utc>>,
+}
+
+impl Service for CrashedRuns {
+    fn name(&self) -> &'static str {
+        "crashed runs"
+    }
+
+    fn longest_sleep(&self, _: &AppState) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn concerns(&mut self, _: &Change) -> bool {
+        false
+    }
+
+    fn missed_changes(&mut self) {}
+
+    async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
+        let now = app.now();
+        let listening = *self.listening.get_or_insert(now);
+        let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Running).await;
+        let mut next = None;
+        for run in app.db.read(read).await? {
+            let id = run.id;
+            let read = async move |conn: &mut Conn| {
+                let heartbeats = stale_runs::heartbeats(conn, id).await?;
+                Ok((heartbeats, stale_runs::last_word(conn, id).await?))
+            };
+            let (heartbeats, last_word) = app.db.read(read).await?;
+            let Some(until) = given_up_at(&run, &heartbeats, last_word, listening) else {
+                continue;
+            };
+            if until > now {
+                next = earliest(next, until);
+                continue;
+            }
+            let message = "The run's process is gone: its heartbeats have stopped.";
+            end(
+                app,
+                run,
+                json!({"type": "CRASHED", "message": message}),
+                Policy::Core(Dialect::Three),
+            )
+            .await?;
+        }
+        Ok(next)
+    }
+}
+
+/// Returns when a run that is not heard of any more is taken for crashed; never, if it sends no
+/// heartbeats.
+fn given_up_at(
+    run: &Stale,
+    heartbeats: &[DateTime<Utc>],
+    last_word: Option<DateTime<Utc>>,
+    listening: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let last = *heartbeats.first()?;
+    let apart = heartbeats.get(1).map_or(HEARTBEAT, |before| last - *before);
+    // The first two come at once when a run is resumed, so a short time apart tells nothing.
+    let apart = if apart < TimeDelta::seconds(1) {
+        HEARTBEAT
+    } else {
+        apart
+    };
+    // While the server was away, nothing could be heard.
+    let heard = last
+        .max(run.since)
+        .max(listening)
+        .max(last_word.unwrap_or(last));
+    Some(heard + apart * MISSED + SLACK)
+}
+
+fn is_now(change: &Change, state_type: StateType) -> bool {
+    change.kind == Kind::FlowRun && change.state_type == Some(state_type)
+}
+
+fn earliest(known: Option<DateTime<Utc>>, other: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Some(known.map_or(other, |known| known.min(other)))
+}
+
+async fn end(
+    app: &AppState,
+    run: Stale,
+    state: serde_json::Value,
+    policy: Policy,
+) -> db::Result<()> {
+    let create: StateCreate = serde_json::from_value(state).expect("a state of ours is a state");
+    let (now, id, deployment_id) = (app.now(), run.id, run.deployment_id);
+    let state_type = create.state_type;
+    let write = async move |conn: &mut Conn| stale_runs::end(conn, &run, create, policy, now).await;
+    if app.db.write(write).await? {
+        info!(flow_run.id = %id, "flow run {id} is {state_type:?} now");
+        app.changes.tell(Change {
+            state_type: Some(state_type),
+            state_name: Some(state_type.default_name()),
+            deployment_id,
+            ..Change::of(Kind::FlowRun, id.0)
+        });
+    }
+    Ok(())
+}
