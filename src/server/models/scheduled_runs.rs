@@ -56,6 +56,9 @@ impl FromRow for Scheduled {
             version: row.take()?,
         };
         let own: Document = row.take()?;
+        if own == Document::empty_object() {
+            return Ok(scheduled);
+        }
         Ok(Self {
             parameters: scheduled.parameters.merge(&own),
             ..scheduled
