@@ -143,11 +143,10 @@ impl Render for AsOf<Deployment> {
         fields.time("updated", deployment.updated)?;
         fields.all("name", &deployment.name)?;
         fields.all("flow_id", &deployment.flow_id)?;
-        if dialect != Dialect::Three {
-            let newest = deployment.schedules.first().map(|one| &one.schedule);
-            fields.part("schedule", &newest)?;
-            fields.all("is_schedule_active", &deployment.is_schedule_active)?;
-        }
+        // Newer clients ignore fields that they do not know; our agent and commands read these.
+        let newest = deployment.schedules.first().map(|one| &one.schedule);
+        fields.part("schedule", &newest)?;
+        fields.all("is_schedule_active", &deployment.is_schedule_active)?;
         fields.all("parameters", &deployment.parameters)?;
         fields.all("tags", &deployment.tags)?;
         if dialect == Dialect::B {
@@ -158,6 +157,10 @@ impl Render for AsOf<Deployment> {
             }
             fields.all("flow_runner", &deployment.flow_runner)?;
             return fields.end();
+        }
+        if deployment.flow_data.is_some() {
+            fields.all("flow_data", &deployment.flow_data)?;
+            fields.all("flow_runner", &deployment.flow_runner)?;
         }
         newer(&mut fields, dialect, deployment)?;
         fields.time_option("last_polled", deployment.last_polled)?;

@@ -32,16 +32,16 @@
 //!
 //! - An attribute makes a function that returns a lazy [`TaskCall`] or [`FlowCall`], and a type of the same name that stands
 //!   for the task or flow (`double::map(..)`). Generated code is a thin shell: arguments and results are put behind a pointer
-//!   ([`value`]), and one engine, compiled once, carries out all runs.
+//!   (`value`), and one engine, compiled once, carries out all runs.
 //! - Task runs are orchestrated here, in the process of the flow: dependencies, cache, limits, attempts, states
-//!   ([`engine::task_runs`]). The server is told each transition as an event, in batches that gather while the batch before is
-//!   on its way ([`engine::recorder`], [`engine::outbox`]). So a task costs microseconds, not a request, and history is whole:
+//!   (`engine::task_runs`). The server is told each transition as an event, in batches that gather while the batch before is
+//!   on its way (`engine::recorder`, `engine::outbox`). So a task costs microseconds, not a request, and history is whole:
 //!   a flow run's end is told only after everything in it is.
-//! - States of flow runs are proposed to the server, which decides ([`engine::flow_runs`]).
+//! - States of flow runs are proposed to the server, which decides (`engine::flow_runs`).
 //! - The way to the server is a [`crate::client::Client`]: a connection, or a router in this process on the local database
 //!   ([`crate::connect`]). Nothing here knows which.
 //! - Whose result an argument is: a future says so itself; a value is recognised by what it is, when it equals the result of an
-//!   earlier task of the run ([`value::fingerprint`]).
+//!   earlier task of the run (`value::fingerprint`).
 //! - A server that is away does not fail a run: states and events are kept and sent again, in bounded memory; a flow that
 //!   fills it waits.
 
