@@ -102,8 +102,8 @@ pub struct FlowRunPolicy {
     pub retry_delay_seconds: f64,
     /// How often to try again.
     pub retries: Option<i64>,
-    /// Seconds before the next try.
-    pub retry_delay: Option<i64>,
+    /// Seconds before the next try; genuine clients send whole ones.
+    pub retry_delay: Option<serde_json::Number>,
     /// The pauses that have happened, each of which happens once.
     pub pause_keys: Option<Vec<String>>,
     /// Whether the run goes on after a pause.
@@ -124,7 +124,9 @@ impl FlowRunPolicy {
             max_retries: self.max_retries,
             retry_delay_seconds: self
                 .retry_delay
-                .map_or(self.retry_delay_seconds, |seconds| seconds as f64),
+                .as_ref()
+                .and_then(serde_json::Number::as_f64)
+                .unwrap_or(self.retry_delay_seconds),
             retries: self.retries,
             ..RetryPolicy::default()
         }
@@ -134,7 +136,9 @@ impl FlowRunPolicy {
     fn filled(mut self) -> Self {
         let older = |count: i64| (count != 0).then_some(count);
         self.retries = self.retries.or(older(self.max_retries));
-        self.retry_delay = self.retry_delay.or(older(self.retry_delay_seconds as i64));
+        self.retry_delay = self
+            .retry_delay
+            .or(older(self.retry_delay_seconds as i64).map(Into::into));
         self.pause_keys.get_or_insert_default();
         self.resuming.get_or_insert(false);
         self
