@@ -72,7 +72,8 @@ await story('the tutorial: failed and green bars, a log, Quick Run, yellow, Late
   // And again, from the keyboard, with the agent there.
   await page.keyboard.press('g')
   await page.keyboard.press('p')
-  await page.locator('[data-row]').first().waitFor()
+  // Rows of flows have no Quick Run, so this is the deployments' page.
+  await page.locator('[data-row] [data-quick]').first().waitFor()
   await page.keyboard.press('j')
   await page.keyboard.press('q')
   await page.getByText('Flow run scheduled').waitFor()
