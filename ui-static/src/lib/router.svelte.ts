@@ -35,7 +35,10 @@ export function go(path: string, options: { replace?: boolean; keep?: boolean } 
   if (moved && !options.keep) {
     scrollTo(0, 0)
     // A new page is announced by its heading, as a browser would after a load.
-    requestAnimationFrame(() => document.querySelector<HTMLElement>('main')?.focus({ preventScroll: true }))
+    // What had the focus goes with the old page; who is already at work on the new one keeps it.
+    const main = document.querySelector<HTMLElement>('main')
+    if (main?.contains(document.activeElement)) (document.activeElement as HTMLElement).blur()
+    requestAnimationFrame(() => main?.contains(document.activeElement) || main?.focus({ preventScroll: true }))
   }
 }
 
