@@ -55,8 +55,10 @@ def main():
 def fill(db, spec):
     flows = [stamped({"name": f"{a.title()} {b} pipeline", "tags": json.dumps([a])}) for a, b in zip(WORDS, BEASTS)]
     insert(db, "flow", flows)
-    deployments = [stamped({"name": "prod", "flow_id": f["id"], "is_schedule_active": 1, "tags": json.dumps(["ETL"]), "parameters": '{"days": 3}', "schedule": '{"interval": 3600.0}'}) for f in flows]
+    deployments = [stamped({"name": "prod", "flow_id": f["id"], "is_schedule_active": 1, "tags": json.dumps(["ETL"]), "parameters": '{"days": 3}'}) for f in flows]
     insert(db, "deployment", deployments)
+    # As the server has it, the only schedule of a deployment has the deployment's id.
+    insert(db, "deployment_schedule", [stamped({"deployment_id": d["id"], "schedule": '{"interval": 3600.0}'}) | {"id": d["id"]} for d in deployments])
     queue = stamped({"name": "etl-queue", "filter": json.dumps({"tags": ["ETL"], "deployment_ids": None, "flow_runner_types": None})})
     insert(db, "work_queue", [queue])
     runs, states = [], []
