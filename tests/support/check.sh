@@ -26,6 +26,16 @@ step() {
     fi
 }
 
+# Through a file, since the guard of an agent that a test has killed may outlive the tests, and
+# would keep a pipe open.
+logged() {
+    local log=$1 code=0
+    shift
+    "$@" >"$log" 2>&1 || code=$?
+    cat "$log"
+    return $code
+}
+
 unavailable() {
     missing+=("$1")
     echo "== $1 could not be set up: $(tail -3 "$2" | tr '\n' ' ')"
@@ -84,11 +94,11 @@ done
 
 # The genuine packages and their servers would otherwise report home.
 export DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
-step "tests" bash -c 'set -o pipefail; cargo test --locked --no-fail-fast 2>&1 | tee "$0"' "$logs/tests.log"
+step "tests" logged "$logs/tests.log" cargo test --locked --no-fail-fast
 # Once more through the shell, as a reader of the README would.
 [ ! -x tests/e2e/run.sh ] || step "make run" tests/e2e/run.sh
 if [ -f ui-static/package.json ] && [ ! -e "$logs/ui.failed" ]; then
-    step "dashboard tests" bash -c 'set -o pipefail; tests/support/ui.sh 2>&1 | tee "$0"' "$logs/ui-tests.log"
+    step "dashboard tests" logged "$logs/ui-tests.log" tests/support/ui.sh
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
