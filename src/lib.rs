@@ -32,4 +32,39 @@ pub mod schemas;
 pub mod server;
 
 #[cfg(feature = "sdk")]
-pub use prefect_rs_macros::{data, flow, task};
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[data]
+/// enum Reply {
+///     Rows(Vec<String>),
+///     Nothing,
+/// }
+///
+/// #[task]
+/// async fn ask(url: String) -> Result<Reply> {
+///     Ok(if url.is_empty() { Reply::Nothing } else { Reply::Rows(vec![url]) })
+/// }
+/// ```
+pub use prefect_rs_macros::data;
+#[cfg(feature = "sdk")]
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[flow(name = "Weekly report", retries = 1, timeout_seconds = 600)]
+/// async fn report(city: String, #[default(7)] days: u32) -> Result<()> {
+///     println!("{city}: the last {days} days");
+///     Ok(())
+/// }
+/// ```
+pub use prefect_rs_macros::flow;
+#[cfg(feature = "sdk")]
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task(name = "Call the API", retries = 3, retry_delay_seconds = [1, 10, 60], tags = ["api"])]
+/// async fn call(url: String) -> Result<String> {
+///     Ok(url)
+/// }
+/// ```
+pub use prefect_rs_macros::task;

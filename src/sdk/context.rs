@@ -46,6 +46,17 @@ impl Context {
 }
 
 /// A flow run, as its own code sees it.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// if let Some(run) = flow_run() {
+///     println!("run {} of {}", run.run_count, run.name);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowRunInfo {
     /// Its id.
@@ -63,6 +74,16 @@ pub struct FlowRunInfo {
 }
 
 /// A task run, as its own code sees it.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task(retries = 2)]
+/// async fn load() -> Result<u32> {
+///     let run = task_run().context("called outside of a task")?;
+///     Ok(run.run_count)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRunInfo {
     /// Its id.
@@ -76,11 +97,23 @@ pub struct TaskRunInfo {
 }
 
 /// Returns the flow run that this code is part of.
+///
+/// ```
+/// use prefect_rs::prelude::flow_run;
+///
+/// assert_eq!(flow_run(), None); // outside of a flow
+/// ```
 pub fn flow_run() -> Option<FlowRunInfo> {
     Context::with(|context| context.flow_run.info())
 }
 
 /// Returns the task run that this code is part of.
+///
+/// ```
+/// use prefect_rs::prelude::task_run;
+///
+/// assert_eq!(task_run(), None); // outside of a task
+/// ```
 pub fn task_run() -> Option<TaskRunInfo> {
     Context::with(|context| context.task_run.as_deref().cloned()).flatten()
 }
@@ -112,11 +145,35 @@ pub async fn cancelled() {
 }
 
 /// Tells whether the flow run is asked to end, for functions that are not `async`.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// fn crunch(rows: Vec<u64>) -> Result<u64> {
+///     let mut sum = 0;
+///     for row in rows {
+///         ensure!(!is_cancelled(), "stopped half-way");
+///         sum += row;
+///     }
+///     Ok(sum)
+/// }
+/// ```
 pub fn is_cancelled() -> bool {
     Context::with(|context| context.flow_run.cancellation.reason().is_some()).unwrap_or(false)
 }
 
 /// Spawns a future that stays part of this run: its logs and tasks are the run's.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let beside = spawn(async { println!("a log of this run") });
+/// load().await?;
+/// beside.await?;
+/// # Ok(()) }
+/// ```
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -129,6 +186,16 @@ where
 }
 
 /// Runs a function on a thread where it may block, as part of this run.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let size = spawn_blocking(|| std::fs::read_dir("/").map(Iterator::count)).await??;
+/// println!("{size} entries"); // a log of this run
+/// # load().await?;
+/// # Ok(()) }
+/// ```
 pub fn spawn_blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> JoinHandle<R> {

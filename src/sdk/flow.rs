@@ -17,6 +17,19 @@ use super::task::{self, Handle, Runner, Upstream};
 use super::value::{self, Input, Inputs, Shared, TaskInput, TaskOutput};
 
 /// The type that `#[flow]` puts beside a function.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// use prefect_rs::sdk::Flow;
+///
+/// #[flow]
+/// async fn report(days: u32) -> Result<u32> {
+///     Ok(days)
+/// }
+///
+/// assert_eq!(report::definition().name(), "report");
+/// ```
 pub trait Flow {
     /// What the flow gives back.
     type Output: TaskOutput;
@@ -25,6 +38,7 @@ pub trait Flow {
 }
 
 /// A parameter of a flow.
+#[doc(hidden)]
 pub struct Parameter {
     pub(crate) name: &'static str,
     description: Option<&'static str>,
@@ -35,6 +49,7 @@ pub struct Parameter {
 
 impl Parameter {
     /// Describes a parameter of type `T`.
+    #[doc(hidden)]
     pub const fn of<T: TaskInput + DeserializeOwned + JsonSchema>(name: &'static str) -> Self {
         Self {
             name,
@@ -46,12 +61,14 @@ impl Parameter {
     }
 
     /// Says what the parameter is for.
+    #[doc(hidden)]
     pub const fn description(mut self, text: &'static str) -> Self {
         self.description = Some(text);
         self
     }
 
     /// Says what the parameter is when a run does not.
+    #[doc(hidden)]
     pub const fn default_value(mut self, value: fn() -> Value) -> Self {
         self.default = Some(value);
         self
@@ -80,6 +97,7 @@ fn parse<T: TaskInput + DeserializeOwned>(value: Value) -> Result<Shared, String
 }
 
 /// Writes the default of a parameter.
+#[doc(hidden)]
 pub fn default_value<T: TaskInput>(value: impl super::IntoInput<T>) -> Value {
     match value.into_input().0 {
         value::Source::Value(value) => {
@@ -91,6 +109,20 @@ pub fn default_value<T: TaskInput>(value: impl super::IntoInput<T>) -> Value {
 }
 
 /// What is known of a flow.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// use prefect_rs::sdk::{Flow, FlowDefinition};
+///
+/// #[flow(name = "Weekly report")]
+/// async fn report(days: u32) -> Result<u32> {
+///     Ok(days)
+/// }
+///
+/// let definition: &FlowDefinition = report::definition();
+/// assert_eq!(definition.name(), "Weekly report");
+/// ```
 pub struct FlowDefinition {
     function: &'static str,
     module: &'static str,
@@ -102,6 +134,7 @@ pub struct FlowDefinition {
 
 impl FlowDefinition {
     /// Puts together what the attribute knows.
+    #[doc(hidden)]
     pub const fn new(
         function: &'static str,
         module: &'static str,
@@ -141,16 +174,49 @@ impl FlowDefinition {
     }
 
     /// Returns the flow's name.
+    ///
+    /// ```
+    /// use prefect_rs::prelude::*;
+    ///
+    /// use prefect_rs::sdk::Flow;
+    ///
+    /// #[flow]
+    /// async fn weekly_report() {}
+    ///
+    /// assert_eq!(weekly_report::definition().name(), "weekly-report");
+    /// ```
     pub fn name(&self) -> &str {
         &self.options().common.name
     }
 
     /// Returns the name of its function.
+    ///
+    /// ```
+    /// use prefect_rs::prelude::*;
+    ///
+    /// use prefect_rs::sdk::Flow;
+    ///
+    /// #[flow(name = "Weekly report")]
+    /// async fn report() {}
+    ///
+    /// assert_eq!(report::definition().function(), "report");
+    /// ```
     pub fn function(&self) -> &'static str {
         self.function
     }
 
     /// Describes the flow: what a deployment records of it.
+    ///
+    /// ```
+    /// use prefect_rs::prelude::*;
+    ///
+    /// use prefect_rs::sdk::Flow;
+    ///
+    /// #[flow(version = "2")]
+    /// async fn report() {}
+    ///
+    /// assert_eq!(report::definition().describe()["version"], "2");
+    /// ```
     pub fn describe(&self) -> Value {
         let common = &self.options().common;
         json!({
@@ -165,6 +231,21 @@ impl FlowDefinition {
     }
 
     /// Returns the JSON schema of the parameters, in the shape that the dashboard makes a form of.
+    ///
+    /// ```
+    /// use prefect_rs::prelude::*;
+    ///
+    /// use prefect_rs::sdk::Flow;
+    ///
+    /// #[flow]
+    /// async fn report(days: u32, #[default(true)] verbose: bool) {
+    ///     let _ = (days, verbose);
+    /// }
+    ///
+    /// let schema = report::definition().schema();
+    /// assert_eq!(schema["properties"]["days"]["type"], "integer");
+    /// assert_eq!(schema["required"], serde_json::json!(["days"]));
+    /// ```
     pub fn schema(&self) -> Value {
         let settings = SchemaSettings::draft07().with(|settings| {
             settings.definitions_path = "/definitions".into();
@@ -281,6 +362,7 @@ pub struct FlowCall<T> {
 
 impl<T: TaskOutput> FlowCall<T> {
     /// Makes a call.
+    #[doc(hidden)]
     pub fn new(definition: &'static FlowDefinition, inputs: Vec<Input>) -> Self {
         Self {
             call: FlowCallInner {
@@ -295,12 +377,32 @@ impl<T: TaskOutput> FlowCall<T> {
     }
 
     /// Runs the flow and waits, in a function that is not `async`.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// let value = report().run()?;
+    /// println!("{value}");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn run(self) -> Result<T, RunError> {
         context::block_on(self.into_future())
     }
 
     /// Runs the flow and returns the state it ended in instead of its result.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let state = report().state().await;
+    /// println!("the subflow is {}", state.name);
+    /// # Ok(()) }
+    /// ```
     pub async fn state(self) -> State {
         match flow_runs::run(self.call).await {
             Ok((_, state)) => state,
@@ -309,39 +411,103 @@ impl<T: TaskOutput> FlowCall<T> {
     }
 
     /// Names this run.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_name("report of today").await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.call.run_name = Some(name.into());
         self
     }
 
     /// Changes any options for this call.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_options(|options| options.retries(1).timeout_seconds(60)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_options(mut self, change: impl FnOnce(FlowOptions) -> FlowOptions) -> Self {
         self.call.options = Arc::new(change(FlowOptions::clone(&self.call.options)));
         self
     }
 
     /// Waits for a task run of the calling flow before this one begins.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let loaded = load().submit();
+    /// report().wait_for(&loaded).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
         upstream.handles(&mut self.call.wait_for);
         self
     }
 
     /// Runs it again up to this often when it fails.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_retries(2).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_retries(self, retries: u32) -> Self {
         self.with_options(|options| options.retries(retries))
     }
 
     /// Waits before each retry.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_retries(2).with_retry_delay_seconds(30).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_retry_delay_seconds(self, delay: impl Into<RetryDelay>) -> Self {
         self.with_options(|options| options.retry_delay_seconds(delay))
     }
 
     /// Fails the run when an attempt takes longer.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_timeout_seconds(600).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_timeout_seconds(self, seconds: impl Seconds) -> Self {
         self.with_options(|options| options.timeout_seconds(seconds))
     }
 
     /// Tags this run, instead of the flow's tags.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_tags(["nightly"]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with_options(|options| options.tags(tags))
     }

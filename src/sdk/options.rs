@@ -11,6 +11,14 @@ use uuid::Uuid;
 use super::outcome::{RunError, State};
 
 /// Something that is a span of time: a number of seconds, or a [`Duration`].
+///
+/// ```
+/// use prefect_rs::sdk::Seconds;
+/// use std::time::Duration;
+///
+/// assert_eq!(90.span(), Duration::from_secs(90));
+/// assert_eq!(0.5.span(), Duration::from_millis(500));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a span of time",
     note = "give a number of seconds, such as `90` or `0.5`, or a `std::time::Duration`"
@@ -39,6 +47,14 @@ macro_rules! seconds {
 seconds!(i32 u32 i64 u64 usize f32 f64);
 
 /// How long to wait before each retry.
+///
+/// ```
+/// use prefect_rs::sdk::{RetryDelay, TaskOptions};
+///
+/// let delays = RetryDelay::from([1, 10, 60]);
+/// let options = TaskOptions::new("load").retries(3).retry_delay_seconds(delays);
+/// # let _ = options;
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryDelay(pub(crate) Delays);
 
@@ -132,6 +148,19 @@ fn number(seconds: f64) -> Value {
 }
 
 /// The arguments of a call, as what decides about its cached result sees them.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// fn by_city(arguments: &Arguments) -> String {
+///     arguments.get::<String>("city").unwrap_or_default()
+/// }
+///
+/// #[task(cache_key_fn = by_city)]
+/// async fn population(city: String, verbose: bool) -> u64 {
+///     city.len() as u64 + u64::from(verbose)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Arguments {
     pub(crate) task_key: String,
@@ -141,26 +170,61 @@ pub struct Arguments {
 
 impl Arguments {
     /// Returns an argument, if there is one of this name and type.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// fn by_day(arguments: &Arguments) -> String {
+    ///     format!("{}-{}", arguments.task_key(), arguments.get::<u32>("day").unwrap_or(0))
+    /// }
+    /// ```
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         T::deserialize(self.values.get(name)?).ok()
     }
 
     /// Returns all arguments.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// fn by_names(arguments: &Arguments) -> String {
+    ///     arguments.values().keys().cloned().collect()
+    /// }
+    /// ```
     pub fn values(&self) -> &Map<String, Value> {
         &self.values
     }
 
     /// Returns what tells the task from others.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// fn once_for_ever(arguments: &Arguments) -> String {
+    ///     arguments.task_key().to_owned()
+    /// }
+    /// ```
     pub fn task_key(&self) -> &str {
         &self.task_key
     }
 
     /// Returns the flow run that calls the task.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// fn once_a_run(arguments: &Arguments) -> String {
+    ///     format!("{}-{}", arguments.flow_run_id(), arguments.task_key())
+    /// }
+    /// ```
     pub fn flow_run_id(&self) -> Uuid {
         self.flow_run_id
     }
 
     /// Returns a hash of task and arguments.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// fn of_version_2(arguments: &Arguments) -> String {
+    ///     format!("v2-{}", arguments.hash())
+    /// }
+    /// ```
     pub fn hash(&self) -> String {
         let mut digest = Sha256::new();
         digest.update(self.task_key.as_bytes());
@@ -186,11 +250,33 @@ pub fn input_hash(arguments: &Arguments) -> String {
 }
 
 /// The cache key of equal arguments within one flow run.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task(cache_key_fn = input_hash_of_run)]
+/// async fn population(city: String) -> Result<u64> {
+///     Ok(city.len() as u64)
+/// }
+/// ```
 pub fn input_hash_of_run(arguments: &Arguments) -> String {
     format!("{}-{}", arguments.flow_run_id, arguments.hash())
 }
 
 /// A run as hooks see it.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// fn tell(run: &Run, state: &State) {
+///     println!("{} of {} is {} at attempt {}", run.name, run.of, state.name, run.run_count);
+/// }
+///
+/// #[task(on_failure = tell)]
+/// async fn load() -> Result<u8> {
+///     Ok(1)
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its id.
@@ -243,8 +329,12 @@ impl Common {
 }
 
 macro_rules! common {
-    ($($name:ident($($argument:ident: $type:ty)?) = $text:literal => |$common:ident| $set:expr;)*) => {$(
-        #[doc = $text]
+    ($options:ident: $($name:ident($($argument:ident: $type:ty)?) = $text:literal, $example:literal => |$common:ident| $set:expr;)*) => {$(
+        #[doc = concat!(
+            $text,
+            "\n\n```\n# use prefect_rs::prelude::*;\n# use prefect_rs::sdk::", stringify!($options), ";\nlet options = ",
+            stringify!($options), "::new(\"load\").", stringify!($name), "(", $example, ");\n# let _ = options;\n```"
+        )]
         pub fn $name(mut self $(, $argument: $type)?) -> Self {
             let $common = &mut self.common;
             $set;
@@ -254,25 +344,34 @@ macro_rules! common {
 }
 
 macro_rules! common_methods {
-    () => {
+    ($options:ident) => {
         common! {
-            name(name: impl Into<String>) = "Names it; by default its function does." => |common| common.name = name.into();
-            description(text: impl Into<String>) = "Says what it is for; by default its documentation does." => |common| common.description = Some(text.into());
-            version(version: impl ToString) = "Tells its versions apart." => |common| common.version = Some(version.to_string());
-            tags(tags: impl IntoIterator<Item = impl Into<String>>) = "Tags its runs; limits on tags apply." => |common| common.tags = tags.into_iter().map(Into::into).collect();
-            retries(retries: u32) = "Runs it again up to this often when it fails." => |common| common.retries = retries;
-            retry_delay_seconds(delay: impl Into<RetryDelay>) = "Waits before each retry: seconds, a list of them, or [`exponential_backoff`]." => |common| common.retry_delay = Some(delay.into());
-            timeout_seconds(seconds: impl Seconds) = "Fails it when an attempt takes longer." => |common| common.timeout = Some(seconds.span());
-            persist_result(persist: bool) = "Keeps its result on disk." => |common| common.persist_result = Some(persist);
-            on_running(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it begins to run." => |common| common.hooks.push((On::Running, Arc::new(hook)));
-            on_completion(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it has completed." => |common| common.hooks.push((On::Completion, Arc::new(hook)));
-            on_failure(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it has failed for good." => |common| common.hooks.push((On::Failure, Arc::new(hook)));
-            on_cancellation(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it was cancelled." => |common| common.hooks.push((On::Cancellation, Arc::new(hook)));
+            $options:
+            name(name: impl Into<String>) = "Names it; by default its function does.", r#""Load the rows""# => |common| common.name = name.into();
+            description(text: impl Into<String>) = "Says what it is for; by default its documentation does.", r#""Reads what came in since yesterday""# => |common| common.description = Some(text.into());
+            version(version: impl ToString) = "Tells its versions apart.", "2" => |common| common.version = Some(version.to_string());
+            tags(tags: impl IntoIterator<Item = impl Into<String>>) = "Tags its runs; limits on tags apply.", r#"["database"]"# => |common| common.tags = tags.into_iter().map(Into::into).collect();
+            retries(retries: u32) = "Runs it again up to this often when it fails.", "3" => |common| common.retries = retries;
+            retry_delay_seconds(delay: impl Into<RetryDelay>) = "Waits before each retry: seconds, a list of them, or [`exponential_backoff`].", "[1, 10, 60]" => |common| common.retry_delay = Some(delay.into());
+            timeout_seconds(seconds: impl Seconds) = "Fails it when an attempt takes longer.", "2.5" => |common| common.timeout = Some(seconds.span());
+            persist_result(persist: bool) = "Keeps its result on disk.", "true" => |common| common.persist_result = Some(persist);
+            on_running(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it begins to run.", r#"|run, _| println!("{} begins", run.name)"# => |common| common.hooks.push((On::Running, Arc::new(hook)));
+            on_completion(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it has completed.", r#"|run, _| println!("{} is done", run.name)"# => |common| common.hooks.push((On::Completion, Arc::new(hook)));
+            on_failure(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it has failed for good.", r#"|run, state| println!("{}: {:?}", run.name, state.message)"# => |common| common.hooks.push((On::Failure, Arc::new(hook)));
+            on_cancellation(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it was cancelled.", r#"|run, _| println!("{} was stopped", run.name)"# => |common| common.hooks.push((On::Cancellation, Arc::new(hook)));
         }
     };
 }
 
 /// How a task is run.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// load().with_options(|options| options.retries(3).tags(["database"])).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct TaskOptions {
     pub(crate) common: Common,
@@ -285,6 +384,13 @@ pub struct TaskOptions {
 
 impl TaskOptions {
     /// Makes the options of a task of this name.
+    ///
+    /// ```
+    /// use prefect_rs::sdk::TaskOptions;
+    ///
+    /// let options = TaskOptions::new("load").retries(3);
+    /// # let _ = options;
+    /// ```
     pub fn new(name: &str) -> Self {
         Self {
             common: Common {
@@ -299,21 +405,47 @@ impl TaskOptions {
         }
     }
 
-    common_methods!();
+    common_methods!(TaskOptions);
 
     /// Names its runs; `{argument}` stands for an argument.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_options(|options| options.task_run_name("load-{city}")).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn task_run_name(mut self, template: impl Into<String>) -> Self {
         self.common.run_name = Some(template.into());
         self
     }
 
     /// Lengthens each delay by a random part of it: 0.5 adds up to half.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_options(|options| options.retries(3).retry_jitter_factor(0.5)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn retry_jitter_factor(mut self, factor: f64) -> Self {
         self.retry_jitter_factor = factor;
         self
     }
 
     /// Retries only after errors for which this is true.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load()
+    ///     .with_options(|options| options.retries(3).retry_condition(|error| !error.to_string().contains("404")))
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
     pub fn retry_condition(
         mut self,
         condition: impl Fn(&RunError) -> bool + Send + Sync + 'static,
@@ -323,6 +455,14 @@ impl TaskOptions {
     }
 
     /// Finds earlier results under the key that this makes of the arguments.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_options(|options| options.cache_key_fn(|_| "the one".to_owned())).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn cache_key_fn(
         mut self,
         key: impl Fn(&Arguments) -> String + Send + Sync + 'static,
@@ -332,12 +472,28 @@ impl TaskOptions {
     }
 
     /// Forgets cached results after this time; by default they stay.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_options(|options| options.cache_key_fn(input_hash).cache_expiration_seconds(3600)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn cache_expiration_seconds(mut self, seconds: impl Seconds) -> Self {
         self.cache_expiration = Some(seconds.span());
         self
     }
 
     /// Runs in any case and replaces what is cached.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_options(|options| options.cache_key_fn(input_hash).refresh_cache(true)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn refresh_cache(mut self, refresh: bool) -> Self {
         self.refresh_cache = refresh;
         self
@@ -345,6 +501,15 @@ impl TaskOptions {
 }
 
 /// How a flow is run.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// report().with_options(|options| options.retries(1).tags(["nightly"])).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct FlowOptions {
     pub(crate) common: Common,
@@ -352,6 +517,13 @@ pub struct FlowOptions {
 
 impl FlowOptions {
     /// Makes the options of a flow of this name.
+    ///
+    /// ```
+    /// use prefect_rs::sdk::FlowOptions;
+    ///
+    /// let options = FlowOptions::new("report").timeout_seconds(600);
+    /// # let _ = options;
+    /// ```
     pub fn new(name: &str) -> Self {
         Self {
             common: Common {
@@ -361,9 +533,18 @@ impl FlowOptions {
         }
     }
 
-    common_methods!();
+    common_methods!(FlowOptions);
 
     /// Names its runs; `{parameter}` stands for a parameter.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// report().with_options(|options| options.flow_run_name("report-of-{days}")).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn flow_run_name(mut self, template: impl Into<String>) -> Self {
         self.common.run_name = Some(template.into());
         self

@@ -7,9 +7,25 @@ use std::sync::Arc;
 use super::value::{Shared, TaskOutput};
 
 /// Any error, as functions give it back.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// use prefect_rs::sdk::outcome::BoxError;
+///
+/// #[task]
+/// async fn load() -> std::result::Result<u8, BoxError> {
+///     Ok("7".parse()?)
+/// }
+/// ```
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The kinds of states.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// assert!(StateType::Crashed.is_terminal());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the field's own words")]
 pub enum StateType {
@@ -26,6 +42,11 @@ pub enum StateType {
 
 impl StateType {
     /// Returns the type as the API writes it.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert_eq!(StateType::Completed.as_str(), "COMPLETED");
+    /// ```
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scheduled => "SCHEDULED",
@@ -41,6 +62,11 @@ impl StateType {
     }
 
     /// Returns the name of a state of this type that has no other.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert_eq!(StateType::Completed.default_name(), "Completed");
+    /// ```
     pub fn default_name(self) -> &'static str {
         match self {
             Self::Scheduled => "Scheduled",
@@ -56,6 +82,12 @@ impl StateType {
     }
 
     /// Tells whether a run in such a state is over.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert!(StateType::Failed.is_terminal());
+    /// assert!(!StateType::Running.is_terminal());
+    /// ```
     pub fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -100,33 +132,65 @@ impl<T> State<T> {
     }
 
     /// Gives the state another name than its type's.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// let state = Completed(0).with_name("NothingToDo");
+    /// assert_eq!(state.name, "NothingToDo");
+    /// ```
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
     /// Says what a person should know.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// let state = Completed(3).with_message("three rows");
+    /// assert_eq!(state.message.as_deref(), Some("three rows"));
+    /// ```
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());
         self
     }
 
     /// Tells whether the run is over.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert!(Completed(1).is_terminal());
+    /// ```
     pub fn is_terminal(&self) -> bool {
         self.state_type.is_terminal()
     }
 
     /// Tells whether the run completed.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert!(Completed(1).is_completed());
+    /// ```
     pub fn is_completed(&self) -> bool {
         self.state_type == StateType::Completed
     }
 
     /// Tells whether the run failed.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert!(Failed::<u8>("no rows").is_failed());
+    /// ```
     pub fn is_failed(&self) -> bool {
         self.state_type == StateType::Failed
     }
 
     /// Tells whether the run was cancelled.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// assert!(Cancelled::<u8>("not needed").is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.state_type == StateType::Cancelled
     }
@@ -142,6 +206,15 @@ impl<T> fmt::Display for State<T> {
 }
 
 /// Returns a state that completes the run with `data`.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// fn count(rows: Vec<u8>) -> State<usize> {
+///     Completed(rows.len()).with_name("Counted")
+/// }
+/// ```
 #[expect(non_snake_case, reason = "the name of the state that it makes")]
 pub fn Completed<T>(data: T) -> State<T> {
     State {
@@ -151,12 +224,30 @@ pub fn Completed<T>(data: T) -> State<T> {
 }
 
 /// Returns a state that fails the run.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// fn check(rows: Vec<u8>) -> State<usize> {
+///     if rows.is_empty() { Failed("there are no rows") } else { Completed(rows.len()) }
+/// }
+/// ```
 #[expect(non_snake_case, reason = "the name of the state that it makes")]
 pub fn Failed<T>(message: impl Into<String>) -> State<T> {
     State::new(StateType::Failed).with_message(message)
 }
 
 /// Returns a state that cancels the run.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[flow]
+/// fn nightly(holiday: bool) -> State {
+///     if holiday { Cancelled("nobody reads it today") } else { Completed(()) }
+/// }
+/// ```
 #[expect(non_snake_case, reason = "the name of the state that it makes")]
 pub fn Cancelled<T>(message: impl Into<String>) -> State<T> {
     State::new(StateType::Cancelled).with_message(message)
@@ -165,6 +256,16 @@ pub fn Cancelled<T>(message: impl Into<String>) -> State<T> {
 /// Why a run gave no result: the state it ended in, and the error that led there.
 ///
 /// [`source`](StdError::source) is the error of the function itself.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// if let Err(error) = load().await {
+///     println!("{}: {error}", error.state().name);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct RunError(Arc<Inner>);
 
@@ -193,11 +294,33 @@ impl RunError {
     }
 
     /// Returns the state that the run ended in.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// if let Err(error) = load().await {
+    ///     println!("it ended as {}", error.state().name);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn state(&self) -> &State {
         &self.0.state
     }
 
     /// Returns the error of the function, if it is an `E`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// if let Err(error) = load().await
+    ///     && let Some(io) = error.downcast_ref::<std::io::Error>()
+    /// {
+    ///     println!("the disk said {:?}", io.kind());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.0.source.as_ref()?.downcast_ref()
     }
@@ -242,6 +365,7 @@ impl StdError for RunError {
 }
 
 /// What came of one attempt.
+#[doc(hidden)]
 pub enum Outcome {
     /// It gave a value.
     #[doc(hidden)]
@@ -252,6 +376,7 @@ pub enum Outcome {
 }
 
 /// A value and what its function says about it.
+#[doc(hidden)]
 pub struct Completion {
     pub(crate) value: Shared,
     pub(crate) name: Option<String>,
@@ -259,6 +384,7 @@ pub struct Completion {
 }
 
 /// A `Result` whose type arguments are hidden by an alias.
+#[doc(hidden)]
 pub trait Fallible {
     /// What it is when all is well.
     type Ok;
@@ -269,6 +395,7 @@ impl<T, E> Fallible for std::result::Result<T, E> {
 }
 
 /// Reads what a function returns that cannot fail.
+#[doc(hidden)]
 pub fn plain<T: TaskOutput>(value: T) -> Outcome {
     Outcome::Completed(Completion {
         value: Arc::new(value),
@@ -278,6 +405,7 @@ pub fn plain<T: TaskOutput>(value: T) -> Outcome {
 }
 
 /// Reads a `Result`.
+#[doc(hidden)]
 pub fn result<T: TaskOutput, E: Into<BoxError>>(result: std::result::Result<T, E>) -> Outcome {
     match result {
         Ok(value) => plain(value),
@@ -286,6 +414,7 @@ pub fn result<T: TaskOutput, E: Into<BoxError>>(result: std::result::Result<T, E
 }
 
 /// Reads a state.
+#[doc(hidden)]
 pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
     let State {
         state_type,
@@ -312,6 +441,7 @@ pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
 }
 
 /// Reads a `Result` of a state.
+#[doc(hidden)]
 pub fn state_result<T: TaskOutput, E: Into<BoxError>>(
     result: std::result::Result<State<T>, E>,
 ) -> Outcome {

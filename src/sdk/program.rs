@@ -32,6 +32,7 @@ pub const MARK_REVERSED: [u8; 32] = *b"1v//margorp-wolf-sr-tceferp//<~:";
 /// Returns what says that a program was made by [`main!`](crate::main).
 ///
 /// A program is only asked to describe its flows when its file contains this, since any other might do anything when started.
+#[doc(hidden)]
 pub const fn mark() -> [u8; 32] {
     let mut mark = MARK_REVERSED;
     let mut i = 0;
@@ -85,9 +86,11 @@ macro_rules! main {
 }
 
 /// What a person starts.
+#[doc(hidden)]
 pub type ByHand = fn() -> BoxFuture<'static, Result<(), RunError>>;
 
 /// A flow of a program.
+#[doc(hidden)]
 pub struct Entry {
     definition: &'static FlowDefinition,
     by_hand: Option<ByHand>,
@@ -95,6 +98,7 @@ pub struct Entry {
 
 impl Entry {
     /// Makes one of a flow, and of what runs it when the program is started by hand.
+    #[doc(hidden)]
     pub fn of<F: Flow>(by_hand: Option<ByHand>) -> Self {
         Self {
             definition: F::definition(),
@@ -111,6 +115,7 @@ pub fn by_hand<T: TaskOutput>(call: FlowCall<T>) -> BoxFuture<'static, Result<()
 }
 
 /// Does what the program was started for.
+#[doc(hidden)]
 pub fn main(entries: &[Entry]) -> ExitCode {
     if std::env::var_os(DESCRIBE).is_some() {
         std::println!("{}", describe(entries));

@@ -59,6 +59,15 @@ pub struct Serve {
 
 impl<T: TaskOutput> FlowCall<T> {
     /// Serves the flow as a deployment of this name, the arguments being the default parameters.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("on request").run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn serve(self, name: impl Into<String>) -> Serve {
         let call = self.call;
         let values: Vec<_> = call
@@ -84,36 +93,90 @@ impl<T: TaskOutput> FlowCall<T> {
 
 impl Serve {
     /// Runs the flow at the times of a cron expression, in UTC.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("nightly").with_cron("0 3 * * *").run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_cron(mut self, cron: impl Into<String>) -> Self {
         self.schedule = Some(json!({"cron": cron.into(), "timezone": "UTC"}));
         self
     }
 
     /// Runs the flow again and again after this time.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("every ten minutes").with_interval_seconds(600).run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_interval_seconds(mut self, seconds: impl Seconds) -> Self {
         self.schedule = Some(json!({"interval": seconds.span().as_secs_f64()}));
         self
     }
 
     /// Runs the flow at the times of an RFC 5545 rule.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("workdays").with_rrule("FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR").run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_rrule(mut self, rule: impl Into<String>) -> Self {
         self.schedule = Some(json!({"rrule": rule.into()}));
         self
     }
 
     /// Tags the deployment and its runs.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("nightly").with_tags(["reports"]).run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.tags = tags.into_iter().map(Into::into).collect();
         self
     }
 
     /// Runs at most this many at once.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("one at a time").with_limit(1).run()?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
     }
 
     /// Serves until the process is asked to end, in a function that is not `async`.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("on request").run()?; // until Ctrl-C
+    /// # Ok(()) }
+    /// ```
     pub fn run(self) -> std::result::Result<(), RunError> {
         context::block_on(self.into_future())
     }

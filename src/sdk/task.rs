@@ -19,6 +19,7 @@ use super::outcome::{Outcome, RunError, State, StateType};
 use super::value::{self, Input, Inputs, Shared, Source, TaskOutput};
 
 /// A body that has been given its arguments.
+#[doc(hidden)]
 pub enum Running {
     /// An `async fn`.
     #[doc(hidden)]
@@ -30,11 +31,13 @@ pub enum Running {
 
 impl Running {
     /// Makes one of an `async fn`.
+    #[doc(hidden)]
     pub fn future(body: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self::Future(Box::pin(body))
     }
 
     /// Makes one of a plain `fn`.
+    #[doc(hidden)]
     pub fn blocking(body: impl FnOnce() -> Outcome + Send + 'static) -> Self {
         Self::Blocking(Box::new(body))
     }
@@ -44,6 +47,19 @@ impl Running {
 pub(crate) type Runner = fn(Inputs) -> Running;
 
 /// The type that `#[task]` puts beside a function.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// use prefect_rs::sdk::Task;
+///
+/// #[task(name = "Load the rows")]
+/// async fn load() -> Result<u8> {
+///     Ok(1)
+/// }
+///
+/// assert_eq!(load::definition().name(), "Load the rows");
+/// ```
 pub trait Task {
     /// What the task gives back.
     type Output: TaskOutput;
@@ -52,6 +68,20 @@ pub trait Task {
 }
 
 /// What is known of a task.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// use prefect_rs::sdk::{Task, TaskDefinition};
+///
+/// #[task]
+/// async fn load() -> Result<u8> {
+///     Ok(1)
+/// }
+///
+/// let definition: &TaskDefinition = load::definition();
+/// assert_eq!(definition.name(), "load");
+/// ```
 pub struct TaskDefinition {
     function: &'static str,
     module: &'static str,
@@ -64,6 +94,7 @@ pub struct TaskDefinition {
 
 impl TaskDefinition {
     /// Puts together what the attribute knows.
+    #[doc(hidden)]
     pub const fn new<T: TaskOutput>(
         function: &'static str,
         module: &'static str,
@@ -97,6 +128,19 @@ impl TaskDefinition {
     }
 
     /// Returns the task's name.
+    ///
+    /// ```
+    /// use prefect_rs::prelude::*;
+    ///
+    /// use prefect_rs::sdk::Task;
+    ///
+    /// #[task]
+    /// async fn load() -> Result<u8> {
+    ///     Ok(1)
+    /// }
+    ///
+    /// assert_eq!(load::definition().name(), "load");
+    /// ```
     pub fn name(&self) -> &str {
         &self.options().common.name
     }
@@ -145,6 +189,7 @@ pub struct TaskCall<T> {
 
 impl<T: TaskOutput> TaskCall<T> {
     /// Makes a call.
+    #[doc(hidden)]
     pub fn new(definition: &'static TaskDefinition, inputs: Vec<Input>) -> Self {
         Self {
             call: Call {
@@ -161,12 +206,32 @@ impl<T: TaskOutput> TaskCall<T> {
     /// Runs the task beside what follows.
     ///
     /// The flow does not end before it.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let early = load().submit();
+    /// let late = load().await?;
+    /// println!("{}", early.await? + late);
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn submit(self) -> TaskFuture<T> {
         TaskFuture::of(submit(self.call))
     }
 
     /// Runs the task and returns the state it ended in instead of its result.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// if load().state().await.is_failed() {
+    ///     println!("going on without it");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn state(self) -> State {
         match task_runs::run(self.call).await {
             Ok((_, state)) => state,
@@ -175,12 +240,31 @@ impl<T: TaskOutput> TaskCall<T> {
     }
 
     /// Runs the task and waits, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let value = load().run()?;
+    /// println!("{value}");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn run(self) -> Result<T, RunError> {
         context::block_on(self.into_future())
     }
 
     /// Waits for another run before this one begins, beside those whose results are its arguments.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let first = load().submit();
+    /// load().wait_for(&first).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
         upstream.handles(&mut self.call.wait_for);
         self
@@ -201,32 +285,80 @@ impl<T: TaskOutput> TaskCall<T> {
     }
 
     /// Names this run.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_name("load of today").await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.call.run_name = Some(name.into());
         self
     }
 
     /// Runs it again up to this often when it fails.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_retries(3).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_retries(self, retries: u32) -> Self {
         self.with_options(|options| options.retries(retries))
     }
 
     /// Waits before each retry.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_retries(3).with_retry_delay_seconds([1, 10, 60]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_retry_delay_seconds(self, delay: impl Into<RetryDelay>) -> Self {
         self.with_options(|options| options.retry_delay_seconds(delay))
     }
 
     /// Fails the run when an attempt takes longer.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_timeout_seconds(2.5).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_timeout_seconds(self, seconds: impl Seconds) -> Self {
         self.with_options(|options| options.timeout_seconds(seconds))
     }
 
     /// Tags this run, instead of the task's tags.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_tags(["database"]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with_options(|options| options.tags(tags))
     }
 
     /// Finds earlier results under the key that this makes of the arguments.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_cache_key_fn(input_hash).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_cache_key_fn(
         self,
         key: impl Fn(&Arguments) -> String + Send + Sync + 'static,
@@ -235,16 +367,40 @@ impl<T: TaskOutput> TaskCall<T> {
     }
 
     /// Forgets the cached result after this time.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_cache_key_fn(input_hash).with_cache_expiration_seconds(3600).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_cache_expiration_seconds(self, seconds: impl Seconds) -> Self {
         self.with_options(|options| options.cache_expiration_seconds(seconds))
     }
 
     /// Runs in any case and replaces what is cached.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_cache_key_fn(input_hash).with_refresh_cache(true).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_refresh_cache(self, refresh: bool) -> Self {
         self.with_options(|options| options.refresh_cache(refresh))
     }
 
     /// Keeps the result on disk, or does not.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load().with_persist_result(true).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_persist_result(self, persist: bool) -> Self {
         self.with_options(|options| options.persist_result(persist))
     }
@@ -287,6 +443,7 @@ pub(crate) fn submit(call: Call) -> Arc<Handle> {
 }
 
 /// What is shared between a submitted run and the futures of it.
+#[doc(hidden)]
 pub struct Handle {
     pub(crate) id: Uuid,
     state: Mutex<State>,
@@ -348,6 +505,17 @@ impl Handle {
 ///
 /// It can be awaited for the result, asked for its state and id, and passed to tasks in place of the value. Clones are of
 /// the same run.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let future = load().submit();
+/// println!("{} is {}", future.id(), future.state().name);
+/// let value = future.await?;
+/// # let _ = value;
+/// # Ok(()) }
+/// ```
 pub struct TaskFuture<T> {
     pub(crate) handle: Arc<Handle>,
     output: PhantomData<fn() -> T>,
@@ -371,27 +539,74 @@ impl<T: TaskOutput> TaskFuture<T> {
     }
 
     /// Returns the id of the task run.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("prefect-rs task-run inspect {}", future.id());
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> Uuid {
         self.handle.id
     }
 
     /// Returns the state that the run is in now.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("it is {}", future.state().name);
+    /// # Ok(()) }
+    /// ```
     pub fn state(&self) -> State {
         self.handle.state()
     }
 
     /// Waits for the end and returns the state.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let state = load().submit().wait().await;
+    /// ensure!(state.is_completed(), "{:?}", state.message);
+    /// # Ok(()) }
+    /// ```
     pub async fn wait(&self) -> State {
         let _ = self.handle.result().await;
         self.handle.state()
     }
 
     /// Waits for the result.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// let (here, there) = (future.result().await?, future.result().await?);
+    /// assert_eq!(here, there);
+    /// # Ok(()) }
+    /// ```
     pub async fn result(&self) -> Result<T, RunError> {
         self.handle.result().await.map(value::take)
     }
 
     /// Waits for the result, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("{}", future.get()?);
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn get(&self) -> Result<T, RunError> {
         context::block_on(self.result())
@@ -408,6 +623,15 @@ impl<T: TaskOutput> IntoFuture for TaskFuture<T> {
 }
 
 /// The futures of several runs, in the order in which they were submitted.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let sizes: TaskFutures<u8> = ["Berlin", "Oslo"].map(|city| load(city).submit()).into_iter().collect();
+/// println!("{} runs, {:?}", sizes.len(), sizes.results().await?);
+/// # Ok(()) }
+/// ```
 pub struct TaskFutures<T>(Vec<TaskFuture<T>>);
 
 impl<T> From<Vec<TaskFuture<T>>> for TaskFutures<T> {
@@ -441,6 +665,16 @@ impl<T> IntoIterator for TaskFutures<T> {
 
 impl<T: TaskOutput> TaskFutures<T> {
     /// Waits for all results; the first error in order is returned once all have ended.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let futures = load::map(["Berlin", "Oslo"]).submit();
+    /// let sizes: Vec<u8> = futures.results().await?;
+    /// # let _ = sizes;
+    /// # Ok(()) }
+    /// ```
     pub async fn results(&self) -> Result<Vec<T>, RunError> {
         let results = join_all(self.0.iter().map(|future| future.handle.result())).await;
         results
@@ -450,11 +684,31 @@ impl<T: TaskOutput> TaskFutures<T> {
     }
 
     /// Waits for the end of all and returns their states.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let states = load::map(["Berlin", "Oslo"]).submit().wait().await;
+    /// let failures = states.iter().filter(|state| state.is_failed()).count();
+    /// # let _ = failures;
+    /// # Ok(()) }
+    /// ```
     pub async fn wait(&self) -> Vec<State> {
         join_all(self.0.iter().map(TaskFuture::wait)).await
     }
 
     /// Waits for all results, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let sizes = loads::map(["Berlin", "Oslo"]).submit().get()?;
+    /// println!("{sizes:?}");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn get(&self) -> Result<Vec<T>, RunError> {
         context::block_on(self.results())
@@ -497,6 +751,7 @@ pub struct TaskMap<T> {
 
 impl<T: TaskOutput> TaskMap<T> {
     /// Makes the calls.
+    #[doc(hidden)]
     pub fn new(definition: &'static TaskDefinition, first: Vec<Input>, others: Vec<Input>) -> Self {
         Self {
             definition,
@@ -509,18 +764,46 @@ impl<T: TaskOutput> TaskMap<T> {
     }
 
     /// Changes any options for these calls.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// load::map(["Berlin", "Oslo"]).with_options(|options| options.retries(2)).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_options(mut self, change: impl FnOnce(TaskOptions) -> TaskOptions) -> Self {
         self.options = Arc::new(change(TaskOptions::clone(&self.options)));
         self
     }
 
     /// Waits for another run before these begin.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let first = load("Rome").submit();
+    /// load::map(["Berlin", "Oslo"]).wait_for(&first).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
         upstream.handles(&mut self.wait_for);
         self
     }
 
     /// Runs all beside each other.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let futures = load::map(["Berlin", "Oslo"]).submit();
+    /// for size in futures {
+    ///     println!("{}", size.await?);
+    /// }
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn submit(self) -> TaskFutures<T> {
         // An argument that is the same for all is computed once.
@@ -550,6 +833,16 @@ impl<T: TaskOutput> TaskMap<T> {
     }
 
     /// Runs all beside each other and waits, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let sizes = loads::map(["Berlin", "Oslo"]).run()?;
+    /// println!("{sizes:?}");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn run(self) -> Result<Vec<T>, RunError> {
         self.submit().get()
@@ -575,6 +868,15 @@ impl<T: TaskOutput> IntoFuture for TaskMap<T> {
 }
 
 /// What a call can wait for: a future, several, or lists of them.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let (one, many) = (load("Rome").submit(), load::map(["Berlin", "Oslo"]).submit());
+/// load("Bern").wait_for(&one).wait_for([&many]).await?;
+/// # Ok(()) }
+/// ```
 pub trait Upstream {
     #[doc(hidden)]
     fn handles(&self, into: &mut Vec<Arc<Handle>>);

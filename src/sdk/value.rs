@@ -18,10 +18,38 @@ use super::task::{Call, Handle, TaskCall, TaskFuture, TaskFutures};
 /// What can be an argument of a task: plain data.
 ///
 /// It is cloned for each attempt and written as JSON to tell whose result it is and to find cached results.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[data]
+/// struct Reply {
+///     code: u16,
+/// }
+///
+/// #[task]
+/// async fn check(reply: Reply) -> bool {
+///     reply.code == 200
+/// }
+/// ```
 pub trait TaskInput: Serialize + Clone + Send + Sync + 'static {}
 impl<T: Serialize + Clone + Send + Sync + 'static> TaskInput for T {}
 
 /// What a task or flow can give back: data that can be read again.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[data]
+/// struct Reply {
+///     code: u16,
+/// }
+///
+/// #[task]
+/// async fn call(url: String) -> Result<Reply> {
+///     Ok(Reply { code: url.len() as u16 })
+/// }
+/// ```
 pub trait TaskOutput: TaskInput + DeserializeOwned {}
 impl<T: TaskInput + DeserializeOwned> TaskOutput for T {}
 
@@ -68,11 +96,13 @@ pub(crate) fn to_json(value: &Shared) -> serde_json::Result<Vec<u8>> {
 }
 
 /// The arguments of one attempt, taken in order by the code that the attributes make.
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct Inputs(pub(crate) std::collections::VecDeque<Shared>);
 
 impl Inputs {
     /// Takes the next argument.
+    #[doc(hidden)]
     pub fn take<T: TaskInput>(&mut self) -> T {
         let value = self
             .0
@@ -83,6 +113,7 @@ impl Inputs {
 }
 
 /// An argument of a call: a value, or what will become one.
+#[doc(hidden)]
 pub struct Input(pub(crate) Source);
 
 pub(crate) enum Source {
@@ -93,6 +124,21 @@ pub(crate) enum Source {
 }
 
 /// Anything that can be passed where a flow or task takes a `T`: a `T`, a future of one, or a call that gives one.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// async fn double(n: i64) -> i64 {
+///     2 * n
+/// }
+///
+/// #[flow]
+/// async fn eight() -> Result<i64> {
+///     let two = double(1).submit();
+///     Ok(double(double(two)).await?) // a call of a call of a future
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed where a task or flow takes `{T}`",
     label = "expected `{T}`, or a future of it",
@@ -100,6 +146,7 @@ pub(crate) enum Source {
 )]
 pub trait IntoInput<T> {
     /// Makes it an argument.
+    #[doc(hidden)]
     fn into_input(self) -> Input;
 }
 
