@@ -33,6 +33,8 @@ pub enum Kind {
     Block,
     Log,
     Automation,
+    /// New events, without saying which: a feed reads them anew.
+    Event,
 }
 
 /// One change.

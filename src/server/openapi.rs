@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::router::dashboard_openapi;
 
 /// What a browser sends; it may leave out what it does not ask for.
-const SENT: [&str; 10] = [
+const SENT: [&str; 26] = [
     "Ask",
     "Of",
     "Words",
@@ -18,7 +18,23 @@ const SENT: [&str; 10] = [
     "Absent",
     "InState",
     "LogAsk",
-    "ScheduleUpdate",
+    "ScheduleIdea",
+    "EventsQuery",
+    "EventFilter",
+    "Occurred",
+    "Names",
+    "ResourceFilter",
+    "RelatedFilter",
+    "AnyResourceFilter",
+    "TextFilter",
+    "AutomationsQuery",
+    "AutomationsCount",
+    "AutomationFilter",
+    "AutomationNameFilter",
+    "AutomationCreatedFilter",
+    "AutomationTagsFilter",
+    "Order",
+    "AutomationSort",
 ];
 
 /// Returns the document as text: what the server sends always has all of its fields.

@@ -215,7 +215,9 @@ fn dashboard() -> OpenApiRouter<AppState> {
         .routes(routes!(ui::read_flow_panel))
         .routes(routes!(ui::list_deployments))
         .routes(routes!(ui::read_deployment_page))
-        .routes(routes!(ui::set_deployment_schedule))
+        .routes(routes!(ui::preview_schedule))
+        .routes(routes!(ui::list_work_pools))
+        .routes(routes!(ui::read_work_pool_page))
         .routes(routes!(ui::list_work_queues))
         .routes(routes!(ui::read_work_queue_page))
         .routes(routes!(ui::list_concurrency_limits))
@@ -224,8 +226,11 @@ fn dashboard() -> OpenApiRouter<AppState> {
 
 /// Returns the document of what our dashboard reads.
 pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
-    let explain = OpenApiRouter::new().routes(routes!(ui::explain_flow_run));
-    dashboard().merge(explain).into_openapi()
+    let shared = OpenApiRouter::new()
+        .routes(routes!(ui::explain_flow_run))
+        .routes(routes!(events::read_events))
+        .routes(routes!(automations::read_automations));
+    dashboard().merge(shared).into_openapi()
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {

@@ -8,9 +8,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
+use chrono::{DateTime, Utc};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -19,17 +20,18 @@ use uuid::Uuid;
 use crate::db;
 use crate::schemas::FlowRunId;
 use crate::schemas::schedules::Schedule;
-use crate::server::changes::{Change, Changes, Kind, Missed};
+use crate::server::changes::{Change, Changes, Missed};
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
 use crate::server::models::ui::filters::Ask;
 use crate::server::models::ui::lists::{DeploymentPage, DeploymentRow, FlowPanel};
 use crate::server::models::ui::overview::Overview;
+use crate::server::models::ui::pools::{PoolPage, PoolRow};
 use crate::server::models::ui::queues::{BlockText, LimitRow, QueuePage, QueueRow};
 use crate::server::models::ui::runs::{
     Graph, LogAsk, LogRow, RunPage, RunsPage, TaskRunPage, TaskRunRow,
 };
-use crate::server::models::ui::{Page, lists, overview, queues, runs};
+use crate::server::models::ui::{Page, lists, overview, pools, queues, runs};
 use crate::server::{ApiError, AppState};
 use crate::settings::{MASK, SETTINGS};
 
@@ -37,6 +39,8 @@ use crate::settings::{MASK, SETTINGS};
 const BATCH: Duration = Duration::from_millis(250);
 /// A quiet stream says so this often, so that a page can tell quiet from dead.
 const BEAT: Duration = Duration::from_secs(10);
+/// Dates that a preview of a schedule shows.
+const PREVIEWED: usize = 5;
 
 type Result<T> = std::result::Result<T, ApiError>;
 
@@ -106,7 +110,7 @@ by_id! {
     /// Reads the side panel of a flow.
     read_flow_panel("/ui/flows/{id}", "Flow") -> FlowPanel = |conn, id, now| lists::flow(conn, id, now);
     /// Reads the page of a deployment.
-    read_deployment_page("/ui/deployments/{id}", "Deployment") -> DeploymentPage = |conn, id, _now| lists::deployment(conn, id);
+    read_deployment_page("/ui/deployments/{id}", "Deployment") -> DeploymentPage = |conn, id, now| lists::deployment(conn, id, now);
     /// Reads the page of a work queue.
     read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> QueuePage = |conn, id, now| queues::read(conn, id, now);
 }
@@ -114,6 +118,8 @@ by_id! {
 whole! {
     /// Lists the work queues.
     list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| queues::list(conn, now);
+    /// Lists the work pools.
+    list_work_pools("/ui/work_pools") -> [Vec<PoolRow>] = |conn, now| pools::list(conn, now);
     /// Lists the concurrency limits with their holders.
     list_concurrency_limits("/ui/concurrency_limits") -> [Vec<LimitRow>] = |conn, _now| queues::limits(conn);
 }
@@ -126,27 +132,41 @@ pub(crate) async fn list_blocks(State(state): State<AppState>) -> Result<impl In
     Ok(Answer(state.db.read(read).await?))
 }
 
-/// A schedule in place of the old one; none at all removes it.
+/// A schedule that somebody thinks of.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-pub struct ScheduleUpdate {
-    schedule: Option<Schedule>,
+pub struct ScheduleIdea {
+    schedule: Schedule,
 }
 
-/// Replaces a deployment's schedule.
-#[utoipa::path(patch, path = "/ui/deployments/{id}/schedule", params(("id" = Uuid, Path)), request_body = ScheduleUpdate, responses((status = 204)))]
-pub async fn set_deployment_schedule(
+/// When a schedule would make runs.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ScheduleDates {
+    dates: Vec<DateTime<Utc>>,
+}
+
+/// Tells the next dates of a schedule, or what is wrong with it; keeps nothing.
+#[utoipa::path(post, path = "/ui/schedule", request_body = ScheduleIdea, responses((status = 200, body = ScheduleDates)))]
+pub async fn preview_schedule(
     State(state): State<AppState>,
-    Id(id): Id<Uuid>,
-    Body(update): Body<ScheduleUpdate>,
+    Body(idea): Body<ScheduleIdea>,
+) -> impl IntoResponse {
+    let dates = idea.schedule.dates(state.now(), PREVIEWED, None);
+    let dates = dates.into_iter().map(|date| date.to_utc()).collect();
+    Answer(ScheduleDates { dates })
+}
+
+/// Reads the page of a work pool.
+#[utoipa::path(get, path = "/ui/work_pools/{name}", params(("name" = String, Path)), responses((status = 200, body = PoolPage)))]
+pub(crate) async fn read_work_pool_page(
+    State(state): State<AppState>,
+    Id(name): Id<String>,
 ) -> Result<impl IntoResponse> {
     let now = state.now();
-    let schedule = update.schedule;
-    let write = async move |conn: &mut _| lists::set_schedule(conn, id, schedule, now).await;
-    if !state.db.write(write).await? {
-        return Err(ApiError::not_found("Deployment", id));
-    }
-    state.changes.tell(Change::of(Kind::Deployment, id));
-    Ok(StatusCode::NO_CONTENT)
+    let wanted = name.clone();
+    let read = async move |conn: &mut db::Conn| pools::read(conn, &wanted, now).await;
+    let page = state.db.read(read).await?;
+    page.map(Answer)
+        .ok_or_else(|| ApiError::NotFound(format!("Work pool '{name}' not found")))
 }
 
 /// Tells why a flow run does not run, and what would help.

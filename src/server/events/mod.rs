@@ -129,6 +129,7 @@ async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<(
     }
     if !new.is_empty() {
         app.events.tell(Batch::new(Arc::clone(events), new));
+        app.changes.tell(Change::of(Kind::Event, uuid::Uuid::nil()));
     }
     tell_own(app, consequences.told, consequences.has_actions);
     Ok(())
@@ -139,6 +140,7 @@ pub fn tell_own(app: &AppState, told: Vec<ReceivedEvent>, has_actions: bool) {
     if !told.is_empty() {
         let all = (0..told.len()).collect();
         app.events.tell(Batch::new(Arc::new(told), all));
+        app.changes.tell(Change::of(Kind::Event, uuid::Uuid::nil()));
     }
     if has_actions {
         app.changes

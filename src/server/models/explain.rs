@@ -15,6 +15,7 @@ use super::ui::row;
 use super::ui::runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
 use crate::schemas::Tags;
+use crate::schemas::work_pools::AGENT_TYPE;
 
 /// An agent that has not asked for this long is taken to be gone: the slowest ask every fifteen
 /// seconds, and a poll is noted when the last note is fifteen seconds old.
@@ -92,11 +93,12 @@ row! {
     Waiting {
         id: Uuid, name: String, state_type: Option<String>, state_name: Option<String>,
         due: Option<DateTime<Utc>>, deployment_id: Option<Uuid>, tags: Tags, flow_runner_type: Option<String>,
+        work_queue_id: Option<Uuid>,
     }
 }
 
 pub(crate) const WAITING: &str = "SELECT id, name, state_type, state_name, \
-     COALESCE(next_scheduled_start_time, expected_start_time), deployment_id, tags, flow_runner_type FROM flow_run";
+     COALESCE(next_scheduled_start_time, expected_start_time), deployment_id, tags, flow_runner_type, work_queue_id FROM flow_run";
 
 row! {
     QueueText {
@@ -124,6 +126,45 @@ pub(crate) async fn queues(conn: &mut Conn) -> Result<Vec<Queue>> {
     Ok(rows.into_iter().map(read).collect())
 }
 
+row! {
+    /// A queue of a work pool, with what its pool says.
+    Place {
+        id: Uuid, name: String, is_paused: bool, concurrency_limit: Option<i64>, last_polled: Option<DateTime<Utc>>,
+        pool_id: Uuid, pool: String, pool_type: String, pool_is_paused: bool, pool_limit: Option<i64>, served_until: Option<DateTime<Utc>>,
+    }
+}
+
+row! {
+    /// A deployment that is served by a program of its own, without any queue.
+    Served { id: Uuid, name: String, last_polled: Option<DateTime<Utc>> }
+}
+
+/// Everything that may hand a run to somebody who runs it.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    queues: Vec<Queue>,
+    places: Vec<Place>,
+    served: Vec<Served>,
+    active: Vec<Waiting>,
+}
+
+/// Reads every way that a run can take.
+async fn ways(conn: &mut Conn) -> Result<Ways> {
+    let sql = "SELECT q.id, q.name, q.is_paused, q.concurrency_limit, q.last_polled, \
+                 p.id, p.name, p.type, p.is_paused, p.concurrency_limit, p.served_until \
+               FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id";
+    let places = query(sql).fetch_all(conn).await?;
+    let sql = "SELECT id, name, last_polled FROM deployment \
+               WHERE work_queue_id IS NULL AND last_polled IS NOT NULL ORDER BY last_polled DESC LIMIT 10000";
+    let served = query(sql).fetch_all(conn).await?;
+    Ok(Ways {
+        queues: queues(conn).await?,
+        places,
+        served,
+        active: active(conn).await?,
+    })
+}
+
 /// Reads the runs of deployments that occupy a place in a limit.
 pub(crate) async fn active(conn: &mut Conn) -> Result<Vec<Waiting>> {
     let sql = format!(
@@ -147,9 +188,7 @@ pub(crate) async fn read(
         None | Some("SCHEDULED" | "PENDING" | "PAUSED")
     );
     let reasons = if waiting {
-        let queues = queues(conn).await?;
-        let active = active(conn).await?;
-        vec![reason(&run, &queues, &active, now)]
+        vec![reason(&run, &ways(conn).await?, now)]
     } else {
         Vec::new()
     };
@@ -221,11 +260,10 @@ pub(crate) async fn attention(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec
     if late.is_empty() {
         return Ok(Vec::new());
     }
-    let queues = queues(conn).await?;
-    let active = active(conn).await?;
+    let ways = ways(conn).await?;
     let mut causes: BTreeMap<String, Reason> = BTreeMap::new();
     for run in &late {
-        let found = reason(run, &queues, &active, now);
+        let found = reason(run, &ways, now);
         let cause = causes.entry(found.summary.clone()).or_insert(Reason {
             count: Some(0),
             since: run.due,
@@ -252,7 +290,7 @@ fn headline(cause: Reason) -> Reason {
     }
 }
 
-fn reason(run: &Waiting, queues: &[Queue], active: &[Waiting], now: DateTime<Utc>) -> Reason {
+fn reason(run: &Waiting, ways: &Ways, now: DateTime<Utc>) -> Reason {
     if run.state_type.as_deref() == Some("PENDING") {
         let text = "An agent has taken it and starts its process";
         return plain("starting", text, None);
@@ -273,16 +311,126 @@ fn reason(run: &Waiting, queues: &[Queue], active: &[Waiting], now: DateTime<Utc
         let detail = "The program that made it has to run it.".to_owned();
         return plain("no_deployment", text, Some(detail));
     }
-    let mine: Vec<&Queue> = queues.iter().filter(|q| q.filter.takes(run)).collect();
-    if mine.is_empty() {
-        return no_queue(run);
+    let mine = ways.queues.iter().filter(|q| q.filter.takes(run));
+    let queues = mine.map(|queue| obstacle(queue, &ways.active, now));
+    let place = ways
+        .places
+        .iter()
+        .filter(|p| run.work_queue_id == Some(p.id));
+    let places = place.map(|place| obstacle_in_pool(place, ways, now));
+    let served = ways
+        .served
+        .iter()
+        .filter(|d| run.deployment_id == Some(d.id));
+    let served = served.map(|deployment| unserved(deployment, now));
+    // Any one way that works is enough, so the reason is that of the way nearest to working; the
+    // queue that the run was put in comes before others as near.
+    let all = places.chain(served).chain(queues);
+    all.min_by_key(|(distance, _)| *distance)
+        .map_or_else(|| no_queue(run), |(_, reason)| reason)
+}
+
+/// What stands between a queue of a work pool and its runs, and how much it takes to remove it.
+fn obstacle_in_pool(place: &Place, ways: &Ways, now: DateTime<Utc>) -> (u8, Reason) {
+    let (pool, queue) = (&place.pool, &place.name);
+    let is_of_pool = |id: Option<Uuid>| {
+        let found = ways.places.iter().find(|other| Some(other.id) == id);
+        found.is_some_and(|other| other.pool_id == place.pool_id)
+    };
+    let link = Some(format!("/work-pool/{}", percent_encoded(pool)));
+    let with = |code: &str, text: String, detail: Option<String>, command: Option<String>| Reason {
+        link: link.clone(),
+        command,
+        ..plain(code, text, detail)
+    };
+    let shell = is_plain(pool).then_some(pool);
+    if place.pool_is_paused {
+        let command = shell.map(|name| format!("prefect work-pool resume {name}"));
+        let text = format!("Work pool {pool} is paused");
+        return (3, with("pool_paused", text, None, command));
     }
-    // Any one queue that works is enough, so the reason is that of the queue nearest to working.
-    let obstacles = mine.iter().map(|queue| obstacle(queue, active, now));
-    obstacles
-        .max_by_key(|(distance, _)| std::cmp::Reverse(*distance))
-        .map(|(_, reason)| reason)
-        .expect("there is at least one queue")
+    if place.is_paused {
+        let command = shell.filter(|_| is_plain(queue));
+        let command =
+            command.map(|pool| format!("prefect work-queue resume {queue} --pool {pool}"));
+        let text = format!("Queue {queue} of work pool {pool} is paused");
+        return (3, with("queue_paused", text, None, command));
+    }
+    let full = |text: String, limit: Option<i64>, holders: Vec<&Waiting>| {
+        let limit = limit.filter(|limit| holders.len() as i64 >= *limit)?;
+        let text = format!("{text} is full ({} of {limit})", holders.len());
+        Some((1, with("limit", text, held_by(&holders), None)))
+    };
+    let holders = ways.active.iter();
+    let in_pool = holders.clone().filter(|r| is_of_pool(r.work_queue_id));
+    let text = format!("The limit of work pool {pool}");
+    if let Some(found) = full(text, place.pool_limit, in_pool.collect()) {
+        return found;
+    }
+    let in_queue = holders.filter(|r| r.work_queue_id == Some(place.id));
+    let text = format!("The limit of queue {queue} in work pool {pool}");
+    if let Some(found) = full(text, place.concurrency_limit, in_queue.collect()) {
+        return found;
+    }
+    let is_polled = place.last_polled.is_some_and(|at| now - at < POLL_PATIENCE);
+    let (who, start) = match place.pool_type == AGENT_TYPE {
+        true => ("agent", "prefect agent start --pool"),
+        false => ("worker", "prefect worker start --pool"),
+    };
+    if !is_polled && place.served_until.is_none_or(|until| until < now) {
+        let last = place.last_polled.max(place.served_until);
+        let command = shell.map(|name| format!("{start} {name}"));
+        let text = format!("No {who} polls work pool {pool}");
+        return (2, with("no_worker", text, last.map(last_asked), command));
+    }
+    let text = format!("Work pool {pool} is polled, and it should be taken at the next poll");
+    (0, with("soon", text, None, None))
+}
+
+/// Whether the program that serves a deployment is there.
+fn unserved(deployment: &Served, now: DateTime<Utc>) -> (u8, Reason) {
+    let name = &deployment.name;
+    let link = Some(format!("/deployment/{}", deployment.id));
+    let with = |code: &str, text: String, detail: Option<String>| Reason {
+        link: link.clone(),
+        ..plain(code, text, detail)
+    };
+    match deployment.last_polled {
+        Some(at) if now - at < POLL_PATIENCE => {
+            let text = format!("A program serves {name} and should take it at its next poll");
+            (0, with("soon", text, None))
+        }
+        last => {
+            let text = format!("The program that served {name} is gone; start it again");
+            (2, with("not_served", text, last.map(last_asked)))
+        }
+    }
+}
+
+fn held_by(holders: &[&Waiting]) -> Option<String> {
+    let names: Vec<_> = holders.iter().take(5).map(|r| r.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("Held by {}.", names.join(", ")))
+}
+
+fn last_asked(at: DateTime<Utc>) -> String {
+    format!(
+        "The last one asked at {}.",
+        at.format("%Y-%m-%d %H:%M:%S UTC")
+    )
+}
+
+/// A name as a part of a path.
+fn percent_encoded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn no_queue(run: &Waiting) -> Reason {
@@ -333,8 +481,7 @@ fn obstacle(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> (u8, Reaso
             "The limit of work queue {name} is full ({} of {limit})",
             holders.len()
         );
-        let names: Vec<_> = holders.iter().take(5).map(|r| r.name.as_str()).collect();
-        let detail = (!names.is_empty()).then(|| format!("Held by {}.", names.join(", ")));
+        let detail = held_by(&holders);
         let command = format!(
             "prefect-rs work-queue set-concurrency-limit {shell} {}",
             limit + 1
@@ -348,12 +495,7 @@ fn obstacle(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> (u8, Reaso
     if !is_polled {
         let text = format!("No agent polls work queue {name}");
         let command = format!("prefect-rs agent start {shell}");
-        let detail = queue.row.last_polled.map(|at| {
-            format!(
-                "The last one asked at {}.",
-                at.format("%Y-%m-%d %H:%M:%S UTC")
-            )
-        });
+        let detail = queue.row.last_polled.map(last_asked);
         return (2, with("no_agent", text, detail, Some(command)));
     }
     let text = format!("An agent polls work queue {name} and should take it at its next poll");
@@ -401,6 +543,7 @@ mod tests {
             deployment_id: Some(Uuid::from_u128(2)),
             tags: Tags(tags.iter().map(|t| (*t).to_owned()).collect()),
             flow_runner_type: None,
+            work_queue_id: None,
         }
     }
 
@@ -423,7 +566,16 @@ mod tests {
     }
 
     fn say(run: &Waiting, queues: &[Queue], active: &[Waiting]) -> String {
-        let found = reason(run, queues, active, at(0));
+        let ways = Ways {
+            queues: queues.to_vec(),
+            active: active.to_vec(),
+            ..Ways::default()
+        };
+        say_of(run, &ways)
+    }
+
+    fn say_of(run: &Waiting, ways: &Ways) -> String {
+        let found = reason(run, ways, at(0));
         format!("{} | {}", found.summary, found.command.unwrap_or_default())
     }
 
@@ -461,17 +613,95 @@ mod tests {
         let mut polled = queue("b", &["ETL"]);
         polled.row.last_polled = Some(at(-1));
         assert_eq!(
-            reason(&run(&["ETL"]), &[paused, polled], &[], at(0)).code,
-            "soon"
+            say(&run(&["ETL"]), &[paused, polled], &[]),
+            "An agent polls work queue b and should take it at its next poll. | "
         );
     }
 
     #[test]
+    fn each_obstacle_in_a_work_pool_is_named_in_turn() {
+        let mut place = Place {
+            id: Uuid::from_u128(7),
+            name: "fast".into(),
+            is_paused: true,
+            concurrency_limit: Some(1),
+            last_polled: None,
+            pool_id: Uuid::from_u128(8),
+            pool: "k8s".into(),
+            pool_type: "kubernetes".into(),
+            pool_is_paused: true,
+            pool_limit: Some(1),
+            served_until: Some(at(-60)),
+        };
+        let mine = Waiting {
+            work_queue_id: Some(place.id),
+            ..run(&[])
+        };
+        let holder = Waiting {
+            name: "busy-otter".into(),
+            ..mine.clone()
+        };
+        let ways = |place: &Place, active: &[Waiting]| Ways {
+            places: vec![place.clone()],
+            active: active.to_vec(),
+            ..Ways::default()
+        };
+        let full = [holder];
+        let mut out = vec![say_of(&mine, &ways(&place, &full))];
+        place.pool_is_paused = false;
+        out.push(say_of(&mine, &ways(&place, &full)));
+        place.is_paused = false;
+        out.push(say_of(&mine, &ways(&place, &full)));
+        place.pool_limit = None;
+        out.push(say_of(&mine, &ways(&place, &full)));
+        out.push(say_of(&mine, &ways(&place, &[])));
+        place.served_until = Some(at(60));
+        out.push(say_of(&mine, &ways(&place, &[])));
+        // A queue that takes by tags may be nearer than the run's own.
+        let mut polled = queue("b", &[]);
+        polled.row.last_polled = Some(at(-1));
+        place.is_paused = true;
+        let both = Ways {
+            queues: vec![polled],
+            ..ways(&place, &[])
+        };
+        out.push(say_of(&mine, &both));
+        insta::assert_snapshot!(out.join("\n"), @r"
+        Work pool k8s is paused. | prefect work-pool resume k8s
+        Queue fast of work pool k8s is paused. | prefect work-queue resume fast --pool k8s
+        The limit of work pool k8s is full (1 of 1). | 
+        The limit of queue fast in work pool k8s is full (1 of 1). | 
+        No worker polls work pool k8s. | prefect worker start --pool k8s
+        Work pool k8s is polled, and it should be taken at the next poll. | 
+        An agent polls work queue b and should take it at its next poll. | 
+        ");
+    }
+
+    #[test]
+    fn a_deployment_without_a_queue_waits_for_the_program_that_serves_it() {
+        let served = |seconds| Ways {
+            served: vec![Served {
+                id: Uuid::from_u128(2),
+                name: "hello".into(),
+                last_polled: Some(at(seconds)),
+            }],
+            ..Ways::default()
+        };
+        let out = [
+            say_of(&run(&[]), &served(-5)),
+            say_of(&run(&[]), &served(-90)),
+        ];
+        insta::assert_snapshot!(out.join("\n"), @r"
+        A program serves hello and should take it at its next poll. | 
+        The program that served hello is gone; start it again. | 
+        ");
+    }
+
+    #[test]
     fn a_hostile_queue_name_never_becomes_a_command() {
-        let found = reason(&run(&[]), &[queue("x; rm -rf /", &[])], &[], at(0));
         assert_eq!(
-            found.command.unwrap(),
-            "prefect-rs agent start 00000000-0000-0000-0000-000000000003"
+            say(&run(&[]), &[queue("x; rm -rf /", &[])], &[]),
+            "No agent polls work queue x; rm -rf /. | prefect-rs agent start 00000000-0000-0000-0000-000000000003"
         );
     }
 }

@@ -6,23 +6,21 @@ import { away } from './time'
 
 /** Schedules a run of a deployment now; resolves when the server has answered. */
 export async function quickRun(deployment: string): Promise<void> {
-  await createRun(deployment, { state: { type: 'SCHEDULED', message: 'Quick run through UI' } })
-}
-
-export async function createRun(deployment: string, body: unknown, at?: Date): Promise<boolean> {
   try {
-    const run = await api.createRun(deployment, body)
-    toasts.add({
-      kind: 'ok',
-      title: 'Flow run scheduled',
-      detail: at && at.getTime() > Date.now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
-      link: { label: 'View run', path: `/flow-run/${run.id}` },
-    })
-    return true
+    scheduled(await api.createRun(deployment, { state: { type: 'SCHEDULED', message: 'Quick run through UI' } }))
   } catch (error) {
     toasts.fail('The run was not scheduled', error)
-    return false
   }
+}
+
+/** Says that a run was made, and leads to it. */
+export function scheduled(run: { id: string; name: string }, at?: Date) {
+  toasts.add({
+    kind: 'ok',
+    title: 'Flow run scheduled',
+    detail: at && at.getTime() > Date.now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
+    link: { label: 'View run', path: `/flow-run/${run.id}` },
+  })
 }
 
 /** Does something and tells when it failed; true when it worked. */

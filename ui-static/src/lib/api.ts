@@ -65,9 +65,22 @@ const csrf = {
   },
 }
 
+interface Wrong {
+  loc?: (string | number)[]
+  msg?: string
+}
+
+/** One mistake in a body, with its place. */
+function mistake({ loc, msg }: Wrong): string {
+  const place = (loc ?? []).filter((step, i) => i > 0 || step !== 'body').join('.')
+  return `${place ? `${place}: ` : ''}${msg ?? 'not valid'}`
+}
+
 function reason(status: number, body: unknown): string {
   const b = body as { detail?: unknown; exception_message?: string } | null
   if (typeof b?.detail === 'string') return b.detail
+  const wrong = (b as { exception_detail?: Wrong[] } | null)?.exception_detail ?? (b?.detail as Wrong[] | undefined)
+  if (Array.isArray(wrong) && wrong.length) return wrong.slice(0, 5).map(mistake).join('\n')
   if (b?.exception_message) return b.exception_message
   if (status === 401) return 'You need to sign in to see this.'
   if (status === 403) return 'You may not see this.'
@@ -79,6 +92,8 @@ function reason(status: number, body: unknown): string {
 const get = <R>(path: string, signal?: AbortSignal) => call<R>('GET', path, undefined, signal)
 const post = <R>(path: string, body: unknown = {}, signal?: AbortSignal) => call<R>('POST', path, body, signal)
 const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
+/** A name as a part of a path. */
+const part = encodeURIComponent
 const del = <R>(path: string) => call<R>('DELETE', path)
 
 export interface SetState {
@@ -118,6 +133,16 @@ export const api = {
   queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${id}`, s),
   limits: (s?: AbortSignal) => get<T.LimitRow[]>('/ui/concurrency_limits', s),
   blocks: (s?: AbortSignal) => get<T.BlockRow[]>('/ui/blocks', s),
+  pools: (s?: AbortSignal) => get<T.PoolRow[]>('/ui/work_pools', s),
+  pool: (name: string, s?: AbortSignal) => get<T.PoolPage>(`/ui/work_pools/${part(name)}`, s),
+  previewSchedule: (schedule: T.Schedule, s?: AbortSignal) => post<{ dates: string[] }>('/ui/schedule', { schedule }, s),
+  events: (body: unknown, s?: AbortSignal) => post<T.EventPage>('/events/filter', body, s),
+  moreEvents: (token: string) => get<T.EventPage>(`/events/filter/next?page-token=${token}`),
+  automations: async (body: object, s?: AbortSignal): Promise<T.Page<T.AutomationRow>> => {
+    const [results, count] = await Promise.all([post<T.AutomationRow[]>('/automations/filter', body, s), post<number>('/automations/count', {}, s)])
+    return { results, count }
+  },
+  automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
   explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${id}/explain`, s),
 
   createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
@@ -127,7 +152,20 @@ export const api = {
   deleteDeployment: (id: string) => del(`/deployments/${id}`),
   pauseSchedule: (id: string) => post(`/deployments/${id}/set_schedule_inactive`),
   resumeSchedule: (id: string) => post(`/deployments/${id}/set_schedule_active`),
-  setSchedule: (id: string, schedule: T.Schedule | null) => patch(`/ui/deployments/${id}/schedule`, { schedule }),
+  addSchedule: (id: string, schedule: unknown) => post(`/deployments/${id}/schedules`, [schedule]),
+  updateSchedule: (id: string, schedule: string, body: unknown) => patch(`/deployments/${id}/schedules/${schedule}`, body),
+  deleteSchedule: (id: string, schedule: string) => del(`/deployments/${id}/schedules/${schedule}`),
+  createPool: (body: unknown) => post('/work_pools/', body),
+  updatePool: (name: string, body: unknown) => patch(`/work_pools/${part(name)}`, body),
+  deletePool: (name: string) => del(`/work_pools/${part(name)}`),
+  createPoolQueue: (pool: string, body: unknown) => post(`/work_pools/${part(pool)}/queues`, body),
+  updatePoolQueue: (pool: string, queue: string, body: unknown) => patch(`/work_pools/${part(pool)}/queues/${part(queue)}`, body),
+  deletePoolQueue: (pool: string, queue: string) => del(`/work_pools/${part(pool)}/queues/${part(queue)}`),
+  deleteWorker: (pool: string, worker: string) => del(`/work_pools/${part(pool)}/workers/${part(worker)}`),
+  createAutomation: (body: unknown) => post<T.AutomationRow>('/automations/', body),
+  updateAutomation: (id: string, body: unknown) => call('PUT', `/automations/${id}`, body),
+  enableAutomation: (id: string, enabled: boolean) => patch(`/automations/${id}`, { enabled }),
+  deleteAutomation: (id: string) => del(`/automations/${id}`),
   createQueue: (body: unknown) => post<{ id: string }>('/work_queues/', body),
   updateQueue: (id: string, body: unknown) => patch(`/work_queues/${id}`, body),
   deleteQueue: (id: string) => del(`/work_queues/${id}`),

@@ -1,61 +1,245 @@
 // A form from a parameter schema: what each field looks like, and what its text means.
+//
+// The schema is a user's own document (JSON Schema as Pydantic 1 and 2 write it), so nothing in it is
+// certain: what cannot be shown as fields of its own is asked for as JSON.
 
+import { localInput } from './time'
 import type { JsonSchema } from './types'
 
-export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'json'
+export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'json' | 'group'
 
 export interface Field {
-  name: string
+  /** Where it stands, from the parameter inwards; joined it is the field's key. */
+  path: string[]
+  key: string
   kind: Kind
   required: boolean
+  /** Whether no value at all (null) is one of its values. */
+  nullable: boolean
   title: string
   hint: string
+  /** What it takes, in a word or two. */
+  takes: string
   options: unknown[]
   /** What the field shows at first. */
   text: string
+  /** Whether it is null at first. */
+  isNull: boolean
+  /** Whether leaving it empty leaves it to a default. */
+  hasDefault: boolean
+  children: Field[]
+  schema: JsonSchema
 }
 
-const typeOf = (schema: JsonSchema): string | undefined => {
-  if (Array.isArray(schema.type)) return schema.type.find((t) => t !== 'null')
-  if (schema.type) return schema.type
-  return schema.anyOf?.map(typeOf).find((t) => t && t !== 'null')
+/** What a person has put into the fields, by key. */
+export interface Entries {
+  texts: Record<string, string>
+  nulls: Record<string, boolean>
 }
 
-function kindOf(schema: JsonSchema, value: unknown): Kind {
+export interface Reading {
+  /** The values by parameter; what was left to a default is not among them. */
+  values: Record<string, unknown>
+  /** What is wrong, by key of field. */
+  errors: Record<string, string>
+}
+
+const SEPARATOR = '\u001f'
+/** Models inside models are shown as fields down to here, and as JSON below. */
+const DEEPEST = 4
+
+export const keyOf = (path: string[]) => path.join(SEPARATOR)
+
+/** Follows references and merges what is spread over `allOf`, so that one object says everything. */
+export function resolved(schema: JsonSchema, root: JsonSchema, depth = 0): JsonSchema {
+  let out = schema
+  if (depth > 8) return out
+  if (typeof out.$ref === 'string') {
+    const [, shelf, name] = /^#\/(definitions|\$defs)\/(.+)$/.exec(out.$ref) ?? []
+    const target = name === undefined ? undefined : root[shelf as 'definitions' | '$defs']?.[name]
+    const { $ref: _, ...own } = out
+    out = target ? { ...resolved(target, root, depth + 1), ...own } : own
+  }
+  if (Array.isArray(out.allOf)) {
+    const { allOf, ...own } = out
+    out = allOf.reduce<JsonSchema>((all, one) => ({ ...all, ...resolved(one, root, depth + 1) }), {})
+    out = { ...out, ...own }
+  }
+  return out
+}
+
+interface Narrowed {
+  schema: JsonSchema
+  nullable: boolean
+  /** The types of a union that is more than "this or nothing". */
+  union: string[]
+}
+
+/** Takes "or null" off a schema and says whether a real union is left. */
+function narrowed(schema: JsonSchema, root: JsonSchema): Narrowed {
+  const isNull = (s: JsonSchema) => s.type === 'null' || ('const' in s && s.const === null)
+  const choices = schema.anyOf ?? schema.oneOf
+  if (Array.isArray(choices)) {
+    const all = choices.map((choice) => resolved(choice, root))
+    const rest = all.filter((choice) => !isNull(choice))
+    const { anyOf: _, oneOf: __, ...own } = schema
+    const nullable = rest.length < all.length
+    if (rest.length === 1) {
+      const inner = narrowed({ ...rest[0]!, ...own }, root)
+      return { ...inner, nullable: nullable || inner.nullable }
+    }
+    return { schema: own, nullable, union: rest.map((choice) => typeWord(choice)) }
+  }
+  if (Array.isArray(schema.type)) {
+    const rest = schema.type.filter((t) => t !== 'null')
+    const nullable = rest.length < schema.type.length
+    if (rest.length === 1) return { schema: { ...schema, type: rest[0]! }, nullable, union: [] }
+    return { schema, nullable, union: rest }
+  }
+  return { schema, nullable: schema.nullable === true, union: [] }
+}
+
+const typeWord = (schema: JsonSchema): string => {
   if (schema.enum) return 'choice'
-  const type = typeOf(schema) ?? (value === null || value === undefined ? undefined : Array.isArray(value) ? 'array' : typeof value)
+  if (schema.format === 'date-time') return 'date and time'
+  if (schema.format === 'date') return 'date'
+  if (schema.type === 'array') {
+    const item = schema.items && !Array.isArray(schema.items) ? typeWord(schema.items) : ''
+    return item ? `list of ${item}` : 'list'
+  }
+  const type = Array.isArray(schema.type) ? schema.type.join(' or ') : schema.type
+  return { string: 'text', object: 'object', integer: 'whole number', number: 'number', boolean: 'yes or no' }[type ?? ''] ?? type ?? 'anything'
+}
+
+function kindOf(schema: JsonSchema, union: string[], value: unknown, depth: number): Kind {
+  if (union.length) return 'json'
+  if (Array.isArray(schema.enum) || 'const' in schema) return 'choice'
+  const type = schema.type ?? (schema.properties ? 'object' : value === null || value === undefined ? undefined : Array.isArray(value) ? 'array' : typeof value)
   if (type === 'integer') return 'integer'
   if (type === 'number') return 'number'
   if (type === 'boolean') return 'boolean'
-  if (type === 'string') return 'text'
+  if (type === 'string') return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
+  if (type === 'object' && schema.properties && Object.keys(schema.properties).length && depth < DEEPEST && !schema.additionalProperties) return 'group'
   return 'json'
 }
 
-const show = (value: unknown, kind: Kind): string => {
-  if (value === undefined) return ''
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function show(value: unknown, kind: Kind): string {
+  if (value === undefined || value === null) return ''
   if (kind === 'text' && typeof value === 'string') return value
-  return value === null && kind !== 'json' ? '' : JSON.stringify(value, null, kind === 'json' ? 2 : 0)
+  if (kind === 'date' && typeof value === 'string') return value.slice(0, 10)
+  if (kind === 'datetime' && typeof value === 'string') return Number.isNaN(Date.parse(value)) ? '' : localInput(new Date(value))
+  if (kind === 'json') return JSON.stringify(value, null, 2)
+  return JSON.stringify(value)
+}
+
+function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown, hasValue: boolean, required: boolean, depth: number): Field {
+  const whole = resolved(own, root)
+  const { schema, nullable, union } = narrowed(whole, root)
+  const initial = hasValue ? value : whole.default
+  const kind = kindOf(schema, union, initial, depth)
+  const name = path.at(-1)!
+  const options = kind === 'choice' ? (schema.enum ?? [schema.const]) : []
+  const children = kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
+  return {
+    path,
+    key: keyOf(path),
+    kind,
+    required,
+    nullable: nullable && kind !== 'json',
+    title: typeof schema.title === 'string' && schema.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase() && schema.title !== name ? schema.title : name,
+    hint: typeof whole.description === 'string' ? whole.description : '',
+    takes: union.length ? `JSON: ${union.join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
+    options,
+    text: kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
+    isNull: initial === null && nullable && kind !== 'json',
+    hasDefault: hasValue || whole.default !== undefined,
+    children,
+    schema,
+  }
+}
+
+function childrenOf(path: string[], schema: JsonSchema, root: JsonSchema, value: unknown, depth: number): Field[] {
+  const values = isObject(value) ? value : {}
+  return ordered(schema).map((name) => field([...path, name], schema.properties![name]!, root, values[name], name in values, schema.required?.includes(name) ?? false, depth + 1))
+}
+
+const ordered = (schema: JsonSchema) => {
+  const properties = schema.properties ?? {}
+  return Object.keys(properties).sort((a, b) => (properties[a]?.position ?? 99) - (properties[b]?.position ?? 99))
 }
 
 /** The fields of a deployment: those of its schema, and parameters that no schema mentions. */
 export function fields(schema: JsonSchema | null | undefined, parameters: Record<string, unknown>): Field[] {
-  const properties = schema?.properties ?? {}
-  const names = [...new Set([...Object.keys(properties).sort((a, b) => (properties[a]!.position ?? 99) - (properties[b]!.position ?? 99)), ...Object.keys(parameters)])]
+  const root = schema ?? {}
+  const properties = isObject(root.properties) ? (root.properties as Record<string, JsonSchema>) : {}
+  const names = [...new Set([...ordered({ ...root, properties }), ...Object.keys(parameters)])]
   return names.map((name) => {
-    const own = properties[name] ?? {}
-    const value = name in parameters ? parameters[name] : own.default
-    const kind = kindOf(own, value)
-    return { name, kind, required: schema?.required?.includes(name) ?? false, title: own.title && own.title !== name ? own.title : name, hint: own.description ?? '', options: own.enum ?? [], text: kind === 'choice' ? JSON.stringify(value) : show(value, kind) }
+    const own = isObject(properties[name]) ? (properties[name] as JsonSchema) : {}
+    // A parameter that the deployment sets need not be given again.
+    const required = (root.required?.includes(name) ?? false) && !(name in parameters)
+    return field([name], own, root, parameters[name], name in parameters, required, 0)
   })
 }
 
-/** The value a field's text stands for; `error` says what is wrong with it. `undefined` leaves it to the default. */
-export function read(field: Field, text: string): { value?: unknown; error?: string } {
-  const blank = text.trim() === ''
-  if (blank && field.kind !== 'text') return field.required ? { error: 'Needed' } : {}
-  switch (field.kind) {
+/** What the fields hold before anybody has touched them. */
+export function initial(list: Field[], into: Entries = { texts: {}, nulls: {} }): Entries {
+  for (const f of list) {
+    into.texts[f.key] = f.text
+    into.nulls[f.key] = f.isNull
+    initial(f.children, into)
+  }
+  return into
+}
+
+/** Reads what a person has put in: the values, and what is wrong by field. */
+export function read(list: Field[], entries: Entries): Reading {
+  const out: Reading = { values: {}, errors: {} }
+  for (const f of list) {
+    const value = valueOf(f, entries, out.errors)
+    if (value !== undefined) out.values[f.path.at(-1)!] = value
+  }
+  return out
+}
+
+function valueOf(f: Field, entries: Entries, errors: Record<string, string>): unknown {
+  if (f.nullable && entries.nulls[f.key]) return null
+  if (f.kind === 'group') {
+    const values: Record<string, unknown> = {}
+    const wrong: Record<string, string> = {}
+    for (const child of f.children) {
+      const value = valueOf(child, entries, wrong)
+      if (value !== undefined) values[child.path.at(-1)!] = value
+    }
+    // A model that nobody needs and nobody has begun is left out as a whole.
+    if (!f.required && !f.hasDefault && !Object.keys(values).length) return undefined
+    Object.assign(errors, wrong)
+    return values
+  }
+  const text = entries.texts[f.key] ?? ''
+  if (text.trim() === '' && !(f.kind === 'text' && f.hasDefault)) {
+    if (f.required) errors[f.key] = 'Needed'
+    return undefined
+  }
+  const answer = parse(f, text)
+  if ('error' in answer) {
+    errors[f.key] = answer.error
+    return undefined
+  }
+  const bad = bounds(answer.value, f.schema)
+  if (bad) errors[f.key] = bad
+  return answer.value
+}
+
+function parse(f: Field, text: string): { value: unknown } | { error: string } {
+  switch (f.kind) {
     case 'text':
       return { value: text }
+    case 'date':
+      return Number.isNaN(Date.parse(text)) ? { error: 'Not a date' } : { value: text }
+    case 'datetime':
+      return Number.isNaN(Date.parse(text)) ? { error: 'Not a date and time' } : { value: new Date(text).toISOString() }
     case 'number': {
       const n = Number(text)
       return Number.isFinite(n) ? { value: n } : { error: 'Not a number' }
@@ -70,7 +254,51 @@ export function read(field: Field, text: string): { value?: unknown; error?: str
       try {
         return { value: JSON.parse(text) as unknown }
       } catch {
-        return { error: 'Not valid JSON' }
+        return { error: f.takes.includes('text') ? 'Not valid JSON; put text in "quotes"' : 'Not valid JSON' }
       }
   }
+}
+
+/** What the schema says against a value, in words; only what a person can act on. */
+function bounds(value: unknown, schema: JsonSchema): string | undefined {
+  if (typeof value === 'number') {
+    // Draft 4 writes exclusive bounds as flags beside the bound, newer drafts as numbers.
+    const above = typeof schema.exclusiveMinimum === 'number' ? schema.exclusiveMinimum : schema.exclusiveMinimum === true ? schema.minimum : undefined
+    const below = typeof schema.exclusiveMaximum === 'number' ? schema.exclusiveMaximum : schema.exclusiveMaximum === true ? schema.maximum : undefined
+    if (above !== undefined && value <= above) return `Must be above ${above}`
+    if (below !== undefined && value >= below) return `Must be below ${below}`
+    if (typeof schema.minimum === 'number' && value < schema.minimum) return `Must be at least ${schema.minimum}`
+    if (typeof schema.maximum === 'number' && value > schema.maximum) return `Must be at most ${schema.maximum}`
+    return undefined
+  }
+  if (typeof value === 'string') {
+    if (schema.minLength !== undefined && value.length < schema.minLength) return `Needs at least ${schema.minLength} characters`
+    if (schema.maxLength !== undefined && value.length > schema.maxLength) return `At most ${schema.maxLength} characters`
+    return typeof schema.pattern === 'string' && !fits(schema.pattern, value) ? `Must match ${schema.pattern}` : undefined
+  }
+  if (schema.type === 'array') {
+    if (!Array.isArray(value)) return value === null ? undefined : 'Must be a list: [ … ]'
+    if (schema.minItems !== undefined && value.length < schema.minItems) return `Needs at least ${schema.minItems} items`
+    if (schema.maxItems !== undefined && value.length > schema.maxItems) return `At most ${schema.maxItems} items`
+  }
+  if (schema.type === 'object' && value !== null && !isObject(value)) return 'Must be an object: { … }'
+  return undefined
+}
+
+/** A pattern of another language may not be one here; then the server judges. */
+function fits(pattern: string, value: string): boolean {
+  if (value.length > 2000 || pattern.length > 500) return true
+  try {
+    return new RegExp(pattern, 'u').test(value)
+  } catch {
+    return true
+  }
+}
+
+/** The field that a server's refusal speaks of, if it names one. */
+export function blamed(list: Field[], message: string): Field | undefined {
+  const name = /field '([^']+)'/.exec(message)?.[1]
+  const path = name?.split('.')
+  const all = (fields: Field[]): Field[] => fields.flatMap((f) => [f, ...all(f.children)])
+  return path && all(list).find((f) => f.path.join('.') === path.join('.'))
 }

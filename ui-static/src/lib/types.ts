@@ -20,8 +20,15 @@ export type Overview = S['Overview']
 export type RunPoint = S['Point']
 export type RunsPage = S['RunsPage']
 export type FlowPanel = S['FlowPanel']
-/** Newer clients send a schema of the parameters and a description; the server passes on what it has. */
-export type Deployment = S['DeploymentShown'] & { parameter_openapi_schema?: unknown; description?: string | null; version?: string | null; entrypoint?: string | null }
+export type Deployment = S['DeploymentShown']
+export type DeploymentSchedule = S['ScheduleShown']
+export type PoolRow = S['PoolRow']
+export type PoolQueueRow = S['PoolQueueRow']
+export type PoolPage = S['PoolPage']
+/** An event goes over the wire flat, with when the server received it beside its own members. */
+export type EventRow = Omit<S['ReceivedEvent']['event'], 'resource' | 'related'> & { received: string; resource: Record<string, string>; related: Record<string, string>[] }
+export type EventPage = Omit<S['EventPage'], 'events'> & { events: EventRow[] }
+export type AutomationRow = S['Automation']
 export type DeploymentPage = S['DeploymentPage']
 export type RunPage = S['RunPage']
 export type GraphColumns = S['Graph']
@@ -52,16 +59,28 @@ export interface JsonSchema {
   description?: string
   default?: unknown
   enum?: unknown[]
+  const?: unknown
   properties?: Record<string, JsonSchema>
+  additionalProperties?: unknown
   required?: string[]
-  items?: JsonSchema
+  items?: JsonSchema | JsonSchema[]
   anyOf?: JsonSchema[]
+  oneOf?: JsonSchema[]
   allOf?: JsonSchema[]
+  nullable?: boolean
   $ref?: string
   definitions?: Record<string, JsonSchema>
   $defs?: Record<string, JsonSchema>
   format?: string
+  writeOnly?: boolean
   position?: number
   minimum?: number
   maximum?: number
+  exclusiveMinimum?: number | boolean
+  exclusiveMaximum?: number | boolean
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+  minItems?: number
+  maxItems?: number
 }

@@ -68,7 +68,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
   }
   const deploymentRow = (d) => {
     const runs = db.runs.filter((r) => r.deployment_id === d.id)
-    return { ...d, flow_name: flowOf(d.flow_id).name, next_run: runs.filter((r) => r.state_type === 'SCHEDULED' && Date.parse(r.expected_start_time) > Date.now()).map((r) => r.expected_start_time).sort()[0] ?? null, late: runs.filter((r) => r.state_name === 'Late').length, recent: newest(runs.filter((r) => r.start_time)).slice(0, 12).reverse() }
+    return { ...d, schedule_count: d.schedule ? 1 : 0, work_pool_name: null, flow_name: flowOf(d.flow_id).name, next_run: runs.filter((r) => r.state_type === 'SCHEDULED' && Date.parse(r.expected_start_time) > Date.now()).map((r) => r.expected_start_time).sort()[0] ?? null, late: runs.filter((r) => r.state_name === 'Late').length, recent: newest(runs.filter((r) => r.start_time)).slice(0, 12).reverse() }
   }
   const queueRow = (q) => {
     if (q.fresh) q.last_polled = iso(Date.now())
@@ -137,9 +137,9 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const d = deploymentOf(id)
       if (!d) return null
       const runs = db.runs.filter((r) => r.deployment_id === id)
-      return { deployment: d, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
+      return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
     }],
-    ['PATCH /ui/deployments/:id/schedule', (b, id) => { deploymentOf(id).schedule = b.schedule; return 204 }],
+['POST /ui/schedule', () => ({ dates: [1, 2, 3, 4, 5].map((h) => iso(Date.now() + h * 3600e3)) })],
     ['GET /ui/flow_runs/:id', (_, id) => {
       const r = runOf(id)
       if (!r) return null
@@ -170,6 +170,10 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['GET /ui/work_queues', () => db.queues.map((q) => queueRow(q))],
     ['GET /ui/work_queues/:id', (_, id) => { const q = db.queues.find((x) => x.id === id); if (!q) return null; const r = queueRow(q); return { ...r, runs: newest(r.sched).reverse().slice(0, 50).map(row), running: r.runningRuns.map(row) } }],
     ['GET /ui/concurrency_limits', () => db.limits],
+    ['GET /ui/work_pools', () => []],
+    ['POST /automations/filter', () => []],
+    ['POST /automations/count', () => 0],
+    ['POST /events/filter', () => ({ events: [], total: 0, next_page: null })],
     ['GET /ui/blocks', () => db.blocks],
     ['GET /ui/info', () => ({ version: '0.1.0', api_version: '0.8.4', database: 'SQLite 3.50', settings: [{ name: 'PREFECT_API_DATABASE_CONNECTION_URL', value: null, secret: true }, { name: 'PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS', value: 5 }, { name: 'PREFECT_LOGGING_LEVEL', value: 'INFO' }], pages: [] })],
     ['GET /flow_runs/:id/explain', (_, id) => { const r = runOf(id); return r ? { flow_run_id: id, state_name: r.state_name, waiting: r.state_type === 'SCHEDULED', reasons: reasons(r) } : null }],

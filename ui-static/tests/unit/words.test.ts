@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { fold, layered, pack } from '../../src/graph/layout'
-import { fields, read } from '../../src/lib/form'
+import { blamed, fields, initial, read, type Field } from '../../src/lib/form'
 import { add, filters, parse, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
 import { duration, span, spell } from '../../src/lib/time'
-import type { GraphColumns } from '../../src/lib/types'
+import type { GraphColumns, JsonSchema } from '../../src/lib/types'
 
 describe('schedules in words', () => {
   test.each([
@@ -60,20 +60,71 @@ describe('the query', () => {
 })
 
 describe('the form of a custom run', () => {
-  const form = fields({ required: ['n'], properties: { n: { type: 'integer', default: 3 }, flag: { anyOf: [{ type: 'boolean' }, { type: 'null' }] } } }, { extra: { a: 1 }, s: 'text' })
+  const put = (list: Field[], texts: Record<string, string>, nulls: Record<string, boolean> = {}) => {
+    const entries = initial(list)
+    return read(list, { texts: { ...entries.texts, ...texts }, nulls: { ...entries.nulls, ...nulls } })
+  }
+  const one = (schema: JsonSchema, text: string, required = false) => {
+    const list = fields({ properties: { x: schema }, required: required ? ['x'] : [] }, {})
+    const { values, errors } = put(list, { x: text })
+    return 'x' in errors ? `error: ${errors.x}` : values.x
+  }
   test('fields come from the schema and from the parameters', () => {
-    expect(form.map((f) => [f.name, f.kind, f.text])).toEqual([
-      ['n', 'integer', '3'],
-      ['flag', 'boolean', ''],
-      ['extra', 'json', '{\n  "a": 1\n}'],
-      ['s', 'text', 'text'],
+    const form = fields({ required: ['n'], properties: { n: { type: 'integer', default: 3 }, flag: { anyOf: [{ type: 'boolean' }, { type: 'null' }] } } }, { extra: { a: 1 }, s: 'text' })
+    expect(form.map((f) => [f.key, f.kind, f.text, f.nullable])).toEqual([
+      ['n', 'integer', '3', false],
+      ['flag', 'boolean', '', true],
+      ['extra', 'json', '{\n  "a": 1\n}', false],
+      ['s', 'text', 'text', false],
     ])
+    expect(put(form, {})).toEqual({ values: { n: 3, extra: { a: 1 }, s: 'text' }, errors: {} })
   })
   test('a wrong text is told, a blank one leaves the default', () => {
-    expect(read(form[0]!, '1.5').error).toBe('Not a whole number')
-    expect(read(form[0]!, '').error).toBe('Needed')
-    expect(read(form[1]!, '')).toEqual({})
-    expect(read(form[2]!, '{').error).toBe('Not valid JSON')
+    expect(one({ type: 'integer' }, '1.5')).toBe('error: Not a whole number')
+    expect(one({ type: 'integer' }, '', true)).toBe('error: Needed')
+    expect(one({ type: 'boolean', default: true }, '')).toBeUndefined()
+    expect(one({ type: 'object' }, '{')).toBe('error: Not valid JSON')
+    expect(one({ type: 'object' }, '[]')).toBe('error: Must be an object: { … }')
+    expect(one({ type: 'array', items: { type: 'string' } }, '{}')).toBe('error: Must be a list: [ … ]')
+    expect(one({ type: 'string', default: 'a' }, '')).toBe('')
+    expect(one({ type: 'string' }, '')).toBeUndefined()
+  })
+  test('bounds of old and new drafts are told in words', () => {
+    expect(one({ type: 'integer', minimum: 1, maximum: 5 }, '9')).toBe('error: Must be at most 5')
+    expect(one({ type: 'number', exclusiveMinimum: 0 }, '0')).toBe('error: Must be above 0')
+    expect(one({ type: 'number', minimum: 0, exclusiveMinimum: true }, '0')).toBe('error: Must be above 0')
+    expect(one({ type: 'string', pattern: '^a+$' }, 'b')).toBe('error: Must match ^a+$')
+    expect(one({ type: 'string', pattern: '(?<no' }, 'b')).toBe('b')
+  })
+  test('a choice keeps the type of its values, a date its day, a moment its zone', () => {
+    expect(one({ enum: [1, 2] }, '2')).toBe(2)
+    expect(one({ type: 'string', format: 'date' }, '2026-11-28')).toBe('2026-11-28')
+    expect(one({ type: 'string', format: 'date-time' }, '2026-11-28T10:00')).toMatch(/^2026-11-2\dT.*Z$/)
+    expect(one({ anyOf: [{ type: 'integer' }, { type: 'string' }] }, 'seven')).toBe('error: Not valid JSON; put text in "quotes"')
+    expect(one({ anyOf: [{ type: 'integer' }, { type: 'string' }] }, '"seven"')).toBe('seven')
+  })
+  test('a model is a group of fields, found by its reference, at any depth that makes sense', () => {
+    const schema: JsonSchema = {
+      required: ['where'],
+      properties: { where: { allOf: [{ $ref: '#/definitions/Place' }], title: 'Where' }, maybe: { anyOf: [{ $ref: '#/$defs/Place' }, { type: 'null' }], default: null } },
+      definitions: { Place: { type: 'object', required: ['city'], properties: { city: { type: 'string' }, zip: { type: 'integer', default: 1 } } } },
+      $defs: { Place: { type: 'object', required: ['city'], properties: { city: { type: 'string' } } } },
+    }
+    const list = fields(schema, {})
+    expect(list.map((f) => [f.kind, f.isNull, f.children.map((c) => c.path.join('.'))])).toEqual([
+      ['group', false, ['where.city', 'where.zip']],
+      ['group', true, ['maybe.city']],
+    ])
+    const city = list[0]!.children[0]!.key
+    expect(put(list, {}).errors).toEqual({ [city]: 'Needed' })
+    expect(put(list, { [city]: 'Bremen' }).values).toEqual({ where: { city: 'Bremen', zip: 1 }, maybe: null })
+    expect(blamed(list, "Validation failed for field 'where.city'. Failure reason: …")?.key).toBe(city)
+  })
+  test('what the deployment sets need not be given, and a hostile schema is no trouble', () => {
+    expect(fields({ required: ['a'], properties: { a: { type: 'string' } } }, { a: 'x' })[0]!.required).toBe(false)
+    expect(fields({ properties: { loop: { $ref: '#/definitions/L' } }, definitions: { L: { $ref: '#/definitions/L' } } }, {})).toHaveLength(1)
+    expect(fields({ properties: { deep: { $ref: '#/definitions/D' } }, definitions: { D: { type: 'object', properties: { d: { $ref: '#/definitions/D' } } } } }, {})).toHaveLength(1)
+    expect(fields({ properties: 'no' } as unknown as JsonSchema, {})).toEqual([])
   })
 })
 

@@ -275,21 +275,116 @@ async fn a_waiting_run_says_why_and_a_finished_one_has_no_reasons() {
 }
 
 #[tokio::test]
-async fn a_schedule_is_replaced_or_refused_whole() {
+async fn a_schedule_is_previewed_by_its_own_rule_or_refused() {
     let app = App::new().await;
-    let path = format!("/ui/deployments/{DEPLOYMENT}/schedule");
+    let idea = json!({"schedule": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}});
+    let page = app.post("/ui/schedule", idea).await;
+    assert_eq!(page["dates"][0], "2026-11-24T08:00:00Z");
+    assert_eq!(page["dates"].as_array().unwrap().len(), 5);
+    let (status, _) = app
+        .ask(
+            "POST",
+            "/ui/schedule",
+            json!({"schedule": {"cron": "never"}}),
+        )
+        .await;
+    assert_eq!(status, 422);
+}
+
+#[tokio::test]
+async fn a_deployment_shows_each_of_its_schedules_and_what_its_parameters_are() {
+    let app = App::new().await;
+    let path = format!("/deployments/{DEPLOYMENT}/schedules");
+    let more = json!([{"schedule": {"cron": "0 9 * * *", "timezone": "UTC"}, "active": false}]);
+    let (status, _) = app.ask("POST", &path, more).await;
+    assert_eq!(status, 201);
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let path = format!("/deployments/{DEPLOYMENT}");
+    let change = json!({"parameter_openapi_schema": schema, "description": "of *weather*", "entrypoint": "flow.py:etl"});
+    let (status, _) = app.ask("PATCH", &path, change).await;
+    assert_eq!(status, 204);
+    let page = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
+    let shown = &page["deployment"];
+    assert_eq!(shown["parameter_openapi_schema"], schema);
+    assert_eq!(
+        (&shown["description"], &shown["entrypoint"]),
+        (&json!("of *weather*"), &json!("flow.py:etl"))
+    );
+    let schedules: Vec<_> = shown["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["active"].as_bool().unwrap(), s["next"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        schedules,
+        [
+            (true, "2026-11-23T12:00:00Z"),
+            (false, "2026-11-24T09:00:00Z")
+        ]
+    );
+    let list = app.post("/ui/deployments", json!({})).await;
+    assert_eq!(list["results"][0]["schedule_count"], 2);
+}
+
+#[tokio::test]
+async fn a_work_pool_shows_its_queues_workers_and_what_waits() {
+    let app = App::new().await;
+    let (status, _) = app
+        .ask(
+            "POST",
+            "/work_pools/",
+            json!({"name": "k8s", "type": "kubernetes", "concurrency_limit": 3}),
+        )
+        .await;
+    assert_eq!(status, 201);
+    let (status, _) = app
+        .ask(
+            "POST",
+            "/work_pools/k8s/queues",
+            json!({"name": "fast", "priority": 1}),
+        )
+        .await;
+    assert_eq!(status, 201);
     let (status, _) = app
         .ask(
             "PATCH",
-            &path,
-            json!({"schedule": {"cron": "0 9 * * *", "timezone": "UTC"}}),
+            &format!("/deployments/{DEPLOYMENT}"),
+            json!({"work_pool_name": "k8s", "work_queue_name": "fast"}),
         )
         .await;
     assert_eq!(status, 204);
-    let page = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
-    assert_eq!(page["deployment"]["schedule"]["cron"], "0 9 * * *");
     let (status, _) = app
-        .ask("PATCH", &path, json!({"schedule": {"cron": "never"}}))
+        .ask(
+            "POST",
+            &format!("/deployments/{DEPLOYMENT}/create_flow_run"),
+            json!({"name": "waits", "tags": ["other"]}),
+        )
         .await;
-    assert_eq!(status, 422);
+    assert_eq!(status, 201);
+    let page = app.get("/ui/work_pools/k8s").await;
+    assert_eq!(
+        (
+            page["pool"]["due"].clone(),
+            page["pool"]["queues"].clone(),
+            page["pool"]["workers_online"].clone()
+        ),
+        (json!(1), json!(2), json!(0))
+    );
+    assert_eq!(page["runs"][0]["name"], "waits");
+    assert_eq!(page["deployments"][0]["work_queue_name"], "fast");
+    let fast = page["queues"].as_array().unwrap();
+    assert_eq!(fast.iter().find(|q| q["name"] == "fast").unwrap()["due"], 1);
+    let (status, _) = app
+        .ask(
+            "POST",
+            "/work_pools/k8s/workers/heartbeat",
+            json!({"name": "one"}),
+        )
+        .await;
+    assert_eq!(status, 204);
+    let list = app.get("/ui/work_pools").await;
+    assert_eq!(list[0]["workers_online"], 1);
+    let (status, _) = app.ask("GET", "/ui/work_pools/none", Value::Null).await;
+    assert_eq!(status, 404);
 }

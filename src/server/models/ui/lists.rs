@@ -11,10 +11,8 @@ use super::overview::StateCount;
 use super::runs::{FlowRef, RUN_ROW, RunRow};
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
-use crate::schemas::deployment_actions::ScheduleCreate;
 use crate::schemas::schedules::Schedule;
-use crate::schemas::{DeploymentId, Document, StateType, Tags};
-use crate::server::models::deployment_schedules;
+use crate::schemas::{Document, StateType, Tags};
 use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
@@ -23,7 +21,8 @@ const RECENT: i64 = 12;
 row! {
     DeploymentBase {
         id: Uuid, name: String, flow_id: Uuid, flow_name: String, tags: Tags, #[schema(value_type = Option<Schedule>)] schedule: Option<Document>,
-        is_schedule_active: bool, created: DateTime<Utc>, next_run: Option<DateTime<Utc>>, late: i64,
+        schedule_count: i64, is_schedule_active: bool, created: DateTime<Utc>, next_run: Option<DateTime<Utc>>, late: i64,
+        work_pool_name: Option<String>,
     }
 }
 
@@ -52,11 +51,12 @@ pub(crate) async fn deployments(
     let n = found.bind(now.into());
     let sql = format!(
         "SELECT d.id, d.name, d.flow_id, f.name, d.tags, (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = d.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
-           d.is_schedule_active, d.created, \
+           (SELECT COUNT(*) FROM deployment_schedule s WHERE s.deployment_id = d.id), d.is_schedule_active, d.created, \
            (SELECT MIN(r.next_scheduled_start_time) FROM flow_run r WHERE r.deployment_id = d.id \
              AND r.state_type = 'SCHEDULED' AND r.next_scheduled_start_time > ${n}), \
            (SELECT COUNT(*) FROM flow_run r WHERE r.deployment_id = d.id \
-             AND r.state_type = 'SCHEDULED' AND r.state_name = 'Late') \
+             AND r.state_type = 'SCHEDULED' AND r.state_name = 'Late'), \
+           (SELECT p.name FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id WHERE q.id = d.work_queue_id) \
          FROM {tables} WHERE {} ORDER BY LOWER(d.name), d.id LIMIT {} OFFSET {}",
         found.sql(),
         ask.limit(),
@@ -139,10 +139,52 @@ pub(crate) async fn flow(
 }
 
 row! {
+    /// A schedule with when it next makes a run, by its own rule.
+    ScheduleStored {
+        id: Uuid, #[serde(skip)] #[schema(ignore)] stored: Document, active: bool, max_scheduled_runs: Option<i64>,
+        parameters: Document, slug: Option<String>, updated: DateTime<Utc>,
+    }
+}
+
+/// A schedule of a deployment, with when it comes next by its own rule.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ScheduleShown {
+    #[serde(flatten)]
+    stored: ScheduleStored,
+    #[schema(value_type = Schedule)]
+    schedule: Document,
+    next: Option<DateTime<Utc>>,
+}
+
+impl ScheduleShown {
+    fn new(stored: ScheduleStored, now: DateTime<Utc>) -> Self {
+        let schedule = stored.stored.clone();
+        let next = schedule.read::<Schedule>().ok();
+        let next = next.and_then(|s| s.dates(now, 1, None).first().map(|at| at.to_utc()));
+        Self {
+            stored,
+            schedule,
+            next,
+        }
+    }
+}
+
+row! {
+    /// Where the runs of a deployment wait for a worker.
+    PlaceRef {
+        pool: String, #[serde(rename = "type")] kind: String, queue: String, pool_is_paused: bool, queue_is_paused: bool,
+        served_until: Option<DateTime<Utc>>, last_polled: Option<DateTime<Utc>>,
+    }
+}
+
+row! {
     DeploymentFull {
-        id: Uuid, name: String, flow_id: Uuid, tags: Tags, parameters: Document, #[schema(value_type = Option<Schedule>)] schedule: Option<Document>,
+        id: Uuid, name: String, flow_id: Uuid, tags: Tags, parameters: Document,
         is_schedule_active: bool, #[serde(skip)] #[schema(ignore)] flow_runner_type: Option<String>,
         #[serde(skip)] #[schema(ignore)] flow_runner_config: Option<Document>, created: DateTime<Utc>, updated: DateTime<Utc>,
+        version: Option<String>, description: Option<String>, path: Option<String>, entrypoint: Option<String>,
+        pull_steps: Option<Document>, parameter_openapi_schema: Option<Document>, enforce_parameter_schema: bool,
+        job_variables: Document, concurrency_limit: Option<i64>, last_polled: Option<DateTime<Utc>>,
     }
 }
 
@@ -159,6 +201,8 @@ struct DeploymentShown {
     #[serde(flatten)]
     full: DeploymentFull,
     flow_runner: RunnerRef,
+    schedules: Vec<ScheduleShown>,
+    place: Option<PlaceRef>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -181,11 +225,15 @@ pub(crate) struct DeploymentPage {
 }
 
 /// Reads the page of a deployment.
-pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<DeploymentPage>> {
-    let sql = "SELECT id, name, flow_id, tags, parameters, \
-                 (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = deployment.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
-                 is_schedule_active, flow_runner_type, \
-                 flow_runner_config, created, updated FROM deployment WHERE id = $1";
+pub(crate) async fn deployment(
+    conn: &mut Conn,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<DeploymentPage>> {
+    let sql = "SELECT id, name, flow_id, tags, parameters, is_schedule_active, flow_runner_type, \
+                 flow_runner_config, created, updated, version, description, path, entrypoint, pull_steps, \
+                 parameter_openapi_schema, enforce_parameter_schema, job_variables, concurrency_limit, last_polled \
+               FROM deployment WHERE id = $1";
     let Some(full) = query(sql)
         .bind(id)
         .fetch_optional::<DeploymentFull>(conn)
@@ -223,7 +271,16 @@ pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<Deplo
         deployment_id: Some(id),
         tags: full.tags.clone(),
         flow_runner_type: full.flow_runner_type.clone(),
+        work_queue_id: None,
     };
+    let sql = "SELECT id, schedule, active, max_scheduled_runs, parameters, slug, updated \
+               FROM deployment_schedule WHERE deployment_id = $1 ORDER BY created, id";
+    let schedules: Vec<ScheduleStored> = query(sql).bind(id).fetch_all(conn).await?;
+    let schedules = schedules.into_iter().map(|s| ScheduleShown::new(s, now));
+    let sql = "SELECT p.name, p.type, q.name, p.is_paused, q.is_paused, p.served_until, q.last_polled \
+               FROM deployment d JOIN work_queue q ON q.id = d.work_queue_id JOIN work_pool p ON p.id = q.work_pool_id \
+               WHERE d.id = $1";
+    let place = query(sql).bind(id).fetch_optional(conn).await?;
     let queues = explain::queues(conn).await?;
     let queues = queues
         .into_iter()
@@ -238,7 +295,12 @@ pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<Deplo
         kind: full.flow_runner_type.clone(),
         config: full.flow_runner_config.clone(),
     };
-    let deployment = DeploymentShown { full, flow_runner };
+    let deployment = DeploymentShown {
+        full,
+        flow_runner,
+        schedules: schedules.collect(),
+        place,
+    };
     Ok(Some(DeploymentPage {
         deployment,
         flow,
@@ -247,27 +309,4 @@ pub(crate) async fn deployment(conn: &mut Conn, id: Uuid) -> Result<Option<Deplo
         states,
         queues: queues.collect(),
     }))
-}
-
-/// Replaces a deployment's schedule and removes the runs that the old one made and nobody started.
-pub(crate) async fn set_schedule(
-    conn: &mut Conn,
-    id: Uuid,
-    schedule: Option<Schedule>,
-    now: DateTime<Utc>,
-) -> Result<bool> {
-    let sql = "UPDATE deployment SET is_schedule_active = $2, updated = $3 WHERE id = $1";
-    let found = query(sql)
-        .bind(id)
-        .bind(schedule.is_some())
-        .bind(now)
-        .execute(conn)
-        .await?;
-    let schedules = schedule.into_iter().map(ScheduleCreate::plain).collect();
-    if found == 1 {
-        deployment_schedules::replace(conn, DeploymentId(id), schedules, now).await?;
-    }
-    let sql = "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND auto_scheduled = $2";
-    query(sql).bind(id).bind(true).execute(conn).await?;
-    Ok(found == 1)
 }

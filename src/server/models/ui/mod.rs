@@ -6,6 +6,7 @@
 pub mod filters;
 pub mod lists;
 pub mod overview;
+pub mod pools;
 pub mod queues;
 pub mod runs;
 

@@ -1,0 +1,99 @@
+// An automation in words: what sets it off, and what it does then.
+
+import { duration } from './time'
+
+export interface Trigger {
+  type?: string
+  posture?: string
+  expect?: string[]
+  after?: string[]
+  match?: Record<string, string | string[]>
+  match_related?: Record<string, string | string[]> | Record<string, string | string[]>[]
+  for_each?: string[]
+  threshold?: number
+  within?: number | null
+  triggers?: Trigger[]
+  require?: string | number
+}
+
+export interface Action {
+  type: string
+  source?: string
+  deployment_id?: string | null
+  automation_id?: string | null
+  work_pool_id?: string | null
+  work_queue_id?: string | null
+  block_document_id?: string | null
+  state?: string
+  name?: string | null
+  message?: string | null
+  subject?: string
+  schedule_after?: number | string | null
+}
+
+const list = (words: string[], joint = 'or') => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${joint} ${words.at(-1)}`)
+
+/** `prefect.flow-run.Failed` as "flow run Failed"; names of other families stay as they are. */
+export function eventWords(name: string): string {
+  const match = /^prefect\.([\w-]+)\.([\w* -]+)$/.exec(name)
+  if (!match) return name === '*' ? 'anything' : name
+  const noun = match[1]!.replaceAll('-', ' ')
+  return match[2] === '*' ? `any event of a ${noun}` : `${noun} ${match[2]!.replaceAll('-', ' ')}`
+}
+
+function labels(match: Record<string, string | string[]> | undefined): string[] {
+  return Object.entries(match ?? {}).map(([label, value]) => {
+    const values = Array.isArray(value) ? value : [value]
+    if (label === 'prefect.resource.id' && values.every((v) => /^prefect\.[\w-]+\.\*$/.test(v))) return `of any ${list(values.map((v) => v.split('.')[1]!.replaceAll('-', ' ')))}`
+    return label === 'prefect.resource.id' ? `of ${list(values)}` : `with ${label} ${list(values)}`
+  })
+}
+
+const related = (of: Trigger['match_related']) => (Array.isArray(of) ? of : of ? [of] : []).flatMap((one) => labels(one)).map((text) => text.replace(/^of /, 'related to ').replace(/^with /, 'related with '))
+
+/** The trigger in words, a line for itself and one for each inside; `depth` is how far to the right a line stands. */
+export function triggerLines(trigger: Trigger, depth = 0): { depth: number; text: string }[] {
+  const within = trigger.within ? ` within ${duration(trigger.within)}` : ''
+  const inside = (trigger.triggers ?? []).flatMap((one) => triggerLines(one, depth + 1))
+  if (trigger.type === 'compound') {
+    const how = trigger.require === 'all' ? 'all of these happen' : trigger.require === 'any' || trigger.require === 1 ? 'any of these happens' : `${trigger.require} of these happen`
+    return [{ depth, text: `${depth ? '' : 'When '}${how}${within}` }, ...inside]
+  }
+  if (trigger.type === 'sequence') return [{ depth, text: `${depth ? '' : 'When '}these happen in order${within}` }, ...inside]
+  const what = trigger.expect?.length ? list(trigger.expect.map(eventWords)) : 'anything'
+  const which = [...labels(trigger.match), ...related(trigger.match_related)].join(', ')
+  const apart = trigger.for_each?.length ? `, counted for each ${list(trigger.for_each.map((l) => l.replace('prefect.resource.id', 'resource')), 'and')}` : ''
+  const after = trigger.after?.length ? ` after ${list(trigger.after.map(eventWords))}` : ''
+  const times = (trigger.threshold ?? 1) > 1 ? ` ${trigger.threshold} times` : ''
+  const text =
+    trigger.posture === 'Proactive'
+      ? `${what}${which ? ` ${which}` : ''} does not happen${times}${after}${within}${apart}`
+      : `${what}${which ? ` ${which}` : ''} happens${times}${after}${within}${apart}`
+  return [{ depth, text: depth ? text : `When ${text}` }]
+}
+
+const OBJECTS: Record<string, [string, keyof Action, string]> = {
+  deployment: ['deployment', 'deployment_id', '/deployment/'],
+  'work-pool': ['work pool', 'work_pool_id', ''],
+  'work-queue': ['work queue', 'work_queue_id', '/work-queue/'],
+  automation: ['automation', 'automation_id', '/automation/'],
+  'flow-run': ['flow run', 'type', ''],
+}
+
+/** An action in words, with the page of what it acts on. */
+export function actionWords(action: Action): { text: string; id: string | null; link: string | null } {
+  const plain = (text: string) => ({ text, id: null, link: null })
+  if (action.type === 'do-nothing') return plain('Do nothing')
+  if (action.type === 'change-flow-run-state') return plain(`Set the flow run to ${action.name ?? action.state ?? 'another state'}`)
+  if (action.type === 'send-notification') return { text: `Send “${action.subject ?? ''}” through block`, id: action.block_document_id ?? null, link: '/blocks' }
+  if (action.type === 'call-webhook') return { text: 'Call the webhook of block', id: action.block_document_id ?? null, link: '/blocks' }
+  const match = /^(run|pause|resume|cancel|suspend|delete)-([\w-]+)$/.exec(action.type)
+  const of = match && OBJECTS[match[2]!]
+  if (!match || !of) return plain(action.type)
+  const [noun, field, path] = of
+  const verb = match[1]![0]!.toUpperCase() + match[1]!.slice(1)
+  const id = field === 'type' ? null : ((action[field] as string | null | undefined) ?? null)
+  const later = match[1] === 'run' && action.schedule_after ? `, ${typeof action.schedule_after === 'number' ? duration(action.schedule_after) : action.schedule_after} later` : ''
+  if (!id) return plain(`${verb} the ${noun} that the event is about${later}`)
+  return { text: `${verb} ${noun}${later}`, id, link: path ? path + id : null }
+}
