@@ -282,6 +282,57 @@ CREATE TABLE block (
   UNIQUE (block_spec_id, name)
 );
 
+-- Blocks of later generations: their types, the schemas that their clients have of each, and the
+-- documents, whose data is sealed.
+
+CREATE TABLE block_type (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL,
+  slug TEXT NOT NULL UNIQUE,
+  logo_url TEXT,
+  documentation_url TEXT,
+  description TEXT,
+  code_example TEXT,
+  is_protected BOOLEAN NOT NULL DEFAULT FALSE
+);
+
+CREATE TABLE block_schema (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  checksum TEXT NOT NULL,
+  fields TEXT NOT NULL DEFAULT '{}',
+  capabilities TEXT NOT NULL DEFAULT '[]',
+  version TEXT NOT NULL,
+  block_type_id UUID NOT NULL REFERENCES block_type (id) ON DELETE CASCADE,
+  UNIQUE (checksum, version, block_type_id)
+);
+CREATE INDEX ix_block_schema__block_type_id ON block_schema (block_type_id, created);
+
+CREATE TABLE block_document (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL,
+  data TEXT NOT NULL,
+  is_anonymous BOOLEAN NOT NULL DEFAULT FALSE,
+  block_schema_id UUID NOT NULL REFERENCES block_schema (id) ON DELETE CASCADE,
+  block_type_id UUID NOT NULL REFERENCES block_type (id) ON DELETE CASCADE,
+  UNIQUE (block_type_id, name)
+);
+CREATE INDEX ix_block_document__block_schema_id ON block_document (block_schema_id);
+CREATE INDEX ix_block_document__name ON block_document (name);
+
+CREATE TABLE block_document_reference (
+  parent_block_document_id UUID NOT NULL REFERENCES block_document (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  reference_block_document_id UUID NOT NULL REFERENCES block_document (id) ON DELETE CASCADE,
+  PRIMARY KEY (parent_block_document_id, name)
+);
+CREATE INDEX ix_block_document_reference__reference ON block_document_reference (reference_block_document_id);
+
 CREATE INDEX ix_flow_run__tags ON flow_run USING gin ((tags::jsonb));
 CREATE INDEX ix_flow__tags ON flow USING gin ((tags::jsonb));
 CREATE INDEX ix_deployment__tags ON deployment USING gin ((tags::jsonb));

@@ -281,6 +281,57 @@ CREATE TABLE block (
   UNIQUE (block_spec_id, name)
 );
 
+-- Blocks of later generations: their types, the schemas that their clients have of each, and the
+-- documents, whose data is sealed.
+
+CREATE TABLE block_type (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  slug TEXT NOT NULL UNIQUE,
+  logo_url TEXT,
+  documentation_url TEXT,
+  description TEXT,
+  code_example TEXT,
+  is_protected INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE block_schema (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  checksum TEXT NOT NULL,
+  fields TEXT NOT NULL DEFAULT '{}',
+  capabilities TEXT NOT NULL DEFAULT '[]',
+  version TEXT NOT NULL,
+  block_type_id TEXT NOT NULL REFERENCES block_type (id) ON DELETE CASCADE,
+  UNIQUE (checksum, version, block_type_id)
+);
+CREATE INDEX ix_block_schema__block_type_id ON block_schema (block_type_id, created);
+
+CREATE TABLE block_document (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL,
+  data TEXT NOT NULL,
+  is_anonymous INTEGER NOT NULL DEFAULT 0,
+  block_schema_id TEXT NOT NULL REFERENCES block_schema (id) ON DELETE CASCADE,
+  block_type_id TEXT NOT NULL REFERENCES block_type (id) ON DELETE CASCADE,
+  UNIQUE (block_type_id, name)
+);
+CREATE INDEX ix_block_document__block_schema_id ON block_document (block_schema_id);
+CREATE INDEX ix_block_document__name ON block_document (name);
+
+CREATE TABLE block_document_reference (
+  parent_block_document_id TEXT NOT NULL REFERENCES block_document (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  reference_block_document_id TEXT NOT NULL REFERENCES block_document (id) ON DELETE CASCADE,
+  PRIMARY KEY (parent_block_document_id, name)
+);
+CREATE INDEX ix_block_document_reference__reference ON block_document_reference (reference_block_document_id);
+
 -- Facts about the installation.
 
 CREATE TABLE configuration (

@@ -281,6 +281,9 @@ column_ids!(
     SavedSearchId,
     BlockId,
     BlockSpecId,
+    BlockTypeId,
+    BlockSchemaId,
+    BlockDocumentId,
     EventId,
     AutomationId,
 );

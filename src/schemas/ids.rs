@@ -67,6 +67,12 @@ ids! {
     BlockId;
     /// The id of a block spec.
     BlockSpecId;
+    /// The id of a block type.
+    BlockTypeId;
+    /// The id of a block schema.
+    BlockSchemaId;
+    /// The id of a block document.
+    BlockDocumentId;
     /// The id of an event, which the sender makes.
     EventId;
     /// The id of an automation.

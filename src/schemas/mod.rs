@@ -5,6 +5,9 @@
 
 pub mod actions;
 pub mod automations;
+pub mod block_documents;
+pub mod block_schemas;
+pub mod block_types;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod csrf_tokens;

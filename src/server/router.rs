@@ -146,6 +146,35 @@ fn api() -> OpenApiRouter<AppState> {
             blocks::delete_block
         ))
         .routes(routes!(blocks::set_default_storage_block))
+        .routes(routes!(block_types::create_block_type))
+        .routes(routes!(block_types::read_block_types))
+        .routes(routes!(block_types::read_block_type_by_slug))
+        .routes(routes!(block_types::read_block_documents_for_block_type))
+        .routes(routes!(
+            block_types::read_block_document_by_name_for_block_type
+        ))
+        .routes(routes!(block_types::install_system_block_types))
+        .routes(routes!(
+            block_types::read_block_type_by_id,
+            block_types::update_block_type,
+            block_types::delete_block_type
+        ))
+        .routes(routes!(block_schemas::create_block_schema))
+        .routes(routes!(block_schemas::read_block_schemas))
+        .routes(routes!(block_schemas::read_block_schema_by_checksum))
+        .routes(routes!(
+            block_schemas::read_block_schema_by_id,
+            block_schemas::delete_block_schema
+        ))
+        .routes(routes!(block_schemas::read_available_block_capabilities))
+        .routes(routes!(block_documents::create_block_document))
+        .routes(routes!(block_documents::read_block_documents))
+        .routes(routes!(block_documents::count_block_documents))
+        .routes(routes!(
+            block_documents::read_block_document_by_id,
+            block_documents::update_block_document_data,
+            block_documents::delete_block_document
+        ))
         // Events.
         .routes(routes!(events::create_events))
         .routes(routes!(events::read_events))

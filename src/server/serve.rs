@@ -46,8 +46,8 @@ impl Server {
         let db = Db::open(&settings.database_url, settings.database_synchronous).await?;
         let state = AppState::new(db, Arc::new(SystemClock), settings);
         let now = state.now();
-        // Clients of the first generation look for these before they store anything.
-        let ensure = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
+        // Clients look for these before they store anything.
+        let ensure = async move |conn: &mut _| models::admin::ensure_builtin(conn, now).await;
         state.db.write(ensure).await?;
         state.vault.check(&state.db).await?;
         state.automations.reload(&state.db).await?;

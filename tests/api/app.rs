@@ -82,7 +82,7 @@ impl TestApp {
         let clock = Arc::new(MockClock::at(DateTime::<Utc>::UNIX_EPOCH));
         let state = AppState::new(db, clock.clone(), settings);
         let now = state.now();
-        let write = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
+        let write = async move |conn: &mut _| models::admin::ensure_builtin(conn, now).await;
         state.db.write(write).await.expect("the built-in blocks");
         Self {
             clock,

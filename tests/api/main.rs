@@ -4,6 +4,7 @@ mod app;
 mod automations;
 mod background_tasks;
 mod beside;
+mod blocks;
 mod event_feed;
 mod events;
 #[path = "../support/genuine.rs"]

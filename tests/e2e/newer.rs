@@ -198,3 +198,25 @@ async fn a_worker_runs_what_is_deployed_to_its_pool() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn blocks_are_kept_with_their_secrets() {
+    with_each(async |client| {
+        let name = client.named("mine");
+        let said = client.run("python", &["blocks.py", &name]).await;
+        assert!(said.contains("loaded hunter2 9 inline"), "{said}");
+        let listed = client.run("prefect", &["block", "ls"]).await;
+        assert!(listed.contains(&format!("nested/{name}")), "{listed}");
+        let secret = format!("secret/{name}");
+        let shown = client.run("prefect", &["block", "inspect", &secret]).await;
+        assert!(
+            shown.contains("********") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        client.run("prefect", &["block", "type", "ls"]).await;
+        client.run("prefect", &["block", "delete", &secret]).await;
+        let listed = client.run("prefect", &["block", "ls"]).await;
+        assert!(!listed.contains(&secret), "{listed}");
+    })
+    .await;
+}

@@ -159,7 +159,7 @@ pub async fn create_database(
 ) -> Result<impl IntoResponse, ApiError> {
     confirmed(body)?;
     let now = state.now();
-    let write = async move |conn: &mut _| models::block_specs::ensure_builtin(conn, now).await;
+    let write = async move |conn: &mut _| models::admin::ensure_builtin(conn, now).await;
     state.db.write(write).await?;
     Ok(StatusCode::NO_CONTENT)
 }

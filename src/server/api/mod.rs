@@ -2,7 +2,10 @@
 
 pub mod admin;
 pub mod automations;
+pub mod block_documents;
+pub mod block_schemas;
 pub mod block_specs;
+pub mod block_types;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod csrf_tokens;

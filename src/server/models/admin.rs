@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::block_specs;
+use super::{block_specs, block_types};
 use crate::db::{Conn, Result, query};
 
 /// Every table that holds what users made, those that refer to others first.
@@ -23,6 +23,10 @@ const TABLES: &[&str] = &[
     "saved_search",
     "block",
     "block_spec",
+    "block_document_reference",
+    "block_document",
+    "block_schema",
+    "block_type",
 ];
 
 /// Deletes everything, and leaves the database as a new one is.
@@ -30,7 +34,13 @@ pub async fn clear(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
     for table in TABLES {
         query(format!("DELETE FROM {table}")).execute(conn).await?;
     }
-    block_specs::ensure_builtin(conn, now).await
+    ensure_builtin(conn, now).await
+}
+
+/// Makes sure that the database has what clients find in a new one.
+pub async fn ensure_builtin(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
+    block_specs::ensure_builtin(conn, now).await?;
+    block_types::ensure_builtin(conn, now).await
 }
 
 /// Fails unless the database answers.

@@ -6,7 +6,11 @@
 pub mod admin;
 pub mod automations;
 pub mod background_tasks;
+pub mod block_documents;
+pub mod block_filters;
+pub mod block_schemas;
 pub mod block_specs;
+pub mod block_types;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod configuration;
