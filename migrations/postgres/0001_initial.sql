@@ -202,14 +202,40 @@ CREATE INDEX ix_log__flow_run_id ON log (flow_run_id, timestamp);
 CREATE INDEX ix_log__task_run_id ON log (task_run_id, timestamp) WHERE task_run_id IS NOT NULL;
 CREATE INDEX ix_log__timestamp ON log (timestamp);
 
-CREATE TABLE concurrency_limit (
+-- The one store of slots. The limit of a tag is the one named `tag:<tag>`. Slots were as many as
+-- the row says at `slots_at`; since then they have decayed.
+CREATE TABLE concurrency_limit_v2 (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,
   updated TIMESTAMPTZ NOT NULL,
-  tag TEXT NOT NULL UNIQUE,
-  concurrency_limit BIGINT NOT NULL,
-  active_slots TEXT NOT NULL DEFAULT '[]'
+  active BOOLEAN NOT NULL DEFAULT TRUE,
+  name TEXT NOT NULL UNIQUE,
+  "limit" BIGINT NOT NULL,
+  active_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
+  denied_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
+  slot_decay_per_second DOUBLE PRECISION NOT NULL DEFAULT 0,
+  avg_slot_occupancy_seconds DOUBLE PRECISION NOT NULL DEFAULT 2,
+  slots_at TIMESTAMPTZ NOT NULL
 );
+
+-- Who took slots, and until when; without an end they are given back by their holder only.
+CREATE TABLE concurrency_lease (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  expires TIMESTAMPTZ,
+  slots BIGINT NOT NULL,
+  holder_type TEXT,
+  holder_id UUID
+);
+CREATE INDEX ix_concurrency_lease__expires ON concurrency_lease (expires) WHERE expires IS NOT NULL;
+CREATE INDEX ix_concurrency_lease__holder_id ON concurrency_lease (holder_id) WHERE holder_id IS NOT NULL;
+
+CREATE TABLE concurrency_lease_limit (
+  lease_id UUID NOT NULL REFERENCES concurrency_lease (id) ON DELETE CASCADE,
+  limit_id UUID NOT NULL REFERENCES concurrency_limit_v2 (id) ON DELETE CASCADE,
+  PRIMARY KEY (limit_id, lease_id)
+);
+CREATE INDEX ix_concurrency_lease_limit__lease_id ON concurrency_lease_limit (lease_id);
 
 CREATE TABLE work_pool (
   id UUID PRIMARY KEY,

@@ -345,6 +345,15 @@ pub struct ConcurrencyLimitReset {
     pub slot_override: Option<Vec<TaskRunId>>,
 }
 
+/// Takes slots of tags for a task run, or gives them back.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct TagSlots {
+    /// The tags.
+    pub names: Vec<String>,
+    /// The task run.
+    pub task_run_id: TaskRunId,
+}
+
 /// Creates a block spec.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

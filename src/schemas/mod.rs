@@ -20,6 +20,7 @@ pub mod events;
 pub mod filters;
 pub mod flow_runs;
 pub mod flows;
+pub mod global_concurrency_limits;
 pub mod ids;
 pub mod logs;
 pub mod responses;

@@ -30,6 +30,10 @@ pub enum ApiError {
     },
     /// The request is understood, but what it names cannot do that.
     Unfit(String),
+    /// Somebody else has what is wanted; after so many seconds it may be free.
+    Locked(String, Option<f64>),
+    /// It was there, and is not any more.
+    Gone(String),
     /// The limit of a list is out of range.
     Limit(i64),
     /// The request cannot be carried out as it is.
@@ -117,6 +121,16 @@ impl IntoResponse for ApiError {
                 }),
             ),
             Self::Unfit(detail) => (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": detail})),
+            Self::Gone(detail) => (StatusCode::GONE, json!({"detail": detail})),
+            Self::Locked(detail, retry_after) => {
+                let mut response =
+                    (StatusCode::LOCKED, Json(json!({"detail": detail}))).into_response();
+                let seconds = retry_after.map(|seconds| HeaderValue::try_from(seconds.to_string()));
+                if let Some(Ok(seconds)) = seconds {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                }
+                return response;
+            }
             Self::Limit(most) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 json!({"detail": format!("Invalid limit: must be less than or equal to {most}.")}),

@@ -128,6 +128,29 @@ fn api() -> OpenApiRouter<AppState> {
             concurrency_limits::read_concurrency_limit,
             concurrency_limits::delete_concurrency_limit
         ))
+        .routes(routes!(concurrency_limits::increment_concurrency_limits))
+        .routes(routes!(concurrency_limits::decrement_concurrency_limits))
+        // Limits on whatever has a name.
+        .routes(routes!(
+            global_concurrency_limits::create_global_concurrency_limit
+        ))
+        .routes(routes!(
+            global_concurrency_limits::read_global_concurrency_limits
+        ))
+        .routes(routes!(global_concurrency_limits::increment_slots))
+        .routes(routes!(global_concurrency_limits::decrement_slots))
+        .routes(routes!(
+            global_concurrency_limits::increment_slots_with_lease
+        ))
+        .routes(routes!(
+            global_concurrency_limits::decrement_slots_with_lease
+        ))
+        .routes(routes!(global_concurrency_limits::renew_lease))
+        .routes(routes!(
+            global_concurrency_limits::read_global_concurrency_limit,
+            global_concurrency_limits::update_global_concurrency_limit,
+            global_concurrency_limits::delete_global_concurrency_limit
+        ))
         // Blocks.
         .routes(routes!(block_specs::create_block_spec))
         .routes(routes!(block_specs::read_block_specs))

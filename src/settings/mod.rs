@@ -288,6 +288,12 @@ settings! {
     pause_expirations_enabled: bool = "true", "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED" | "PREFECT_API_SERVICES_PAUSE_EXPIRATIONS_ENABLED";
     /// Whether runs become cancelled whose cancelling nobody confirms.
     cancellation_cleanup_enabled: bool = "true", "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED" | "PREFECT_API_SERVICES_CANCELLATION_CLEANUP_ENABLED";
+    /// Whether slots of concurrency limits are taken back whose lease has run out.
+    repossessor_enabled: bool = "true", "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED";
+    /// Seconds between two looks for leases that have run out.
+    repossessor_loop_seconds: Duration = "15", "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS";
+    /// Seconds after which a client asks again for slots, at most.
+    maximum_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS";
     /// Whether runs become crashed whose heartbeats have stopped.
     crashed_runs_enabled: bool = "true", "PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED";
     /// Whether the server tells as events how flow runs change their states.

@@ -13,6 +13,7 @@ mod genuine;
 mod genuine_server;
 mod guard;
 mod hostile;
+mod limits;
 mod replay;
 mod secrets;
 mod settling;

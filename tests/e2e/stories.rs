@@ -46,7 +46,8 @@ impl Stage {
 
     /// Runs a Python program with the genuine client, to its end.
     pub async fn python(&self, arguments: &[&str]) -> Outcome {
-        let python = genuine::python().expect("stories are told only where the client is");
+        let python =
+            genuine::python_of("2.0b3").expect("stories are told only where the client is");
         let running = Command::new(python)
             .args(arguments)
             .env("PREFECT_HOME", self.home.path())
@@ -74,7 +75,8 @@ impl Stage {
 
     /// Starts one of `flows/features.py` and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> tokio::process::Child {
-        let python = genuine::python().expect("stories are told only where the client is");
+        let python =
+            genuine::python_of("2.0b3").expect("stories are told only where the client is");
         Command::new(python)
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
@@ -302,7 +304,7 @@ macro_rules! stories {
         mod told_to_ours {
             $(#[tokio::test]
             async fn $story() {
-                if super::genuine::python().is_some() {
+                if super::genuine::python_of("2.0b3").is_some() {
                     let server = super::ours::Server::start().await;
                     super::$story(&super::Stage::new(&server.url)).await;
                 }

@@ -41,7 +41,7 @@ struct Desk {
 impl Desk {
     /// Lays out the tutorial, or returns nothing where the genuine client is not installed.
     async fn lay_out() -> Option<Self> {
-        let python = genuine::python()?;
+        let python = genuine::python_of("2.0b3")?;
         let folder = tempfile::tempdir().unwrap();
         let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tutorial");
         for name in ["etl.py", "deployment.py", "flaky_api.py"] {

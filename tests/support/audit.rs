@@ -185,20 +185,25 @@ fn chain_faults(chain: &[State]) -> Vec<String> {
 
 /// Slots are held by running task runs only, and no limit is exceeded.
 async fn audit_slots(conn: &mut Conn) -> Result<Vec<String>> {
-    let sql = "SELECT tag, concurrency_limit, active_slots FROM concurrency_limit";
-    let limits: Vec<(String, i64, String)> = query(sql).fetch_all(conn).await?;
+    let sql = "SELECT id, name, \"limit\", active_slots FROM concurrency_limit_v2";
+    let limits: Vec<(Uuid, String, i64, f64)> = query(sql).fetch_all(conn).await?;
     let mut wrong = Vec::new();
-    for (tag, limit, slots) in limits {
-        let holders: Vec<Uuid> = serde_json::from_str(&slots).unwrap_or_default();
-        if holders.len() as i64 > limit {
-            wrong.push(format!("limit {tag}: {} of {limit} slots", holders.len()));
+    for (id, name, limit, taken) in limits {
+        let sql = "SELECT c.holder_id FROM concurrency_lease c \
+                   JOIN concurrency_lease_limit h ON h.lease_id = c.id WHERE h.limit_id = $1";
+        let holders: Vec<Uuid> = query(sql).bind(id).fetch_all(conn).await?;
+        if holders.len() as i64 > limit || holders.len() as f64 != taken {
+            let count = holders.len();
+            wrong.push(format!(
+                "limit {name}: {count} holders and {taken} of {limit} slots"
+            ));
         }
         for holder in holders {
             let state = query("SELECT state_type FROM task_run WHERE id = $1").bind(holder);
             let state: Option<String> = state.fetch_optional(conn).await?;
             if state.as_deref() != Some("RUNNING") {
                 wrong.push(format!(
-                    "limit {tag}: a slot for {holder}, which is {state:?}"
+                    "limit {name}: a slot for {holder}, which is {state:?}"
                 ));
             }
         }

@@ -2,11 +2,6 @@
 
 use std::path::PathBuf;
 
-/// Returns the interpreter with genuine 2.0b3, or none where it is not installed (never in CI).
-pub fn python() -> Option<PathBuf> {
-    python_of("2.0b3")
-}
-
 /// Returns the interpreter with a genuine version, or none where it is not installed.
 pub fn python_of(version: &str) -> Option<PathBuf> {
     let home = std::env::var_os("PREFECT_RS_TEST_VENVS").map_or_else(

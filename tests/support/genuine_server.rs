@@ -1,4 +1,4 @@
-//! A genuine 2.0b3 server as a process of its own, in a home of its own.
+//! A genuine server of any generation as a process of its own, in a home of its own.
 
 use crate::genuine;
 use std::process::{Child, Command, Stdio};
@@ -16,9 +16,13 @@ pub struct GenuineServer {
 }
 
 impl GenuineServer {
-    /// Starts one without services, or returns none where it is not installed.
-    pub async fn start() -> Option<Self> {
-        let python = genuine::python()?;
+    /// Starts one of a version without services, or returns none where it is not installed.
+    pub async fn start(version: &str) -> Option<Self> {
+        let python = genuine::python_of(version)?;
+        let application = match version {
+            "2.0b3" => "prefect.orion.api.server:create_app",
+            _ => "prefect.server.api.server:create_app",
+        };
         let home = tempfile::tempdir().expect("a temporary directory");
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -26,12 +30,7 @@ impl GenuineServer {
             .port();
         let log = std::fs::File::create(home.path().join("server.log")).expect("a log file");
         let process = Command::new(python)
-            .args([
-                "-m",
-                "uvicorn",
-                "--factory",
-                "prefect.orion.api.server:create_app",
-            ])
+            .args(["-m", "uvicorn", "--factory", application])
             .args(["--host", "127.0.0.1", "--log-level", "warning", "--port"])
             .arg(port.to_string())
             .env("PREFECT_HOME", home.path())
@@ -40,6 +39,8 @@ impl GenuineServer {
             .env("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
             .env("PREFECT_ORION_SERVICES_SCHEDULER_ENABLED", "false")
             .env("PREFECT_ORION_SERVICES_LATE_RUNS_ENABLED", "false")
+            // Newer ones start services by another command only; this is for what they share.
+            .env("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
             .env_remove("PREFECT_API_URL")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

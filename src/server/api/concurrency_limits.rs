@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::db;
-use crate::schemas::actions::{ConcurrencyLimitCreate, ConcurrencyLimitReset, Page};
+use crate::schemas::actions::{ConcurrencyLimitCreate, ConcurrencyLimitReset, Page, TagSlots};
 use crate::schemas::concurrency_limits::ConcurrencyLimit;
+use crate::schemas::global_concurrency_limits::{GlobalConcurrencyLimit, Named, TAG_PREFIX};
 use crate::schemas::{ConcurrencyLimitId, Dialect};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, view};
+use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
 const NOUN: &str = "Concurrency limit";
@@ -17,8 +17,10 @@ fn tell(state: &AppState, id: ConcurrencyLimitId) {
     state.changes.tell(Change::of(Kind::ConcurrencyLimit, id.0));
 }
 
-/// Creates the limit of a tag, or changes it; 200 either way, as the genuine server answers.
-#[utoipa::path(post, path = "/concurrency_limits/", request_body = ConcurrencyLimitCreate, responses((status = 200, body = ConcurrencyLimit)))]
+/// Creates the limit of a tag, or changes it.
+///
+/// 2.0b3 and 2.20 answer 200 either way.
+#[utoipa::path(post, path = "/concurrency_limits/", request_body = ConcurrencyLimitCreate, responses((status = 201, body = ConcurrencyLimit), (status = 200, body = ConcurrencyLimit)))]
 pub async fn create_concurrency_limit(
     State(state): State<AppState>,
     dialect: Dialect,
@@ -28,9 +30,9 @@ pub async fn create_concurrency_limit(
     let write = async move |conn: &mut _| {
         models::concurrency_limits::create(conn, &limit.tag, limit.concurrency_limit, now).await
     };
-    let limit = state.db.write(write).await?;
+    let (limit, is_new) = state.db.write(write).await?;
     tell(&state, limit.id);
-    Ok(view(dialect, limit))
+    Ok(created(dialect, is_new && dialect == Dialect::Three, limit))
 }
 
 /// Returns limits.
@@ -95,18 +97,10 @@ pub async fn delete_concurrency_limit_by_tag(
     Id(tag): Id<String>,
 ) -> Result<Answer<()>, ApiError> {
     let which = tag.clone();
-    let write = async move |conn: &mut _| {
-        let limit = models::concurrency_limits::read_by_tag(conn, &tag).await?;
-        if let Some(limit) = &limit {
-            models::concurrency_limits::delete(conn, limit.id).await?;
-        }
-        Ok(limit)
-    };
-    let limit = state.db.write(write).await?;
-    tell(
-        &state,
-        limit.ok_or_else(|| ApiError::not_found(NOUN, which))?.id,
-    );
+    let write =
+        async move |conn: &mut _| models::concurrency_limits::delete_by_tag(conn, &tag).await;
+    let id = state.db.write(write).await?;
+    tell(&state, id.ok_or_else(|| ApiError::not_found(NOUN, which))?);
     Ok(Answer(()))
 }
 
@@ -119,19 +113,84 @@ pub async fn reset_concurrency_limit_by_tag(
 ) -> Result<Answer<()>, ApiError> {
     let (which, now) = (tag.clone(), state.now());
     let slots = reset.slot_override.unwrap_or_default();
-    let write = async move |conn: &mut db::Conn| {
-        let limit = models::concurrency_limits::lock_by_tags(conn, &[tag])
-            .await?
-            .pop();
-        if let Some(limit) = &limit {
-            models::concurrency_limits::set_slots(conn, limit.id, &slots, now).await?;
-        }
-        Ok(limit)
-    };
-    let limit = state.db.write(write).await?;
-    tell(
-        &state,
-        limit.ok_or_else(|| ApiError::not_found(NOUN, which))?.id,
-    );
+    let write =
+        async move |conn: &mut _| models::concurrency_limits::reset(conn, &tag, &slots, now).await;
+    let id = state.db.write(write).await?;
+    tell(&state, id.ok_or_else(|| ApiError::not_found(NOUN, which))?);
     Ok(Answer(()))
+}
+
+/// Takes a slot of each tag that has a limit, for a task run.
+#[utoipa::path(post, path = "/concurrency_limits/increment", request_body = TagSlots, responses((status = 200, body = Vec<Named>), (status = 423, description = "no slots are free")))]
+pub async fn increment_concurrency_limits(
+    State(state): State<AppState>,
+    Body(TagSlots { names, task_run_id }): Body<TagSlots>,
+) -> Result<Answer<Vec<Named>>, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| {
+        let limits = models::concurrency_limits::facts(conn, task_run_id, &names, now).await?;
+        let full = limits
+            .into_iter()
+            .find(|limit| limit.limit == 0 || !limit.is_held && limit.taken >= limit.limit);
+        if let Some(limit) = full {
+            return Ok(Err(limit));
+        }
+        models::concurrency_limits::take(conn, task_run_id, &names, now)
+            .await
+            .map(Ok)
+    };
+    match state.db.write(write).await? {
+        Ok(limits) => {
+            let of_tag = |limit: &GlobalConcurrencyLimit| Named {
+                name: limit.name.trim_start_matches(TAG_PREFIX).to_owned(),
+                ..Named::from(limit)
+            };
+            Ok(Answer(tell_of(&state, &limits, of_tag)))
+        }
+        Err(full) if full.limit == 0 => Err(ApiError::Locked(
+            format!(
+                "The concurrency limit on tag \"{}\" is 0 and will deadlock if the task tries to run again.",
+                full.tag
+            ),
+            None,
+        )),
+        Err(full) => Err(ApiError::Locked(
+            format!(
+                "Concurrency limit for the {} tag has been reached",
+                full.tag
+            ),
+            Some(
+                state
+                    .settings
+                    .tag_concurrency_slot_wait_seconds
+                    .as_secs_f64(),
+            ),
+        )),
+    }
+}
+
+/// Gives back the slots of tags that a task run holds.
+#[utoipa::path(post, path = "/concurrency_limits/decrement", request_body = TagSlots, responses((status = 200, body = Vec<Named>)))]
+pub async fn decrement_concurrency_limits(
+    State(state): State<AppState>,
+    Body(TagSlots { names, task_run_id }): Body<TagSlots>,
+) -> Result<Answer<Vec<Named>>, ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| {
+        models::concurrency_limits::leave(conn, task_run_id, &names, now).await
+    };
+    let limits = state.db.write(write).await?;
+    Ok(Answer(tell_of(&state, &limits, |limit| Named::from(limit))))
+}
+
+fn tell_of(
+    state: &AppState,
+    limits: &[GlobalConcurrencyLimit],
+    shown: impl Fn(&GlobalConcurrencyLimit) -> Named,
+) -> Vec<Named> {
+    let each = limits.iter().map(|limit| {
+        tell(state, limit.id);
+        shown(limit)
+    });
+    each.collect()
 }

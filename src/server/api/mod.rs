@@ -15,6 +15,7 @@ pub mod due;
 pub mod events;
 pub mod flow_runs;
 pub mod flows;
+pub mod global_concurrency_limits;
 pub mod logs;
 pub mod saved_searches;
 pub mod sockets;

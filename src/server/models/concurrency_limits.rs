@@ -1,136 +1,189 @@
-//! Concurrency limits in the database, and who holds their slots.
+//! Limits on tags: the global limits named `tag:<tag>`, as the older generations know them.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
+use super::global_concurrency_limits::{self as limits, Which};
+use super::slots;
+use crate::db::{Conn, Result};
 use crate::schemas::concurrency_limits::ConcurrencyLimit;
-use crate::schemas::{ConcurrencyLimitId, Document, TaskRunId};
-use crate::server::orchestration::slot_order;
+use crate::schemas::global_concurrency_limits::{
+    GlobalConcurrencyLimit, LimitCreate, LimitUpdate, TAG_PREFIX,
+};
+use crate::schemas::{ConcurrencyLimitId, TaskRunId};
+use crate::server::orchestration::{Limit, slot_order};
 
-const SELECT: &str =
-    "SELECT id, created, updated, tag, concurrency_limit, active_slots FROM concurrency_limit";
-
-impl FromRow for ConcurrencyLimit {
-    fn from_row(row: &mut Row<'_>) -> Result<Self> {
-        Ok(Self {
-            id: row.take()?,
-            created: row.take()?,
-            updated: row.take()?,
-            tag: row.take()?,
-            concurrency_limit: row.take()?,
-            active_slots: row
-                .take::<Document>()?
-                .read()
-                .map_err(|e| Error::Decode(format!("not a list of task runs: {e}")))?,
-        })
-    }
+fn name(tag: &str) -> String {
+    format!("{TAG_PREFIX}{tag}")
 }
 
-/// Creates the limit of a tag, or changes the one there is; its slots stay.
+fn tag(limit: &GlobalConcurrencyLimit) -> Option<&str> {
+    limit.name.strip_prefix(TAG_PREFIX)
+}
+
+/// Shows limits as those of tags; others are left out.
+async fn shown(
+    conn: &mut Conn,
+    found: Vec<GlobalConcurrencyLimit>,
+) -> Result<Vec<ConcurrencyLimit>> {
+    let ids: Vec<_> = found.iter().map(|limit| limit.id).collect();
+    let holders = slots::holders(conn, &ids).await?;
+    let of_tag = |limit: &GlobalConcurrencyLimit| {
+        let mut active_slots: Vec<TaskRunId> = Vec::new();
+        for (_, run) in holders.iter().filter(|(id, _)| *id == limit.id.0) {
+            if !active_slots.contains(&TaskRunId(*run)) {
+                active_slots.push(TaskRunId(*run));
+            }
+        }
+        Some(ConcurrencyLimit {
+            id: limit.id,
+            created: limit.created,
+            updated: limit.updated,
+            tag: tag(limit)?.to_owned(),
+            concurrency_limit: limit.limit,
+            active_slots,
+        })
+    };
+    Ok(found.iter().filter_map(of_tag).collect())
+}
+
+/// Creates the limit of a tag, or changes the one there is; its slots stay. Tells which it was.
 pub async fn create(
     conn: &mut Conn,
     tag: &str,
     limit: i64,
     now: DateTime<Utc>,
-) -> Result<ConcurrencyLimit> {
-    let insert = "INSERT INTO concurrency_limit (id, created, updated, tag, concurrency_limit) \
-                  VALUES ($1, $2, $2, $3, $4) ON CONFLICT (tag) DO UPDATE \
-                  SET concurrency_limit = excluded.concurrency_limit, updated = excluded.updated";
-    query(insert)
-        .bind(ConcurrencyLimitId::new())
-        .bind(now)
-        .bind(tag)
-        .bind(limit)
-        .execute(conn)
-        .await?;
-    let sql = format!("{SELECT} WHERE tag = $1");
-    query(sql).bind(tag).fetch_one(conn).await
+) -> Result<(ConcurrencyLimit, bool)> {
+    let which = Which::Name(name(tag));
+    let update = LimitUpdate {
+        limit: Some(limit),
+        ..LimitUpdate::default()
+    };
+    let known = limits::update(conn, &which, update, now).await?;
+    if known.is_none() {
+        let create = LimitCreate {
+            active: true,
+            name: name(tag),
+            limit,
+            active_slots: 0,
+            denied_slots: 0,
+            slot_decay_per_second: 0.0,
+        };
+        limits::create(conn, &create, now).await?;
+    }
+    let found = limits::read(conn, &which).await?;
+    let found = shown(conn, found.into_iter().collect()).await?.pop();
+    Ok((found.expect("it has just been written"), known.is_none()))
 }
 
 /// Returns a limit.
 pub async fn read(conn: &mut Conn, id: ConcurrencyLimitId) -> Result<Option<ConcurrencyLimit>> {
-    let sql = format!("{SELECT} WHERE id = $1");
-    query(sql).bind(id).fetch_optional(conn).await
+    let found = limits::read(conn, &Which::Id(id)).await?;
+    Ok(shown(conn, found.into_iter().collect()).await?.pop())
 }
 
 /// Returns the limit of a tag.
 pub async fn read_by_tag(conn: &mut Conn, tag: &str) -> Result<Option<ConcurrencyLimit>> {
-    let sql = format!("{SELECT} WHERE tag = $1");
-    query(sql).bind(tag).fetch_optional(conn).await
+    let found = limits::read(conn, &Which::Name(name(tag))).await?;
+    Ok(shown(conn, found.into_iter().collect()).await?.pop())
 }
 
-/// Returns the limits that any of the tags has, in one order for everybody, and holds them until
-/// the write ends.
-pub async fn lock_by_tags(conn: &mut Conn, tags: &[String]) -> Result<Vec<ConcurrencyLimit>> {
-    if tags.is_empty() {
+/// Returns limits by tag.
+pub async fn list(conn: &mut Conn, limit: i64, offset: u32) -> Result<Vec<ConcurrencyLimit>> {
+    let found = limits::list_with_prefix(conn, TAG_PREFIX, limit, offset).await?;
+    shown(conn, found).await
+}
+
+/// Deletes a limit; tells whether there was one.
+pub async fn delete(conn: &mut Conn, id: ConcurrencyLimitId) -> Result<bool> {
+    if read(conn, id).await?.is_none() {
+        return Ok(false);
+    }
+    Ok(limits::delete(conn, &Which::Id(id)).await?.is_some())
+}
+
+/// Deletes the limit of a tag and returns its id.
+pub async fn delete_by_tag(conn: &mut Conn, tag: &str) -> Result<Option<ConcurrencyLimitId>> {
+    limits::delete(conn, &Which::Name(name(tag))).await
+}
+
+/// Replaces the task runs that hold slots of a tag's limit, and returns its id.
+pub async fn reset(
+    conn: &mut Conn,
+    tag: &str,
+    runs: &[TaskRunId],
+    now: DateTime<Utc>,
+) -> Result<Option<ConcurrencyLimitId>> {
+    let Some(limit) = limits::lock(conn, &Which::Name(name(tag))).await? else {
+        return Ok(None);
+    };
+    let id = limit.id;
+    let runs: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
+    slots::replace(conn, limit, &runs, now).await?;
+    Ok(Some(id))
+}
+
+/// Returns the limits in force that any of the tags has, in one order for everybody, and holds
+/// them until the write ends.
+async fn lock_by_tags(conn: &mut Conn, tags: &[String]) -> Result<Vec<GlobalConcurrencyLimit>> {
+    let names = slot_order(tags).iter().map(|tag| name(tag)).collect();
+    let mut found = limits::lock_by_names(conn, names).await?;
+    found.retain(|limit| limit.active);
+    Ok(found)
+}
+
+/// Returns what rules ask about the limits of a task run's tags.
+pub async fn facts(
+    conn: &mut Conn,
+    run: TaskRunId,
+    tags: &[String],
+    now: DateTime<Utc>,
+) -> Result<Vec<Limit>> {
+    let mut found = lock_by_tags(conn, tags).await?;
+    if found.is_empty() {
         return Ok(Vec::new());
     }
-    let lock = conn.dialect().for_update("concurrency_limit");
-    let sql = format!("{SELECT} WHERE tag = ANY($1) ORDER BY tag{lock}");
-    query(sql)
-        .bind_all([Value::from(slot_order(tags))])
-        .fetch_all(conn)
-        .await
+    let held = slots::held_by_task_run(conn, run.0).await?;
+    let fact = |limit: &mut GlobalConcurrencyLimit| {
+        limit.settle(now);
+        Some(Limit {
+            tag: tag(limit)?.to_owned(),
+            limit: limit.limit,
+            taken: limit.taken(),
+            is_held: held.contains(&limit.id),
+        })
+    };
+    Ok(found.iter_mut().filter_map(fact).collect())
 }
 
-/// Gives a task run a slot of each tag; holding one already is no second one.
+/// Gives a task run a slot of each tag that has a limit, and returns these limits; holding one
+/// already is no second one.
 pub async fn take(
     conn: &mut Conn,
     run: TaskRunId,
     tags: &[String],
     now: DateTime<Utc>,
-) -> Result<()> {
-    for mut limit in lock_by_tags(conn, tags).await? {
-        if !limit.active_slots.contains(&run) {
-            limit.active_slots.push(run);
-            set_slots(conn, limit.id, &limit.active_slots, now).await?;
-        }
-    }
-    Ok(())
+) -> Result<Vec<GlobalConcurrencyLimit>> {
+    let locked = lock_by_tags(conn, tags).await?;
+    let held = slots::held_by_task_run(conn, run.0).await?;
+    let wanted = locked.iter().filter(|limit| !held.contains(&limit.id));
+    slots::hold(conn, run.0, wanted.cloned().collect(), now).await?;
+    Ok(locked)
 }
 
-/// Takes a task run's slots back, whatever its tags are now.
+/// Takes all slots of a task run back, whatever its tags are now.
 pub async fn release(conn: &mut Conn, run: TaskRunId, now: DateTime<Utc>) -> Result<()> {
-    let lock = conn.dialect().for_update("concurrency_limit");
-    let sql = format!("{SELECT} WHERE active_slots LIKE $1 ORDER BY tag{lock}");
-    let held: Vec<ConcurrencyLimit> = query(sql).bind(format!("%{run}%")).fetch_all(conn).await?;
-    for mut limit in held {
-        limit.active_slots.retain(|holder| *holder != run);
-        set_slots(conn, limit.id, &limit.active_slots, now).await?;
-    }
-    Ok(())
+    slots::end_all_of_task_run(conn, run.0, now).await.map(drop)
 }
 
-/// Returns limits by tag.
-pub async fn list(conn: &mut Conn, limit: i64, offset: u32) -> Result<Vec<ConcurrencyLimit>> {
-    let sql = format!("{SELECT} ORDER BY tag LIMIT $1 OFFSET $2");
-    query(sql)
-        .bind(limit)
-        .bind(i64::from(offset))
-        .fetch_all(conn)
-        .await
-}
-
-/// Replaces the task runs that hold a slot.
-pub async fn set_slots(
+/// Takes the slots of some tags back from a task run and returns their limits.
+pub async fn leave(
     conn: &mut Conn,
-    id: ConcurrencyLimitId,
-    slots: &[TaskRunId],
+    run: TaskRunId,
+    tags: &[String],
     now: DateTime<Utc>,
-) -> Result<()> {
-    let slots = Document::of(&slots).expect("a list of ids is JSON");
-    let sql = "UPDATE concurrency_limit SET active_slots = $2, updated = $3 WHERE id = $1";
-    query(sql)
-        .bind(id)
-        .bind(slots)
-        .bind(now)
-        .execute(conn)
-        .await
-        .map(drop)
-}
-
-/// Deletes a limit; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: ConcurrencyLimitId) -> Result<bool> {
-    let sql = "DELETE FROM concurrency_limit WHERE id = $1";
-    Ok(query(sql).bind(id).execute(conn).await? == 1)
+) -> Result<Vec<GlobalConcurrencyLimit>> {
+    let locked = lock_by_tags(conn, tags).await?;
+    slots::leave(conn, run.0, locked.clone(), now).await?;
+    Ok(locked)
 }

@@ -12,9 +12,7 @@ use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
 use crate::schemas::{DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
 use crate::server::orchestration::policy::Policy;
-use crate::server::orchestration::{
-    Effect, Facts, Limit, Record, Run, RunId, Walk, bookkeep, sign, walk,
-};
+use crate::server::orchestration::{Effect, Facts, Record, Run, RunId, Walk, bookkeep, sign, walk};
 
 /// The columns of a state `s`, in the order of [`FromRow`].
 pub const COLUMNS: &str = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data";
@@ -175,15 +173,7 @@ pub async fn transition_task_run(
         if let Some(key) = &proposed.state_details.cache_key {
             facts.cached = read_cached(conn, key, now).await?;
         }
-        facts.limits = concurrency_limits::lock_by_tags(conn, &tags.0)
-            .await?
-            .into_iter()
-            .map(|limit| Limit {
-                tag: limit.tag,
-                limit: limit.concurrency_limit,
-                active: limit.active_slots.into_iter().map(|run| run.0).collect(),
-            })
-            .collect();
+        facts.limits = concurrency_limits::facts(conn, id, &tags.0, now).await?;
     }
     let walk = walk(policy.task_rules(), &run, proposed, &facts, now);
     finish(conn, &run, walk, policy, now).await.map(Some)
@@ -249,7 +239,9 @@ pub async fn write(
         match effect {
             Effect::TakeSlots(tags) => {
                 let id = TaskRunId(run_uuid(run.id));
-                concurrency_limits::take(conn, id, &tags, now).await?
+                concurrency_limits::take(conn, id, &tags, now)
+                    .await
+                    .map(drop)?
             }
             Effect::ReleaseSlots => {
                 let id = TaskRunId(run_uuid(run.id));

@@ -53,8 +53,10 @@ pub struct Limit {
     pub tag: String,
     /// How many runs at once.
     pub limit: i64,
-    /// Who holds a slot.
-    pub active: Vec<uuid::Uuid>,
+    /// How many slots are taken.
+    pub taken: i64,
+    /// Whether the run itself holds one.
+    pub is_held: bool,
 }
 
 /// What rules may ask beyond the run, loaded before the walk.

@@ -124,10 +124,11 @@ fn a_wait_is_floored_for_beta_clients_and_rounded_for_others() {
 
 #[test]
 fn a_slot_is_taken_waited_for_or_impossible() {
-    let limit = |limit, holders: usize| Limit {
+    let limit = |limit, holders: i64| Limit {
         tag: "db".into(),
         limit,
-        active: (0..holders).map(|_| uuid::Uuid::now_v7()).collect(),
+        taken: holders,
+        is_held: false,
     };
     let facts = |limits| Facts {
         limits,

@@ -12,6 +12,7 @@ mod event_retention;
 mod event_tests;
 mod flow_run_events;
 mod late_runs;
+mod lease_repossessor;
 mod scheduler;
 mod stale_runs;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
 pub use late_runs::LateRuns;
+pub use lease_repossessor::LeaseRepossessor;
 pub use scheduler::{Scheduler, schedule_deployment};
 pub use stale_runs::{CancellationCleanup, CrashedRuns, PauseExpirations};
 pub use triggers::Triggers;
@@ -89,6 +91,9 @@ impl Services {
         }
         if app.settings.cancellation_cleanup_enabled {
             services.spawn(app, CancellationCleanup);
+        }
+        if app.settings.repossessor_enabled {
+            services.spawn(app, LeaseRepossessor);
         }
         if app.settings.crashed_runs_enabled {
             services.spawn(app, CrashedRuns::default());

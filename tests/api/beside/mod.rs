@@ -1,8 +1,8 @@
-//! Asks the genuine 2.0b3 server and ours the same, good and bad, and compares the answers.
+//! Asks genuine servers and ours the same, good and bad, and compares the answers.
 //!
 //! `requests.txt` walks through each operation of the 2.0b3 document in one story, so that both
-//! servers are in the same state all along; `operations.txt` lists that document's operations. The
-//! genuine answers are taken first and then replayed against ours, on both databases, as the
+//! servers are in the same state all along; `operations.txt` lists that document's operations.
+//! `three.txt` does so with what the 3.8 document adds. The genuine answers are taken first and then replayed against ours, on both databases, as the
 //! recorded histories are.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,9 +13,29 @@ use serde_json::Value;
 
 use crate::app::TestApp;
 use crate::genuine_server::GenuineServer;
-use crate::replay::{Bindings, Depth, Exchange, HEADERS, ask, repeat};
+use crate::replay::{Bindings, Depth, Exchange, HEADERS, ask_as, repeat};
 
-const REQUESTS: &str = include_str!("requests.txt");
+/// What one generation's client asks.
+struct Story {
+    /// The genuine version that is asked.
+    version: &'static str,
+    requests: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+}
+
+const FIRST: Story = Story {
+    version: "2.0b3",
+    requests: include_str!("requests.txt"),
+    headers: &HEADERS,
+};
+const THREE: Story = Story {
+    version: "3.8",
+    requests: include_str!("three.txt"),
+    headers: &[
+        ("user-agent", "prefect/3.8.8 (API 0.8.4)"),
+        ("x-prefect-api-version", "0.8.4"),
+    ],
+};
 const OPERATIONS: &str = include_str!("operations.txt");
 
 /// A line of the story.
@@ -32,8 +52,8 @@ struct Step {
     ours: Option<u16>,
 }
 
-fn steps() -> Vec<Step> {
-    let lines = REQUESTS.lines().enumerate();
+fn steps(story: &Story) -> Vec<Step> {
+    let lines = story.requests.lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines.map(|(at, line)| step(at + 1, line)).collect()
 }
@@ -92,7 +112,10 @@ impl Names {
 
     fn learn(&mut self, name: &str, answer: &Value) {
         // The answer to a proposal has only a state, and the run keeps its id.
-        if let Some(id) = answer["id"].as_str() {
+        let id = answer["id"]
+            .as_str()
+            .or_else(|| answer["lease_id"].as_str());
+        if let Some(id) = id {
             self.0.insert(name.to_owned(), id.to_owned());
         }
         if let Some(id) = answer["state"]["id"].as_str() {
@@ -102,19 +125,19 @@ impl Names {
 }
 
 /// Tells the story to the genuine server and returns what it answered.
-async fn genuine_answers(api: &str) -> Vec<(usize, Exchange)> {
+async fn genuine_answers(story: &Story, api: &str) -> Vec<(usize, Exchange)> {
     // After a failure the genuine server closes the connection; a kept one would be reset.
     let client = reqwest::Client::builder().pool_max_idle_per_host(0);
     let client = client.build().expect("a client");
     let mut names = Names::default();
     let mut exchanges = Vec::new();
-    for step in steps() {
+    for step in steps(story) {
         let path = names.fill(&step.path);
         let body = step.body.map(|body| names.fill(&body.to_string()));
         let method = step.method.parse().expect("a method");
         let mut request = client.request(method, format!("{api}{path}"));
-        for (name, value) in HEADERS {
-            request = request.header(name, value);
+        for (name, value) in story.headers {
+            request = request.header(*name, *value);
         }
         if let Some(body) = step.text.clone().or_else(|| body.clone()) {
             request = request
@@ -146,9 +169,9 @@ async fn genuine_answers(api: &str) -> Vec<(usize, Exchange)> {
     exchanges
 }
 
-async fn differences(app: &TestApp, exchanges: &[(usize, Exchange)]) -> Vec<String> {
+async fn differences(story: &Story, app: &TestApp, exchanges: &[(usize, Exchange)]) -> Vec<String> {
     let mut bindings = Bindings::new(TimeDelta::zero());
-    let mut send = async |exchange: &Exchange| ask(app, exchange).await;
+    let mut send = async |exchange: &Exchange| ask_as(app, exchange, story.headers).await;
     let mut found = Vec::new();
     for (line, exchange) in exchanges {
         for difference in repeat(exchange, TimeDelta::zero(), &mut bindings, &mut send).await {
@@ -161,16 +184,25 @@ async fn differences(app: &TestApp, exchanges: &[(usize, Exchange)]) -> Vec<Stri
 
 #[tokio::test]
 async fn we_answer_as_the_genuine_server_does() {
-    let Some(genuine) = GenuineServer::start().await else {
+    answers_as_genuine(&FIRST).await;
+}
+
+#[tokio::test]
+async fn we_answer_as_the_genuine_3_8_server_does() {
+    answers_as_genuine(&THREE).await;
+}
+
+async fn answers_as_genuine(story: &Story) {
+    let Some(genuine) = GenuineServer::start(story.version).await else {
         return;
     };
-    let exchanges = genuine_answers(&genuine.api).await;
+    let exchanges = genuine_answers(story, &genuine.api).await;
     drop(genuine);
     let mut apps = vec![("SQLite", TestApp::on_sqlite().await)];
     apps.extend(TestApp::on_postgres().await.map(|app| ("PostgreSQL", app)));
     let mut found = Vec::new();
     for (database, app) in apps {
-        let of_one = differences(&app, &exchanges).await;
+        let of_one = differences(story, &app, &exchanges).await;
         found.extend(of_one.into_iter().map(|text| format!("{database}: {text}")));
         app.close().await;
     }
@@ -195,7 +227,7 @@ fn is_of(path: &str, pattern: &str) -> bool {
 
 #[test]
 fn the_story_asks_for_each_operation_of_the_document() {
-    let steps = steps();
+    let steps = steps(&FIRST);
     let is_told = |operation: &&str| {
         let (method, pattern) = operation.split_once(' ').expect("a method and a path");
         steps

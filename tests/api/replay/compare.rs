@@ -234,6 +234,10 @@ fn mistakes(expected: &[Value], actual: &[Value], found: &mut Vec<String>) {
     // What is wrong with text that is no JSON each parser says in its own words, and later
     // generations know more states.
     let is_same = |one: &Value, other: &Value| {
+        // The newest generation says it in other words, which nobody reads; the place counts.
+        if one.get("input").is_some() {
+            return one["loc"] == other["loc"];
+        }
         let is_free = ["value_error.jsondecode", "type_error.enum"]
             .iter()
             .any(|k| one["type"] == *k);

@@ -206,17 +206,22 @@ async fn we_give_the_recorded_answers_on_postgres() {
     }
 }
 
-/// Sends a request to a server of ours at its own time.
+/// Sends a request of the first generation's client to a server of ours at its own time.
 pub async fn ask(app: &TestApp, exchange: &Exchange) -> Answer {
+    ask_as(app, exchange, &HEADERS).await
+}
+
+/// Sends a request of another generation's client.
+pub async fn ask_as(app: &TestApp, exchange: &Exchange, headers: &[(&str, &str)]) -> Answer {
     app.clock.set(exchange.at);
     let (method, path) = (exchange.method.as_str(), exchange.path.as_str());
     let (status, body) = match &exchange.text {
         Some(text) => {
-            app.send_text(method, path, &HEADERS, Some(text.clone()))
+            app.send_text(method, path, headers, Some(text.clone()))
                 .await
         }
         None => {
-            app.send(method, path, &HEADERS, exchange.request.as_ref())
+            app.send(method, path, headers, exchange.request.as_ref())
                 .await
         }
     };

@@ -10,6 +10,8 @@ use super::row;
 use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
+use crate::schemas::concurrency_limits::ConcurrencyLimit;
+use crate::server::models::concurrency_limits;
 use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
 use crate::server::vault::Vault;
 use crate::settings::MASK;
@@ -147,7 +149,6 @@ async fn rows(conn: &mut Conn, ids: Vec<Uuid>) -> Result<Vec<RunRow>> {
         .await
 }
 
-row! { LimitText { id: Uuid, tag: String, concurrency_limit: i64, created: DateTime<Utc>, slots: String } }
 row! { Holder { id: Uuid, name: String, flow_run_id: Option<Uuid>, flow_run_name: Option<String>, since: Option<DateTime<Utc>> } }
 
 /// A concurrency limit with who holds its slots.
@@ -162,11 +163,10 @@ pub(crate) struct LimitRow {
 
 /// Lists the concurrency limits.
 pub(crate) async fn limits(conn: &mut Conn) -> Result<Vec<LimitRow>> {
-    let sql = "SELECT id, tag, concurrency_limit, created, active_slots FROM concurrency_limit ORDER BY tag LIMIT 1000";
-    let rows: Vec<LimitText> = query(sql).fetch_all(conn).await?;
-    let slots: Vec<Vec<Uuid>> = rows
+    let limits = concurrency_limits::list(conn, 1000, 0).await?;
+    let slots: Vec<Vec<Uuid>> = limits
         .iter()
-        .map(|row| serde_json::from_str(&row.slots).unwrap_or_default())
+        .map(|limit| limit.active_slots.iter().map(|run| run.0).collect())
         .collect();
     let all: Vec<Uuid> = slots.iter().flatten().copied().collect();
     let sql = "SELECT t.id, t.name, t.flow_run_id, r.name, t.state_timestamp FROM task_run t \
@@ -175,8 +175,8 @@ pub(crate) async fn limits(conn: &mut Conn) -> Result<Vec<LimitRow>> {
         .bind_all([Value::Uuids(all)])
         .fetch_all(conn)
         .await?;
-    let limit = |(row, slots): (LimitText, Vec<Uuid>)| LimitRow {
-        id: row.id,
+    let limit = |(row, slots): (ConcurrencyLimit, Vec<Uuid>)| LimitRow {
+        id: row.id.0,
         tag: row.tag,
         concurrency_limit: row.concurrency_limit,
         created: row.created,
@@ -186,7 +186,7 @@ pub(crate) async fn limits(conn: &mut Conn) -> Result<Vec<LimitRow>> {
             .cloned()
             .collect(),
     };
-    Ok(rows.into_iter().zip(slots).map(limit).collect())
+    Ok(limits.into_iter().zip(slots).map(limit).collect())
 }
 
 row! {

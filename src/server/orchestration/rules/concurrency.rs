@@ -1,6 +1,6 @@
 //! Rules that bound how many task runs of a tag run at once.
 
-use super::super::{Effect, Rule, RunId, Transition, Verdict};
+use super::super::{Effect, Rule, Transition, Verdict};
 use crate::schemas::StateType;
 
 /// Lets a task run enter RUNNING only with a slot of every limit on its tags.
@@ -21,9 +21,7 @@ impl Rule for SecureTaskConcurrencySlots {
                     limit.tag
                 ));
             }
-            if !limit.active.contains(&task_run(transition))
-                && limit.active.len() as i64 >= limit.limit
-            {
+            if !limit.is_held && limit.taken >= limit.limit {
                 let reason = format!(
                     "Concurrency limit for the {} tag has been reached",
                     limit.tag
@@ -41,13 +39,6 @@ impl Rule for SecureTaskConcurrencySlots {
             .map(|limit| limit.tag.clone())
             .collect();
         (!tags.is_empty()).then_some(Effect::TakeSlots(tags))
-    }
-}
-
-fn task_run(transition: &Transition<'_>) -> uuid::Uuid {
-    match transition.run.id {
-        RunId::Task(id, _) => id.0,
-        RunId::Flow(id, _) => id.0,
     }
 }
 

@@ -86,17 +86,11 @@ fn only_what_completed_under_a_key_is_cached() {
 #[test]
 fn a_slot_of_each_limit_is_needed_to_run() {
     let run = in_state(Pending);
-    let RunId::Task(own, _) = run.id else {
-        unreachable!("a task run")
-    };
-    let limit = |limit: i64, own_slot: bool, others: usize| Limit {
+    let limit = |limit: i64, own_slot: bool, others: i64| Limit {
         tag: format!("{limit}"),
         limit,
-        active: own_slot
-            .then_some(own.0)
-            .into_iter()
-            .chain((0..others).map(|_| uuid::Uuid::now_v7()))
-            .collect(),
+        taken: others + i64::from(own_slot),
+        is_held: own_slot,
     };
     for (limits, proposed, wanted) in [
         (vec![], to(Running), "ACCEPT Running"),

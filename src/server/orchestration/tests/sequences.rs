@@ -58,21 +58,22 @@ impl World {
     fn grant(&mut self, wish: &Wish) -> Walk {
         self.now += TimeDelta::seconds(wish.after);
         let policy = Policy::of(Dialect::B, wish.is_forced);
+        let run = &self.runs[wish.run];
+        let RunId::Task(id, _) = run.id else {
+            unreachable!("a task run")
+        };
         let facts = Facts {
             limits: vec![Limit {
                 tag: "db".to_owned(),
                 limit: LIMIT,
-                active: self.slots.clone(),
+                taken: self.slots.len() as i64,
+                is_held: self.slots.contains(&id.0),
             }],
             slot_wait_seconds: 30,
             ..Facts::default()
         };
-        let run = &self.runs[wish.run];
         let proposed = State::new(wish.to, self.now);
         let walk = walk(policy.task_rules(), run, proposed, &facts, self.now);
-        let RunId::Task(id, _) = run.id else {
-            unreachable!("a task run")
-        };
         for effect in &walk.effects {
             match effect {
                 Effect::TakeSlots(_) if !self.slots.contains(&id.0) => self.slots.push(id.0),
