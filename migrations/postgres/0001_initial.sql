@@ -364,6 +364,54 @@ CREATE INDEX ix_flow__tags ON flow USING gin ((tags::jsonb));
 CREATE INDEX ix_deployment__tags ON deployment USING gin ((tags::jsonb));
 CREATE INDEX ix_task_run__tags ON task_run USING gin ((tags::jsonb));
 
+-- What flows and people keep on the server.
+
+CREATE TABLE variable (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  value TEXT NOT NULL,
+  tags TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE artifact (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  key TEXT,
+  type TEXT,
+  description TEXT,
+  data TEXT,
+  metadata_ TEXT,
+  flow_run_id UUID,
+  task_run_id UUID
+);
+CREATE INDEX ix_artifact__key ON artifact (key, created);
+CREATE INDEX ix_artifact__flow_run_id ON artifact (flow_run_id) WHERE flow_run_id IS NOT NULL;
+CREATE INDEX ix_artifact__task_run_id ON artifact (task_run_id) WHERE task_run_id IS NOT NULL;
+
+-- The newest artifact of each key.
+CREATE TABLE artifact_collection (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  key TEXT NOT NULL UNIQUE,
+  latest_id UUID NOT NULL REFERENCES artifact (id)
+);
+CREATE INDEX ix_artifact_collection__latest_id ON artifact_collection (latest_id);
+
+CREATE TABLE flow_run_input (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  flow_run_id UUID NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  sender TEXT,
+  UNIQUE (flow_run_id, key)
+);
+
 -- Facts about the installation.
 
 CREATE TABLE configuration (

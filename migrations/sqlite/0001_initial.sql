@@ -358,6 +358,54 @@ CREATE TABLE block_document_reference (
 );
 CREATE INDEX ix_block_document_reference__reference ON block_document_reference (reference_block_document_id);
 
+-- What flows and people keep on the server.
+
+CREATE TABLE variable (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  name TEXT NOT NULL UNIQUE,
+  value TEXT NOT NULL,
+  tags TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE artifact (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  key TEXT,
+  type TEXT,
+  description TEXT,
+  data TEXT,
+  metadata_ TEXT,
+  flow_run_id TEXT,
+  task_run_id TEXT
+);
+CREATE INDEX ix_artifact__key ON artifact (key, created);
+CREATE INDEX ix_artifact__flow_run_id ON artifact (flow_run_id) WHERE flow_run_id IS NOT NULL;
+CREATE INDEX ix_artifact__task_run_id ON artifact (task_run_id) WHERE task_run_id IS NOT NULL;
+
+-- The newest artifact of each key.
+CREATE TABLE artifact_collection (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  key TEXT NOT NULL UNIQUE,
+  latest_id TEXT NOT NULL REFERENCES artifact (id)
+);
+CREATE INDEX ix_artifact_collection__latest_id ON artifact_collection (latest_id);
+
+CREATE TABLE flow_run_input (
+  id TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  updated TEXT NOT NULL,
+  flow_run_id TEXT NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  sender TEXT,
+  UNIQUE (flow_run_id, key)
+);
+
 -- Facts about the installation.
 
 CREATE TABLE configuration (

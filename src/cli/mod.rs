@@ -5,6 +5,7 @@
 
 pub mod advert;
 mod agent;
+mod artifact;
 mod automation;
 mod bench;
 mod block;
@@ -21,6 +22,7 @@ mod explain;
 mod find;
 mod flow;
 mod flow_run;
+mod global_concurrency_limit;
 mod orion;
 pub mod output;
 mod profile;
@@ -29,6 +31,7 @@ mod stop;
 mod storage;
 mod suggest;
 mod task_run;
+mod variable;
 mod version;
 mod work_queue;
 
@@ -72,6 +75,10 @@ enum Command {
     TaskRun(task_run::Args),
     Run(run::Args),
     ConcurrencyLimit(concurrency_limit::Args),
+    #[command(visible_alias = "gcl")]
+    GlobalConcurrencyLimit(global_concurrency_limit::Args),
+    Variable(variable::Args),
+    Artifact(artifact::Args),
     Block(block::Args),
     Automation(automation::Args),
     Event(event::Args),
@@ -97,6 +104,9 @@ impl Command {
             Self::TaskRun(args) => args.run(cx).await,
             Self::Run(args) => args.run(cx).await,
             Self::ConcurrencyLimit(args) => args.run(cx).await,
+            Self::GlobalConcurrencyLimit(args) => args.run(cx).await,
+            Self::Variable(args) => args.run(cx).await,
+            Self::Artifact(args) => args.run(cx).await,
             Self::Block(args) => args.run(cx).await,
             Self::Automation(args) => args.run(cx).await,
             Self::Event(args) => args.run(cx).await,

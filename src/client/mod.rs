@@ -4,6 +4,7 @@
 //! is at the other end of a connection or a function in this process (see [`Transport`]), so every command works the same
 //! with and without a server.
 
+mod artifacts;
 mod automations;
 mod blocks;
 mod concurrency_limits;
@@ -11,10 +12,12 @@ mod deployments;
 mod error;
 mod flow_runs;
 mod flows;
+mod global_concurrency_limits;
 mod logs;
 mod task_runs;
 mod transport;
 mod types;
+mod variables;
 mod work_queues;
 
 use std::time::Duration;
@@ -31,8 +34,9 @@ pub use error::Error;
 pub use reqwest;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
-    Automation, Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Event, Flow, FlowRun,
-    Log, OrchestrationResult, QueueFilter, State, StateDetails, TaskRun, WorkQueue,
+    Artifact, Automation, Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Event, Flow,
+    FlowRun, GlobalConcurrencyLimit, Log, OrchestrationResult, QueueFilter, State, StateDetails,
+    TaskRun, Variable, WorkQueue,
 };
 pub use work_queues::CreateWorkQueue;
 

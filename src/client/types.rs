@@ -61,6 +61,56 @@ pub struct Automation {
     pub actions: Vec<Value>,
 }
 
+/// An artifact, or the newest of its key.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Artifact {
+    /// Its id, or that of the collection of its key.
+    pub id: Uuid,
+    /// The newest artifact of its key, where that was asked for.
+    #[serde(default)]
+    pub latest_id: Option<Uuid>,
+    /// What its versions have in common.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// What it shows.
+    #[serde(default, rename = "type")]
+    pub artifact_type: Option<String>,
+    /// When it was last changed.
+    #[serde(default)]
+    pub updated: Option<DateTime<Utc>>,
+}
+
+/// A variable.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    #[serde(default)]
+    pub value: Value,
+    /// When it was last changed.
+    #[serde(default)]
+    pub updated: Option<DateTime<Utc>>,
+}
+
+/// A global concurrency limit.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GlobalConcurrencyLimit {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Whether it is in force.
+    pub active: bool,
+    /// How many slots there are.
+    pub limit: i64,
+    /// How many of them are taken.
+    pub active_slots: i64,
+    /// How many slots a second come back by themselves.
+    #[serde(default)]
+    pub slot_decay_per_second: f64,
+}
+
 /// An event.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Event {

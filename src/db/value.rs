@@ -286,6 +286,10 @@ column_ids!(
     BlockDocumentId,
     EventId,
     AutomationId,
+    VariableId,
+    ArtifactId,
+    ArtifactCollectionId,
+    FlowRunInputId,
 );
 
 column_as! {

@@ -345,6 +345,15 @@ pub struct ConcurrencyLimitReset {
     pub slot_override: Option<Vec<TaskRunId>>,
 }
 
+/// Changes a task run.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskRunUpdate {
+    /// The name instead of the present one.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
 /// Takes slots of tags for a task run, or gives them back.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct TagSlots {

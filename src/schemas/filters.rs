@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 
 use super::time::Instant;
 use super::work_pools::WorkPoolFilter;
-use super::{AutomationId, DeploymentId, FlowId, FlowRunId, StateType, TaskRunId, WorkQueueId};
+use super::{
+    ArtifactId, AutomationId, DeploymentId, FlowId, FlowRunId, StateType, TaskRunId, VariableId,
+    WorkQueueId,
+};
 
 /// How the members of a filter are joined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -107,6 +110,24 @@ filters! {
         operator: Operator, id: Option<AutomationIds>, name: Option<Texts>, created: Option<Times>,
         tags: Option<TagsFilter>,
     }
+    /// Conditions on ids of variables.
+    VariableIds { any_: Option<Vec<VariableId>>, }
+    /// Conditions on variables.
+    VariableFilter { operator: Operator, id: Option<VariableIds>, name: Option<Texts>, tags: Option<TagsFilter>, }
+    /// Conditions on ids of artifacts.
+    ArtifactIds { any_: Option<Vec<ArtifactId>>, }
+    /// Conditions on the key of an artifact.
+    Keys { any_: Option<Vec<String>>, like_: Option<String>, exists_: Option<bool>, }
+    /// Conditions on artifacts.
+    ArtifactFilter {
+        operator: Operator, id: Option<ArtifactIds>, key: Option<Keys>, flow_run_id: Option<FlowRunIds>,
+        task_run_id: Option<TaskRunIds>, r#type: Option<Texts>,
+    }
+    /// Conditions on the newest artifacts of their keys.
+    ArtifactCollectionFilter {
+        operator: Operator, latest_id: Option<ArtifactIds>, key: Option<Keys>, flow_run_id: Option<FlowRunIds>,
+        task_run_id: Option<TaskRunIds>, r#type: Option<Texts>,
+    }
     /// Conditions on log lines.
     LogFilter {
         operator: Operator, level: Option<Levels>, timestamp: Option<Times>, flow_run_id: Option<FlowRunIds>,
@@ -179,6 +200,131 @@ list_body! {
     DeploymentsQuery by FlowSort;
 }
 
+macro_rules! page_body {
+    ($($(#[doc = $doc:literal])+ $name:ident by $sort:ty;)*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Deserialize, ToSchema)]
+        #[expect(missing_docs, reason = "filters, order and page")]
+        pub struct $name {
+            #[serde(default)]
+            pub flows: Option<FlowFilter>,
+            #[serde(default)]
+            pub flow_runs: Option<FlowRunFilter>,
+            #[serde(default)]
+            pub task_runs: Option<TaskRunFilter>,
+            #[serde(default)]
+            pub deployments: Option<DeploymentFilter>,
+            #[serde(default)]
+            pub work_pools: Option<WorkPoolFilter>,
+            #[serde(default)]
+            pub work_pool_queues: Option<WorkQueueFilter>,
+            #[serde(default)]
+            pub sort: Option<$sort>,
+            #[serde(default)]
+            pub limit: Option<i64>,
+            /// The number of the page, from 1 on.
+            #[serde(default = "first_page", deserialize_with = "page")]
+            pub page: i64,
+        }
+        impl $name {
+            /// Returns the filters alone.
+            pub fn filters(&self) -> Filters {
+                let Self { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues, .. } = self.clone();
+                Filters { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues }
+            }
+        }
+    )*};
+}
+
+page_body! {
+    /// Asks for a page of flows.
+    FlowsPage by FlowSort;
+    /// Asks for a page of flow runs.
+    FlowRunsPage by FlowRunSort;
+    /// Asks for a page of task runs.
+    TaskRunsPage by TaskRunSort;
+    /// Asks for a page of deployments.
+    DeploymentsPage by FlowSort;
+}
+
+fn first_page() -> i64 {
+    1
+}
+
+fn page<'de, D: Deserializer<'de>>(d: D) -> Result<i64, D::Error> {
+    match i64::deserialize(d)? {
+        ..1 => Err(D::Error::custom(
+            "ensure this value is greater than or equal to 1",
+        )),
+        page => Ok(page),
+    }
+}
+
+/// Objects that are changed by one request, at most.
+pub const MOST_AT_ONCE: i64 = 50;
+
+macro_rules! bulk_body {
+    ($($(#[doc = $doc:literal])+ $name:ident { $field:ident: $filter:ty })*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Deserialize, ToSchema)]
+        pub struct $name {
+            /// Which ones; all by default.
+            #[serde(default)]
+            pub $field: Option<$filter>,
+            /// How many at most, up to 50.
+            #[serde(default = "most_at_once", deserialize_with = "at_once")]
+            pub limit: i64,
+        }
+        impl $name {
+            /// Returns the filter as one among all kinds.
+            pub fn filters(self) -> Filters {
+                Filters { $field: self.$field, ..Filters::default() }
+            }
+        }
+    )*};
+}
+
+bulk_body! {
+    /// Deletes flows.
+    FlowsBulk { flows: FlowFilter }
+    /// Deletes flow runs.
+    FlowRunsBulk { flow_runs: FlowRunFilter }
+    /// Deletes deployments.
+    DeploymentsBulk { deployments: DeploymentFilter }
+}
+
+fn most_at_once() -> i64 {
+    MOST_AT_ONCE
+}
+
+/// Reads how many objects to change at once.
+pub(super) fn at_once<'de, D: Deserializer<'de>>(d: D) -> Result<i64, D::Error> {
+    match i64::deserialize(d)? {
+        limit @ 1..=MOST_AT_ONCE => Ok(limit),
+        limit => Err(D::Error::custom(if limit < 1 {
+            "ensure this value is greater than or equal to 1"
+        } else {
+            "ensure this value is less than or equal to 50"
+        })),
+    }
+}
+
+/// Proposes one state for several flow runs.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct BulkSetState {
+    /// Which ones; all by default.
+    #[serde(default)]
+    pub flow_runs: Option<FlowRunFilter>,
+    /// The state.
+    pub state: super::actions::StateCreate,
+    /// Whether it is set whatever the rules say.
+    #[serde(default)]
+    pub force: bool,
+    /// How many at most, up to 50.
+    #[serde(default = "most_at_once", deserialize_with = "at_once")]
+    pub limit: i64,
+}
+
 /// Asks for log lines.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "filter, order and page")]
@@ -248,7 +394,7 @@ pub struct HistoryQuery {
 }
 
 /// Reads how many rows to leave out; of more than four billion there is nothing left anywhere.
-pub(super) fn offset<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
+pub fn offset<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
     match Option::<i64>::deserialize(d)? {
         Some(..0) => Err(D::Error::custom(
             "ensure this value is greater than or equal to 0",

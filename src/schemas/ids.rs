@@ -77,4 +77,12 @@ ids! {
     EventId;
     /// The id of an automation.
     AutomationId;
+    /// The id of a variable.
+    VariableId;
+    /// The id of an artifact.
+    ArtifactId;
+    /// The id of the collection of artifacts with one key.
+    ArtifactCollectionId;
+    /// The id of an input of a flow run.
+    FlowRunInputId;
 }

@@ -4,6 +4,7 @@
 //! of it (see [`dialect`]). Actions are what a client may send, filters what it may ask.
 
 pub mod actions;
+pub mod artifacts;
 pub mod automations;
 pub mod block_documents;
 pub mod block_schemas;
@@ -18,6 +19,7 @@ pub mod document;
 pub mod event_filters;
 pub mod events;
 pub mod filters;
+pub mod flow_run_inputs;
 pub mod flow_runs;
 pub mod flows;
 pub mod global_concurrency_limits;
@@ -29,6 +31,7 @@ pub mod schedules;
 pub mod states;
 pub mod task_runs;
 pub mod time;
+pub mod variables;
 pub mod work_pools;
 pub mod work_queues;
 

@@ -53,6 +53,70 @@ impl Render for OrchestrationResult {
     }
 }
 
+/// A page of a list, and how much there is beside it.
+#[derive(Debug, Clone, ToSchema)]
+pub struct Paged<T> {
+    /// The objects.
+    pub results: Vec<T>,
+    /// How many there are on all pages.
+    pub count: i64,
+    /// How many a page has.
+    pub limit: i64,
+    /// The number of this page, from 1 on.
+    pub page: i64,
+}
+
+impl<T: Render> Render for Paged<T> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let pages = match self.limit {
+            0 => 0,
+            limit => self.count / limit + i64::from(self.count % limit > 0),
+        };
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.part("results", &self.results)?;
+        fields.all("count", &self.count)?;
+        fields.all("limit", &self.limit)?;
+        fields.all("pages", &pages)?;
+        fields.all("page", &self.page)?;
+        fields.end()
+    }
+}
+
+/// What became of a proposal to one of several flow runs.
+#[derive(Debug, Clone, ToSchema)]
+pub struct BulkTransition {
+    /// The run.
+    pub flow_run_id: super::FlowRunId,
+    /// What became of it.
+    pub result: OrchestrationResult,
+}
+
+impl Render for BulkTransition {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("flow_run_id", &self.flow_run_id)?;
+        fields.all("status", self.result.outcome.status())?;
+        fields.part("state", &self.result.state)?;
+        fields.all("details", &self.result.outcome)?;
+        fields.end()
+    }
+}
+
+/// Objects that one request made or changed.
+#[derive(Debug, Clone, ToSchema)]
+pub struct Several<T> {
+    /// One for each.
+    pub results: Vec<T>,
+}
+
+impl<T: Render> Render for Several<T> {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.part("results", &self.results)?;
+        fields.end()
+    }
+}
+
 /// The runs of one interval of a history.
 #[derive(Debug, Clone, PartialEq, ToSchema)]
 pub struct HistoryResponse {

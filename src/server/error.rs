@@ -74,6 +74,34 @@ impl ApiError {
         }
     }
 
+    /// Returns what is wrong, for an answer that tells of several things.
+    pub fn detail(self) -> String {
+        match self {
+            Self::NotFound(text)
+            | Self::NoObject(text)
+            | Self::Conflict(text)
+            | Self::Unfit(text)
+            | Self::Locked(text, _)
+            | Self::Gone(text)
+            | Self::BadRequest(text)
+            | Self::Forbidden(text)
+            | Self::Unavailable(text)
+            | Self::Misconfigured(text) => text,
+            Self::Invalid { details, .. } => Value::from(details).to_string(),
+            Self::Internal(cause) => {
+                tracing::error!("a part of a request failed: {cause}");
+                "Internal Server Error".to_owned()
+            }
+            Self::Limit(_)
+            | Self::Unauthorized
+            | Self::NotJson
+            | Self::MethodNotAllowed
+            | Self::TooLarge(_)
+            | Self::TooDeep(_)
+            | Self::TooSlow(_) => "the request is refused as a whole".to_owned(),
+        }
+    }
+
     /// One field is wrong.
     pub fn invalid(loc: &[&str], message: impl Into<String>) -> Self {
         let detail = json!({"loc": loc, "msg": message.into(), "type": "value_error"});

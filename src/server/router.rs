@@ -41,6 +41,12 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(flow_runs::update_flow_run_labels))
         .routes(routes!(flow_runs::read_flow_run_graph))
         .routes(routes!(flow_runs::read_flow_run_points))
+        .routes(routes!(flow_run_inputs::create_flow_run_input))
+        .routes(routes!(flow_run_inputs::filter_flow_run_inputs))
+        .routes(routes!(
+            flow_run_inputs::read_flow_run_input,
+            flow_run_inputs::delete_flow_run_input
+        ))
         // Task runs.
         .routes(routes!(task_runs::create_task_run))
         .routes(routes!(task_runs::read_task_runs))
@@ -48,6 +54,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(task_runs::task_run_history))
         .routes(routes!(
             task_runs::read_task_run,
+            task_runs::update_task_run,
             task_runs::delete_task_run
         ))
         .routes(routes!(task_runs::set_task_run_state))
@@ -58,6 +65,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(states::read_task_run_state))
         .routes(routes!(logs::create_logs))
         .routes(routes!(logs::read_logs))
+        .routes(routes!(logs::download_logs))
         // Deployments.
         .routes(routes!(deployments::create_deployment))
         .routes(routes!(deployments::read_deployments))
@@ -219,12 +227,58 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(automations::read_automations_related_to_resource))
         .routes(routes!(automations::delete_automations_owned_by_resource))
         .routes(routes!(automations::validate_template))
+        .routes(routes!(automations::validate_automation_template))
         // Background tasks.
         .routes(routes!(task_workers::read_task_workers))
         .route(
             "/task_runs/subscriptions/scheduled",
             get(task_workers::scheduled_task_subscription),
         )
+        // Variables.
+        .routes(routes!(variables::create_variable))
+        .routes(routes!(variables::read_variables))
+        .routes(routes!(variables::count_variables))
+        .routes(routes!(
+            variables::read_variable_by_name,
+            variables::update_variable_by_name,
+            variables::delete_variable_by_name
+        ))
+        .routes(routes!(
+            variables::read_variable,
+            variables::update_variable,
+            variables::delete_variable
+        ))
+        // Artifacts.
+        .routes(routes!(artifacts::create_artifact))
+        .routes(routes!(artifacts::read_artifacts))
+        .routes(routes!(artifacts::count_artifacts))
+        .routes(routes!(artifacts::read_latest_artifacts))
+        .routes(routes!(artifacts::count_latest_artifacts))
+        .routes(routes!(artifacts::read_latest_artifact))
+        .routes(routes!(
+            artifacts::read_artifact,
+            artifacts::update_artifact,
+            artifacts::delete_artifact
+        ))
+        // Pages with their number, and many objects at once.
+        .routes(routes!(pages::paginate_flows))
+        .routes(routes!(pages::paginate_flow_runs))
+        .routes(routes!(pages::paginate_task_runs))
+        .routes(routes!(pages::paginate_deployments))
+        .routes(routes!(bulk::bulk_delete_flows))
+        .routes(routes!(bulk::bulk_delete_flow_runs))
+        .routes(routes!(bulk::bulk_delete_deployments))
+        .routes(routes!(bulk::bulk_set_flow_run_state))
+        .routes(routes!(bulk::bulk_create_flow_runs_from_deployment))
+        // Counts for dashboards of others.
+        .routes(routes!(counts::average_flow_run_lateness))
+        .routes(routes!(counts::count_task_runs_by_flow_run))
+        .routes(routes!(counts::count_deployments_by_flow))
+        .routes(routes!(counts::next_runs_by_flow))
+        .routes(routes!(counts::count_task_runs_by_state))
+        .routes(routes!(counts::count_task_runs_by_time))
+        .routes(routes!(counts::read_task_run_for_ui))
+        .routes(routes!(collections::read_collection_view))
         // Saved searches.
         .routes(routes!(saved_searches::put_saved_search))
         .routes(routes!(saved_searches::read_saved_searches))

@@ -168,6 +168,12 @@ pub async fn validate_template(Body(template): Body<String>) -> Response {
     }
 }
 
+/// Checks that a text is a template, as an action of an automation would use it.
+#[utoipa::path(post, path = "/automations/templates/validate", request_body = String, responses((status = 204), (status = 422)))]
+pub async fn validate_automation_template(body: Body<String>) -> Response {
+    validate_template(body).await
+}
+
 fn check(body: &AutomationBody) -> Result<(), ApiError> {
     let refuse = |why: String| ApiError::invalid(&["body"], why);
     body.check().map_err(refuse)?;

@@ -199,6 +199,17 @@ pub async fn create_flow_run_from_deployment(
     Id(id): Id<DeploymentId>,
     Body(asked): Body<DeploymentFlowRunCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let (run, is_new) = make_run(&state, dialect, id, asked).await?;
+    Ok(created(dialect, is_new, AsOf(state.now(), run)))
+}
+
+/// Makes a run of a deployment, or finds the one of that idempotency key; tells which it was.
+pub(super) async fn make_run(
+    state: &AppState,
+    dialect: Dialect,
+    id: DeploymentId,
+    asked: DeploymentFlowRunCreate,
+) -> Result<(FlowRun, bool), ApiError> {
     let now = state.now();
     let first = asked.state.clone().or_else(|| first_state(dialect));
     let write = async move |conn: &mut _| {
@@ -255,7 +266,7 @@ pub async fn create_flow_run_from_deployment(
     if is_new {
         state.changes.tell(super::flow_runs::change(&run));
     }
-    Ok(created(dialect, is_new, AsOf(state.now(), run)))
+    Ok((run, is_new))
 }
 
 /// Returns the first state of a run that was asked for without one: due now, but for 2.0b3.

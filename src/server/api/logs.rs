@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
@@ -13,9 +13,9 @@ use super::sockets::{self, Subscribed};
 use crate::schemas::actions::LogCreate;
 use crate::schemas::filters::{LogFilter, LogSort, LogsQuery};
 use crate::schemas::logs::Log;
-use crate::schemas::{Dialect, View};
+use crate::schemas::{Dialect, FlowRunId, View};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, view};
+use crate::server::extract::{Answer, Body, Id, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Keeps a batch of lines.
@@ -54,6 +54,62 @@ pub async fn read_logs(
         models::logs::list(conn, asked.logs.as_ref(), sort, limit, offset).await
     };
     Ok(view(dialect, state.db.read(read).await?))
+}
+
+/// Returns all lines of a flow run as a table, the oldest first.
+#[utoipa::path(get, path = "/flow_runs/{id}/logs/download", params(("id" = FlowRunId, Path)), responses((status = 200, content_type = "text/csv", body = String)))]
+pub async fn download_logs(
+    State(state): State<AppState>,
+    Id(id): Id<FlowRunId>,
+) -> Result<Response, ApiError> {
+    let read = async move |conn: &mut _| {
+        let Some(run) = models::flow_runs::read(conn, id).await? else {
+            return Ok(None);
+        };
+        let mut table = "timestamp,level,flow_run_id,task_run_id,message\r\n".to_owned();
+        models::logs::for_each_of(conn, id, |log| row(&mut table, &log)).await?;
+        Ok(Some((run.name, table)))
+    };
+    let found = state.db.read(read).await?;
+    let (name, table) = found.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}-logs.csv\""),
+        ),
+    ];
+    Ok((headers, table).into_response())
+}
+
+/// Writes a line as RFC 4180 has it.
+fn row(table: &mut String, log: &Log) {
+    use std::fmt::Write;
+    let id = |id: Option<uuid::Uuid>| id.map_or_else(String::new, |id| id.to_string());
+    let _ = write!(
+        table,
+        "{},{},{},{},",
+        log.timestamp.format("%Y-%m-%d %H:%M:%S%.f%:z"),
+        log.level,
+        id(log.flow_run_id.map(|id| id.0)),
+        id(log.task_run_id.map(|id| id.0)),
+    );
+    let message = &log.message;
+    if message.contains([',', '"', '\r', '\n']) {
+        let _ = write!(table, "\"{}\"\r\n", message.replace('"', "\"\""));
+    } else {
+        let _ = write!(table, "{message}\r\n");
+    }
 }
 
 /// Streams lines as they come; older ones are asked for by page.

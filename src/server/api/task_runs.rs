@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::schemas::actions::{SetState, TaskRunCreate};
+use crate::schemas::actions::{SetState, TaskRunCreate, TaskRunUpdate};
 use crate::schemas::filters::{Filters, HistoryQuery, TaskRunSort, TaskRunsQuery};
 use crate::schemas::flow_runs::AsOf;
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult};
@@ -98,6 +98,23 @@ pub async fn task_run_history(
         dialect,
         read_history(&state, history::Of::TaskRuns, asked).await?,
     ))
+}
+
+/// Changes the name of a task run.
+#[utoipa::path(patch, path = "/task_runs/{id}", params(("id" = TaskRunId, Path)), request_body = TaskRunUpdate, responses((status = 204)))]
+pub async fn update_task_run(
+    State(state): State<AppState>,
+    Id(id): Id<TaskRunId>,
+    Body(update): Body<TaskRunUpdate>,
+) -> Result<StatusCode, ApiError> {
+    let now = state.now();
+    let write =
+        async move |conn: &mut _| models::task_runs::update(conn, id, update.name, now).await;
+    if !state.db.write(write).await? {
+        return Err(ApiError::not_found("Task run", id));
+    }
+    state.changes.tell(Change::of(Kind::TaskRun, id.0));
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deletes a task run.

@@ -26,6 +26,8 @@ pub enum Listed {
     TaskRuns,
     /// Deployments.
     Deployments,
+    /// Artifacts.
+    Artifacts,
 }
 
 /// Returns the `WHERE` text for a list, and its values from `$1` on.
@@ -34,36 +36,76 @@ pub fn compile(listed: Listed, filters: &Filters, dialect: Dialect) -> (String, 
         dialect,
         values: Vec::new(),
     };
-    let mut all = Vec::new();
-    if let Some(filter) = &filters.flows {
-        let (path, alias) = listed.path(Listed::Flows);
-        all.extend(wrap(path, condition.flow(alias, filter)));
-    }
-    if let Some(filter) = &filters.flow_runs {
-        let (path, alias) = listed.path(Listed::FlowRuns);
-        all.extend(wrap(path, condition.flow_run(alias, filter)));
-    }
-    if let Some(filter) = &filters.task_runs {
-        let (path, alias) = listed.path(Listed::TaskRuns);
-        all.extend(wrap(path, condition.task_run(alias, filter)));
-    }
-    if let Some(filter) = &filters.deployments {
-        let (path, alias) = listed.path(Listed::Deployments);
-        all.extend(wrap(path, condition.deployment(alias, filter)));
-    }
-    let (path, queue) = listed.queue_path();
-    if let Some(filter) = &filters.work_pools {
-        let pool = condition.work_pool(filter);
-        all.extend(wrap(Some(path), pool));
-    }
-    if let Some(filter) = &filters.work_pool_queues {
-        let queue = condition.work_queue(queue, filter);
-        all.extend(wrap(Some(path), queue));
-    }
+    let all = condition.related(listed, filters);
     (
         join(all, Operator::And).unwrap_or_else(|| "TRUE".to_owned()),
         condition.values,
     )
+}
+
+/// Returns the `WHERE` text for artifacts under the alias `o`.
+pub fn compile_artifacts(
+    filter: Option<&ArtifactFilter>,
+    filters: &Filters,
+    dialect: Dialect,
+) -> (String, Vec<Value>) {
+    let mut condition = Condition {
+        dialect,
+        values: Vec::new(),
+    };
+    let mut all = condition.related(Listed::Artifacts, filters);
+    all.extend(filter.and_then(|filter| condition.artifact("o", filter)));
+    (
+        join(all, Operator::And).unwrap_or_else(|| "TRUE".to_owned()),
+        condition.values,
+    )
+}
+
+/// Returns the `WHERE` text for variables under the alias `o`.
+pub fn compile_variables(
+    filter: Option<&VariableFilter>,
+    dialect: Dialect,
+) -> (String, Vec<Value>) {
+    let mut condition = Condition {
+        dialect,
+        values: Vec::new(),
+    };
+    let text = filter.and_then(|filter| condition.variable("o", filter));
+    (text.unwrap_or_else(|| "TRUE".to_owned()), condition.values)
+}
+
+impl Condition {
+    /// Returns what filters of every kind ask of an object of one kind.
+    fn related(&mut self, listed: Listed, filters: &Filters) -> Vec<String> {
+        let condition = self;
+        let mut all = Vec::new();
+        if let Some(filter) = &filters.flows {
+            let (path, alias) = listed.path(Listed::Flows);
+            all.extend(wrap(path, condition.flow(alias, filter)));
+        }
+        if let Some(filter) = &filters.flow_runs {
+            let (path, alias) = listed.path(Listed::FlowRuns);
+            all.extend(wrap(path, condition.flow_run(alias, filter)));
+        }
+        if let Some(filter) = &filters.task_runs {
+            let (path, alias) = listed.path(Listed::TaskRuns);
+            all.extend(wrap(path, condition.task_run(alias, filter)));
+        }
+        if let Some(filter) = &filters.deployments {
+            let (path, alias) = listed.path(Listed::Deployments);
+            all.extend(wrap(path, condition.deployment(alias, filter)));
+        }
+        let (path, queue) = listed.queue_path();
+        if let Some(filter) = &filters.work_pools {
+            let pool = condition.work_pool(filter);
+            all.extend(wrap(Some(path), pool));
+        }
+        if let Some(filter) = &filters.work_pool_queues {
+            let queue = condition.work_queue(queue, filter);
+            all.extend(wrap(Some(path), queue));
+        }
+        all
+    }
 }
 
 /// Returns the `WHERE` text for log lines under the alias `o`.
@@ -89,7 +131,7 @@ impl Listed {
                 "SELECT 1 FROM deployment wd JOIN work_queue wq ON wq.id = wd.work_queue_id \
                  JOIN work_pool p ON p.id = wq.work_pool_id WHERE wd.flow_id = o.id"
             }
-            Self::TaskRuns => {
+            Self::TaskRuns | Self::Artifacts => {
                 "SELECT 1 FROM flow_run wr JOIN work_queue wq ON wq.id = wr.work_queue_id \
                  JOIN work_pool p ON p.id = wq.work_pool_id WHERE wr.id = o.flow_run_id"
             }
@@ -99,12 +141,18 @@ impl Listed {
 
     /// Returns how to reach `other`: the opening of an `EXISTS`, and the alias there.
     fn path(self, other: Self) -> (Option<&'static str>, &'static str) {
-        use Listed::{Deployments, FlowRuns, Flows, TaskRuns};
+        use Listed::{Artifacts, Deployments, FlowRuns, Flows, TaskRuns};
         match (self, other) {
             (Flows, Flows)
             | (FlowRuns, FlowRuns)
             | (TaskRuns, TaskRuns)
-            | (Deployments, Deployments) => (None, "o"),
+            | (Deployments, Deployments)
+            // No list is asked for by its artifacts.
+            | (_, Artifacts) => (None, "o"),
+            (Artifacts, TaskRuns) => (
+                Some("SELECT 1 FROM task_run t WHERE t.id = o.task_run_id"),
+                "t",
+            ),
             (Flows, FlowRuns) => (Some("SELECT 1 FROM flow_run r WHERE r.flow_id = o.id"), "r"),
             (Flows, TaskRuns) => (
                 Some(
@@ -127,17 +175,17 @@ impl Listed {
                 Some("SELECT 1 FROM deployment d WHERE d.id = o.deployment_id"),
                 "d",
             ),
-            (TaskRuns, Flows) => (
+            (TaskRuns | Artifacts, Flows) => (
                 Some(
                     "SELECT 1 FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = o.flow_run_id",
                 ),
                 "f",
             ),
-            (TaskRuns, FlowRuns) => (
+            (TaskRuns | Artifacts, FlowRuns) => (
                 Some("SELECT 1 FROM flow_run r WHERE r.id = o.flow_run_id"),
                 "r",
             ),
-            (TaskRuns, Deployments) => (
+            (TaskRuns | Artifacts, Deployments) => (
                 Some(
                     "SELECT 1 FROM flow_run r JOIN deployment d ON d.id = r.deployment_id WHERE r.id = o.flow_run_id",
                 ),
@@ -205,6 +253,44 @@ impl Condition {
                 "{not}EXISTS (SELECT 1 FROM deployment fd WHERE fd.flow_id = {o}.id)"
             ));
         }
+        join(parts, f.operator)
+    }
+
+    fn artifact(&mut self, o: &str, f: &ArtifactFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids(o, "id", uuids(&id.any_, |id| id.0), None));
+        }
+        if let Some(key) = &f.key {
+            let texts = Texts {
+                any_: key.any_.clone(),
+                not_any_: None,
+                like_: key.like_.clone(),
+            };
+            let exists = key.exists_.map(|exists| null(o, "key", !exists));
+            let text = self.text(o, "key", Some(&texts));
+            parts.extend(join(
+                text.into_iter().chain(exists).collect(),
+                Operator::And,
+            ));
+        }
+        if let Some(ids) = &f.flow_run_id {
+            let any = uuids(&ids.any_, |id| id.0);
+            let not_any = uuids(&ids.not_any_, |id| id.0);
+            parts.extend(self.ids(o, "flow_run_id", any, not_any));
+        }
+        parts.extend(self.task_run_ids(o, "task_run_id", f.task_run_id.as_ref()));
+        parts.extend(self.text(o, "type", f.r#type.as_ref()));
+        join(parts, f.operator)
+    }
+
+    fn variable(&mut self, o: &str, f: &VariableFilter) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(id) = &f.id {
+            parts.extend(self.ids(o, "id", uuids(&id.any_, |id| id.0), None));
+        }
+        parts.extend(self.text(o, "name", f.name.as_ref()));
+        parts.extend(self.tags(o, f.tags.as_ref()));
         join(parts, f.operator)
     }
 

@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use super::filters::compile_logs;
 use super::rows::{pieces, placeholders};
 use crate::db::{Conn, FromRow, Result, Row, query};
-use crate::schemas::LogId;
 use crate::schemas::actions::LogCreate;
 use crate::schemas::filters::{LogFilter, LogSort};
 use crate::schemas::logs::Log;
+use crate::schemas::{FlowRunId, LogId};
 
 impl FromRow for Log {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -63,6 +63,19 @@ pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
         insert.execute(conn).await?;
     }
     Ok(())
+}
+
+/// Hands over the lines of a flow run, the oldest first.
+pub async fn for_each_of(conn: &mut Conn, run: FlowRunId, mut each: impl FnMut(Log)) -> Result<()> {
+    let sql = "SELECT o.id, o.created, o.name, o.level, o.message, o.timestamp, o.flow_run_id, o.task_run_id \
+               FROM log o WHERE o.flow_run_id = $1 ORDER BY o.timestamp, o.id";
+    let lines = query(sql).bind(run);
+    lines
+        .for_each(conn, |row| {
+            each(Log::from_row(row)?);
+            Ok(())
+        })
+        .await
 }
 
 /// Returns the lines of a page.

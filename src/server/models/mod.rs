@@ -4,6 +4,7 @@
 //! holds, so that several of them make one write.
 
 pub mod admin;
+pub mod artifacts;
 pub mod automations;
 pub mod background_tasks;
 pub mod block_documents;
@@ -14,6 +15,7 @@ pub mod block_types;
 pub mod blocks;
 pub mod concurrency_limits;
 pub mod configuration;
+pub mod counts;
 pub mod csrf_tokens;
 pub mod deployment_schedules;
 pub mod deployments;
@@ -22,6 +24,7 @@ pub mod events;
 pub mod explain;
 pub mod filters;
 pub mod flow_run_events;
+pub mod flow_run_inputs;
 pub mod flow_runs;
 pub mod flows;
 pub mod global_concurrency_limits;
@@ -39,5 +42,6 @@ pub mod task_run_events;
 pub mod task_runs;
 pub mod triggers;
 pub mod ui;
+pub mod variables;
 pub mod work_pools;
 pub mod work_queues;

@@ -227,6 +227,18 @@ pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
         .await
 }
 
+/// Renames a task run; tells whether there is one.
+pub async fn update(
+    conn: &mut Conn,
+    id: TaskRunId,
+    name: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let sql = "UPDATE task_run SET updated = $2, name = COALESCE($3, name) WHERE id = $1";
+    let change = query(sql).bind(id).bind(now).bind(name);
+    Ok(change.execute(conn).await? == 1)
+}
+
 /// Deletes a task run; tells whether there was one.
 pub async fn delete(conn: &mut Conn, id: TaskRunId) -> Result<bool> {
     Ok(query("DELETE FROM task_run WHERE id = $1")

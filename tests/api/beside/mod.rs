@@ -37,6 +37,15 @@ const THREE: Story = Story {
     ],
 };
 const OPERATIONS: &str = include_str!("operations.txt");
+const THREE_OPERATIONS: &str = include_str!("three-operations.txt");
+/// Operations of the 3.8 document that we do not have.
+const NOT_YET: &[&str] = &[
+    "POST /ui/schemas/validate",
+    "GET /flow_runs/{id}/graph-v2",
+    "POST /work_pools/{name}/concurrency_status",
+    "POST /work_queues/{id}/concurrency_status",
+    "POST /flow_runs/{id}/resume",
+];
 
 /// A line of the story.
 #[derive(Debug, Clone)]
@@ -240,6 +249,18 @@ fn the_story_asks_for_each_operation_of_the_document() {
 
 #[test]
 fn each_operation_of_the_document_is_routed() {
+    let missing = not_routed(OPERATIONS);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn each_operation_of_the_3_8_document_is_routed_but_for_those_that_are_named() {
+    let mut missing = not_routed(THREE_OPERATIONS);
+    missing.retain(|operation| !NOT_YET.contains(operation));
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn not_routed(operations: &'static str) -> Vec<&'static str> {
     let document = serde_json::to_value(prefect_rs::server::openapi()).expect("a document");
     let paths = document["paths"].as_object().expect("paths");
     // What a part in braces is called is ours to choose, and a name with slashes is marked.
@@ -261,6 +282,5 @@ fn each_operation_of_the_document_is_routed() {
         let (method, path) = operation.split_once(' ').expect("a method and a path");
         !routed.contains(&format!("{method} {}", unnamed(path)))
     };
-    let missing: Vec<_> = OPERATIONS.lines().filter(is_missing).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    operations.lines().filter(is_missing).collect()
 }
