@@ -13,3 +13,4 @@ fi
 [ -d node_modules ] || npm ci --silent --no-audit --no-fund
 [ -d dist ] || npm run --silent build
 npm test
+node tests/real/pages.mjs

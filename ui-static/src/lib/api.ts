@@ -96,6 +96,12 @@ const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 const part = encodeURIComponent
 const del = <R>(path: string) => call<R>('DELETE', path)
 
+/** A page of a public list with how many there are in all: a filter answers rows only. */
+async function listed<R>(path: string, filter: object, page: object, signal?: AbortSignal): Promise<T.Page<R>> {
+  const [results, count] = await Promise.all([post<R[]>(`${path}/filter`, { ...filter, ...page }, signal), post<number>(`${path}/count`, filter, signal)])
+  return { results, count }
+}
+
 export interface SetState {
   type: T.StateType
   name?: string
@@ -138,11 +144,14 @@ export const api = {
   previewSchedule: (schedule: T.Schedule, s?: AbortSignal) => post<{ dates: string[] }>('/ui/schedule', { schedule }, s),
   events: (body: unknown, s?: AbortSignal) => post<T.EventPage>('/events/filter', body, s),
   moreEvents: (token: string) => get<T.EventPage>(`/events/filter/next?page-token=${token}`),
-  automations: async (body: object, s?: AbortSignal): Promise<T.Page<T.AutomationRow>> => {
-    const [results, count] = await Promise.all([post<T.AutomationRow[]>('/automations/filter', body, s), post<number>('/automations/count', {}, s)])
-    return { results, count }
-  },
+  automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
   automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
+  variables: (variables: object | undefined, page: object, s?: AbortSignal) => listed<T.VariableRow>('/variables', { variables }, page, s),
+  latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
+  artifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactRow>('/artifacts', { artifacts }, page, s),
+  artifact: (id: string, s?: AbortSignal) => get<T.ArtifactRow>(`/artifacts/${part(id)}`, s),
+  globalLimits: (s?: AbortSignal) => post<T.GlobalLimitRow[]>('/v2/concurrency_limits/filter', { limit: 200 }, s),
+  runInput: (id: string, key: string) => get<unknown>(`/flow_runs/${id}/input/${part(key)}`),
   explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${id}/explain`, s),
 
   createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
@@ -155,6 +164,14 @@ export const api = {
   addSchedule: (id: string, schedule: unknown) => post(`/deployments/${id}/schedules`, [schedule]),
   updateSchedule: (id: string, schedule: string, body: unknown) => patch(`/deployments/${id}/schedules/${schedule}`, body),
   deleteSchedule: (id: string, schedule: string) => del(`/deployments/${id}/schedules/${schedule}`),
+  createVariable: (body: unknown) => post('/variables/', body),
+  updateVariable: (id: string, body: unknown) => patch(`/variables/${id}`, body),
+  deleteVariable: (id: string) => del(`/variables/${id}`),
+  deleteArtifact: (id: string) => del(`/artifacts/${id}`),
+  createGlobalLimit: (body: unknown) => post('/v2/concurrency_limits/', body),
+  updateGlobalLimit: (id: string, body: unknown) => patch(`/v2/concurrency_limits/${id}`, body),
+  deleteGlobalLimit: (id: string) => del(`/v2/concurrency_limits/${id}`),
+  resumeRun: async (id: string, input?: unknown) => accepted(await post<Verdict>(`/flow_runs/${id}/resume`, input === undefined ? {} : { run_input: input })),
   createPool: (body: unknown) => post('/work_pools/', body),
   updatePool: (name: string, body: unknown) => patch(`/work_pools/${part(name)}`, body),
   deletePool: (name: string) => del(`/work_pools/${part(name)}`),

@@ -38,18 +38,26 @@ export function eventWords(name: string): string {
   const match = /^prefect\.([\w-]+)\.([\w* -]+)$/.exec(name)
   if (!match) return name === '*' ? 'anything' : name
   const noun = match[1]!.replaceAll('-', ' ')
-  return match[2] === '*' ? `any event of a ${noun}` : `${noun} ${match[2]!.replaceAll('-', ' ')}`
+  return match[2] === '*' ? `any change of a ${noun}` : `${noun} ${match[2]!.replaceAll('-', ' ')}`
 }
 
-function labels(match: Record<string, string | string[]> | undefined): string[] {
-  return Object.entries(match ?? {}).map(([label, value]) => {
+/** The conditions on a resource; `said` are the families that the names of the events tell already. */
+function labels(match: Record<string, string | string[]> | undefined, said: string[] = []): string[] {
+  return Object.entries(match ?? {}).flatMap(([label, value]) => {
     const values = Array.isArray(value) ? value : [value]
+    if (label === 'prefect.resource.id' && values.every((v) => said.includes(v))) return []
     if (label === 'prefect.resource.id' && values.every((v) => /^prefect\.[\w-]+\.\*$/.test(v))) return `of any ${list(values.map((v) => v.split('.')[1]!.replaceAll('-', ' ')))}`
     return label === 'prefect.resource.id' ? `of ${list(values)}` : `with ${label} ${list(values)}`
   })
 }
 
-const related = (of: Trigger['match_related']) => (Array.isArray(of) ? of : of ? [of] : []).flatMap((one) => labels(one)).map((text) => text.replace(/^of /, 'related to ').replace(/^with /, 'related with '))
+function related(of: Trigger['match_related']): string[] {
+  return (Array.isArray(of) ? of : of ? [of] : []).filter((one) => Object.keys(one).length).map((one) => {
+    const { 'prefect.resource.role': role, 'prefect.resource.name': name, ...rest } = one
+    const words = (value: string | string[] | undefined) => (value === undefined ? '' : list(Array.isArray(value) ? value : [value]))
+    return ['related to', words(role) || 'something', words(name), ...labels(rest)].filter(Boolean).join(' ')
+  })
+}
 
 /** The trigger in words, a line for itself and one for each inside; `depth` is how far to the right a line stands. */
 export function triggerLines(trigger: Trigger, depth = 0): { depth: number; text: string }[] {
@@ -61,7 +69,8 @@ export function triggerLines(trigger: Trigger, depth = 0): { depth: number; text
   }
   if (trigger.type === 'sequence') return [{ depth, text: `${depth ? '' : 'When '}these happen in order${within}` }, ...inside]
   const what = trigger.expect?.length ? list(trigger.expect.map(eventWords)) : 'anything'
-  const which = [...labels(trigger.match), ...related(trigger.match_related)].join(', ')
+  const families = (trigger.expect ?? []).map((name) => name.replace(/[^.]*$/, '*'))
+  const which = [...labels(trigger.match, families.every((f) => f === families[0]) ? families : []), ...related(trigger.match_related)].join(', ')
   const apart = trigger.for_each?.length ? `, counted for each ${list(trigger.for_each.map((l) => l.replace('prefect.resource.id', 'resource')), 'and')}` : ''
   const after = trigger.after?.length ? ` after ${list(trigger.after.map(eventWords))}` : ''
   const times = (trigger.threshold ?? 1) > 1 ? ` ${trigger.threshold} times` : ''

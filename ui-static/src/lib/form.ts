@@ -218,7 +218,7 @@ function valueOf(f: Field, entries: Entries, errors: Record<string, string>): un
     return values
   }
   const text = entries.texts[f.key] ?? ''
-  if (text.trim() === '' && !(f.kind === 'text' && f.hasDefault)) {
+  if (text.trim() === '' && !(f.kind === 'text' && f.hasDefault && !f.required)) {
     if (f.required) errors[f.key] = 'Needed'
     return undefined
   }

@@ -105,5 +105,6 @@ function rrule(text: string): string {
   const names: Record<string, string> = { MO: 'Monday', TU: 'Tuesday', WE: 'Wednesday', TH: 'Thursday', FR: 'Friday', SA: 'Saturday', SU: 'Sunday' }
   const days = parts.BYDAY?.split(',').map((d) => names[d] ?? d)
   const at = parts.BYHOUR ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}` : ''
-  return `${base}${days ? ` on ${list(days)}` : ''}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
+  const isWeekdays = parts.BYDAY === 'MO,TU,WE,TH,FR' && n === 1 && parts.FREQ === 'WEEKLY'
+  return `${isWeekdays ? 'On weekdays' : base}${days && !isWeekdays ? ` on ${list(days)}` : ''}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
 }

@@ -29,6 +29,35 @@ export type PoolPage = S['PoolPage']
 export type EventRow = Omit<S['ReceivedEvent']['event'], 'resource' | 'related'> & { received: string; resource: Record<string, string>; related: Record<string, string>[] }
 export type EventPage = Omit<S['EventPage'], 'events'> & { events: EventRow[] }
 export type AutomationRow = S['Automation']
+export interface VariableRow {
+  id: string
+  name: string
+  value: unknown
+  tags: string[]
+  updated: string
+}
+export interface ArtifactRow {
+  id: string
+  key: string | null
+  type: string | null
+  description: string | null
+  data: unknown
+  metadata_: Record<string, string> | null
+  flow_run_id: string | null
+  task_run_id: string | null
+  created: string
+  updated: string
+}
+export type ArtifactLatest = ArtifactRow & { key: string; latest_id: string }
+export interface GlobalLimitRow {
+  id: string
+  name: string
+  limit: number
+  active: boolean
+  active_slots: number
+  slot_decay_per_second: number
+  updated: string
+}
 export type DeploymentPage = S['DeploymentPage']
 export type RunPage = S['RunPage']
 export type GraphColumns = S['Graph']

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { fold, layered, pack } from '../../src/graph/layout'
+import { actionWords, triggerLines } from '../../src/lib/automations'
 import { blamed, fields, initial, read, type Field } from '../../src/lib/form'
 import { add, filters, parse, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
@@ -22,8 +23,18 @@ describe('schedules in words', () => {
     expect(inWords({ interval: 3600 })).toBe('Every hour')
     expect(inWords({ interval: 90 })).toBe('Every 90 seconds')
     expect(inWords({ rrule: 'FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9', timezone: 'Europe/Berlin' })).toBe('Every week on Monday and Wednesday at 09:00 (Europe/Berlin)')
+    expect(inWords({ rrule: 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=0', timezone: 'UTC' })).toBe('On weekdays at 09:00')
     expect(inWords(null)).toBe('No schedule')
   })
+})
+
+test('a trigger is told in a sentence, those inside it beneath', () => {
+  const any = { 'prefect.resource.id': 'prefect.flow-run.*' }
+  expect(triggerLines({ type: 'event', posture: 'Reactive', match: any, expect: ['prefect.flow-run.Failed', 'prefect.flow-run.Crashed'], threshold: 3, within: 3600, for_each: ['prefect.resource.id'] })).toEqual([{ depth: 0, text: 'When flow run Failed or flow run Crashed happens 3 times within 1h, counted for each resource' }])
+  expect(triggerLines({ type: 'event', posture: 'Proactive', match: { 'prefect.resource.id': ['prefect.deployment.*'] }, expect: ['acme.done'], within: 60, match_related: { 'prefect.resource.role': 'flow', 'prefect.resource.name': 'etl' } })[0]!.text).toBe('When acme.done of any deployment, related to flow etl does not happen within 1m')
+  expect(triggerLines({ type: 'compound', require: 'all', triggers: [{ type: 'event', posture: 'Reactive', expect: ['a.b'], match: {}, match_related: {} }, { type: 'sequence', triggers: [{}] }] }).map((l) => `${l.depth} ${l.text}`)).toEqual(['0 When all of these happen', '1 a.b happens', '1 these happen in order', '2 anything happens'])
+  expect(actionWords({ type: 'pause-deployment', source: 'inferred' }).text).toBe('Pause the deployment that the event is about')
+  expect(actionWords({ type: 'run-deployment', deployment_id: 'x', schedule_after: 60 })).toEqual({ text: 'Run deployment, 1m later', id: 'x', link: '/deployment/x' })
 })
 
 test('durations are told in their two largest units', () => {
