@@ -29,6 +29,7 @@ class Server:
         self.home = Path(home)
         self.env = env or {}
         self.port = None
+        self.fixed_port = None
         self.process = None
 
     @property
@@ -43,7 +44,7 @@ class Server:
     def start(self, path="/api/admin/version", wait=180):
         """Starts the server; returns seconds and CPU milliseconds to the first answer."""
         # A new one each time: some servers do not take a port that was in use a moment ago.
-        self.port = free_port()
+        self.port = self.fixed_port or free_port()
         self.home.mkdir(parents=True, exist_ok=True)
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         env = {name: os.environ[name] for name in kept if name in os.environ}
@@ -56,6 +57,7 @@ class Server:
         log = open(self.home / "server.log", "ab")
         begun = time.monotonic()
         command = [part.replace("{port}", str(self.port)) for part in self.command]
+        env = {name: value.replace("{port}", str(self.port)) for name, value in env.items()}
         self.process = subprocess.Popen(
             command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

@@ -38,8 +38,11 @@ def main():
     parser.add_argument("--venv", action="append", default=[], help="VERSION=DIR, instead of .venvs/VERSION")
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--loads", type=int, default=3, help="of each page; the median counts")
+    parser.add_argument("--binary", help="of ours, instead of the release build")
     args = parser.parse_args()
     args.seconds = 1
+    if args.binary:
+        server.BINARY = Path(args.binary)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     venvs = dict(pair.split("=", 1) for pair in args.venv)
@@ -61,9 +64,13 @@ def main():
 
 def measured(name, target, args):
     print(f"bench: {name}", file=sys.stderr, flush=True)
-    # Each generation's page has to be told where its API is, and each by another name.
+    # Each generation's page has to be told where its API is, each by another name; the port is
+    # another one at each start.
     for setting in ("PREFECT_ORION_UI_API_URL", "PREFECT_UI_API_URL", "PREFECT_SERVER_UI_API_URL"):
-        target.env[setting] = f"{target.url}/api"
+        target.env[setting] = "http://127.0.0.1:{port}/api"
+    # The page of 2.0b3 knows no setting: it always asks this port.
+    if name == "2.0b3":
+        target.fixed_port = 4200
     generation = "2.0b3" if name == "prefect-rs" else name
     target.start()
     try:

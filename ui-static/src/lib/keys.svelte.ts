@@ -13,6 +13,8 @@ export const PAGES: Record<string, [string, string]> = {
   a: ['/automations', 'Automations'],
   e: ['/events', 'Events'],
   b: ['/blocks', 'Blocks'],
+  v: ['/variables', 'Variables'],
+  f: ['/artifacts', 'Artifacts'],
   c: ['/concurrency-limits', 'Concurrency limits'],
   s: ['/settings', 'Settings'],
 }
