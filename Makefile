@@ -47,7 +47,7 @@ bench: build
 
 # The dashboards' first pages in a browser, beside the genuine ones.
 bench-ui: build
-	@tests/bench/ui.py
+	@tests/bench/ui.py --write
 
 # Ends what an interrupted test run may have left running.
 clean-services:

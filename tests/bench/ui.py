@@ -2,12 +2,14 @@
 """Compares the dashboards' first pages in one run: `make bench-ui`.
 
 Ours and each genuine server whose package carries its dashboard get a database of the same number
-of copied runs; Debian's Chromium loads the first page with an empty cache, in turns. Prints the
-table of BENCHMARKS.md. Bytes and requests are exact; times and CPU share the machine with others.
+of copied runs; Debian's Chromium loads the first page with an empty cache, one server at a time.
+Prints a table, and writes it between its marks in BENCHMARKS.md with `--write`. Bytes and requests
+are exact; times and CPU share the machine with others.
 """
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 import seed
 import server
 from compare import drive, install
+from machine import describe
 
 WORK = server.ROOT / "target" / "bench-ui"
 GENUINE = ("2.0b3", "2.20", "3.8")
@@ -38,7 +41,9 @@ def main():
     parser.add_argument("--venv", action="append", default=[], help="VERSION=DIR, instead of .venvs/VERSION")
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--loads", type=int, default=3, help="of each page; the median counts")
+    parser.add_argument("--write", action="store_true", help="write the table into BENCHMARKS.md")
     parser.add_argument("--binary", help="of ours, instead of the release build")
+    parser.add_argument("--build", help="what was built, if not the commit that is checked out")
     args = parser.parse_args()
     args.seconds = 1
     if args.binary:
@@ -46,20 +51,44 @@ def main():
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     venvs = dict(pair.split("=", 1) for pair in args.venv)
-    makers = {"prefect-rs": lambda: server.ours(WORK / "ours")}
+    makers = {"prefect-rs": server.ours}
     for version in filter(None, args.genuine.split(",")):
         venv = Path(venvs.get(version) or install(version))
         if any(venv.glob("lib/python*/site-packages/prefect/*/ui/index.html")):
-            makers[version] = lambda version=version, venv=venv: server.genuine(version, str(venv), WORK / version)
+            makers[version] = lambda home, version=version, venv=venv: server.genuine(version, str(venv), home)
         else:
             print(f"bench: the package of {version} has no dashboard inside", file=sys.stderr)
-    rows = {name: measured(name, make(), args) for name, make in makers.items()}
-    (WORK / "results.json").write_text(json.dumps(rows, indent=1))
-    print(f"First page on {args.runs:,} runs, cold, median of {args.loads} loads.\n")
-    print("| | " + " | ".join(title for title, _ in COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    about = describe(makers)
+    rows = {name: measured(name, make(WORK / name), args) for name, make in makers.items()}
+    (WORK / "results.json").write_text(json.dumps({"machine": about, "pages": rows}, indent=1))
+    text = table(rows, about, args)
+    print(text)
+    if args.write:
+        write(text)
+
+
+def table(rows, about, args):
+    titles = [title for title, _ in COLUMNS]
+    lines = [f"| | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles)]
     for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(show(row) for _, show in COLUMNS) + " |")
+        label = name if name == "prefect-rs" else f"Prefect {name}"
+        lines.append(f"| {label} | {' | '.join(show(row) for _, show in COLUMNS)} |")
+    built = args.build or about["commit"]
+    said = (
+        f"First page on {args.runs:,} runs, cold, median of {args.loads} loads; {about['cores']} cores of "
+        f"{about['processor']}, load {about['load_before']} before it began; prefect-rs as of {built}."
+    )
+    return said + "\n\n" + "\n".join(lines)
+
+
+def write(text):
+    path = server.ROOT / "BENCHMARKS.md"
+    marks = r"(<!-- dashboards: [^>]*-->).*?(<!-- end of dashboards -->)"
+    old = path.read_text()
+    new, count = re.subn(marks, lambda found: f"{found[1]}\n\n{text}\n\n{found[2]}", old, flags=re.DOTALL)
+    if not count:
+        raise server.Failed("BENCHMARKS.md has no marks for the dashboards")
+    path.write_text(new)
 
 
 def measured(name, target, args):
