@@ -179,6 +179,8 @@ pub struct DeploymentFlowRunCreate {
     #[serde(default, deserialize_with = "object_or_null")]
     pub labels: Option<Document>,
     pub work_queue_name: Option<String>,
+    /// Whether the deployment's schema of parameters holds for the run; by default as it says.
+    pub enforce_parameter_schema: Option<bool>,
     pub state: Option<StateCreate>,
 }
 
@@ -220,6 +222,14 @@ pub struct SetState {
     /// Whether to skip the rules that protect the run.
     #[serde(default, deserialize_with = "truth")]
     pub force: bool,
+}
+
+/// Lets a paused flow run go on.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub struct ResumeFlowRun {
+    /// The input that the run waits for.
+    #[serde(default, deserialize_with = "object_or_null")]
+    pub run_input: Option<Document>,
 }
 
 /// A log line to keep.

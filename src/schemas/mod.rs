@@ -24,6 +24,7 @@ pub mod flow_runs;
 pub mod flows;
 pub mod global_concurrency_limits;
 pub mod ids;
+pub mod json_schema;
 pub mod logs;
 pub mod responses;
 pub mod saved_searches;

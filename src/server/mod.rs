@@ -14,6 +14,7 @@ pub mod local;
 pub mod models;
 mod openapi;
 pub mod orchestration;
+pub mod parameters;
 mod refusal;
 mod router;
 mod serve;

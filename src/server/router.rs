@@ -38,6 +38,7 @@ fn api() -> OpenApiRouter<AppState> {
             flow_runs::delete_flow_run
         ))
         .routes(routes!(flow_runs::set_flow_run_state))
+        .routes(routes!(flow_runs::resume_flow_run))
         .routes(routes!(flow_runs::update_flow_run_labels))
         .routes(routes!(flow_runs::read_flow_run_graph))
         .routes(routes!(flow_runs::read_flow_run_points))

@@ -14,6 +14,7 @@ mod genuine_server;
 mod guard;
 mod hostile;
 mod limits;
+mod pauses;
 mod replay;
 mod secrets;
 mod settling;

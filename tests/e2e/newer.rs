@@ -124,6 +124,22 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Waits until the newest flow run that a filter finds is in a state, and returns it.
+    async fn run_in_state(&self, filter: Value, state: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let body = json!({"flow_runs": filter, "sort": "EXPECTED_START_TIME_DESC", "limit": 1});
+        loop {
+            let runs = self.ask("/flow_runs/filter", body.clone()).await;
+            if runs[0]["state_type"] == *state {
+                return runs[0].clone();
+            }
+            assert!(Instant::now() < deadline, "not {state}: {runs}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
 /// A process of a client; asked to end on drop.
 struct Running(Child);
 
@@ -217,6 +233,28 @@ async fn blocks_are_kept_with_their_secrets() {
         client.run("prefect", &["block", "delete", &secret]).await;
         let listed = client.run("prefect", &["block", "ls"]).await;
         assert!(!listed.contains(&secret), "{listed}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_paused_flow_goes_on_with_the_input_that_it_asked_for() {
+    with_each(async |client| {
+        let name = client.named("asking");
+        let _asking = client.start("python", &["pauses.py", &name]);
+        let of_name = json!({"name": {"any_": [name]}});
+        let run = client.run_in_state(of_name.clone(), "PAUSED").await;
+        let path = format!("/flow_runs/{}/resume", run["id"].as_str().expect("an id"));
+        let wrong = json!({"run_input": {"value": "many"}});
+        let answer = client.ask(&path, wrong).await;
+        assert_eq!(answer["status"], "REJECT", "{answer}");
+        let right = json!({"run_input": {"value": 5}});
+        let answer = client.ask(&path, right).await;
+        assert_eq!(answer["status"], "ACCEPT", "{answer}");
+        let run = client.run_in_state(of_name, "COMPLETED").await;
+        let logs = json!({"logs": {"flow_run_id": {"any_": [run["id"]]}}});
+        let logs = client.ask("/logs/filter", logs).await.to_string();
+        assert!(logs.contains("twice is 10"), "{logs}");
     })
     .await;
 }

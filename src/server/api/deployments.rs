@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
+use serde_json::Value;
 
 use crate::schemas::actions::{
     DeploymentFlowRunCreate, DeploymentSchedule, FlowRunCreate, StateCreate,
@@ -12,12 +13,13 @@ use crate::schemas::deployment_actions::{DeploymentCreate, DeploymentUpdate};
 use crate::schemas::deployments::Deployment;
 use crate::schemas::filters::{DeploymentsQuery, Filters, FlowSort};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
-use crate::schemas::{DeploymentId, Dialect, StateType};
+use crate::schemas::json_schema::{self, Misfit, Required};
+use crate::schemas::{DeploymentId, Dialect, Document, StateType};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::deployments::NoPool;
 use crate::server::models::flow_runs::Origin;
-use crate::server::{ApiError, AppState, models, refusal, services};
+use crate::server::{ApiError, AppState, models, parameters, refusal, services};
 
 const NOUN: &str = "Deployment";
 
@@ -220,14 +222,28 @@ pub(super) async fn make_run(
             Some(given) => deployment.parameters.merge(given),
             None => deployment.parameters.clone(),
         };
+        let parameters = match parameters::expand(conn, parameters).await? {
+            Ok(parameters) => parameters,
+            Err(text) => {
+                let text = format!("Error hydrating flow run parameters: {text}");
+                return Ok(Some(Err(ApiError::BadRequest(text))));
+            }
+        };
+        let is_enforced = asked.enforce_parameter_schema;
+        if is_enforced.unwrap_or(deployment.enforce_parameter_schema)
+            && let Err(misfit) = fit(&deployment.parameter_openapi_schema, &parameters)
+        {
+            let text = format!("Error creating flow run: {misfit}");
+            return Ok(Some(Err(ApiError::Conflict(text))));
+        }
         let mut queue = deployment.work_queue_id.zip(deployment.work_queue_name);
         if let (Some(name), Some(pool)) = (&asked.work_queue_name, &deployment.work_pool_name) {
             match models::work_queues::read_in_pool(conn, pool, name).await? {
                 Some(found) => queue = Some((found.id, found.name)),
                 None => {
-                    return Ok(Some(Err(format!(
+                    return Ok(Some(Err(ApiError::NotFound(format!(
                         "Work pool queue '{pool}/{name}' not found."
-                    ))));
+                    )))));
                 }
             }
         }
@@ -262,7 +278,7 @@ pub(super) async fn make_run(
     };
     let made = state.db.write(write).await?;
     let made = made.ok_or_else(|| ApiError::not_found(NOUN, id))?;
-    let (run, is_new) = made.map_err(ApiError::NotFound)?;
+    let (run, is_new) = made?;
     if is_new {
         state.changes.tell(super::flow_runs::change(&run));
     }
@@ -275,4 +291,14 @@ fn first_state(dialect: Dialect) -> Option<StateCreate> {
         Dialect::B => None,
         Dialect::Two | Dialect::Three => Some(StateCreate::of(StateType::Scheduled)),
     }
+}
+
+/// Checks parameters against the schema that a deployment has of them.
+fn fit(schema: &Option<Document>, parameters: &Document) -> Result<(), Misfit> {
+    let schema: Value = match schema {
+        Some(schema) => schema.read().unwrap_or_default(),
+        None => return Ok(()),
+    };
+    let parameters = parameters.read().unwrap_or_default();
+    json_schema::check(&schema, &parameters, Required::Checked)
 }

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serializer};
 
-use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, Labels, SetState};
+use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, Labels, ResumeFlowRun, SetState};
 use crate::schemas::dialect::{Dialect, Fields, Render};
 use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
 use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
@@ -226,6 +226,31 @@ pub async fn set_flow_run_state(
     };
     let done = state.db.write(write).await?;
     let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    tell(&state, id, &done);
+    Ok((status(&done, dialect), view(dialect, done.result)))
+}
+
+/// Lets a paused flow run go on, with the input that it waits for.
+#[utoipa::path(post, path = "/flow_runs/{id}/resume", params(("id" = FlowRunId, Path)), request_body = ResumeFlowRun, responses((status = 201, body = OrchestrationResult), (status = 200, body = OrchestrationResult)))]
+pub async fn resume_flow_run(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowRunId>,
+    Body(ResumeFlowRun { run_input }): Body<ResumeFlowRun>,
+) -> Result<impl IntoResponse, ApiError> {
+    // Clients of 2.0b3 know no pause; what resumes one follows the rules of those that do.
+    let policy = Policy::Core(dialect.max(Dialect::Two));
+    let now = state.now();
+    let write =
+        async move |conn: &mut _| models::pauses::resume(conn, id, run_input, policy, now).await;
+    let done = state.db.write(write).await?;
+    let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    tell(&state, id, &done);
+    Ok((status(&done, dialect), view(dialect, done.result)))
+}
+
+/// Tells listeners what a proposal has made of a flow run.
+fn tell(state: &AppState, id: FlowRunId, done: &models::states::Transitioned) {
     if done.is_written {
         let now = done.result.state.as_ref();
         state.changes.tell(Change {
@@ -235,7 +260,6 @@ pub async fn set_flow_run_state(
             ..Change::of(Kind::FlowRun, id.0)
         });
     }
-    Ok((status(&done, dialect), view(dialect, done.result)))
 }
 
 /// Returns the status of an answer to a proposal: 201 says that a state was written.

@@ -29,6 +29,8 @@ struct Changed {
     flow: Named,
     deployment: Option<Named>,
     task_run: Option<Named>,
+    work_queue: Option<Named>,
+    work_pool: Option<(Named, String)>,
 }
 
 /// The state before.
@@ -54,6 +56,15 @@ fn take_named(row: &mut Row<'_>) -> Result<Option<Named>> {
         id,
         name: name.unwrap_or_default(),
         tags: tags.unwrap_or_default(),
+    }))
+}
+
+fn take_untagged(row: &mut Row<'_>) -> Result<Option<Named>> {
+    let (id, name): (Option<Uuid>, Option<String>) = (row.take()?, row.take()?);
+    Ok(id.map(|id| Named {
+        id,
+        name: name.unwrap_or_default(),
+        tags: Tags::default(),
     }))
 }
 
@@ -90,6 +101,11 @@ impl FromRow for Changed {
             flow: named(row)?,
             deployment: take_named(row)?,
             task_run: take_named(row)?,
+            work_queue: take_untagged(row)?,
+            work_pool: match (take_untagged(row)?, row.take::<Option<String>>()?) {
+                (Some(pool), Some(pool_type)) => Some((pool, pool_type)),
+                _ => None,
+            },
         })
     }
 }
@@ -103,9 +119,10 @@ pub async fn untold(
 ) -> Result<(Vec<ReceivedEvent>, Option<Uuid>)> {
     let sql = "SELECT s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data, \
          p.id, p.type, p.name, p.message, p.timestamp, r.id, r.name, r.tags, r.run_count, f.id, f.name, f.tags, \
-         d.id, d.name, d.tags, t.id, t.name, t.tags \
+         d.id, d.name, d.tags, t.id, t.name, t.tags, q.id, q.name, w.id, w.name, w.type \
          FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id JOIN flow f ON f.id = r.flow_id \
          LEFT JOIN deployment d ON d.id = r.deployment_id LEFT JOIN task_run t ON t.id = r.parent_task_run_id \
+         LEFT JOIN work_queue q ON q.id = r.work_queue_id LEFT JOIN work_pool w ON w.id = q.work_pool_id \
          LEFT JOIN flow_run_state p ON p.id = (SELECT b.id FROM flow_run_state b WHERE b.flow_run_id = s.flow_run_id \
          AND (b.timestamp, b.id) < (s.timestamp, s.id) ORDER BY b.timestamp DESC, b.id DESC LIMIT 1) \
          WHERE s.id > $1 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = s.id) ORDER BY s.id LIMIT $2";
@@ -126,6 +143,8 @@ fn event(changed: Changed) -> Event {
         flow,
         deployment,
         task_run,
+        work_queue,
+        work_pool,
     } = changed;
     let resource = Resource::new(format!("prefect.flow-run.{}", run.id))
         .with(RESOURCE_NAME, &run.name)
@@ -146,6 +165,7 @@ fn event(changed: Changed) -> Event {
         ("flow", Some(flow)),
         ("deployment", deployment),
         ("task-run", task_run),
+        ("work-queue", work_queue),
     ];
     for (kind, named) in kinds {
         if let Some(Named {
@@ -158,6 +178,12 @@ fn event(changed: Changed) -> Event {
             let resource = Resource::new(format!("prefect.{kind}.{id}"));
             related.push(resource.in_role(kind).with(RESOURCE_NAME, name));
         }
+    }
+    if let Some((Named { id, name, .. }, pool_type)) = work_pool {
+        // Workers listen for what happens to the runs of their own pool.
+        let resource = Resource::new(format!("prefect.work-pool.{id}")).in_role("work-pool");
+        let resource = resource.with(RESOURCE_NAME, name);
+        related.push(resource.with("prefect.work-pool.type", pool_type));
     }
     related.extend(
         tags.into_iter()

@@ -10,8 +10,8 @@ use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunPolicy, FlowRunnerSettings};
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{DeploymentId, Document, FlowRunId, WorkQueueId};
-use crate::server::orchestration::{Run, RunId};
+use crate::schemas::{DeploymentId, Document, FlowRunId, State, StateType, WorkQueueId};
+use crate::server::orchestration::{Plan, RetryType, Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
     o.parent_task_run_id, o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, \
@@ -254,17 +254,46 @@ impl FromRow for ForTransition {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
         let id = RunId::Flow(row.take()?, row.take()?);
         let deployment_id: Option<DeploymentId> = row.take()?;
-        let policy: Document = row.take()?;
+        // What a client put there beyond a policy is not the server's business.
+        let policy = FlowRunPolicy::of(&row.take()?);
+        let infrastructure: Option<String> = row.take()?;
+        let mut record = states::take_record(row)?;
+        record.is_resuming = policy.resuming.unwrap_or(false);
         let run = Run {
             id,
-            record: states::take_record(row)?,
-            // What a client put there beyond a policy is not the server's business.
-            retry: FlowRunPolicy::of(&policy).retry(),
+            retry: policy.retry(),
             is_deployed: deployment_id.is_some(),
+            has_infrastructure: infrastructure.is_some(),
+            plan: Plan {
+                is_resuming: record.is_resuming,
+                retry_type: policy.retry_type.as_deref().and_then(RetryType::of),
+                pause_keys: policy.pause_keys.unwrap_or_default(),
+            },
+            record,
             state: take_optional(row)?,
         };
         Ok(Self { run, deployment_id })
     }
+}
+
+/// Keeps what a transition has made of a run's pauses and retries, beside what else its policy says.
+pub async fn set_plan(conn: &mut Conn, id: FlowRunId, plan: &Plan) -> Result<()> {
+    let sql = "SELECT empirical_policy FROM flow_run WHERE id = $1";
+    let policy: String = query(sql).bind(id).fetch_one(conn).await?;
+    let policy = Document::parse(policy).unwrap_or_else(|_| Document::empty_object());
+    let plan = serde_json::json!({
+        "pause_keys": plan.pause_keys,
+        "resuming": plan.is_resuming,
+        "retry_type": plan.retry_type.map(RetryType::as_str),
+    });
+    let policy = policy.merge(&Document::of(&plan).expect("a plan is JSON"));
+    let sql = "UPDATE flow_run SET empirical_policy = $2 WHERE id = $1";
+    query(sql)
+        .bind(id)
+        .bind(policy)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Returns what a transition needs, and keeps other servers from changing it meanwhile.
@@ -272,12 +301,30 @@ pub async fn read_for_transition(conn: &mut Conn, id: FlowRunId) -> Result<Optio
     let (columns, record) = (states::COLUMNS, states::RECORD);
     states::lock(conn, "flow_run", id.0).await?;
     query(format!(
-        "SELECT o.id, o.parent_task_run_id, o.deployment_id, o.empirical_policy, {record}, {columns} \
+        "SELECT o.id, o.parent_task_run_id, o.deployment_id, o.empirical_policy, o.infrastructure_pid, {record}, {columns} \
          FROM flow_run o LEFT JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1"
     ))
     .bind(id)
     .fetch_optional(conn)
     .await
+}
+
+/// Returns the type of a flow run's state, as the run's client knows it, and how often it was tried.
+pub async fn read_stage(conn: &mut Conn, id: FlowRunId) -> Result<Option<(StateType, i64)>> {
+    let columns = states::COLUMNS;
+    let sql = format!(
+        "SELECT o.run_count, {columns} FROM flow_run o JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1"
+    );
+    let stage: Option<Stage> = query(sql).bind(id).fetch_optional(conn).await?;
+    Ok(stage.map(|Stage(tries, state)| (state.type_to_its_client(), tries)))
+}
+
+struct Stage(i64, State);
+
+impl FromRow for Stage {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        Ok(Self(row.take()?, State::from_row(row)?))
+    }
 }
 
 /// Returns the flow runs of a page.

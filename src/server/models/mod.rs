@@ -31,6 +31,7 @@ pub mod global_concurrency_limits;
 pub mod history;
 pub mod logs;
 pub mod names;
+pub mod pauses;
 pub mod rows;
 pub mod saved_searches;
 pub mod scheduled_runs;

@@ -12,7 +12,9 @@ use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
 use crate::schemas::{DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
 use crate::server::orchestration::policy::Policy;
-use crate::server::orchestration::{Effect, Facts, Record, Run, RunId, Walk, bookkeep, sign, walk};
+use crate::server::orchestration::{
+    Effect, Facts, Plan, Record, Run, RunId, Walk, bookkeep, sign, walk,
+};
 
 /// The columns of a state `s`, in the order of [`FromRow`].
 pub const COLUMNS: &str = "s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data";
@@ -44,6 +46,7 @@ pub fn take_record(row: &mut Row<'_>) -> Result<Record> {
         end_time: row.take()?,
         expected_start_time: row.take()?,
         next_scheduled_start_time: row.take()?,
+        is_resuming: false,
     })
 }
 
@@ -170,6 +173,12 @@ pub async fn transition_task_run(
         ..Facts::default()
     };
     if proposed.state_type == StateType::Running {
+        facts.flow_run_run_count = known.flow_run_run_count;
+        if let RunId::Task(_, Some(flow_run)) = run.id
+            && policy != Policy::Minimal
+        {
+            facts.flow_run = flow_runs::read_stage(conn, flow_run).await?;
+        }
         if let Some(key) = &proposed.state_details.cache_key {
             facts.cached = read_cached(conn, key, now).await?;
         }
@@ -232,10 +241,19 @@ pub async fn write(
     {
         state.timestamp = current.timestamp + TimeDelta::microseconds(1);
     }
-    let record = bookkeep(run.record, run.state.as_ref(), &state);
+    let mut before = run.record;
+    if effects.contains(&Effect::CountTriesAnew) {
+        before.run_count = 0;
+    }
+    let record = bookkeep(before, run.state.as_ref(), &state);
+    let mut plan = Plan {
+        is_resuming: record.is_resuming,
+        ..run.plan.clone()
+    };
     insert(conn, run.id, &state, now).await?;
     update_run(conn, run, &state, &record, now).await?;
     for effect in effects {
+        plan = plan.after(&effect);
         match effect {
             Effect::TakeSlots(tags) => {
                 let id = TaskRunId(run_uuid(run.id));
@@ -248,7 +266,19 @@ pub async fn write(
                 concurrency_limits::release(conn, id, now).await?
             }
             Effect::InsertCache => insert_cached(conn, &state, now).await?,
+            Effect::NoteTryOfFlow => note_try_of_flow(conn, run.id).await?,
+            // What these change is in the record and the plan.
+            Effect::CountTriesAnew
+            | Effect::BeginAnew(_)
+            | Effect::NotePause(_)
+            | Effect::NoteResumption
+            | Effect::EndRetries => {}
         }
+    }
+    if let RunId::Flow(id, _) = run.id
+        && plan != run.plan
+    {
+        flow_runs::set_plan(conn, id, &plan).await?;
     }
     if let RunId::Flow(id, Some(parent)) = run.id {
         mirror_on_parent(conn, id, parent, &state, now).await?;
@@ -319,6 +349,13 @@ async fn note_rule(conn: &mut Conn, run: RunId, state: StateId, rule: &str) -> R
     };
     query(sql).bind(state).bind(rule).execute(conn).await?;
     Ok(())
+}
+
+/// Notes in which try of its flow run a task run runs.
+async fn note_try_of_flow(conn: &mut Conn, run: RunId) -> Result<()> {
+    let sql = "UPDATE task_run SET flow_run_run_count = (SELECT f.run_count FROM flow_run f \
+               WHERE f.id = task_run.flow_run_id) WHERE id = $1";
+    query(sql).bind(run_uuid(run)).execute(conn).await.map(drop)
 }
 
 async fn update_run(

@@ -9,7 +9,7 @@ use crate::schemas::actions::{StateCreate, TaskRunCreate};
 use crate::schemas::filters::{Filters, TaskRunSort};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{Document, FlowRunId, Tags, TaskRunId};
-use crate::server::orchestration::{Run, RunId};
+use crate::server::orchestration::{Plan, Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_run_id, o.task_key, o.dynamic_key, \
     o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, o.end_time, o.total_run_time, \
@@ -146,20 +146,28 @@ pub struct ForTransition {
     pub run: Run,
     /// The run's tags, which limits apply to.
     pub tags: Tags,
+    /// In which try of its flow run it ran last.
+    pub flow_run_run_count: i64,
 }
 
 impl FromRow for ForTransition {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
         let id = RunId::Task(row.take()?, row.take()?);
-        let (tags, retry) = (row.take()?, row.take()?);
+        let (tags, retry, flow_run_run_count) = (row.take()?, row.take()?, row.take()?);
         let run = Run {
             id,
             record: states::take_record(row)?,
             retry,
             is_deployed: false,
+            has_infrastructure: false,
+            plan: Plan::default(),
             state: take_optional(row)?,
         };
-        Ok(Self { run, tags })
+        Ok(Self {
+            run,
+            tags,
+            flow_run_run_count,
+        })
     }
 }
 
@@ -168,7 +176,7 @@ pub async fn read_for_transition(conn: &mut Conn, id: TaskRunId) -> Result<Optio
     let (columns, record) = (states::COLUMNS, states::RECORD);
     states::lock(conn, "task_run", id.0).await?;
     query(format!(
-        "SELECT o.id, o.flow_run_id, o.tags, o.empirical_policy, {record}, {columns} \
+        "SELECT o.id, o.flow_run_id, o.tags, o.empirical_policy, o.flow_run_run_count, {record}, {columns} \
          FROM task_run o LEFT JOIN task_run_state s ON s.id = o.state_id WHERE o.id = $1"
     ))
     .bind(id)

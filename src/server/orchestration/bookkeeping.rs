@@ -20,6 +20,8 @@ pub struct Record {
     pub expected_start_time: Option<DateTime<Utc>>,
     /// When a scheduled run is due.
     pub next_scheduled_start_time: Option<DateTime<Utc>>,
+    /// Whether the run goes on after a pause that gave its process up: that is no further try.
+    pub is_resuming: bool,
 }
 
 /// Returns the record after a transition.
@@ -28,7 +30,7 @@ pub fn bookkeep(mut record: Record, from: Option<&State>, to: &State) -> Record 
     let is_settled = from.is_some_and(|state| state.state_details.settled_from.is_some());
     let scheduled_time = to.state_details.scheduled_time.map(|at| at.0);
     if to.state_type == StateType::Running {
-        record.run_count += 1;
+        record.run_count += i64::from(!record.is_resuming);
         record.start_time = record.start_time.or(Some(to.timestamp));
     }
     if let Some(from) = from.filter(|state| state.type_to_its_client() == StateType::Running) {
@@ -38,6 +40,9 @@ pub fn bookkeep(mut record: Record, from: Option<&State>, to: &State) -> Record 
     if is_settled {
         // It was not the end.
         record.end_time = None;
+    }
+    if to.state_type == StateType::Running || to.state_type.is_terminal() {
+        record.is_resuming = false;
     }
     if to.state_type.is_terminal() {
         record.end_time = record.end_time.or(record.start_time.map(|_| to.timestamp));

@@ -35,6 +35,76 @@ pub struct Run {
     pub retry: RetryPolicy,
     /// Whether agents take the run from a queue.
     pub is_deployed: bool,
+    /// Whether somebody has said which process the run is.
+    pub has_infrastructure: bool,
+    /// What a flow run remembers of its pauses and retries; empty for a task run.
+    pub plan: Plan,
+}
+
+/// What a flow run remembers of its pauses and retries, in its empirical policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The pauses that have happened, each of which happens once.
+    pub pause_keys: Vec<String>,
+    /// Whether the run goes on after a pause, so that it is no further try.
+    pub is_resuming: bool,
+    /// Who tries again: the process itself, or whoever takes the run anew.
+    pub retry_type: Option<RetryType>,
+}
+
+/// Who tries a flow run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryType {
+    /// The process that runs it.
+    InProcess,
+    /// Whoever takes it from its queue.
+    Reschedule,
+}
+
+impl RetryType {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProcess => "in_process",
+            Self::Reschedule => "reschedule",
+        }
+    }
+
+    /// Returns what a word means.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::InProcess, Self::Reschedule]
+            .into_iter()
+            .find(|known| known.as_str() == word)
+    }
+}
+
+impl Plan {
+    /// Returns the plan after what a transition does to it.
+    pub fn after(mut self, effect: &Effect) -> Self {
+        match effect {
+            Effect::BeginAnew(retry_type) => Self {
+                retry_type: *retry_type,
+                ..Self::default()
+            },
+            Effect::NotePause(key) => {
+                self.pause_keys.extend(key.clone());
+                self
+            }
+            Effect::NoteResumption => Self {
+                is_resuming: true,
+                ..self
+            },
+            Effect::EndRetries => Self {
+                retry_type: None,
+                ..self
+            },
+            Effect::TakeSlots(_)
+            | Effect::ReleaseSlots
+            | Effect::InsertCache
+            | Effect::CountTriesAnew
+            | Effect::NoteTryOfFlow => self,
+        }
+    }
 }
 
 /// Which run a transition is of.
@@ -68,6 +138,10 @@ pub struct Facts {
     pub limits: Vec<Limit>,
     /// After how many seconds to ask again for a slot.
     pub slot_wait_seconds: i64,
+    /// Of a task run: its flow run's state, as that run's client knows it, and its tries.
+    pub flow_run: Option<(StateType, i64)>,
+    /// Of a task run: in which try of its flow run it ran last.
+    pub flow_run_run_count: i64,
 }
 
 /// A transition on its way through a policy.
@@ -101,6 +175,8 @@ pub enum Verdict {
     Accept,
     /// The state is right, under another name.
     Rename(String),
+    /// The state is right, with something added to it.
+    Amend(Box<State>),
     /// Another state instead.
     Reject(Box<State>, String),
     /// Not yet; ask again after so many seconds.
@@ -118,6 +194,18 @@ pub enum Effect {
     ReleaseSlots,
     /// The written state is found by its cache key from now on.
     InsertCache,
+    /// The flow run forgets its pauses, and is tried again by whom this says.
+    BeginAnew(Option<RetryType>),
+    /// The pause of that key has happened.
+    NotePause(Option<String>),
+    /// What comes next goes on after a pause.
+    NoteResumption,
+    /// Nobody tries again.
+    EndRetries,
+    /// The task run's tries are counted from none.
+    CountTriesAnew,
+    /// The task run belongs to this try of its flow run.
+    NoteTryOfFlow,
 }
 
 /// A rule of a policy. Its doc comment tells which race or loss it prevents.
@@ -136,6 +224,10 @@ pub trait Rule: Sync {
     }
     /// Says what happens once the transition stands.
     fn effect(&self, _: &Transition<'_>) -> Option<Effect> {
+        None
+    }
+    /// Says what happens once the state stands that the rule has put in place of another.
+    fn effect_of_rejection(&self, _: &Transition<'_>) -> Option<Effect> {
         None
     }
 }
@@ -170,6 +262,7 @@ pub fn walk(
     let mut outcome = Outcome::Accept {};
     let mut decided_by = None;
     let mut ran: Vec<&dyn Rule> = Vec::new();
+    let mut rejected: Option<&dyn Rule> = None;
     let intended = transition.types();
     for &rule in policy {
         let now = transition.types();
@@ -185,8 +278,13 @@ pub fn walk(
                 }
                 ran.push(rule);
             }
+            Verdict::Amend(state) => {
+                transition.proposed = Some(*state);
+                ran.push(rule);
+            }
             Verdict::Reject(state, reason) => {
                 transition.proposed = Some(*state);
+                rejected = Some(rule);
                 (outcome, decided_by) = (Outcome::Reject { reason }, Some(rule.name()));
             }
             Verdict::Wait(delay_seconds, reason) => {
@@ -210,11 +308,15 @@ pub fn walk(
     let stands = |rule: &&&dyn Rule| {
         to.is_some() && (rule.is_universal() || !is_changed) && rule.concerns(from, to)
     };
+    let of_rejection = rejected
+        .filter(|_| to.is_some())
+        .and_then(|rule| rule.effect_of_rejection(&transition));
     let effects = ran
         .iter()
         .rev()
         .filter(stands)
         .filter_map(|rule| rule.effect(&transition))
+        .chain(of_rejection)
         .collect();
     Walk {
         state: transition.proposed,

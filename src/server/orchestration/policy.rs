@@ -6,11 +6,19 @@
 
 use super::Rule;
 use super::rules::cache::{CacheInsertion, CacheRetrieval};
+use super::rules::cancelling::{
+    BypassCancellingFlowRunsWithNoInfra, EnforceCancellingToCancelledTransition,
+};
 use super::rules::concurrency::{ReleaseTaskConcurrencySlots, SecureTaskConcurrencySlots};
+use super::rules::flow_runs::{PreventRunningTasksFromStoppedFlows, UpdateFlowRunTrackerOnTasks};
+use super::rules::pauses::{HandlePausingFlows, HandleResumingPausedFlows};
 use super::rules::retries::{RenameReruns, RetryFailedFlows, RetryPotentialFailures};
-use super::rules::schedule::{EnsureOnlyScheduledFlowsMarkedLate, WaitForScheduledTime};
+use super::rules::schedule::{
+    CopyScheduledTime, EnsureOnlyScheduledFlowsMarkedLate, WaitForScheduledTime,
+};
 use super::rules::terminal::{
-    EnforceCancellingToCancelledTransition, PreventDuplicateClaims, PreventDuplicateTransitions,
+    HandleFlowTerminalStateTransitions, HandleTaskTerminalStateTransitions, PreventDuplicateClaims,
+    PreventDuplicateTransitions, PreventPendingTransitions, PreventResultDataLoss,
     PreventTransitionsFromTerminalStates,
 };
 use crate::schemas::Dialect;
@@ -25,10 +33,14 @@ pub const CORE_FLOW_B: &[&dyn Rule] = &[
 /// Flow runs of everybody else.
 pub const CORE_FLOW: &[&dyn Rule] = &[
     &PreventDuplicateTransitions,
-    &PreventTransitionsFromTerminalStates,
+    &HandleFlowTerminalStateTransitions,
     &EnforceCancellingToCancelledTransition,
-    &PreventDuplicateClaims,
+    &BypassCancellingFlowRunsWithNoInfra,
+    &PreventPendingTransitions,
     &EnsureOnlyScheduledFlowsMarkedLate,
+    &HandlePausingFlows,
+    &HandleResumingPausedFlows,
+    &CopyScheduledTime,
     &WaitForScheduledTime::ROUNDED_RUNNING,
     &RetryFailedFlows,
 ];
@@ -48,17 +60,21 @@ pub const CORE_TASK_B: &[&dyn Rule] = &[
 /// Task runs of everybody else.
 pub const CORE_TASK: &[&dyn Rule] = &[
     &CacheRetrieval,
-    &PreventTransitionsFromTerminalStates,
+    &HandleTaskTerminalStateTransitions,
+    &PreventRunningTasksFromStoppedFlows,
     &SecureTaskConcurrencySlots,
+    &CopyScheduledTime,
     &WaitForScheduledTime::ROUNDED_RUNNING,
     &RetryPotentialFailures,
     &RenameReruns,
+    &UpdateFlowRunTrackerOnTasks,
     &CacheInsertion,
     &ReleaseTaskConcurrencySlots,
 ];
 
 /// Flow runs, by force.
-pub const MINIMAL_FLOW: &[&dyn Rule] = &[];
+pub const MINIMAL_FLOW: &[&dyn Rule] =
+    &[&PreventResultDataLoss, &BypassCancellingFlowRunsWithNoInfra];
 
 /// Task runs, by force.
 pub const MINIMAL_TASK: &[&dyn Rule] = &[&ReleaseTaskConcurrencySlots];

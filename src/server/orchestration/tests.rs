@@ -21,6 +21,8 @@ fn run(state: Option<State>) -> Run {
         record: Record::default(),
         retry: RetryPolicy::default(),
         is_deployed: true,
+        has_infrastructure: false,
+        plan: Plan::default(),
     }
 }
 

@@ -31,6 +31,9 @@ impl Rule for CacheRetrieval {
     }
 }
 
+/// Characters of a cache key; a longer one is no key that anybody made on purpose.
+const LONGEST_KEY: usize = 2000;
+
 /// Lets later runs find a completed task's result by its cache key.
 pub struct CacheInsertion;
 
@@ -40,6 +43,19 @@ impl Rule for CacheInsertion {
     }
     fn concerns(&self, _: Option<StateType>, to: Option<StateType>) -> bool {
         to == Some(StateType::Completed)
+    }
+    fn judge(&self, transition: &Transition<'_>) -> Verdict {
+        let proposed = transition.proposed.as_ref();
+        let key = proposed.and_then(|state| state.state_details.cache_key.as_deref());
+        match (proposed, key) {
+            (Some(proposed), Some(key)) if key.chars().count() > LONGEST_KEY => {
+                let reason = format!(
+                    "Cache key exceeded maximum allowed length of {LONGEST_KEY} characters."
+                );
+                Verdict::Reject(Box::new(proposed.clone()), reason)
+            }
+            _ => Verdict::Accept,
+        }
     }
     fn effect(&self, transition: &Transition<'_>) -> Option<Effect> {
         let state = transition.proposed.as_ref()?;

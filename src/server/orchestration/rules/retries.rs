@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::super::{Rule, Transition, Verdict};
+use super::super::{Effect, RetryType, Rule, Transition, Verdict};
 use crate::schemas::{State, StateType};
 
 /// Turns a task's failure into a wait for its next try while it has tries left.
@@ -36,6 +36,14 @@ impl Rule for RetryFailedFlows {
     }
     fn judge(&self, transition: &Transition<'_>) -> Verdict {
         retry(transition)
+    }
+    fn effect(&self, transition: &Transition<'_>) -> Option<Effect> {
+        let is_planned = transition.run.plan.retry_type.is_some();
+        is_planned.then_some(Effect::EndRetries)
+    }
+    /// The process tries again itself, so nobody else may take the run, and its pauses come anew.
+    fn effect_of_rejection(&self, _: &Transition<'_>) -> Option<Effect> {
+        Some(Effect::BeginAnew(Some(RetryType::InProcess)))
     }
 }
 
@@ -73,7 +81,10 @@ impl Rule for RenameReruns {
         to == Some(StateType::Running)
     }
     fn judge(&self, transition: &Transition<'_>) -> Verdict {
-        if transition.run.record.run_count == 0 {
+        let state = transition.run.state.as_ref();
+        // What begins anew after its end counts its tries anew.
+        let is_over = state.is_some_and(|state| state.type_to_its_client().is_terminal());
+        if transition.run.record.run_count == 0 || is_over {
             return Verdict::Accept;
         }
         let was_retry = transition

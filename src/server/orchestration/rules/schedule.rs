@@ -1,7 +1,7 @@
 //! Rules about when a run may start.
 
 use super::super::{Rule, Transition, Verdict};
-use crate::schemas::{StateType, time};
+use crate::schemas::{State, StateType, time};
 
 /// Keeps a run from starting before its time, while agents may claim it ahead of it.
 ///
@@ -70,9 +70,34 @@ impl Rule for EnsureOnlyScheduledFlowsMarkedLate {
         {
             return Verdict::Accept;
         }
-        Verdict::Reject(
-            Box::new(state.clone()),
-            "Only scheduled flows can be marked late.".to_owned(),
-        )
+        let reason = match state.state_type {
+            StateType::Scheduled => "This flow run is already marked late.",
+            _ => "Only scheduled flows can be marked late.",
+        };
+        Verdict::Reject(Box::new(state.clone()), reason.to_owned())
+    }
+}
+
+/// Keeps the time of a run that is claimed ahead of it, so that whoever claimed it waits too.
+pub struct CopyScheduledTime;
+
+impl Rule for CopyScheduledTime {
+    fn name(&self) -> &'static str {
+        "CopyScheduledTime"
+    }
+    fn concerns(&self, from: Option<StateType>, to: Option<StateType>) -> bool {
+        from == Some(StateType::Scheduled) && to == Some(StateType::Pending)
+    }
+    fn judge(&self, transition: &Transition<'_>) -> Verdict {
+        let state = transition.run.state.as_ref();
+        let at = state.and_then(|state| state.state_details.scheduled_time);
+        match &transition.proposed {
+            Some(proposed) if proposed.state_details.scheduled_time.is_none() && at.is_some() => {
+                let mut amended: State = proposed.clone();
+                amended.state_details.scheduled_time = at;
+                Verdict::Amend(Box::new(amended))
+            }
+            _ => Verdict::Accept,
+        }
     }
 }
