@@ -49,7 +49,20 @@ export async function measure(context, url, { quiet = 800, patience = 30_000, ma
   }
   const from = Date.now()
   await page.goto(url, { waitUntil: 'load', timeout: patience })
-  while ((open.size || Date.now() - last < quiet) && Date.now() - from < patience) await page.waitForTimeout(50)
+  // A page that still works out its own script asks for nothing either: it has to have painted, and its
+  // main thread to be idle, before silence means that it is done.
+  const hasPainted = () =>
+    page.evaluate(async () => {
+      await new Promise((done) => requestIdleCallback(done, { timeout: 5000 }))
+      return performance.getEntriesByName('first-contentful-paint').length > 0
+    })
+  let since = 0
+  while (Date.now() - from < patience) {
+    if (!since && (await hasPainted())) since = Date.now()
+    const isQuiet = () => since && !open.size && Date.now() - Math.max(last, since) >= quiet
+    if (isQuiet() && (await hasPainted()) && isQuiet()) break
+    await page.waitForTimeout(50)
+  }
   out.settled_ms = last - from
   const seen = await page.evaluate(() => ({
     fcp: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,

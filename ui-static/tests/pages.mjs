@@ -13,6 +13,7 @@ export function pages(db) {
     'run-500-deps': `/flow-run/${db.wide.id}?graph=dependencies&tab=tasks`,
     'run-500-lanes': `/flow-run/${db.wide.id}?graph=lanes`,
     'run-live': `/flow-run/${db.live.id}`,
+    'run-paused': `/flow-run/${db.paused.id}`,
     'run-late': `/flow-run/${late}`,
     'task-run': `/task-run/${db.taskRuns[0].id}`,
     deployments: '/deployments',

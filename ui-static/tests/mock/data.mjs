@@ -124,6 +124,12 @@ export function make(now = Date.now(), { tasks = 500 } = {}) {
   db.addTask(live, 'Render maps', 0, l0 + 9100, null, 'RUNNING', up(f))
   log(live, l0 + 310, 20, 'Fetching the forecast of Bremen for 3 days')
 
+  // One that waits for a person, and says what it wants to know.
+  const paused = db.addRun(orders, null, now - 4 * 60e3, 'RUNNING', 0, { name: 'patient-yak' })
+  db.paused = paused
+  db.state(paused, 'PAUSED', now - 3 * 60e3, null, 'Waits for an approval').state_details = { pause_key: 'approve', run_input_keyset: { schema: 'approve-schema', description: 'approve-description', response: 'approve-response' } }
+  db.inputs = { 'approve-schema': { type: 'object', required: ['approved'], properties: { approved: { type: 'boolean', title: 'Approved' }, reason: { type: 'string', title: 'Reason', minLength: 3 } } }, 'approve-description': 'Is the **total** right?' }
+
   db.queues.push({ id: uuid(), name: 'etl-queue', description: '', is_paused: false, concurrency_limit: null, filter: { tags: ['ETL'], deployment_ids: null, flow_runner_types: null }, last_polled: null, agents: [] })
   db.queues.push({ id: uuid(), name: 'weather', description: '', is_paused: false, concurrency_limit: 4, filter: { tags: ['weather'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now), agents: [{ name: 'agent-ember', last_polled: iso(now) }], fresh: true })
   db.queues.push({ id: uuid(), name: 'gpu', description: '', is_paused: true, concurrency_limit: 1, filter: { tags: ['gpu'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now - 3 * H), agents: [] })

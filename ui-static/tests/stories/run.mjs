@@ -128,6 +128,23 @@ await story('a custom run checks its fields', async (page, server) => {
   assert.equal(server.db().runs.at(-1).parameters.days, 5)
 })
 
+await story('a paused run is resumed with what it asks for', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().paused.id}`)
+  await page.getByRole('button', { name: 'Resume…' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('total').waitFor()
+  await dialog.getByRole('button', { name: 'Resume' }).click()
+  await dialog.getByText('Needed', { exact: true }).waitFor()
+  await dialog.getByLabel(/^approved/i).selectOption('true')
+  await dialog.getByLabel(/^reason/i).fill('ok')
+  await dialog.getByText('Needs at least 3 characters').waitFor()
+  await dialog.getByLabel(/^reason/i).fill('looks fine')
+  await dialog.getByRole('button', { name: 'Resume' }).click()
+  await page.getByText('patient-yak goes on').waitFor()
+  assert.deepEqual(server.db().paused.given, { approved: true, reason: 'looks fine' })
+  await page.locator('h1 + .pill').getByText('Running').waitFor()
+})
+
 await story('a lost server is told and heals', async (page, server) => {
   await page.goto(server.url)
   await page.locator('[data-link=live]').first().waitFor()
