@@ -75,6 +75,17 @@ impl Db {
         }
     }
 
+    /// Runs a read of a few rows as [`Db::read`] does, though on SQLite in this thread where it can.
+    pub async fn read_short<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Sqlite(db) => db.read_short(op).await,
+            Backend::Postgres(db) => db.read(op).await,
+        }
+    }
+
     /// Runs an operation that may write, in one transaction, and returns after its commit.
     ///
     /// An `Err` from the operation undoes all that it did.
@@ -84,6 +95,20 @@ impl Db {
     ) -> Result<T> {
         match &self.0 {
             Backend::Sqlite(db) => db.write(op).await,
+            Backend::Postgres(db) => db.write(op).await,
+        }
+    }
+
+    /// Runs an operation of a few statements as [`Db::write`] does, though on SQLite in this thread
+    /// when nobody else is writing.
+    ///
+    /// This thread then waits for the disk, so it is for what a request waits for, not for batches.
+    pub async fn write_short<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Sqlite(db) => db.write_short(op).await,
             Backend::Postgres(db) => db.write(op).await,
         }
     }

@@ -3,16 +3,19 @@
 //! The thread hop decides, not SQLite: an operation crosses to the owning thread once, and runs
 //! there from its first statement to its last. The writer gathers what waits into one
 //! transaction, each operation in a savepoint of its own, and answers after the commit; so an
-//! answered write is on disk, and a hundred waiting writers pay for one commit. Nothing else in
-//! the process writes, so "database is locked" cannot occur inside it; another process on the same
+//! answered write is on disk, and a hundred waiting writers pay for one commit. Where nobody else
+//! is writing there is nothing to gather, and a short write runs where it was asked for: waking the
+//! writer and being woken by it would cost as much as the write. There is one connection that
+//! writes, so "database is locked" cannot occur inside the process; another process on the same
 //! file is waited for.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,7 +56,23 @@ struct Threads {
     writer: Mutex<Option<Sender<Job>>>,
     readers: Mutex<Option<Sender<Job>>>,
     handles: Mutex<Vec<JoinHandle<()>>>,
+    writing: Arc<Writing>,
+    /// The connection of short reads, held for one of them; empty once closing has begun.
+    reading: Mutex<Option<Conn>>,
     path: PathBuf,
+}
+
+/// The one connection that writes, shared by the writer thread and by writes in place.
+struct Writing {
+    /// Held for one transaction; empty once the writer thread has ended.
+    connection: Mutex<Option<Writer>>,
+    /// Whether the last write met no other; while writes meet, they are gathered.
+    is_alone: AtomicBool,
+}
+
+struct Writer {
+    conn: Conn,
+    file: File,
 }
 
 impl Sqlite {
@@ -63,23 +82,29 @@ impl Sqlite {
         migrations::sqlite(&mut writer, path)?;
         let (write_sender, write_jobs) = channel::<Job>();
         let (read_sender, read_jobs) = channel::<Job>();
-        let file = File::opened(path);
-        let mut handles = vec![spawn("db-writer", move || {
-            write_loop(Conn::Sqlite(writer), &file, &write_jobs)
-        })];
+        let writing = Arc::new(Writing {
+            connection: Mutex::new(Some(Writer {
+                conn: Conn::Sqlite(writer),
+                file: File::opened(path),
+            })),
+            is_alone: AtomicBool::new(true),
+        });
+        let shared = Arc::clone(&writing);
+        let mut handles = vec![spawn("db-writer", move || write_loop(&shared, &write_jobs))];
         let read_jobs = Arc::new(Mutex::new(read_jobs));
         for n in 0..std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)) {
-            let reader = connect(path, synchronous)?;
-            reader.pragma_update(None, "query_only", true)?;
+            let reader = connect_to_read(path, synchronous)?;
             let jobs = Arc::clone(&read_jobs);
             handles.push(spawn(&format!("db-reader-{n}"), move || {
-                read_loop(Conn::Sqlite(reader), &jobs)
+                read_loop(reader, &jobs)
             }));
         }
         Ok(Self(Arc::new(Threads {
             writer: Mutex::new(Some(write_sender)),
             readers: Mutex::new(Some(read_sender)),
             handles: Mutex::new(handles),
+            writing,
+            reading: Mutex::new(Some(connect_to_read(path, synchronous)?)),
             path: path.to_owned(),
         })))
     }
@@ -92,12 +117,34 @@ impl Sqlite {
         send(&self.0.readers, op).await
     }
 
+    /// Runs `op` in a read transaction where it is asked for, unless another one is there.
+    pub(super) async fn read_short<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match read_in_place(&self.0.reading, op) {
+            Ok(done) => done,
+            Err(op) => self.read(op).await,
+        }
+    }
+
     /// Runs `op` on the writer thread and returns after the commit.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         send(&self.0.writer, op).await
+    }
+
+    /// Runs `op` where it is asked for if nobody else is writing, and returns after the commit.
+    pub(super) async fn write_short<T: Send + 'static>(
+        &self,
+        op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match self.0.writing.in_place(op) {
+            Ok(done) => done,
+            Err(op) => self.write(op).await,
+        }
     }
 
     /// Copies a consistent image of the database to `target` while others go on writing.
@@ -113,6 +160,11 @@ impl Sqlite {
     pub(super) fn close(&self) {
         take(&self.0.writer);
         take(&self.0.readers);
+        self.0
+            .reading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let handles = std::mem::take(
             &mut *self
                 .0
@@ -168,20 +220,108 @@ pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connectio
     Ok(conn)
 }
 
+impl Writing {
+    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
+        // The panic of an operation is caught, and its transaction undone.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a write on this thread, or gives it back when somebody else is writing.
+    fn in_place<T, O>(&self, op: O) -> std::result::Result<Result<T>, O>
+    where
+        O: AsyncFnOnce(&mut Conn) -> Result<T>,
+    {
+        if !self.is_alone.load(Ordering::Relaxed) {
+            return Err(op);
+        }
+        let mut held = match self.connection.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.is_alone.store(false, Ordering::Relaxed);
+                return Err(op);
+            }
+        };
+        let Some(Writer { conn, file }) = held.as_mut() else {
+            return Err(op);
+        };
+        if let Err(error) = file.check_unmoved() {
+            return Ok(Err(error));
+        }
+        match begin_at_once(conn) {
+            Ok(()) => {}
+            // Another process is writing; this thread has more to do than to wait for it.
+            Err(Error::Busy(_)) => return Err(op),
+            Err(error) => return Ok(Err(error)),
+        }
+        let outcome = run(op, conn).and_then(|value| batch(conn, "COMMIT").map(|()| value));
+        if outcome.is_err() {
+            // After some failures SQLite has rolled back by itself, and says so here.
+            let _ = batch(conn, "ROLLBACK");
+        }
+        Ok(outcome)
+    }
+}
+
+fn connect_to_read(path: &Path, synchronous: Synchronous) -> Result<Conn> {
+    let conn = connect(path, synchronous)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(Conn::Sqlite(conn))
+}
+
+/// Begins a write unless another process is in one.
+fn begin_at_once(conn: &Conn) -> Result<()> {
+    let Conn::Sqlite(sqlite) = conn else {
+        unreachable!("this file's connections are to SQLite")
+    };
+    sqlite.busy_timeout(Duration::ZERO)?;
+    let begun = batch(conn, "BEGIN IMMEDIATE");
+    sqlite.busy_timeout(BUSY_TIMEOUT)?;
+    begun
+}
+
+/// Runs an operation on this thread; its panic is an error like others.
+fn run<T>(op: impl AsyncFnOnce(&mut Conn) -> Result<T>, conn: &mut Conn) -> Result<T> {
+    let run = AssertUnwindSafe(|| drive(op(conn)));
+    catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(Error::Driver(format!("the operation panicked: {text}")))
+    })
+}
+
+/// Runs a read on this thread, or gives it back when another one is there.
+fn read_in_place<T, O>(reading: &Mutex<Option<Conn>>, op: O) -> std::result::Result<Result<T>, O>
+where
+    O: AsyncFnOnce(&mut Conn) -> Result<T>,
+{
+    let mut held = match reading.try_lock() {
+        Ok(held) => held,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return Err(op),
+    };
+    let Some(conn) = held.as_mut() else {
+        return Err(op);
+    };
+    if let Err(error) = batch(conn, "BEGIN") {
+        return Ok(Err(error));
+    }
+    let outcome = run(op, conn);
+    end_read(conn);
+    Ok(outcome)
+}
+
 async fn send<T: Send + 'static>(
     to: &Mutex<Option<Sender<Job>>>,
     op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (answer, outcome) = oneshot::channel();
     let job: Job = Box::new(move |conn| {
-        let run = AssertUnwindSafe(|| conn.and_then(|conn| drive(op(conn))));
-        let result = catch_unwind(run).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let text = text
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            Err(Error::Driver(format!("the operation panicked: {text}")))
-        });
+        let result = conn.and_then(|conn| run(op, conn));
         Finish {
             failure: result.as_ref().err().cloned(),
             deliver: Box::new(move |commit| {
@@ -215,34 +355,58 @@ fn read_loop(mut conn: Conn, jobs: &Mutex<Receiver<Job>>) {
         // One snapshot for all statements of an operation.
         let begun = batch(&conn, "BEGIN");
         let finish = job(begun.map(|()| &mut conn));
-        if batch(&conn, "COMMIT").is_err() {
-            let _ = batch(&conn, "ROLLBACK");
-        }
+        end_read(&conn);
         (finish.deliver)(Ok(()));
     }
 }
 
-fn write_loop(mut conn: Conn, file: &File, jobs: &Receiver<Job>) {
+fn end_read(conn: &Conn) {
+    if batch(conn, "COMMIT").is_err() {
+        let _ = batch(conn, "ROLLBACK");
+    }
+}
+
+fn write_loop(writing: &Writing, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let begun = file
-            .check_unmoved()
-            .and_then(|()| batch(&conn, "BEGIN IMMEDIATE"));
-        if let Err(error) = begun {
-            (first(Err(error)).deliver)(Ok(()));
-            continue;
-        }
+        let mut held = writing.lock();
+        let writer = held
+            .as_mut()
+            .expect("it is taken by this thread alone, at the end");
         let mut finished = Vec::new();
-        let outcome = gather(&mut conn, first, jobs, &mut finished);
-        let outcome = outcome.and_then(|()| batch(&conn, "COMMIT"));
-        if outcome.is_err() {
-            // After some failures SQLite has rolled back by itself, and says so here.
-            let _ = batch(&conn, "ROLLBACK");
-        }
+        let outcome = write_together(writer, first, jobs, &mut finished);
+        writing
+            .is_alone
+            .store(finished.len() == 1, Ordering::Relaxed);
+        drop(held);
         for finish in finished {
             (finish.deliver)(outcome.clone());
         }
     }
-    let _ = batch(&conn, "PRAGMA optimize");
+    if let Some(Writer { conn, .. }) = writing.lock().take() {
+        let _ = batch(&conn, "PRAGMA optimize");
+    }
+}
+
+/// Runs a job and those that wait behind it in one transaction.
+fn write_together(
+    Writer { conn, file }: &mut Writer,
+    first: Job,
+    jobs: &Receiver<Job>,
+    finished: &mut Vec<Finish>,
+) -> Result<()> {
+    let begun = file
+        .check_unmoved()
+        .and_then(|()| batch(conn, "BEGIN IMMEDIATE"));
+    if let Err(error) = begun {
+        finished.push(first(Err(error)));
+        return Ok(());
+    }
+    let outcome = gather(conn, first, jobs, finished).and_then(|()| batch(conn, "COMMIT"));
+    if outcome.is_err() {
+        // After some failures SQLite has rolled back by itself, and says so here.
+        let _ = batch(conn, "ROLLBACK");
+    }
+    outcome
 }
 
 /// Runs a job and those that wait behind it; an error means that the whole transaction is lost.
@@ -321,7 +485,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 fn batch(conn: &Conn, sql: &str) -> Result<()> {
     let Conn::Sqlite(conn) = conn else {
-        unreachable!("this thread owns a connection to SQLite")
+        unreachable!("this file's connections are to SQLite")
     };
     let mut statement = conn.prepare_cached(sql)?;
     // `PRAGMA optimize` may answer with rows.

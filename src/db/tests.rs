@@ -74,8 +74,8 @@ async fn what_fails_in_a_shared_commit_takes_only_its_own_part_with_it() {
             })
             .collect();
         let writes = ends.iter().enumerate().map(|(job, end)| {
-            let (first, end) = (job as i64 * 10, *end);
-            db.write(async move |conn: &mut Conn| {
+            let (first, end, db) = (job as i64 * 10, *end, &db);
+            let write = async move |conn: &mut Conn| {
                 for n in first..first + 3 {
                     keep(conn, n).await?;
                 }
@@ -85,7 +85,13 @@ async fn what_fails_in_a_shared_commit_takes_only_its_own_part_with_it() {
                     End::Twice => keep(conn, first).await,
                     End::Panic => panic!("by choice"),
                 }
-            })
+            };
+            async move {
+                match job % 2 {
+                    0 => db.write(write).await,
+                    _ => db.write_short(write).await,
+                }
+            }
         });
         let outcomes = join_all(writes).await;
         let mut wanted = Vec::new();
@@ -112,6 +118,18 @@ async fn a_panic_is_the_error_of_its_operation_and_the_next_one_works() {
     assert!(error.to_string().contains("a mistake"), "{error}");
     let panics = db.read(async |_: &mut Conn| -> Result<()> { panic!("a mistake") });
     assert!(panics.await.is_err());
+    let panics = db.read_short(async |_: &mut Conn| -> Result<()> { panic!("a mistake") });
+    assert!(panics.await.is_err());
+    let panics = db.write_short(async |conn: &mut Conn| -> Result<()> {
+        keep(conn, 2).await?;
+        panic!("a mistake")
+    });
+    assert!(panics.await.is_err());
+    let read = async |conn: &mut Conn| query("SELECT n FROM kept").fetch_all::<i64>(conn).await;
+    assert_eq!(
+        db.read_short(read).await.expect("a read"),
+        Vec::<i64>::new()
+    );
     db.write(async |conn: &mut Conn| keep(conn, 1).await)
         .await
         .expect("the writer lives");
@@ -198,21 +216,46 @@ async fn a_file_that_was_moved_or_replaced_takes_no_writes_until_it_is_back() {
 
 #[tokio::test]
 async fn a_write_of_another_process_is_waited_for() {
-    let (db, home) = database().await;
-    let db = Arc::new(db);
-    let other = rusqlite::Connection::open(home.path().join("test.db")).expect("the same file");
-    other
-        .execute_batch("BEGIN IMMEDIATE; INSERT INTO kept (n) VALUES (1)")
-        .expect("the other one writes");
-    let waiting = tokio::spawn({
-        let db = Arc::clone(&db);
-        async move { db.write(async |conn: &mut Conn| keep(conn, 2).await).await }
-    });
-    // Reading needs no turn, and by then the writer has most likely begun to wait.
-    assert_eq!(kept(&db).await, Vec::<i64>::new());
-    other.execute_batch("COMMIT").expect("the other one ends");
-    waiting.await.expect("no panic").expect("its turn came");
-    assert_eq!(kept(&db).await, [1, 2]);
+    for is_short in [false, true] {
+        let (db, home) = database().await;
+        let db = Arc::new(db);
+        let other = rusqlite::Connection::open(home.path().join("test.db")).expect("the same file");
+        other
+            .execute_batch("BEGIN IMMEDIATE; INSERT INTO kept (n) VALUES (1)")
+            .expect("the other one writes");
+        let waiting = tokio::spawn({
+            let db = Arc::clone(&db);
+            let write = async |conn: &mut Conn| keep(conn, 2).await;
+            async move {
+                match is_short {
+                    false => db.write(write).await,
+                    true => db.write_short(write).await,
+                }
+            }
+        });
+        // Reading needs no turn, and by then the writer has most likely begun to wait; were it this
+        // thread that waits, nothing here would go on.
+        assert_eq!(kept(&db).await, Vec::<i64>::new());
+        other.execute_batch("COMMIT").expect("the other one ends");
+        waiting.await.expect("no panic").expect("its turn came");
+        assert_eq!(kept(&db).await, [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn short_writes_that_nobody_else_disturbs_run_where_they_are_asked_for() {
+    let (db, _home) = database().await;
+    let place = async |_: &mut Conn| Ok(std::thread::current().id());
+    let here = std::thread::current().id();
+    assert_eq!(db.write_short(place).await.expect("a write"), here);
+    assert_eq!(db.read_short(place).await.expect("a read"), here);
+    assert_ne!(db.write(place).await.expect("a write"), here);
+    let many = (0..10).map(|n| db.write_short(async move |conn: &mut Conn| keep(conn, n).await));
+    join_all(many)
+        .await
+        .into_iter()
+        .for_each(|kept| kept.expect("a write"));
+    assert_eq!(kept(&db).await, (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -223,10 +266,14 @@ async fn what_was_answered_is_there_after_the_threads_are_gone() {
         outcome.expect("a write");
     }
     db.close().await;
-    assert!(matches!(
-        db.read(async |_: &mut Conn| Ok(())).await,
-        Err(Error::Closed)
-    ));
+    let nothing = async |_: &mut Conn| Ok(());
+    for refused in [
+        db.read(nothing).await,
+        db.read_short(nothing).await,
+        db.write_short(nothing).await,
+    ] {
+        assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+    }
     let again = open(&home.path().join("test.db")).await;
     assert_eq!(kept(&again).await, (0..50).collect::<Vec<_>>());
 }

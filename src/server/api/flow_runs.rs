@@ -35,7 +35,7 @@ pub async fn create_flow_run(
     let write = async move |conn: &mut _| {
         models::flow_runs::create(conn, create, Default::default(), now).await
     };
-    let (run, is_new) = state.db.write(write).await?;
+    let (run, is_new) = state.db.write_short(write).await?;
     if is_new {
         state.changes.tell(change(&run));
     }
@@ -61,7 +61,7 @@ pub async fn read_flow_run(
 ) -> Result<impl IntoResponse, ApiError> {
     let run = state
         .db
-        .read(async move |conn| models::flow_runs::read(conn, id).await)
+        .read_short(async move |conn| models::flow_runs::read(conn, id).await)
         .await?;
     let run = run.ok_or_else(|| ApiError::not_found("Flow run", id))?;
     Ok(view(dialect, AsOf(state.now(), run)))
@@ -224,7 +224,7 @@ pub async fn set_flow_run_state(
     let write = async move |conn: &mut _| {
         models::states::transition_flow_run(conn, id, proposed, policy, now).await
     };
-    let done = state.db.write(write).await?;
+    let done = state.db.write_short(write).await?;
     let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
     tell(&state, id, &done);
     Ok((status(&done, dialect), view(dialect, done.result)))

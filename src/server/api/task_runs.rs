@@ -27,7 +27,7 @@ pub async fn create_task_run(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| models::task_runs::create(conn, create, now).await;
-    let (run, is_new) = state.db.write(write).await?;
+    let (run, is_new) = state.db.write_short(write).await?;
     if is_new {
         state.changes.tell(Change {
             state_type: run.state_type(),
@@ -47,7 +47,7 @@ pub async fn read_task_run(
 ) -> Result<impl IntoResponse, ApiError> {
     let run = state
         .db
-        .read(async move |conn| models::task_runs::read(conn, id).await)
+        .read_short(async move |conn| models::task_runs::read(conn, id).await)
         .await?;
     let run = run.ok_or_else(|| ApiError::not_found("Task run", id))?;
     Ok(view(dialect, AsOf(state.now(), run)))
@@ -152,7 +152,7 @@ pub async fn set_task_run_state(
     };
     let done = state
         .db
-        .write(write)
+        .write_short(write)
         .await?
         .ok_or_else(|| ApiError::not_found("Task run", id))?;
     if done.is_written {

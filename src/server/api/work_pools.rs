@@ -213,7 +213,7 @@ pub async fn read_work_pool_runs(
         let runs = models::work_pools::due(conn, &pool, &queues, due, now).await?;
         Ok(Found::Done((queues, runs)))
     };
-    let (queues, runs) = state.db.read(read).await?.or_unknown(&which)?;
+    let (queues, runs) = state.db.read_short(read).await?.or_unknown(&which)?;
     note_polled(&state, queues, now).await?;
     Ok(view(dialect, runs))
 }

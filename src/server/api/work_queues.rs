@@ -145,7 +145,7 @@ pub async fn read_work_queue_runs(
     };
     let (polled, runs) = state
         .db
-        .read(read)
+        .read_short(read)
         .await?
         .ok_or_else(|| ApiError::NoObject(format!("Work queue {id} not found.")))?;
     // An idle server writes nothing more often than the queue's status needs.
