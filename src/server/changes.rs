@@ -6,9 +6,9 @@
 //! continues where it was.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
 use crate::schemas::{DeploymentId, FlowRunId, StateType};
@@ -77,10 +77,82 @@ pub enum Missed {
     Lost(u64),
 }
 
+/// Tells which changes concern a listener.
+pub type Concern = fn(&Change) -> bool;
+
+/// A listener that is woken only by what concerns it.
+///
+/// Most changes are steps of runs, and most services have no use for them: to wake each service for
+/// each step would cost more than the step.
+#[derive(Debug)]
+pub struct Ear(Arc<Inbox>);
+
+#[derive(Debug)]
+struct Inbox {
+    concern: Concern,
+    /// What has been told since the last look.
+    heard: Mutex<Heard>,
+    wake: Notify,
+}
+
+/// What a listener has heard since it last asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Of changes of these things.
+    Of(Vec<Uuid>),
+    /// Of more than it should look at one by one.
+    TooMuch,
+}
+
+impl Heard {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Of(ids) if ids.is_empty())
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, change: &Change) {
+        if !(self.concern)(change) {
+            return;
+        }
+        let mut heard = self.lock();
+        let is_first = heard.is_nothing();
+        match &mut *heard {
+            Heard::Of(ids) if ids.len() < BACKLOG => ids.push(change.id),
+            Heard::Of(_) => *heard = Heard::TooMuch,
+            Heard::TooMuch => {}
+        }
+        drop(heard);
+        if is_first {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Ear {
+    /// Waits until something has been told that was not taken yet.
+    pub async fn told(&self) {
+        while self.0.lock().is_nothing() {
+            self.0.wake.notified().await;
+        }
+    }
+
+    /// Takes what was heard.
+    pub fn take(&self) -> Heard {
+        std::mem::replace(&mut *self.0.lock(), Heard::Of(Vec::new()))
+    }
+}
+
 /// The hub of changes.
 #[derive(Debug, Clone)]
 pub struct Changes {
     told: broadcast::Sender<Change>,
+    /// Listeners come when a server starts and go with it, so they are only ever added.
+    ears: Arc<Mutex<Vec<Weak<Inbox>>>>,
     kept: Arc<Kept>,
 }
 
@@ -105,6 +177,7 @@ impl Changes {
         };
         Self {
             told: broadcast::channel(BACKLOG).0,
+            ears: Arc::default(),
             kept: Arc::new(kept),
         }
     }
@@ -122,8 +195,26 @@ impl Changes {
         newest.push_back(change.clone());
         self.kept.head.send_modify(|head| *head += 1);
         drop(newest);
+        for ear in self.ears().iter().filter_map(Weak::upgrade) {
+            ear.put(&change);
+        }
         // Nobody listening is fine.
         let _ = self.told.send(change);
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Vec<Weak<Inbox>>> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to listen for some changes only.
+    pub fn listen_for(&self, concern: Concern) -> Ear {
+        let inbox = Arc::new(Inbox {
+            concern,
+            heard: Mutex::new(Heard::Of(Vec::new())),
+            wake: Notify::new(),
+        });
+        self.ears().push(Arc::downgrade(&inbox));
+        Ear(inbox)
     }
 
     /// Starts to listen.
@@ -178,6 +269,26 @@ mod tests {
             }
             Missed::Lost(head) => format!("lost, go on from {head}"),
         }
+    }
+
+    #[tokio::test]
+    async fn an_ear_hears_only_what_concerns_it() {
+        let hub = Changes::new();
+        let ear = hub.listen_for(|change| change.kind == Kind::Deployment);
+        let told = |kind, id| hub.tell(Change::of(kind, Uuid::from_u128(id)));
+        told(Kind::FlowRun, 1);
+        assert_eq!(ear.take(), Heard::Of(vec![]));
+        told(Kind::Deployment, 2);
+        told(Kind::Deployment, 3);
+        ear.told().await;
+        let ids = vec![Uuid::from_u128(2), Uuid::from_u128(3)];
+        assert_eq!(ear.take(), Heard::Of(ids));
+        // The wake-up of what was taken is over.
+        let silence = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(silence, ear.told()).await.is_err());
+        (0..=BACKLOG as u128).for_each(|id| told(Kind::Deployment, id));
+        ear.told().await;
+        assert_eq!(ear.take(), Heard::TooMuch);
     }
 
     #[test]

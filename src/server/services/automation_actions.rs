@@ -35,11 +35,9 @@ impl Service for AutomationActions {
         Duration::from_secs(30)
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
+    fn concerns(change: &Change) -> bool {
         change.kind == Kind::Automation
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         loop {

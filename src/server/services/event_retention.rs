@@ -29,11 +29,9 @@ impl Service for EventRetention {
         Duration::from_secs(600)
     }
 
-    fn concerns(&mut self, _: &Change) -> bool {
+    fn concerns(_: &Change) -> bool {
         false
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let kept = TimeDelta::from_std(app.settings.events_retention_period);

@@ -44,11 +44,9 @@ impl Service for FlowRunEvents {
         }
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
+    fn concerns(change: &Change) -> bool {
         change.kind == Kind::FlowRun
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let told = self

@@ -31,11 +31,9 @@ impl Service for LateRuns {
         app.settings.late_runs_loop_seconds
     }
 
-    fn concerns(&mut self, _: &Change) -> bool {
+    fn concerns(_: &Change) -> bool {
         false
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let grace = TimeDelta::from_std(app.settings.late_runs_after_seconds)

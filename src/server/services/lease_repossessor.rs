@@ -30,11 +30,9 @@ impl Service for LeaseRepossessor {
         app.settings.repossessor_loop_seconds
     }
 
-    fn concerns(&mut self, _: &Change) -> bool {
+    fn concerns(_: &Change) -> bool {
         false
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let now = app.now();

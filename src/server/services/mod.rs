@@ -23,12 +23,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, error};
+use uuid::Uuid;
 
 use super::AppState;
-use super::changes::Change;
+use super::changes::{Change, Ear, Heard};
 use crate::db;
 
 pub use automation_actions::AutomationActions;
@@ -51,11 +52,14 @@ pub trait Service: Send + 'static {
     /// The longest sleep.
     fn longest_sleep(&self, app: &AppState) -> Duration;
 
-    /// Tells whether a change is a reason to wake; the service may note what it is about.
-    fn concerns(&mut self, change: &Change) -> bool;
+    /// Tells whether a change is a reason to wake; asked for every change, where it is told.
+    fn concerns(change: &Change) -> bool;
 
-    /// Notes that changes have been missed.
-    fn missed_changes(&mut self);
+    /// Notes what a change that concerns the service is about, before the pass.
+    fn note(&mut self, _changed: Uuid) {}
+
+    /// Notes that the next pass is to look at everything.
+    fn missed_changes(&mut self) {}
 
     /// Does what is due and returns when something is due next.
     fn pass(
@@ -111,8 +115,8 @@ impl Services {
         services
     }
 
-    fn spawn(&mut self, app: &AppState, service: impl Service) {
-        let changes = app.changes.listen();
+    fn spawn<S: Service>(&mut self, app: &AppState, service: S) {
+        let changes = app.changes.listen_for(S::concerns);
         let task = run(app.clone(), service, changes, self.stop.subscribe());
         self.tasks.push(tokio::spawn(task));
     }
@@ -131,7 +135,7 @@ impl Services {
 async fn run(
     app: AppState,
     mut service: impl Service,
-    mut changes: broadcast::Receiver<Change>,
+    changes: Ear,
     mut stop: watch::Receiver<bool>,
 ) {
     debug!("service {} starts", service.name());
@@ -145,46 +149,21 @@ async fn run(
             // An instant that has passed is no negative time.
             (next - app.now()).to_std().unwrap_or_default().min(longest)
         });
-        tokio::select! {
+        let is_told = tokio::select! {
             _ = stop.changed() => break,
-            () = tokio::time::sleep(sleep.max(PAUSE)) => {}
-            () = concerned(&mut service, &mut changes) => {
+            () = tokio::time::sleep(sleep.max(PAUSE)) => false,
+            () = changes.told() => {
                 tokio::select! {
                     _ = stop.changed() => break,
-                    () = tokio::time::sleep(PAUSE) => {}
+                    () = tokio::time::sleep(PAUSE) => true,
                 }
-                drain(&mut service, &mut changes);
             }
+        };
+        // What has arrived since is part of the same pass.
+        match changes.take() {
+            Heard::Of(changed) if is_told => changed.into_iter().for_each(|id| service.note(id)),
+            Heard::Of(_) | Heard::TooMuch => service.missed_changes(),
         }
     }
     debug!("service {} ends", service.name());
-}
-
-/// Waits for a change that concerns the service.
-async fn concerned(service: &mut impl Service, changes: &mut broadcast::Receiver<Change>) {
-    loop {
-        match changes.recv().await {
-            Ok(change) if service.concerns(&change) => return,
-            Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) => {
-                service.missed_changes();
-                return;
-            }
-            // The hub lives as long as the server's state, which the caller holds.
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-        }
-    }
-}
-
-/// Notes what has arrived since, so that it is part of the same pass.
-fn drain(service: &mut impl Service, changes: &mut broadcast::Receiver<Change>) {
-    loop {
-        match changes.try_recv() {
-            Ok(change) => {
-                service.concerns(&change);
-            }
-            Err(broadcast::error::TryRecvError::Lagged(_)) => service.missed_changes(),
-            Err(_) => return,
-        }
-    }
 }

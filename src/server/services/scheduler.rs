@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::Service;
 use crate::db;
@@ -40,12 +41,13 @@ impl Service for Scheduler {
         app.settings.scheduler_loop_seconds
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
-        if change.kind == Kind::Deployment {
-            let changed = self.changed.get_or_insert_default();
-            changed.insert(DeploymentId(change.id));
-        }
+    fn concerns(change: &Change) -> bool {
         change.kind == Kind::Deployment
+    }
+
+    fn note(&mut self, changed: Uuid) {
+        let noted = self.changed.get_or_insert_default();
+        noted.insert(DeploymentId(changed));
     }
 
     fn missed_changes(&mut self) {

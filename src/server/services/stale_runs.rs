@@ -49,11 +49,9 @@ impl Service for PauseExpirations {
         Duration::from_secs(60)
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
+    fn concerns(change: &Change) -> bool {
         is_now(change, StateType::Paused)
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let paused = app
@@ -90,11 +88,9 @@ impl Service for CancellationCleanup {
         Duration::from_secs(60)
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
+    fn concerns(change: &Change) -> bool {
         is_now(change, StateType::Cancelling)
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Cancelling).await;
@@ -134,11 +130,9 @@ impl Service for CrashedRuns {
         Duration::from_secs(60)
     }
 
-    fn concerns(&mut self, _: &Change) -> bool {
+    fn concerns(_: &Change) -> bool {
         false
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let now = app.now();

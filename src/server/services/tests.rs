@@ -216,8 +216,9 @@ async fn only_a_changed_deployment_is_looked_at_when_a_change_wakes_the_schedule
     let one = stage.deployment("one", json!({"interval": 3600})).await;
     stage.deployment("two", json!({"interval": 3600})).await;
     let mut scheduler = Scheduler::default();
-    assert!(scheduler.concerns(&Change::of(Kind::Deployment, one.0)));
-    assert!(!scheduler.concerns(&Change::of(Kind::Flow, one.0)));
+    assert!(Scheduler::concerns(&Change::of(Kind::Deployment, one.0)));
+    scheduler.note(one.0);
+    assert!(!Scheduler::concerns(&Change::of(Kind::Flow, one.0)));
     scheduler.pass(&stage.app).await.expect("a pass");
     assert_eq!(stage.count().await, 3);
     scheduler.pass(&stage.app).await.expect("a pass");
@@ -314,7 +315,7 @@ async fn equal_servers_neither_double_a_run_nor_mark_it_twice() {
         let app = stage.app.clone();
         async move {
             let mut scheduler = Scheduler::default();
-            scheduler.concerns(&Change::of(Kind::Deployment, id.0));
+            scheduler.note(id.0);
             scheduler.pass(&app).await.expect("a pass");
         }
     };

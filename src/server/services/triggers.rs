@@ -72,11 +72,9 @@ impl Service for Triggers {
         }
     }
 
-    fn concerns(&mut self, change: &Change) -> bool {
+    fn concerns(change: &Change) -> bool {
         change.kind == Kind::Automation
     }
-
-    fn missed_changes(&mut self) {}
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         if app.db.dialect() == db::Dialect::Postgres {
