@@ -80,6 +80,34 @@ impl Query {
         }
     }
 
+    /// Runs the statement once for each row of values and returns how many rows each touched.
+    ///
+    /// For SQLite, where a statement of many rows costs more than a small one run many times: it
+    /// keeps what it changes for an undo of its own, and all its texts at once.
+    pub async fn execute_each<const N: usize>(
+        self,
+        conn: &mut Conn,
+        rows: &[[Value; N]],
+    ) -> Result<Vec<u64>> {
+        let mut touched = Vec::with_capacity(rows.len());
+        match conn {
+            Conn::Sqlite(conn) => {
+                let mut statement = conn.prepare_cached(&dialect::for_sqlite(&self.sql))?;
+                for row in rows {
+                    bind_sqlite(&mut statement, row)?;
+                    touched.push(statement.raw_execute()? as u64);
+                }
+            }
+            Conn::Postgres(_) => {
+                for row in rows {
+                    let one = query(self.sql.clone()).bind_all(row.iter().cloned());
+                    touched.push(one.execute(conn).await?);
+                }
+            }
+        }
+        Ok(touched)
+    }
+
     /// Hands over row by row and keeps none, for what is only summed up.
     pub async fn for_each(
         self,

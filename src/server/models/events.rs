@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::event_filters::compile;
-use super::rows::{pieces, placeholders};
-use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
+use super::rows::{self, pieces, placeholders};
+use crate::db::{Conn, Dialect, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::Document;
 use crate::schemas::event_filters::{EventFilter, Order};
 use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent};
@@ -48,29 +48,47 @@ pub async fn create(
     events: &[ReceivedEvent],
     now: DateTime<Utc>,
 ) -> Result<HashSet<Uuid>> {
-    let mut created = HashSet::with_capacity(events.len());
-    for piece in pieces(events) {
-        let mut insert = query(format!(
+    let row = |received: &ReceivedEvent| -> [Value; 10] {
+        let event = &received.event;
+        [
+            event.id.into(),
+            event.occurred.0.into(),
+            (&event.event).into(),
+            event.resource.id().into(),
+            json(&event.resource).into(),
+            json(&event.related).into(),
+            event.payload.clone().into(),
+            received.received.into(),
+            now.into(),
+            event.follows.into(),
+        ]
+    };
+    let rows: Vec<_> = events.iter().map(row).collect();
+    let sql = |rows| {
+        format!(
             "INSERT INTO events (id, occurred, event, resource_id, resource, related, payload, received, recorded, \
-             follows) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
-            placeholders(piece.len(), 10)
-        ));
-        for received in piece {
-            let event = &received.event;
-            insert = insert
-                .bind(event.id)
-                .bind(event.occurred.0)
-                .bind(&event.event)
-                .bind(event.resource.id())
-                .bind(json(&event.resource));
-            insert = insert
-                .bind(json(&event.related))
-                .bind(event.payload.clone())
-                .bind(received.received)
-                .bind(now)
-                .bind(event.follows);
+             follows) VALUES {} ON CONFLICT (id) DO NOTHING",
+            placeholders(rows, 10)
+        )
+    };
+    let mut created = HashSet::with_capacity(events.len());
+    match conn.dialect() {
+        Dialect::Sqlite => {
+            let inserted = query(sql(1)).execute_each(conn, &rows).await?;
+            let pairs = events.iter().zip(inserted);
+            created.extend(
+                pairs
+                    .filter(|pair| pair.1 == 1)
+                    .map(|pair| pair.0.event.id.0),
+            );
         }
-        created.extend(insert.fetch_all::<Uuid>(conn).await?);
+        Dialect::Postgres => {
+            for piece in pieces(&rows) {
+                let insert = query(format!("{} RETURNING id", sql(piece.len())));
+                let insert = insert.bind_all(piece.iter().flatten().cloned());
+                created.extend(insert.fetch_all::<Uuid>(conn).await?);
+            }
+        }
     }
     let is_new = |event: &&ReceivedEvent| created.contains(&event.event.id.0);
     index_resources(conn, events.iter().filter(is_new)).await?;
@@ -82,29 +100,21 @@ async fn index_resources(
     conn: &mut Conn,
     events: impl Iterator<Item = &ReceivedEvent>,
 ) -> Result<()> {
-    let mut rows = Vec::new();
-    for event in events {
-        for (n, resource) in event.involved().enumerate() {
+    let mut rows: Vec<[Value; 4]> = Vec::new();
+    for ReceivedEvent { event, .. } in events {
+        let involved = std::iter::once(&event.resource).chain(&event.related);
+        for (n, resource) in involved.enumerate() {
             let role = if n == 0 { "" } else { resource.role() };
-            rows.push((resource.id(), role, &event.event));
+            rows.push([
+                resource.id().into(),
+                event.occurred.0.into(),
+                event.id.into(),
+                role.into(),
+            ]);
         }
     }
-    for piece in pieces(&rows) {
-        let mut insert = query(format!(
-            "INSERT INTO event_resources (resource_id, occurred, event_id, resource_role) VALUES {} \
-             ON CONFLICT DO NOTHING",
-            placeholders(piece.len(), 4)
-        ));
-        for (id, role, event) in piece {
-            insert = insert
-                .bind(*id)
-                .bind(event.occurred.0)
-                .bind(event.id)
-                .bind(*role);
-        }
-        insert.execute(conn).await?;
-    }
-    Ok(())
+    let into = "INSERT INTO event_resources (resource_id, occurred, event_id, resource_role)";
+    rows::insert(conn, into, rows, "ON CONFLICT DO NOTHING").await
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::filters::compile_logs;
-use super::rows::{pieces, placeholders};
+use super::rows;
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::actions::LogCreate;
 use crate::schemas::filters::{LogFilter, LogSort};
@@ -42,27 +42,21 @@ pub fn received(logs: Vec<LogCreate>, now: DateTime<Utc>) -> Vec<Log> {
 
 /// Keeps a batch of lines.
 pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
-    for piece in pieces(logs) {
-        let mut insert = query(format!(
-            "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id) VALUES {}",
-            placeholders(piece.len(), 9)
-        ));
-        for log in piece {
-            insert = insert
-                .bind(log.id)
-                .bind(log.created)
-                .bind(log.created)
-                .bind(&log.name)
-                .bind(log.level)
-                .bind(&log.message);
-            insert = insert
-                .bind(log.timestamp)
-                .bind(log.flow_run_id)
-                .bind(log.task_run_id);
-        }
-        insert.execute(conn).await?;
-    }
-    Ok(())
+    let into = "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id)";
+    let row = |log: &Log| {
+        [
+            log.id.into(),
+            log.created.into(),
+            log.created.into(),
+            (&log.name).into(),
+            log.level.into(),
+            (&log.message).into(),
+            log.timestamp.into(),
+            log.flow_run_id.into(),
+            log.task_run_id.into(),
+        ]
+    };
+    rows::insert(conn, into, logs.iter().map(row).collect(), "").await
 }
 
 /// Hands over the lines of a flow run, the oldest first.

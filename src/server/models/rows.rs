@@ -1,7 +1,35 @@
-//! Many rows in one statement.
+//! Many rows at once: on PostgreSQL in one statement, on SQLite by one that runs for each row.
 //!
-//! A statement's text depends on how many rows it has, and texts are kept prepared. So a batch is
-//! cut into a few sizes only, and the cache never fills with texts that come once.
+//! PostgreSQL is asked over a network, so there the number of statements counts; for SQLite see
+//! [`Query::execute_each`](crate::db::Query::execute_each). A statement's text depends on how many
+//! rows it has, and texts are kept prepared. So a batch is cut into a few sizes only, and the cache
+//! never fills with texts that come once.
+
+use crate::db::{Conn, Dialect, Result, Value, query};
+
+/// Runs `INSERT INTO .. VALUES`, the rows, and what stands behind them.
+pub async fn insert<const N: usize>(
+    conn: &mut Conn,
+    into: &str,
+    rows: Vec<[Value; N]>,
+    behind: &str,
+) -> Result<()> {
+    let sql = |rows| format!("{into} VALUES {} {behind}", placeholders(rows, N));
+    match conn.dialect() {
+        Dialect::Sqlite => {
+            query(sql(1)).execute_each(conn, &rows).await?;
+        }
+        Dialect::Postgres => {
+            let sizes: Vec<usize> = pieces(&rows).map(<[_]>::len).collect();
+            let mut rows = rows.into_iter();
+            for size in sizes {
+                let piece = rows.by_ref().take(size).flatten();
+                query(sql(size)).bind_all(piece).execute(conn).await?;
+            }
+        }
+    }
+    Ok(())
+}
 
 /// The sizes; more rows a statement would not be faster.
 const SIZES: [usize; 4] = [64, 16, 4, 1];

@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::rows::{pieces, placeholders};
-use crate::db::{Conn, Result, query};
+use super::rows::{self, pieces, placeholders};
+use crate::db::{Conn, Result, Value, query};
 use crate::schemas::task_runs::RetryPolicy;
 use crate::schemas::time::Instant;
 use crate::schemas::{Document, FlowRunId, State, Tags, TaskRunId};
@@ -105,8 +105,7 @@ async fn of_known_flow_runs(conn: &mut Conn, mut told: Vec<Told>) -> Result<Vec<
     if asked.is_empty() {
         return Ok(told);
     }
-    let read =
-        query("SELECT id FROM flow_run WHERE id = ANY($1)").bind(crate::db::Value::Uuids(asked));
+    let read = query("SELECT id FROM flow_run WHERE id = ANY($1)").bind(Value::Uuids(asked));
     let known: HashSet<Uuid> = read.fetch_all::<Uuid>(conn).await?.into_iter().collect();
     told.retain(|one| one.flow_run_id.is_none_or(|id| known.contains(&id.0)));
     Ok(told)
@@ -154,85 +153,74 @@ async fn use_known_ids(conn: &mut Conn, told: &mut [Told]) -> Result<()> {
 }
 
 async fn upsert(conn: &mut Conn, latest: &[&Told], now: DateTime<Utc>) -> Result<()> {
-    for piece in pieces(latest) {
-        let mut insert = query(format!(
-            "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_id, \
-             state_type, state_name, state_timestamp, run_count, flow_run_run_count, expected_start_time, \
-             next_scheduled_start_time, start_time, end_time, total_run_time, cache_key, cache_expiration, \
-             task_version, empirical_policy, task_inputs, tags, labels) VALUES {} \
-             ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, name = excluded.name, \
-             state_id = excluded.state_id, state_type = excluded.state_type, state_name = excluded.state_name, \
-             state_timestamp = excluded.state_timestamp, run_count = excluded.run_count, \
-             flow_run_run_count = excluded.flow_run_run_count, expected_start_time = excluded.expected_start_time, \
-             next_scheduled_start_time = excluded.next_scheduled_start_time, start_time = excluded.start_time, \
-             end_time = excluded.end_time, total_run_time = excluded.total_run_time, \
-             cache_key = COALESCE(excluded.cache_key, task_run.cache_key), \
-             cache_expiration = COALESCE(excluded.cache_expiration, task_run.cache_expiration), \
-             task_version = COALESCE(excluded.task_version, task_run.task_version), \
-             empirical_policy = excluded.empirical_policy, task_inputs = excluded.task_inputs, \
-             tags = excluded.tags, labels = excluded.labels \
-             WHERE task_run.state_timestamp IS NULL OR (task_run.state_timestamp, task_run.state_id) \
-             < (excluded.state_timestamp, excluded.state_id)",
-            placeholders(piece.len(), 25)
-        ));
-        for one in piece {
-            let (run, state) = (&one.attributes, &one.state);
-            let at = |instant: Option<Instant>| instant.map(|at| at.0);
-            insert = insert
-                .bind(one.id)
-                .bind(now)
-                .bind(now)
-                .bind(run.name.as_deref().unwrap_or(&run.task_key));
-            insert = insert
-                .bind(one.flow_run_id)
-                .bind(&run.task_key)
-                .bind(&run.dynamic_key);
-            insert = insert
-                .bind(state.id)
-                .bind(state.state_type)
-                .bind(&state.name)
-                .bind(state.timestamp);
-            insert = insert.bind(run.run_count).bind(run.flow_run_run_count);
-            insert = insert
-                .bind(at(run.expected_start_time))
-                .bind(at(run.next_scheduled_start_time))
-                .bind(at(run.start_time))
-                .bind(at(run.end_time))
-                .bind(run.total_run_time);
-            insert = insert
-                .bind(run.cache_key.clone())
-                .bind(at(run.cache_expiration))
-                .bind(run.task_version.clone());
-            insert = insert
-                .bind(run.empirical_policy.clone())
-                .bind(run.task_inputs.clone())
-                .bind(run.tags.clone())
-                .bind(run.labels.clone());
-        }
-        insert.execute(conn).await?;
-    }
-    Ok(())
+    let into = "INSERT INTO task_run (id, created, updated, name, flow_run_id, task_key, dynamic_key, state_id, \
+         state_type, state_name, state_timestamp, run_count, flow_run_run_count, expected_start_time, \
+         next_scheduled_start_time, start_time, end_time, total_run_time, cache_key, cache_expiration, \
+         task_version, empirical_policy, task_inputs, tags, labels)";
+    let behind = "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, name = excluded.name, \
+         state_id = excluded.state_id, state_type = excluded.state_type, state_name = excluded.state_name, \
+         state_timestamp = excluded.state_timestamp, run_count = excluded.run_count, \
+         flow_run_run_count = excluded.flow_run_run_count, expected_start_time = excluded.expected_start_time, \
+         next_scheduled_start_time = excluded.next_scheduled_start_time, start_time = excluded.start_time, \
+         end_time = excluded.end_time, total_run_time = excluded.total_run_time, \
+         cache_key = COALESCE(excluded.cache_key, task_run.cache_key), \
+         cache_expiration = COALESCE(excluded.cache_expiration, task_run.cache_expiration), \
+         task_version = COALESCE(excluded.task_version, task_run.task_version), \
+         empirical_policy = excluded.empirical_policy, task_inputs = excluded.task_inputs, \
+         tags = excluded.tags, labels = excluded.labels \
+         WHERE task_run.state_timestamp IS NULL OR (task_run.state_timestamp, task_run.state_id) \
+         < (excluded.state_timestamp, excluded.state_id)";
+    let row = |one: &&Told| -> [Value; 25] {
+        let (run, state) = (&one.attributes, &one.state);
+        let at = |instant: Option<Instant>| instant.map(|at| at.0).into();
+        [
+            one.id.into(),
+            now.into(),
+            now.into(),
+            run.name.as_deref().unwrap_or(&run.task_key).into(),
+            one.flow_run_id.into(),
+            (&run.task_key).into(),
+            (&run.dynamic_key).into(),
+            state.id.into(),
+            state.state_type.into(),
+            (&state.name).into(),
+            state.timestamp.into(),
+            run.run_count.into(),
+            run.flow_run_run_count.into(),
+            at(run.expected_start_time),
+            at(run.next_scheduled_start_time),
+            at(run.start_time),
+            at(run.end_time),
+            run.total_run_time.into(),
+            run.cache_key.clone().into(),
+            at(run.cache_expiration),
+            run.task_version.clone().into(),
+            run.empirical_policy.clone().into(),
+            run.task_inputs.clone().into(),
+            run.tags.clone().into(),
+            run.labels.clone().into(),
+        ]
+    };
+    rows::insert(conn, into, latest.iter().map(row).collect(), behind).await
 }
 
 async fn insert_states(conn: &mut Conn, told: &[Told], now: DateTime<Utc>) -> Result<()> {
-    for piece in pieces(told) {
-        let mut insert = query(format!(
-            "INSERT INTO task_run_state (id, created, updated, task_run_id, type, name, timestamp, message, \
-             state_details, data) VALUES {} ON CONFLICT (id) DO NOTHING",
-            placeholders(piece.len(), 10)
-        ));
-        for Told { id, state, .. } in piece {
-            insert = insert.bind(state.id).bind(now).bind(now).bind(*id);
-            insert = insert
-                .bind(state.state_type)
-                .bind(&state.name)
-                .bind(state.timestamp);
-            insert = insert
-                .bind(state.message.clone())
-                .bind(state.state_details.clone())
-                .bind(state.data.clone());
-        }
-        insert.execute(conn).await?;
-    }
-    Ok(())
+    let into = "INSERT INTO task_run_state (id, created, updated, task_run_id, type, name, timestamp, message, \
+         state_details, data)";
+    let row = |Told { id, state, .. }: &Told| -> [Value; 10] {
+        [
+            state.id.into(),
+            now.into(),
+            now.into(),
+            (*id).into(),
+            state.state_type.into(),
+            (&state.name).into(),
+            state.timestamp.into(),
+            state.message.clone().into(),
+            state.state_details.clone().into(),
+            state.data.clone().into(),
+        ]
+    };
+    let behind = "ON CONFLICT (id) DO NOTHING";
+    rows::insert(conn, into, told.iter().map(row).collect(), behind).await
 }
