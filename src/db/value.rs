@@ -4,7 +4,7 @@
 //! browser shows them and text order is time order) and `TIMESTAMPTZ` on PostgreSQL; ids are text
 //! and `UUID`; documents are JSON text on both, so that the order of keys survives.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -89,6 +89,26 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// Reads the next column as an instant, in microseconds since 1970.
+    pub fn micros(&mut self) -> Result<Option<i64>, Error> {
+        let index = self.next;
+        self.next += 1;
+        match self.inner {
+            RowRef::Sqlite(row) => match row.get_ref(index)? {
+                ValueRef::Null => Ok(None),
+                ValueRef::Text(bytes) => match parse_micros(bytes) {
+                    None => Err(no_instant(&String::from_utf8_lossy(bytes))),
+                    micros => Ok(micros),
+                },
+                other => Err(mismatch("an instant", other)),
+            },
+            RowRef::Postgres(row) => {
+                let instant: Option<DateTime<Utc>> = row.try_get(index)?;
+                Ok(instant.map(|instant| instant.timestamp_micros()))
+            }
+        }
+    }
+
     /// Reads the next column.
     pub fn take<T: Column>(&mut self) -> Result<T, Error> {
         let index = self.next;
@@ -139,6 +159,10 @@ impl<A: Column, B: Column, C: Column, D: Column> FromRow for (A, B, C, D) {
 
 fn mismatch(expected: &str, value: ValueRef<'_>) -> Error {
     Error::Decode(format!("expected {expected}, found {}", value.data_type()))
+}
+
+fn no_instant(text: &str) -> Error {
+    Error::Decode(format!("`{text}` is not an instant"))
 }
 
 fn text(value: ValueRef<'_>) -> Result<&str, Error> {
@@ -220,7 +244,7 @@ impl Column for DateTime<Utc> {
     const KIND: Kind = Kind::Time;
     fn from_sqlite(value: ValueRef<'_>) -> Result<Self, Error> {
         let text = text(value)?;
-        parse_time(text).ok_or_else(|| Error::Decode(format!("`{text}` is not an instant")))
+        parse_time(text).ok_or_else(|| no_instant(text))
     }
     postgres_native!(DateTime<Utc>);
 }
@@ -320,23 +344,50 @@ pub fn format_time(instant: DateTime<Utc>) -> Stamp {
 
 /// Reads what [`format_time`] wrote.
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let bytes: &[u8; 26] = text.as_bytes().try_into().ok()?;
+    DateTime::from_timestamp_micros(parse_micros(text.as_bytes())?)
+}
+
+/// Days before each month of a year that begins in March, so that a leap day is the last one.
+const DAYS_BEFORE: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
+
+/// Reads what [`format_time`] wrote as microseconds since 1970.
+///
+/// Lists and histories read many thousands of instants, and this is several times faster than to
+/// go by way of a calendar.
+fn parse_micros(text: &[u8]) -> Option<i64> {
+    let bytes: &[u8; 26] = text.try_into().ok()?;
     let mut strange = false;
     let mut number = |at: usize, width: usize| {
         bytes[at..at + width].iter().fold(0u32, |n, byte| {
             let digit = byte.wrapping_sub(b'0');
             strange |= digit > 9;
-            n * 10 + u32::from(digit)
+            n.wrapping_mul(10).wrapping_add(u32::from(digit))
         })
     };
-    let date = (number(0, 4) as i32, number(5, 2), number(8, 2));
-    let time = (number(11, 2), number(14, 2), number(17, 2), number(20, 6));
-    if strange {
+    let (year, month, day) = (number(0, 4), number(5, 2), number(8, 2));
+    let (hour, minute, second) = (number(11, 2), number(14, 2), number(17, 2));
+    let micros = number(20, 6);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last_day = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => 31,
+    };
+    let is_date = (1..=12).contains(&month) && (1..=last_day).contains(&day);
+    if strange || !is_date || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(date.0, date.1, date.2)?;
-    let time = NaiveTime::from_hms_micro_opt(time.0, time.1, time.2, time.3)?;
-    Some(NaiveDateTime::new(date, time).and_utc())
+    // January and February belong to the year before.
+    let (year, month) = match month {
+        1 | 2 => (i64::from(year) - 1, month + 9),
+        _ => (i64::from(year), month - 3),
+    };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // 1970-01-01 is day 719,468 since the March before year 0.
+    let days = year * 365 + leap_days + DAYS_BEFORE[month as usize] + i64::from(day) - 1 - 719_468;
+    let seconds = days * 86_400 + i64::from(hour * 3600 + minute * 60 + second);
+    Some(seconds * 1_000_000 + i64::from(micros))
 }
 
 impl Value {
@@ -414,6 +465,13 @@ mod tests {
         fn an_instant_survives_its_text(micros in -62_135_596_800_000_000i64..253_402_300_799_000_000) {
             let instant = DateTime::from_timestamp_micros(micros).unwrap();
             prop_assert_eq!(parse_time(format_time(instant).as_str()), Some(instant));
+        }
+
+        #[test]
+        fn only_dates_of_the_calendar_are_instants(year in 0u32..=9999, month in 0u32..=13, day in 0u32..=32) {
+            let date = chrono::NaiveDate::from_ymd_opt(year as i32, month, day);
+            let want = date.and_then(|date| date.and_hms_opt(1, 2, 3)).map(|at| at.and_utc());
+            prop_assert_eq!(parse_time(&format!("{year:04}-{month:02}-{day:02} 01:02:03.000000")), want);
         }
 
         #[test]

@@ -7,10 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::filters::{Listed, compile};
 use crate::db::{Conn, Error, Result, Row, query};
+use crate::schemas::StateType;
 use crate::schemas::filters::Filters;
-use crate::schemas::flow_runs::estimated_start_time_delta;
 use crate::schemas::responses::{HistoryResponse, HistoryResponseState};
-use crate::schemas::{StateType, time};
 
 /// Intervals a history has at most; more would be a picture of nothing.
 const MOST_INTERVALS: usize = 500;
@@ -76,10 +75,13 @@ pub async fn read(
 }
 
 /// The intervals of a history, each with the states counted so far.
+///
+/// All times are microseconds since 1970: a history of a busy day is tens of thousands of rows.
 struct Intervals {
     range: Range,
-    now: DateTime<Utc>,
-    /// An interval's length in microseconds.
+    start: i64,
+    now: i64,
+    /// An interval's length.
     length: i64,
     /// A handful of states each, so looking through them is faster than any order.
     states: Vec<Vec<HistoryResponseState>>,
@@ -96,7 +98,8 @@ impl Intervals {
         }
         Self {
             range,
-            now,
+            start: range.start.timestamp_micros(),
+            now: now.timestamp_micros(),
             length: range.interval.num_microseconds().unwrap_or(i64::MAX).max(1),
             states,
         }
@@ -108,32 +111,35 @@ impl Intervals {
 
     /// Counts a run.
     fn count(&mut self, row: &mut Row<'_>) -> Result<()> {
-        let expected: DateTime<Utc> = row.take()?;
-        let (Some(state_type), Some(name)) = (row.text()?, row.text()?) else {
+        let (Some(expected), Some(state_type), Some(name)) =
+            (row.micros()?, row.text()?, row.text()?)
+        else {
             return Ok(());
         };
-        let state_type: StateType = state_type.parse().map_err(Error::Decode)?;
-        let start: Option<DateTime<Utc>> = row.take()?;
-        let run_time: f64 = row.take()?;
+        let (start, run_time) = (row.micros()?, row.take::<f64>()?);
         let now = self.now;
-        if let Some(state) = self.state(expected, state_type, name) {
+        if let Some(state) = self.state(expected, state_type, name)? {
+            let late = match start {
+                Some(start) => start - expected,
+                None if state.state_type.is_terminal() => 0,
+                None => now - expected,
+            };
             state.count_runs += 1;
             state.sum_estimated_run_time += run_time;
-            state.sum_estimated_lateness +=
-                estimated_start_time_delta(Some(expected), start, Some(state_type), now);
+            state.sum_estimated_lateness += seconds(late);
         }
         Ok(())
     }
 
     /// Adds the time that a running run has run since it entered its state.
     fn add_running(&mut self, row: &mut Row<'_>) -> Result<()> {
-        let expected: DateTime<Utc> = row.take()?;
-        let (Some(name), Some(since)) = (row.text()?, row.take::<Option<DateTime<Utc>>>()?) else {
+        let (Some(expected), Some(name), Some(since)) = (row.micros()?, row.text()?, row.micros()?)
+        else {
             return Ok(());
         };
         let now = self.now;
-        if let Some(state) = self.state(expected, StateType::Running, name) {
-            state.sum_estimated_run_time += time::seconds(now - since).max(0.0);
+        if let Some(state) = self.state(expected, StateType::Running.as_str(), name)? {
+            state.sum_estimated_run_time += seconds(now - since);
         }
         Ok(())
     }
@@ -141,26 +147,31 @@ impl Intervals {
     /// Returns where runs of a state are summed up; none beyond the last interval.
     fn state(
         &mut self,
-        expected: DateTime<Utc>,
-        state_type: StateType,
+        expected: i64,
+        state_type: &str,
         name: &str,
-    ) -> Option<&mut HistoryResponseState> {
-        let offset = (expected - self.range.start).num_microseconds()?;
-        let states = self.states.get_mut((offset / self.length) as usize)?;
+    ) -> Result<Option<&mut HistoryResponseState>> {
+        let at = (expected - self.start) / self.length;
+        let Some(states) = self.states.get_mut(at as usize) else {
+            return Ok(None);
+        };
         let known = states
             .iter()
-            .position(|state| state.state_type == state_type && state.state_name == name);
-        let at = known.unwrap_or_else(|| {
-            states.push(HistoryResponseState {
-                state_type,
-                state_name: name.to_owned(),
-                count_runs: 0,
-                sum_estimated_run_time: 0.0,
-                sum_estimated_lateness: 0.0,
-            });
-            states.len() - 1
-        });
-        states.get_mut(at)
+            .position(|state| state.state_name == name && state.state_type.as_str() == state_type);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                states.push(HistoryResponseState {
+                    state_type: state_type.parse().map_err(Error::Decode)?,
+                    state_name: name.to_owned(),
+                    count_runs: 0,
+                    sum_estimated_run_time: 0.0,
+                    sum_estimated_lateness: 0.0,
+                });
+                states.len() - 1
+            }
+        };
+        Ok(states.get_mut(at))
     }
 
     fn into_responses(self) -> Vec<HistoryResponse> {
@@ -178,6 +189,11 @@ impl Intervals {
         };
         self.states.into_iter().enumerate().map(place).collect()
     }
+}
+
+/// Returns microseconds as seconds, none below zero.
+fn seconds(micros: i64) -> f64 {
+    micros.max(0) as f64 / 1e6
 }
 
 fn order(state: &HistoryResponseState) -> (&str, &str) {
