@@ -114,6 +114,8 @@ CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, nex
 CREATE INDEX ix_flow_run__work_queue_id ON flow_run (work_queue_id, state_type, next_scheduled_start_time) WHERE work_queue_id IS NOT NULL;
 CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
 
+-- States are found by their ids, which are in order of time, and are never changed: kept in the tree
+-- of their ids they need one tree less.
 CREATE TABLE flow_run_state (
   id TEXT PRIMARY KEY,
   created TEXT NOT NULL,
@@ -125,7 +127,7 @@ CREATE TABLE flow_run_state (
   message TEXT,
   state_details TEXT NOT NULL DEFAULT '{}',
   data TEXT
-);
+) WITHOUT ROWID;
 CREATE INDEX ix_flow_run_state__flow_run_id ON flow_run_state (flow_run_id, timestamp);
 
 CREATE TABLE task_run (
@@ -172,7 +174,7 @@ CREATE TABLE task_run_state (
   message TEXT,
   state_details TEXT NOT NULL DEFAULT '{}',
   data TEXT
-);
+) WITHOUT ROWID;
 CREATE INDEX ix_task_run_state__task_run_id ON task_run_state (task_run_id, timestamp);
 
 CREATE TABLE task_run_state_cache (
