@@ -25,6 +25,12 @@ use crate::clock::SharedClock;
 /// How long a client may go on with its last unit; a starved one would never end.
 const OVERTIME: Duration = Duration::from_secs(10);
 
+/// A server rests when it has taken no more than a tenth of a core for so long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How many such spans a server may go on working after the load, at most; ten seconds.
+const MOST_SPANS: usize = 50;
+
 /// A unit that the server did not do; what was wrong is already in the client's tally.
 #[derive(Debug)]
 pub(super) struct Refusal;
@@ -216,8 +222,21 @@ impl Site {
         Connection::new(self.address.clone(), self.generation)
     }
 
-    fn usage(&self) -> Option<process::Usage> {
-        self.pid.and_then(process::usage)
+    /// Returns what the server has used once it rests; the quiet span itself is not counted.
+    ///
+    /// What a server puts off (events of state changes, for one) is work for the load all the same,
+    /// and must not fall on the next measurement either.
+    async fn usage_at_rest(&self) -> Option<process::Usage> {
+        let mut usage = process::usage(self.pid?)?;
+        for _ in 0..MOST_SPANS {
+            tokio::time::sleep(QUIET).await;
+            let later = process::usage(self.pid?)?;
+            if later.cpu.saturating_sub(usage.cpu) <= QUIET / 10 {
+                break;
+            }
+            usage = later;
+        }
+        Some(usage)
     }
 }
 
@@ -268,9 +287,11 @@ async fn measure(
         readers.push(Client::new(site, &fixture).await?);
     }
     let (crew, readers, _) = together(crew, readers, unit, plan.warm_up).await;
-    let before = (site.usage(), process::usage(std::process::id()));
+    let own = || process::usage(std::process::id());
+    let before = (site.usage_at_rest().await, own());
     let (mut crew, _readers, counted) = together(crew, readers, unit, plan.duration).await;
-    let after = (site.usage(), process::usage(std::process::id()));
+    let own_after = own();
+    let after = (site.usage_at_rest().await, own_after);
     let verdict = read_back(&mut crew, unit).await;
     let cpu = |from: Option<process::Usage>, to: Option<process::Usage>| {
         Some(to?.cpu.saturating_sub(from?.cpu))

@@ -43,8 +43,8 @@ def copied(run, state, number):
     """The run and its state, as values in the order of their columns."""
     back = 60 + number * DAY_SECONDS / RUNS_PER_DAY
     run_copy, state_copy = shifted(run, back), shifted(state, back)
-    run_copy["id"] = state_copy["flow_run_id"] = new_id(run["id"])
-    state_copy["id"] = run_copy["state_id"] = new_id(state["id"])
+    run_copy["id"] = state_copy["flow_run_id"] = new_id(run["id"], back)
+    state_copy["id"] = run_copy["state_id"] = new_id(state["id"], back)
     if number % 10 == 0:
         fail(run_copy, "state_type", "state_name")
         fail(state_copy, "type", "name")
@@ -63,9 +63,14 @@ def fail(row, kind, name):
             row[column] = value
 
 
-def new_id(like):
-    """An id in the form that the server stores: text with or without hyphens, or bytes."""
+def new_id(like, back):
+    """An id as the server would have made it then, in the form that it stores: text with or without hyphens, or bytes."""
+    known = uuid.UUID(bytes=like) if isinstance(like, bytes) else uuid.UUID(like)
     fresh = uuid.uuid4()
+    if known.version == 7:
+        # Ids of version 7 begin with their time, 48 bits of milliseconds; what reads by id reads by time.
+        milliseconds = (known.int >> 80) - int(back * 1000)
+        fresh = uuid.UUID(int=milliseconds << 80 | 7 << 76 | fresh.int & ((1 << 76) - 1))
     if isinstance(like, bytes):
         return fresh.bytes
     return str(fresh) if "-" in like else fresh.hex
