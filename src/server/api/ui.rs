@@ -106,7 +106,7 @@ by_id! {
     /// Reads the graph of a flow run in columns.
     read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> Graph = |conn, id, _now| runs::graph(conn, id);
     /// Reads the page of a task run.
-    read_task_run_page("/ui/task_runs/{id}", "Task run") -> TaskRunPage = |conn, id, now| runs::read_task(conn, id, now);
+    read_task_run_page("/ui/task_runs/{id}/page", "Task run") -> TaskRunPage = |conn, id, now| runs::read_task(conn, id, now);
     /// Reads the side panel of a flow.
     read_flow_panel("/ui/flows/{id}", "Flow") -> FlowPanel = |conn, id, now| lists::flow(conn, id, now);
     /// Reads the page of a deployment.

@@ -156,7 +156,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const ms = (x) => (x ? Date.parse(x) : null)
       return { id: tasks.map((t) => t.id), name: tasks.map((t) => t.name), task_key: tasks.map((t) => t.task_key), state_type: tasks.map((t) => t.state_type), state_name: tasks.map((t) => t.state_name), start: tasks.map((t) => ms(t.start_time)), end: tasks.map((t) => ms(t.end_time)), upstream: tasks.map((t) => Object.values(t.task_inputs).flat().filter((x) => x.input_type === 'task_run').map((x) => at.get(x.id))), child: tasks.map((t) => t.child ?? null) }
     }],
-    ['GET /ui/task_runs/:id', (_, id) => {
+    ['GET /ui/task_runs/:id/page', (_, id) => {
       const t = db.taskRuns.find((x) => x.id === id)
       const r = t && runOf(t.flow_run_id)
       return t ? { task_run: t, flow_run: r ? { id: r.id, name: r.name, flow_name: flowOf(r.flow_id).name } : null, states: db.states.get(id), counts: { logs: db.logs.filter((l) => l.task_run_id === id).length } } : null

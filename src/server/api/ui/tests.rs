@@ -206,7 +206,7 @@ async fn every_page_of_one_thing_can_be_read() {
     let graph = app.get(&format!("/ui/flow_runs/{DONE}/graph")).await;
     assert_eq!(graph["upstream"], json!([[], [0]]));
     assert_eq!(graph["start"][1], Value::Null);
-    let task = app.get(&format!("/ui/task_runs/{TASK}")).await;
+    let task = app.get(&format!("/ui/task_runs/{TASK}/page")).await;
     assert_eq!(task["flow_run"]["flow_name"], "etl");
     let panel = app.get(&format!("/ui/flows/{FLOW}")).await;
     assert_eq!(panel["deployments"][0]["recent"][0]["name"], "quiet-heron");
