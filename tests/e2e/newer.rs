@@ -181,6 +181,35 @@ async fn a_flow_runs_by_itself() {
 }
 
 #[tokio::test]
+async fn slots_are_taken_and_variables_and_artifacts_kept() {
+    with_each(async |client| {
+        let word = client.named("word");
+        let tag = json!({"tag": "scarce", "concurrency_limit": 1});
+        client.ask("/concurrency_limits/", tag).await;
+        let limit = |name: &str, decay: u32| json!({"name": format!("{name}-{word}"), "limit": 1, "slot_decay_per_second": decay});
+        client.ask("/v2/concurrency_limits/", limit("desk", 0)).await;
+        client.ask("/v2/concurrency_limits/", limit("calls", 1)).await;
+        let said = client.run("python", &["newer.py", "kept", &word]).await;
+        // Two tasks with the tag did not run at once.
+        assert!(said.contains("result (True, 'north')"), "{said}");
+        let limits = client.ask("/v2/concurrency_limits/filter", json!({})).await;
+        let taken = |name: &str| {
+            let named = limits.as_array().expect("a list").iter().find(|limit| limit["name"] == name);
+            named.expect("a limit")["active_slots"].clone()
+        };
+        assert_eq!(taken("tag:scarce"), 0);
+        assert_eq!(taken(&format!("desk-{word}")), 0);
+        let shown = client.run("prefect", &["variable", "get", &format!("region_{word}")]).await;
+        assert!(shown.contains("north"), "{shown}");
+        let shown = client.run("prefect", &["artifact", "ls"]).await;
+        assert!(shown.contains(&format!("report-{word}")), "{shown}");
+        let shown = client.run("prefect", &["gcl", "ls"]).await;
+        assert!(shown.contains("desk"), "{shown}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_flow_is_served() {
     with_each(async |client| {
         let name = client.named("served");

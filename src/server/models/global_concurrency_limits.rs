@@ -147,7 +147,7 @@ pub async fn lock_by_names(
     query(format!(
         "{SELECT} WHERE l.name = ANY($1) ORDER BY l.name{lock}"
     ))
-    .bind_all([Value::Texts(names)])
+    .bind_all([Value::from(names)])
     .fetch_all(conn)
     .await
 }

@@ -1,14 +1,19 @@
 """What genuine 2.20 and 3.x clients do, in words that both of them know.
 
     python newer.py adhoc            runs a flow of tasks
+    python newer.py kept WORD        takes slots, and leaves a variable and an artifact
     python newer.py serve NAME       serves it as a deployment
     python newer.py deploy NAME POOL deploys it to a work pool
 """
 
 import sys
+import time
 from pathlib import Path
 
 from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.concurrency.sync import concurrency, rate_limit
+from prefect.variables import Variable
 
 tries = []
 
@@ -41,10 +46,30 @@ def adhoc(n: int = 3):
     return sum(future.result() for future in squares)
 
 
+@task(tags=["scarce"])
+def alone():
+    """Says from when to when it ran."""
+    started = time.monotonic()
+    time.sleep(0.5)
+    return started, time.monotonic()
+
+
+@flow
+def kept(word: str):
+    first, second = sorted(future.result() for future in [alone.submit(), alone.submit()])
+    with concurrency(f"desk-{word}", occupy=1):
+        rate_limit(f"calls-{word}")
+    Variable.set(f"region_{word}", "north", overwrite=True)
+    create_markdown_artifact(key=f"report-{word}", markdown="# Done")
+    return second[0] >= first[1], Variable.get(f"region_{word}")
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "adhoc":
         print("result", adhoc(3))
+    elif command == "kept":
+        print("result", kept(arguments[0]))
     elif command == "serve":
         adhoc.serve(name=arguments[0], parameters={"n": 2}, interval=3600)
     elif command == "deploy":
