@@ -6,6 +6,7 @@
 pub mod api;
 pub mod automations;
 pub mod changes;
+mod cors;
 mod error;
 pub mod events;
 mod extract;

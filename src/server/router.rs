@@ -368,6 +368,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // Around the guard, since a browser asks whether it may before it sends credentials.
+        .layer(super::cors::layer(&state.settings))
         // A fault of ours costs its own request, not the connection and what else is on it.
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state);

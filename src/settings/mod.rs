@@ -224,6 +224,8 @@ settings! {
     server_csrf_protection_enabled: bool = "false", "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED" | "PREFECT_SERVER_CSRF_PROTECTION_ENABLED";
     /// Seconds for which a CSRF token is good.
     server_csrf_token_expiration: Duration = "3600", "PREFECT_SERVER_API_CSRF_TOKEN_EXPIRATION" | "PREFECT_SERVER_CSRF_TOKEN_EXPIRATION";
+    /// Pages of which origins may use the API, separated by commas, `*` for all [default: all where an auth string is asked for, else those of this machine].
+    server_cors_allowed_origins: Option<String> = "", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS" | "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS";
     /// Whether the server shows the dashboard.
     server_ui_enabled: bool = "true", "PREFECT_SERVER_UI_ENABLED" | "PREFECT_UI_ENABLED" | "PREFECT_ORION_UI_ENABLED";
     /// The path under which the dashboard and the API are found too, as behind a proxy that serves more than this.

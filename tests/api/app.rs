@@ -148,6 +148,22 @@ impl TestApp {
         (status, serde_json::from_slice(&body).ok())
     }
 
+    /// Sends a request without a body and returns the answer with its headers.
+    pub async fn response(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> axum::response::Response {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a valid request");
+        let answer = self.router.clone().oneshot(request).await;
+        answer.expect("an answer")
+    }
+
     /// Returns the server's parts, for what has no request.
     pub fn state(&self) -> &AppState {
         &self.state

@@ -71,6 +71,59 @@ async fn the_string_opens_as_basic_and_as_bearer() {
     app.close().await;
 }
 
+/// Asks as a browser does for a page of `origin`, and returns the page that may, if any.
+async fn allowed_origin(app: &TestApp, method: &str, origin: &str) -> Option<String> {
+    let headers = [
+        ("origin", origin),
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type",
+        ),
+    ];
+    let answer = app.response(method, "/api/flows/filter", &headers).await;
+    let header = |name: &str| {
+        let value = answer.headers().get(name)?;
+        Some(value.to_str().expect("a text").to_owned())
+    };
+    if method == "OPTIONS" {
+        assert_eq!(answer.status(), 200, "a browser asks without credentials");
+        assert_eq!(
+            header("access-control-allow-headers").as_deref(),
+            Some("authorization,content-type")
+        );
+    }
+    assert_eq!(header("access-control-allow-credentials"), None);
+    header("access-control-allow-origin")
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_in_where_they_need_credentials() {
+    let (here, there) = ("http://localhost:3000", "https://example.org");
+    let open = TestApp::on_sqlite().await;
+    let asking = with_auth().await;
+    let named = TestApp::with_settings(|settings| {
+        settings.server_cors_allowed_origins = Some("https://a.org, https://example.org/".into());
+    })
+    .await;
+    let all = TestApp::with_settings(|settings| {
+        settings.server_cors_allowed_origins = Some("*".into());
+    })
+    .await;
+    let some = |text: &str| Some(text.to_owned());
+    for method in ["OPTIONS", "POST"] {
+        assert_eq!(allowed_origin(&open, method, here).await, some(here));
+        assert_eq!(allowed_origin(&open, method, there).await, None);
+        assert_eq!(allowed_origin(&asking, method, there).await, some("*"));
+        assert_eq!(allowed_origin(&named, method, there).await, some(there));
+        assert_eq!(allowed_origin(&named, method, here).await, None);
+        assert_eq!(allowed_origin(&all, method, there).await, some("*"));
+    }
+    for app in [open, asking, named, all] {
+        app.close().await;
+    }
+}
+
 #[tokio::test]
 async fn no_token_is_given_where_none_is_wanted() {
     let app = TestApp::on_sqlite().await;
