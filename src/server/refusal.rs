@@ -5,6 +5,8 @@
 //! beside it. A text that is not recognised is passed on as it is, without its position, which
 //! `loc` tells better.
 
+use std::collections::VecDeque;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
@@ -14,21 +16,22 @@ use super::ApiError;
 /// Bodies larger than this are not sent back.
 const LARGEST_ECHO_BYTES: usize = 16 * 1024;
 
-/// Explains why `text` is no `T`.
+/// At most so many mistakes are told of; looking for each costs reading the body again.
+const MOST_MISTAKES: usize = 16;
+
+/// Explains why `text` is no `T`: all that is wrong with it, as far as can be told.
 pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
-    let Err(detail) = detail_of::<T>(text) else {
+    let details = details_of::<T>(text);
+    if details.is_empty() {
         return ApiError::invalid(&["body"], "the body has something behind its end");
-    };
+    }
     let body = if text.len() <= LARGEST_ECHO_BYTES {
         serde_json::from_slice(text)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(text).into_owned()))
     } else {
         Value::Null
     };
-    ApiError::Invalid {
-        details: vec![detail],
-        body,
-    }
+    ApiError::Invalid { details, body }
 }
 
 /// Says that a body is missing which is needed.
@@ -65,6 +68,110 @@ pub fn query(text: &str) -> ApiError {
         details: vec![words(message, &[json!("query"), json!(name)])],
         body: Value::Null,
     }
+}
+
+/// Lists what is wrong.
+///
+/// A parser stops at the first mistake. So each one is mended in a copy, by leaving the member out
+/// or by putting something there that is taken, and the copy is read again.
+fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Value> {
+    let Err(first) = detail_of::<T>(text) else {
+        return Vec::new();
+    };
+    let copy = (text.len() <= LARGEST_ECHO_BYTES).then(|| serde_json::from_slice(text));
+    let Some(Ok(mut copy)) = copy else {
+        return vec![first];
+    };
+    let mut next = Some(first);
+    let mut details: Vec<Value> = Vec::new();
+    // What stands in for a member has members of its own, which nobody has sent.
+    let mut stands_in: Vec<Value> = Vec::new();
+    for _ in 0..MOST_MISTAKES {
+        let Some(detail) = next.take() else { break };
+        let loc = detail["loc"].clone();
+        let mended = mend::<T>(&mut copy, &detail);
+        if !stands_in.iter().any(|outer| is_within(&loc, outer)) {
+            details.push(detail);
+        }
+        match mended {
+            Some((following, is_object)) => {
+                next = following;
+                if is_object {
+                    stands_in.push(loc);
+                }
+            }
+            None => break,
+        }
+    }
+    details
+}
+
+fn is_within(loc: &Value, outer: &Value) -> bool {
+    let (Some(loc), Some(outer)) = (loc.as_array(), outer.as_array()) else {
+        return false;
+    };
+    loc.len() > outer.len() && loc.starts_with(outer)
+}
+
+/// Changes the place of a mistake so that reading goes beyond it; returns the next mistake, and
+/// whether an object was made up.
+fn mend<T: DeserializeOwned>(copy: &mut Value, detail: &Value) -> Option<(Option<Value>, bool)> {
+    let loc = detail["loc"].as_array()?;
+    let (place, path) = loc.get(1..)?.split_last()?;
+    let next_of = |copy: &Value| detail_of::<T>(copy.to_string().as_bytes()).err();
+    let is_here = |next: &Option<Value>| next.as_ref().is_some_and(|n| n["loc"] == detail["loc"]);
+    let mut trial = copy.clone();
+    if let (Some(name), Some(outer)) = (place.as_str(), child(&mut trial, path))
+        && let Some(members) = outer.as_object_mut()
+        && members.shift_remove(name).is_some()
+    {
+        let next = next_of(&trial);
+        if !is_here(&next) {
+            *copy = trial;
+            return Some((next, false));
+        }
+    }
+    let mut fillers = VecDeque::from([
+        json!("00000000-0000-0000-0000-000000000000"),
+        json!("2000-01-01T00:00:00+00:00"),
+        json!(1),
+        json!(false),
+        json!([]),
+        json!({}),
+    ]);
+    let mut member = detail["ctx"]["enum_values"].get(0).cloned();
+    loop {
+        // What may stand there is told once something else does.
+        let Some(filler) = member.take().or_else(|| fillers.pop_front()) else {
+            return None;
+        };
+        let is_object = filler.is_object();
+        let mut trial = copy.clone();
+        match (place, child(&mut trial, path)?) {
+            (Value::String(name), Value::Object(members)) => {
+                members.insert(name.clone(), filler.clone());
+            }
+            (Value::Number(index), Value::Array(elements)) => {
+                let index = usize::try_from(index.as_u64()?).ok()?;
+                *elements.get_mut(index)? = filler.clone();
+            }
+            _ => return None,
+        }
+        let next = next_of(&trial);
+        if !is_here(&next) {
+            *copy = trial;
+            return Some((next, is_object));
+        }
+        let told = next.and_then(|next| next["ctx"]["enum_values"].get(0).cloned());
+        member = told.filter(|told| *told != filler);
+    }
+}
+
+fn child<'a>(value: &'a mut Value, path: &[Value]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Value::String(name) => value.get_mut(name.as_str()),
+        step => value.get_mut(usize::try_from(step.as_u64()?).ok()?),
+    })
 }
 
 fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
@@ -184,6 +291,53 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::schemas::actions::{FlowRunCreate, LogCreate, SetState};
+
+    fn places<T: DeserializeOwned>(text: &str) -> Vec<String> {
+        let place = |detail: &Value| {
+            let loc = detail["loc"].as_array().expect("a list");
+            let steps = loc[1..]
+                .iter()
+                .map(|step| step.to_string().replace('"', ""));
+            steps.collect::<Vec<_>>().join(".")
+        };
+        details_of::<T>(text.as_bytes()).iter().map(place).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_named_and_no_other() {
+        let sound = r#"{"flow_id": "00000000-0000-0000-0000-000000000001"}"#;
+        assert_eq!(places::<FlowRunCreate>(sound), Vec::<String>::new());
+        assert_eq!(
+            places::<FlowRunCreate>(r#"{"bogus": 1, "tags": 3, "name": [], "more": 2}"#),
+            ["bogus", "tags", "name", "more", "flow_id"]
+        );
+        assert_eq!(
+            places::<SetState>(r#"{"state": {"name": 3, "extra": 1}, "force": 7}"#),
+            ["state.name", "state.extra", "state.type", "force"]
+        );
+        // What a state lacks that nobody has sent is no mistake of its own.
+        assert_eq!(places::<SetState>(r#"{"force": 7}"#), ["force", "state"]);
+        assert_eq!(
+            places::<Vec<LogCreate>>(
+                r#"[{"name": "a", "level": 1, "message": ""}, {"level": "x"}, 7]"#
+            ),
+            [
+                "0.timestamp",
+                "1.level",
+                "1.name",
+                "1.message",
+                "1.timestamp",
+                "2"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_full_of_mistakes_is_read_only_so_often() {
+        let members: Vec<String> = (0..500).map(|n| format!("\"x{n}\": 1")).collect();
+        let body = format!("{{{}}}", members.join(","));
+        assert_eq!(places::<FlowRunCreate>(&body).len(), MOST_MISTAKES);
+    }
 
     fn told<T: DeserializeOwned>(text: &str) -> String {
         let detail = detail_of::<T>(text.as_bytes()).expect_err("the body is wrong");
