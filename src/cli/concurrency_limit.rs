@@ -25,6 +25,7 @@ enum Command {
     #[command(after_help = "Example:\n  prefect-rs concurrency-limit create database 10")]
     Create {
         /// The tag.
+        #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         tag: String,
         /// How many task runs with the tag may run at once.
         concurrency_limit: u32,

@@ -168,7 +168,15 @@ impl From<settings::Error> for Error {
             settings::Error::Invalid {
                 origin, setting, ..
             } => remedy(origin, setting),
-            settings::Error::Profiles { path, .. } => format!("repair {} by hand", path.display()),
+            settings::Error::Profiles { path, .. } => match path.parent() {
+                Some(home) if home.is_file() => {
+                    format!(
+                        "{} is a file; a home is a folder, choose it with PREFECT_HOME",
+                        home.display()
+                    )
+                }
+                _ => format!("repair {} by hand", path.display()),
+            },
         };
         Self::new(code, error.to_string()).hint(hint)
     }

@@ -195,7 +195,8 @@ fn claim(database: &std::path::Path) -> Result<Advert> {
             )
             .hint("use that one, stop it, or start another on a home of its own with PREFECT_HOME")
         }
-        advert::Error::Io { .. } => Error::failure(error.to_string()),
+        advert::Error::Io { .. } => Error::failure(error.to_string())
+            .hint("mend its permissions, or choose another home with PREFECT_HOME"),
     })
 }
 

@@ -71,6 +71,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Create {
     /// Its name.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     /// Take runs that have this tag; several times means all of them.
     #[arg(short = 't', long = "tag", value_name = "TAG")]

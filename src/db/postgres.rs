@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
@@ -128,6 +129,25 @@ async fn transact<T>(
     }
 }
 
+/// Says why no connection was made; a pool that has tried long enough only says that it has.
+async fn why_not_opened(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let error = match error {
+        sqlx::Error::PoolTimedOut => match PgConnection::connect_with(options).await {
+            Ok(connection) => {
+                // It is there after all, though too late.
+                let _ = connection.close().await;
+                error
+            }
+            Err(reason) => reason,
+        },
+        error => error,
+    };
+    let (host, port) = (options.get_host(), options.get_port());
+    Error::Driver(format!(
+        "PostgreSQL at {host}:{port} cannot be used: {error}"
+    ))
+}
+
 async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSender<Task>> {
     let (sender, mut tasks) = mpsc::unbounded_channel::<Task>();
     let (ready, started) = oneshot::channel();
@@ -140,12 +160,12 @@ async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSen
             let pool = PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_with(options)
+                .connect_with(options.clone())
                 .await;
             let pool = match pool {
                 Ok(pool) => pool,
                 Err(error) => {
-                    let _ = ready.send(Err(Error::from(error)));
+                    let _ = ready.send(Err(why_not_opened(&options, error).await));
                     return;
                 }
             };

@@ -192,7 +192,9 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection> {
     let conn = Connection::open(path).map_err(|e| match Error::from(e) {
-        Error::Unwritable(text) => Error::Unwritable(format!("{}: {text}", path.display())),
+        Error::Unwritable(text) if !text.contains(&*path.to_string_lossy()) => {
+            Error::Unwritable(format!("{}: {text}", path.display()))
+        }
         other => other,
     })?;
     conn.busy_timeout(BUSY_TIMEOUT)?;

@@ -52,7 +52,7 @@ pub struct FlowRunner {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a specification")]
 struct Document {
     name: Option<String>,
     flow_name: Option<String>,
@@ -293,8 +293,19 @@ pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
             let above = item.get().as_ptr() as usize - text.as_ptr() as usize;
             let before = &text[..above];
             let line = before.matches('\n').count() as u64 + 1;
-            let document: Document = serde_json::from_str(item.get())
-                .map_err(|error| json_error(path, &error, before))?;
+            let mut reading = serde_json::Deserializer::from_str(item.get());
+            let document = serde_path_to_error::deserialize::<_, Document>(&mut reading);
+            let document = document.map_err(|error| {
+                let field = error.path().to_string();
+                let mut told = json_error(path, error.inner(), before);
+                // A path of nothing is a dot; a question mark, something between fields.
+                if let Error::Invalid { message, .. } = &mut told
+                    && !matches!(field.as_str(), "." | "?")
+                {
+                    *message = format!("field `{field}`: {message}");
+                }
+                told
+            })?;
             document.into_specification(path, Some(line))
         })
         .collect()

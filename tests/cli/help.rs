@@ -9,6 +9,14 @@ fn the_help_of_every_command() {
         args.push("--help");
         let ran = home.run(&args);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
+        // Whoever asks for help wants to know what it is for, and how it is typed.
+        let (about, _) = ran.stdout.split_once("Usage:").expect("how it is used");
+        assert!(about.trim().len() > 10, "{args:?} is not described");
+        let example = ran
+            .stdout
+            .split_once("Example")
+            .map_or("", |(_, rest)| rest);
+        assert!(example.contains("prefect-rs"), "{args:?} has no example");
         text.push_str(&format!(
             "$ prefect-rs {}\n{}\n",
             args.join(" "),
