@@ -12,18 +12,21 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::process::end_group;
+use super::process::{end_group, groups_with};
 use super::report::{Patience, Reporter};
 use crate::client::Client;
+use crate::sdk::program::FLOW_RUN_ID;
 
 /// The agent's end of the pipe.
 #[derive(Clone, Default)]
@@ -37,6 +40,10 @@ pub struct Guard {
 enum Known {
     /// The agent proposes PENDING with this transition id.
     Claiming(Uuid),
+    /// The proposal was accepted: what becomes of the run now is this agent's doing.
+    Owned(Uuid),
+    /// It waits for its retry, which the agent itself would make.
+    Retrying,
     /// This process group runs it.
     Running(i32),
 }
@@ -71,9 +78,25 @@ impl Guard {
         self.tell(format!("claim {run} {transition}\n")).await;
     }
 
+    /// Says that the claim was accepted.
+    pub async fn owned(&self, run: Uuid) {
+        self.tell(format!("own {run}\n")).await;
+    }
+
+    /// Says that the agent runs what nobody has to claim: it was made PENDING for this agent.
+    pub async fn given(&self, run: Uuid) {
+        self.claiming(run, Uuid::nil()).await;
+        self.owned(run).await;
+    }
+
     /// Says which process group runs a flow run.
     pub async fn running(&self, run: Uuid, pgid: i32) {
         self.tell(format!("start {run} {pgid}\n")).await;
+    }
+
+    /// Says that a run has ended and is to be tried again by this agent.
+    pub async fn retrying(&self, run: Uuid) {
+        self.tell(format!("retry {run}\n")).await;
     }
 
     /// Says that a run is no longer this agent's.
@@ -123,6 +146,15 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
             };
             runs.insert(run, Known::Claiming(transition));
         }
+        ("own", None) => {
+            if let Some(Known::Claiming(transition)) = runs.get(&run) {
+                let transition = *transition;
+                runs.insert(run, Known::Owned(transition));
+            }
+        }
+        ("retry", None) => {
+            runs.insert(run, Known::Retrying);
+        }
         ("start", Some(pgid)) => {
             let Ok(pgid) = pgid.parse() else { return };
             runs.insert(run, Known::Running(pgid));
@@ -133,10 +165,24 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
     }
 }
 
+/// How long what a killed agent has said may be on its way into the database; a judgement before
+/// that would be overtaken.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
 async fn settle(client: Client, run: Uuid, known: Known) {
+    if !matches!(known, Known::Running(_)) {
+        sleep(ON_ITS_WAY).await;
+    }
     let reporter = Reporter::new(client, Patience::minutes(10));
-    if let Known::Running(pgid) = known {
-        end_group(Pid::from_raw(pgid)).await;
+    let groups = match known {
+        Known::Claiming(_) | Known::Retrying => Vec::new(),
+        // The agent may have been killed before it could say what it had started.
+        Known::Owned(_) => groups_with(FLOW_RUN_ID, &run.to_string()).await,
+        Known::Running(pgid) => vec![Pid::from_raw(pgid)],
+    };
+    let has_started = !groups.is_empty();
+    for group in groups {
+        end_group(group).await;
     }
     let Some(current) = reporter.read(run).await else {
         return;
@@ -144,16 +190,23 @@ async fn settle(client: Client, run: Uuid, known: Known) {
     let state = &current.raw["state"];
     let kind = state["type"].as_str().unwrap_or_default();
     match known {
-        Known::Claiming(transition) => {
-            if kind == "PENDING"
-                && state["state_details"]["transition_id"] == transition.to_string()
-            {
-                reporter
-                    .hand_back(&current, "The agent that had claimed the run was killed.")
-                    .await;
-            }
+        Known::Claiming(transition) | Known::Owned(transition)
+            if !has_started
+                && kind == "PENDING"
+                && state["state_details"]["transition_id"] == transition.to_string() =>
+        {
+            reporter
+                .hand_back(&current, "The agent that had claimed the run was killed.")
+                .await;
         }
-        Known::Running(_) if kind == "CANCELLING" => {
+        Known::Claiming(_) => {}
+        // No other agent takes it while it seems to have one.
+        Known::Retrying if current.waits_for_retry() => {
+            let message = "The agent that would have tried the run again was killed.";
+            reporter.hand_back(&current, message).await;
+        }
+        Known::Retrying => {}
+        Known::Owned(_) | Known::Running(_) if kind == "CANCELLING" => {
             reporter
                 .propose(
                     run,
@@ -163,14 +216,16 @@ async fn settle(client: Client, run: Uuid, known: Known) {
                 )
                 .await;
         }
-        Known::Running(_) if matches!(kind, "RUNNING" | "PENDING") => {
+        // Somebody else's by now, unless it was made to be run here and nowhere else.
+        Known::Owned(transition) if kind == "PENDING" && !has_started && !transition.is_nil() => {}
+        Known::Owned(_) | Known::Running(_) if matches!(kind, "RUNNING" | "PENDING") => {
             let message =
                 "The agent that ran the flow was killed; the flow's processes were ended.";
             reporter
                 .propose(run, "CRASHED", "Crashed", Some(message))
                 .await;
         }
-        Known::Running(_) => {}
+        Known::Owned(_) | Known::Running(_) => {}
     }
 }
 
@@ -180,20 +235,31 @@ mod tests {
 
     #[test]
     fn the_guard_knows_what_is_not_settled() {
-        let (a, b, t) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(9));
+        let [a, b, c, d, t] = [1, 2, 3, 4, 9].map(Uuid::from_u128);
         let mut runs = BTreeMap::new();
         for line in [
             format!("claim {a} {t}"),
             format!("claim {b} {t}"),
+            format!("own {b}"),
             format!("start {b} 42"),
+            format!("claim {c} {t}"),
+            format!("own {c}"),
+            // Nobody owns what was never claimed.
+            format!("own {t}"),
+            format!("retry {d}"),
             "nonsense".into(),
         ] {
             note(&mut runs, &line);
         }
-        assert_eq!(
-            runs,
-            BTreeMap::from([(a, Known::Claiming(t)), (b, Known::Running(42))])
-        );
+        let known = [
+            (a, Known::Claiming(t)),
+            (b, Known::Running(42)),
+            (c, Known::Owned(t)),
+            (d, Known::Retrying),
+        ];
+        assert_eq!(runs, BTreeMap::from(known));
+        note(&mut runs, &format!("done {c}"));
+        note(&mut runs, &format!("done {d}"));
         note(&mut runs, &format!("done {a}"));
         note(&mut runs, &format!("done {b}"));
         assert!(runs.is_empty());

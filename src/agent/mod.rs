@@ -176,12 +176,13 @@ pub async fn execute(
         queue_id: Uuid::nil(),
         prefetch: Duration::ZERO,
         logs: logs.clone(),
-        guard,
+        guard: guard.clone(),
         host: host(settings, api_url),
         is_foreground: true,
         events: sender,
     });
     let id = run.id;
+    guard.given(id).await;
     executor.perform(Command::Launch(Box::new(run)));
     let mut ticks = interval(
         settings

@@ -226,6 +226,46 @@ pub fn is_alive(pgid: Pid) -> bool {
     })
 }
 
+/// Returns the groups of the processes that were started with this variable.
+///
+/// A process that has just been forked shows its parent's variables for a moment, so it is looked
+/// for twice.
+pub async fn groups_with(variable: &str, value: &str) -> Vec<Pid> {
+    let entry = format!("{variable}={value}");
+    let mut groups = Vec::new();
+    for pause in [Duration::ZERO, Duration::from_millis(200)] {
+        sleep(pause).await;
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            break;
+        };
+        for process in processes.flatten() {
+            let path = process.path();
+            let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+            if !environment
+                .split(|byte| *byte == 0)
+                .any(|found| found == entry.as_bytes())
+            {
+                continue;
+            }
+            let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
+            let group = stat
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.split(' ').nth(2));
+            let group = group
+                .and_then(|group| group.parse().ok())
+                .map(Pid::from_raw);
+            if let Some(group) = group
+                && group != nix::unistd::getpgrp()
+                && !groups.contains(&group)
+            {
+                groups.push(group);
+            }
+        }
+    }
+    groups
+}
+
 /// Sends a signal to a group; `false` means that nobody is there.
 fn signal(pgid: Pid, signal: Signal) -> bool {
     killpg(pgid, signal).is_ok()

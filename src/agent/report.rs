@@ -72,16 +72,34 @@ impl Reporter {
         .await
     }
 
+    /// Proposes PENDING for a run of this queue.
+    pub async fn claim(&self, run: Uuid, queue: Uuid, transition: Uuid) -> Option<Answer> {
+        let state = states::propose("PENDING", "Pending", None, transition);
+        // With the queue named, its limit is kept; servers that do not know this ignore it.
+        let path = format!("/flow_runs/{run}/set_state?work_queue_id={queue}");
+        self.propose_at(&path, run, state, transition).await
+    }
+
     /// Proposes a given state.
     pub async fn propose_as(&self, run: Uuid, state: Value, transition: Uuid) -> Option<Answer> {
         let path = format!("/flow_runs/{run}/set_state");
+        self.propose_at(&path, run, state, transition).await
+    }
+
+    async fn propose_at(
+        &self,
+        path: &str,
+        run: Uuid,
+        state: Value,
+        transition: Uuid,
+    ) -> Option<Answer> {
         let mut body = json!({"state": state, "force": false});
         let propose = async |body: &Value| {
-            match self.client.post::<Value>(&path, body).await {
+            match self.client.post::<Value>(path, body).await {
                 // A server of the first generation knows neither transition ids nor crashes.
                 Err(error) if error.status().is_some_and(|s| s.as_u16() == 422) => {
                     let older = json!({"state": states::for_first_generation(&body["state"]), "force": false});
-                    self.client.post(&path, &older).await
+                    self.client.post(path, &older).await
                 }
                 outcome => outcome,
             }

@@ -59,7 +59,7 @@ pub fn answer(result: &OrchestrationResult, raw: &Value, kind: &str, transition:
     match (result.status.as_str(), &result.state) {
         ("ACCEPT", Some(state)) if !state.is_scheduled() || kind == "SCHEDULED" => Answer::Accepted,
         // The answer to the first of two equal requests was lost on its way.
-        ("REJECT", Some(state))
+        ("REJECT" | "ABORT", Some(state))
             if state.r#type == kind
                 && raw["state"]["state_details"]["transition_id"] == json!(transition) =>
         {

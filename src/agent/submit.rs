@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+/// How often the server hears that a run is being taken care of; genuine engines tell it as often.
+const HEARTBEAT: Duration = Duration::from_secs(180);
 /// How much error output is kept to explain a crash.
 const TAIL_LINES: usize = 50;
 /// Levels as Python counts them.
@@ -171,10 +173,10 @@ impl Shared {
         self.guard.claiming(run, transition).await;
         // Not forever: while the server is away somebody else cannot take the run either.
         let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
-        let state = states::propose("PENDING", "Pending", None, transition);
-        match reporter.propose_as(run, state, transition).await {
+        match reporter.claim(run, self.queue_id, transition).await {
             Some(Answer::Accepted) => {
                 info!(flow_run.id = %run, "claimed flow run `{run}`");
+                self.guard.owned(run).await;
                 self.tell(Event::Won(run));
                 return;
             }
@@ -204,19 +206,51 @@ impl Shared {
 
     async fn execute(&self, run: FlowRun, mut halts: mpsc::Receiver<Halt>) {
         let id = run.id;
-        match self.prepare(&run).await {
-            Ok(launch) if launch.engine == Engine::Process => {
-                self.run_engine(&run, &launch, &mut halts).await
+        tokio::select! {
+            () = self.carry_out(&run, &mut halts) => {}
+            () = self.beat(id) => {}
+        }
+        self.guard.done(id).await;
+        self.tell(Event::Gone(id));
+    }
+
+    /// Tells the server now and again that a run is being taken care of, and never ends.
+    ///
+    /// A machine that is lost with agent and guard can tell nothing; the server knows by this that
+    /// there was somebody to miss.
+    async fn beat(&self, id: Uuid) {
+        let resource = format!("prefect.flow-run.{id}");
+        let mut beats = interval(HEARTBEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            let heartbeat = json!([{
+                "id": Uuid::now_v7(),
+                "occurred": SystemClock.now(),
+                "event": "prefect.flow-run.heartbeat",
+                "resource": {"prefect.resource.id": resource},
+                "payload": {"sender": "agent"},
+            }]);
+            if let Err(error) = self.client.create_events(&heartbeat).await {
+                // A server of the first generation knows no events.
+                debug!(flow_run.id = %id, "a heartbeat was not heard: {error}");
             }
-            Ok(launch) => self.run_executable(&run, &launch, &mut halts).await,
+        }
+    }
+
+    async fn carry_out(&self, run: &FlowRun, halts: &mut mpsc::Receiver<Halt>) {
+        let id = run.id;
+        match self.prepare(run).await {
+            Ok(launch) if launch.engine == Engine::Process => {
+                self.run_engine(run, &launch, halts).await
+            }
+            Ok(launch) => self.run_executable(run, &launch, halts).await,
             Err(reason) => {
                 error!(flow_run.id = %id, "failed to start flow run `{id}`: {reason}");
                 self.log(id, ERROR, reason.clone()).await;
                 self.conclude(id, "CRASHED", "Crashed", &reason).await;
             }
         }
-        self.guard.done(id).await;
-        self.tell(Event::Gone(id));
     }
 
     async fn prepare(&self, run: &FlowRun) -> Result<Launch, String> {
@@ -304,15 +338,27 @@ impl Shared {
         let mut steps = vec![("RUNNING", "Running")];
         if let Some(at) = again_at {
             if pause(until(at), halts).await {
+                self.give_up_retry(run).await;
                 return Begun::No;
             }
             // A run that waits for its retry is in the queue like any other, so it is claimed again.
             steps.insert(0, ("PENDING", "Pending"));
         }
         for (kind, name) in steps {
+            let is_claim = kind == "PENDING";
             loop {
-                match self.reporter().propose(run, kind, name, None).await {
-                    Some(Answer::Accepted) => break,
+                let transition = Uuid::new_v4();
+                if is_claim {
+                    self.guard.claiming(run, transition).await;
+                }
+                let state = states::propose(kind, name, None, transition);
+                match self.reporter().propose_as(run, state, transition).await {
+                    Some(Answer::Accepted) => {
+                        if is_claim {
+                            self.guard.owned(run).await;
+                        }
+                        break;
+                    }
                     Some(Answer::Wait(seconds)) => {
                         let wait = Duration::from_secs_f64(seconds.clamp(0.05, 3600.0));
                         if pause(wait, halts).await {
@@ -329,6 +375,17 @@ impl Shared {
             }
         }
         Begun::Running
+    }
+
+    /// Leaves a run that waits for its retry to other agents, unless it was cancelled.
+    async fn give_up_retry(&self, run: Uuid) {
+        let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
+        if let Some(current) = reporter.read(run).await
+            && current.waits_for_retry()
+        {
+            let message = "The agent that would have tried the run again stops.";
+            reporter.hand_back(&current, message).await;
+        }
     }
 
     /// Runs the process once and tells how it ended; returns the time of a retry, if there is to be one.
@@ -355,8 +412,7 @@ impl Shared {
             .await
         {
             Some(Answer::Rescheduled(at)) => {
-                // Until it is claimed again the run is anybody's, so the guard must not settle it.
-                self.guard.done(id).await;
+                self.guard.retrying(id).await;
                 Some(at)
             }
             Some(Answer::Refused(reason)) => {

@@ -1,5 +1,7 @@
 //! `task-run`: the task runs of flow runs.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -38,6 +40,8 @@ enum Command {
         output: OutputArg,
     },
     /// Begin a task run of the flow run that this script is part of, and print its id.
+    ///
+    /// Where one of its tags has a concurrency limit, it waits for a slot.
     #[command(after_help = "Example:\n  step=$(prefect-rs task-run start 'load rows')")]
     Start {
         /// The task's name.
@@ -111,9 +115,40 @@ async fn start(client: &Client, name: &str, flow_run: Uuid, tags: &[String]) -> 
         "state": {"type": "PENDING"},
     });
     let run: Document<TaskRun> = client.post("/task_runs/", &body).await?;
-    set_state(client, run.id, &json!({"type": "RUNNING"})).await?;
+    let path = format!("/task_runs/{}/set_state", run.id);
+    let mut has_said = false;
+    loop {
+        // Not by force: a limit on one of the tags has to let it through.
+        let body = json!({"state": {"type": "RUNNING"}, "force": false});
+        let answer: OrchestrationResult = client.post(&path, &body).await?;
+        match answer.status.as_str() {
+            "ACCEPT" => break,
+            "WAIT" => {
+                if !has_said {
+                    output::say(&format!("Waiting: {}", reason(&answer)));
+                }
+                has_said = true;
+                // The server tells engines to ask seldom; a script has nothing else to do.
+                let pause = answer.details["delay_seconds"].as_f64().unwrap_or(1.0);
+                tokio::time::sleep(Duration::from_secs_f64(pause.clamp(0.1, 2.0))).await;
+            }
+            _ => return Err(refused(&answer)),
+        }
+    }
     output::print_line(&run.id.to_string());
     Ok(())
+}
+
+fn reason(answer: &OrchestrationResult) -> String {
+    let reason = answer.details["reason"].as_str();
+    output::clean(reason.unwrap_or("no reason was given"))
+}
+
+fn refused(answer: &OrchestrationResult) -> Error {
+    Error::new(
+        Code::Conflict,
+        format!("the server does not take the state: {}", reason(answer)),
+    )
 }
 
 async fn conclude(client: &Client, end: End, kind: &str) -> Result {
@@ -129,13 +164,7 @@ async fn set_state(client: &Client, id: Uuid, state: &Value) -> Result {
         .ok_or_else(|| Error::not_found("task run", id))?;
     match answer.status.as_str() {
         "ACCEPT" => Ok(()),
-        _ => Err(Error::new(
-            Code::Conflict,
-            format!(
-                "the server does not take the state: {}",
-                answer.details["reason"]
-            ),
-        )),
+        _ => Err(refused(&answer)),
     }
 }
 

@@ -223,6 +223,15 @@ pub struct FlowRun {
     pub created: Option<DateTime<Utc>>,
 }
 
+impl FlowRun {
+    /// Returns whether the run has failed and is to be tried again.
+    pub fn waits_for_retry(&self) -> bool {
+        self.state
+            .as_ref()
+            .is_some_and(|state| state.is_scheduled() && state.label() == "AwaitingRetry")
+    }
+}
+
 /// A task run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct TaskRun {

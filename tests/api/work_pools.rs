@@ -232,3 +232,101 @@ on_both!(
     each_generation_sees_schedules_in_its_words,
     a_served_deployment_gives_its_runs_itself,
 );
+
+#[tokio::test]
+async fn to_2_0b3_a_queue_named_default_is_like_any_other() {
+    let app = TestApp::on_sqlite().await;
+    let beta = [("x-prefect-api-version", "0.3.0")];
+    let create = async |name: &str| {
+        let body = json!({"name": name, "filter": {"tags": ["etl"]}});
+        app.send("POST", "/api/work_queues/", &beta, Some(&body))
+            .await
+    };
+    // The first queue of all makes the pool that such queues are in, and the pool has one.
+    assert_eq!(create("other").await.0, 201);
+    let by_name = "/api/work_queues/name/default";
+    assert_eq!(app.send("GET", by_name, &beta, None).await.0, 404);
+    let (status, queue) = create("default").await;
+    let queue = queue.expect("a queue");
+    assert_eq!((status, &queue["filter"]["tags"]), (201, &json!(["etl"])));
+    assert_eq!(create("default").await.0, 409);
+    let (_, found) = app.send("GET", by_name, &beta, None).await;
+    assert_eq!(found.expect("a queue")["id"], queue["id"]);
+    let all = Some(json!({}));
+    let (_, all) = app
+        .send("POST", "/api/work_queues/filter", &beta, all.as_ref())
+        .await;
+    let names = all.expect("a list");
+    let names: Vec<&Value> = names
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|q| &q["name"])
+        .collect();
+    assert_eq!(names, [&json!("default"), &json!("other")]);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_may_be_repeated() {
+    let app = TestApp::on_sqlite().await;
+    let flow = post(&app, "/api/flows/", &json!({"name": "f"})).await;
+    let body = json!({"name": "d", "flow_id": flow["id"]});
+    let deployment = post(&app, "/api/deployments/", &body).await;
+    let path = format!("/api/deployments/{}/create_flow_run", id(&deployment));
+    let run = post(&app, &path, &json!({})).await;
+    let path = format!("/api/flow_runs/{}/set_state", id(&run));
+    let claim = async |transition: &str| {
+        let details = json!({"transition_id": transition});
+        let body = json!({"state": {"type": "PENDING", "state_details": details}});
+        post(&app, &path, &body).await
+    };
+    let first = claim("00000000-0000-0000-0000-000000000001").await;
+    let again = claim("00000000-0000-0000-0000-000000000001").await;
+    let other = claim("00000000-0000-0000-0000-000000000002").await;
+    assert_eq!(first["status"], "ACCEPT");
+    assert_eq!(again["status"], "REJECT");
+    assert_eq!(again["state"]["id"], first["state"]["id"]);
+    assert_eq!(other["status"], "ABORT");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_through_a_queue_keeps_its_limit() {
+    let app = TestApp::on_sqlite().await;
+    let send = async |method: &str, path: &str, body: Value| {
+        let (status, answer) = app.send(method, path, &[], Some(&body)).await;
+        assert!(status < 300, "{path}: {status} {answer:?}");
+        answer.unwrap_or_default()
+    };
+    let flow = send("POST", "/api/flows/", json!({"name": "f"})).await;
+    let body = json!({"name": "d", "flow_id": flow["id"]});
+    let deployment = send("POST", "/api/deployments/", body).await;
+    let body = json!({"name": "q", "filter": {}, "concurrency_limit": 1});
+    let queue = send("POST", "/api/work_queues/", body).await;
+    let text = |value: &Value| value["id"].as_str().expect("an id").to_owned();
+    let create = format!("/api/deployments/{}/create_flow_run", text(&deployment));
+    let first = text(&send("POST", &create, json!({})).await);
+    let second = text(&send("POST", &create, json!({})).await);
+    // Both agents were given a run while the slot was free.
+    let claim = async |run: &str| {
+        let path = format!(
+            "/api/flow_runs/{run}/set_state?work_queue_id={}",
+            text(&queue)
+        );
+        let pending = json!({"state": {"type": "PENDING"}});
+        send("POST", &path, pending).await["status"].clone()
+    };
+    assert_eq!(claim(&first).await, "ACCEPT");
+    assert_eq!(claim(&second).await, "ABORT");
+    let path = format!("/api/flow_runs/{first}/set_state");
+    send("POST", &path, json!({"state": {"type": "RUNNING"}})).await;
+    assert_eq!(claim(&second).await, "ABORT");
+    send("POST", &path, json!({"state": {"type": "COMPLETED"}})).await;
+    let path = format!("/api/work_queues/{}", text(&queue));
+    send("PATCH", &path, json!({"is_paused": true})).await;
+    assert_eq!(claim(&second).await, "ABORT");
+    send("PATCH", &path, json!({"is_paused": false})).await;
+    assert_eq!(claim(&second).await, "ACCEPT");
+    app.close().await;
+}

@@ -340,7 +340,7 @@ async fn a_postgresql_that_restarts_costs_refusals_and_nothing_else() {
 }
 
 /// Makes a database of the test's own; none where there is no PostgreSQL (never in CI).
-async fn new_postgres_database() -> Option<String> {
+pub async fn new_postgres_database() -> Option<String> {
     let Ok(server) = std::env::var(POSTGRES) else {
         assert!(
             std::env::var("CI").as_deref() != Ok("true"),

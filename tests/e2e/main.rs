@@ -1,6 +1,7 @@
 //! Stories from end to end: real processes, the genuine client, real faults.
 
 mod agent;
+mod agent_faults;
 mod agents;
 #[path = "../support/audit.rs"]
 mod audit;
@@ -10,5 +11,6 @@ mod faults;
 mod genuine;
 mod newer;
 mod ours;
+mod storage_faults;
 mod stories;
 mod tutorial;

@@ -25,6 +25,7 @@ struct Client {
     api: String,
     home: tempfile::TempDir,
     http: reqwest::Client,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Client {
@@ -36,6 +37,7 @@ impl Client {
             api: format!("{url}/api"),
             home: tempfile::tempdir().expect("a temporary directory"),
             http: reqwest::Client::builder().build().expect("a client"),
+            environment: Vec::new(),
         })
     }
 
@@ -56,6 +58,7 @@ impl Client {
             .env("PREFECT_HOME", self.home.path())
             .env("PREFECT_API_URL", &self.api)
             .env("DO_NOT_TRACK", "1")
+            .envs(self.environment.iter().copied())
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/flows"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -207,6 +210,48 @@ async fn slots_are_taken_and_variables_and_artifacts_kept() {
         assert!(shown.contains("desk"), "{shown}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_flow_runs_where_credentials_and_tokens_are_asked_for() {
+    let server = ours::Server::start_with(&[
+        ("PREFECT_SERVER_API_AUTH_STRING", "admin:secret"),
+        ("PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "true"),
+    ])
+    .await;
+    let mut told = 0;
+    for generation in &CLIENTS {
+        let Some(mut client) = Client::of(generation, &server.url) else {
+            continue;
+        };
+        // Only the newest sends a string of its own; older ones have their key for it.
+        let variable = match generation.0 {
+            "3.8" => "PREFECT_API_AUTH_STRING",
+            _ => "PREFECT_API_KEY",
+        };
+        client.environment = vec![(variable, "admin:secret")];
+        let said = client.run("python", &["newer.py", "adhoc"]).await;
+        assert!(said.contains("result 5"), "{said}");
+        client.environment = vec![(variable, "admin:wrong")];
+        let output = client.command("python", &["newer.py", "adhoc"]).output();
+        let output = output.expect("the client starts");
+        assert!(!output.status.success(), "a wrong string opens nothing");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("401"), "{said}");
+        // Clients of 2.0b3 know no tokens, and this asks as they do.
+        let asked = reqwest::Client::builder().build().expect("a client");
+        let asked = asked
+            .post(format!("{}/flow_runs/count", client.api))
+            .header("authorization", "Bearer admin:secret")
+            .header("x-prefect-api-version", "0.3.0")
+            .json(&json!({
+                "flow_runs": {"name": {"any_": ["squares-to-3"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
+            }));
+        let count = asked.send().await.expect("the server answers");
+        let count: Value = count.json().await.expect("a number");
+        told += 1;
+        assert_eq!(count, told, "each client's run is there");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub struct Stage {
     pub api: String,
     /// The client's PREFECT_HOME.
     pub home: tempfile::TempDir,
+    /// Sent as the client's key and by `ask`.
+    pub key: Option<&'static str>,
     client: reqwest::Client,
 }
 
@@ -40,6 +42,7 @@ impl Stage {
         Self {
             api: format!("{url}/api"),
             home: tempfile::tempdir().expect("a temporary directory"),
+            key: None,
             client: reqwest::Client::builder().build().expect("a client"),
         }
     }
@@ -53,6 +56,7 @@ impl Stage {
             .env("PREFECT_HOME", self.home.path())
             .env("PREFECT_API_URL", &self.api)
             .env("DO_NOT_TRACK", "1")
+            .envs(self.key.map(|key| ("PREFECT_API_KEY", key)))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -113,14 +117,15 @@ impl Stage {
 
     /// Posts to the API as the 2.0b3 client does, and expects a success.
     pub async fn post(&self, path: &str, body: Value) -> Value {
-        let response = self
+        let mut request = self
             .client
             .post(format!("{}{path}", self.api))
             .header("x-prefect-api-version", "0.3.0")
-            .json(&body)
-            .send()
-            .await
-            .expect("the server answers");
+            .json(&body);
+        if let Some(key) = self.key {
+            request = request.bearer_auth(key);
+        }
+        let response = request.send().await.expect("the server answers");
         let status = response.status();
         let text = response.text().await.expect("a whole body");
         assert!(status.is_success(), "{path}: {status} {text}");
@@ -323,3 +328,23 @@ stories!(
     interrupted,
     killed,
 );
+
+#[tokio::test]
+async fn a_flow_runs_where_a_key_is_asked_for() {
+    if genuine::python().is_none() {
+        return;
+    }
+    let server = ours::Server::start_with(&[
+        ("PREFECT_SERVER_API_AUTH_STRING", "admin:secret"),
+        // Such clients know no tokens, and are asked for none.
+        ("PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED", "true"),
+    ])
+    .await;
+    let mut stage = Stage::new(&server.url);
+    stage.key = Some("admin:secret");
+    subflows(&stage).await;
+    stage.key = Some("admin:wrong");
+    let outcome = stage.feature("subflows", &[]).await;
+    assert_ne!(outcome.code, Some(0), "a wrong key opens nothing");
+    assert!(outcome.stderr.contains("401"), "{}", outcome.stderr);
+}

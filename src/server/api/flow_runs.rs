@@ -14,9 +14,9 @@ use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery}
 use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
 use crate::schemas::task_runs::TaskRun;
-use crate::schemas::{FlowRunId, StateType};
+use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::extract::{Answer, Asked, Body, Id, created, view};
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState, refusal};
@@ -209,19 +209,38 @@ pub async fn delete_flow_run(
     }
 }
 
+/// Through which queue an agent of ours claims a run.
+#[derive(Debug, Deserialize)]
+pub struct Claim {
+    #[serde(default)]
+    work_queue_id: Option<WorkQueueId>,
+}
+
 /// Proposes a state for a flow run.
-#[utoipa::path(post, path = "/flow_runs/{id}/set_state", params(("id" = FlowRunId, Path)), request_body = SetState, responses((status = 201, body = OrchestrationResult), (status = 200, body = OrchestrationResult)))]
+///
+/// A claim that names its work queue is refused while that is paused or its limit reached. Other
+/// claims cannot be judged so, since a run may be in several queues.
+#[utoipa::path(post, path = "/flow_runs/{id}/set_state", params(("id" = FlowRunId, Path), ("work_queue_id" = Option<WorkQueueId>, Query)), request_body = SetState, responses((status = 201, body = OrchestrationResult), (status = 200, body = OrchestrationResult)))]
 pub async fn set_flow_run_state(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(id): Id<FlowRunId>,
+    Asked(claim): Asked<Claim>,
     Body(SetState {
         state: proposed,
         force,
     }): Body<SetState>,
 ) -> Result<impl IntoResponse, ApiError> {
     let (now, policy) = (state.now(), Policy::of(dialect, force));
+    let queue = claim
+        .work_queue_id
+        .filter(|_| proposed.state_type == StateType::Pending);
     let write = async move |conn: &mut _| {
+        if let Some(queue) = queue
+            && let Some(reason) = models::flow_runs::why_not_claimed(conn, queue, id).await?
+        {
+            return models::states::abort_flow_run(conn, id, reason).await;
+        }
         models::states::transition_flow_run(conn, id, proposed, policy, now).await
     };
     let done = state.db.write_short(write).await?;

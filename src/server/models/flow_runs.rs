@@ -419,7 +419,7 @@ const UNCLAIMED: &str = "NOT (o.state_name = 'AwaitingRetry' AND o.run_count > 0
 /// Returns the runs that a work queue gives before an instant, the earliest first.
 ///
 /// A queue with a concurrency limit gives no more than what is left of it; the count is of one
-/// moment, and what holds under many agents is that a claim is accepted once.
+/// moment, so it is counted again when a run is claimed, see [`why_not_claimed`].
 pub async fn due(
     conn: &mut Conn,
     queue: &WorkQueue,
@@ -432,10 +432,7 @@ pub async fn due(
     let (condition, values) = of_queue(queue, conn.dialect());
     let mut limit = limit;
     if let Some(most) = queue.concurrency_limit {
-        let sql = format!(
-            "SELECT COUNT(*) FROM flow_run o WHERE o.state_type IN ('PENDING', 'RUNNING') AND {condition}"
-        );
-        let busy: i64 = query(sql).bind_all(values.clone()).fetch_one(conn).await?;
+        let busy = busy(conn, &condition, values.clone()).await?;
         limit = limit.min((most - busy).max(0));
     }
     let n = values.len();
@@ -452,6 +449,44 @@ pub async fn due(
         .bind(limit)
         .fetch_all(conn)
         .await
+}
+
+async fn busy(conn: &mut Conn, condition: &str, values: Vec<Value>) -> Result<i64> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM flow_run o WHERE o.state_type IN ('PENDING', 'RUNNING') AND {condition}"
+    );
+    query(sql).bind_all(values).fetch_one(conn).await
+}
+
+/// Says why an agent may not claim a run through a queue now; nothing if it may.
+///
+/// Agents hold runs ahead of their time, and several are given the same slot at once; of their
+/// claims only as many succeed as there are slots. On PostgreSQL the queue is locked meanwhile.
+pub async fn why_not_claimed(
+    conn: &mut Conn,
+    queue: WorkQueueId,
+    id: FlowRunId,
+) -> Result<Option<String>> {
+    let Some(queue) = super::work_queues::read_locked(conn, queue).await? else {
+        return Ok(Some("The work queue is gone.".to_owned()));
+    };
+    if queue.is_paused {
+        return Ok(Some(format!("Work queue '{}' is paused.", queue.name)));
+    }
+    let Some(most) = queue.concurrency_limit else {
+        return Ok(None);
+    };
+    let (mut condition, mut values) = of_queue(&queue, conn.dialect());
+    values.push(id.into());
+    // One that is claimed already is judged by the policy.
+    condition.push_str(&format!(" AND o.id <> ${}", values.len()));
+    let busy = busy(conn, &condition, values).await?;
+    Ok((busy >= most).then(|| {
+        format!(
+            "The limit of work queue '{}', {most} runs at once, is reached.",
+            queue.name
+        )
+    }))
 }
 
 /// Returns the condition that runs of a queue meet, with the values it binds.

@@ -43,11 +43,14 @@ pub async fn list(conn: &mut Conn, state_type: StateType) -> Result<Vec<Stale>> 
     query(sql).bind(state_type).fetch_all(conn).await
 }
 
-/// Returns the last two heartbeats of a flow run, the last one first.
-pub async fn heartbeats(conn: &mut Conn, id: FlowRunId) -> Result<Vec<DateTime<Utc>>> {
-    let sql = "SELECT o.received FROM event_resources r JOIN events o ON o.id = r.event_id \
+/// A sign of life, and what it says besides, which tells one sender from another.
+pub type Heartbeat = (DateTime<Utc>, Option<String>);
+
+/// Returns the last heartbeats of a flow run, the last one first.
+pub async fn heartbeats(conn: &mut Conn, id: FlowRunId) -> Result<Vec<Heartbeat>> {
+    let sql = "SELECT o.received, o.payload FROM event_resources r JOIN events o ON o.id = r.event_id \
                WHERE r.resource_id = $1 AND r.resource_role = '' AND o.event = 'prefect.flow-run.heartbeat' \
-               ORDER BY r.occurred DESC LIMIT 2";
+               ORDER BY r.occurred DESC LIMIT 4";
     query(sql)
         .bind(format!("prefect.flow-run.{id}"))
         .fetch_all(conn)

@@ -154,6 +154,24 @@ pub async fn transition_flow_run(
     }))
 }
 
+/// Refuses a proposal for a flow run without asking a policy; none if there is no such run.
+pub async fn abort_flow_run(
+    conn: &mut Conn,
+    id: FlowRunId,
+    reason: String,
+) -> Result<Option<Transitioned>> {
+    let known = flow_runs::read_for_transition(conn, id).await?;
+    Ok(known.map(|known| Transitioned {
+        result: OrchestrationResult {
+            state: known.run.state,
+            outcome: Outcome::Abort { reason },
+        },
+        is_written: false,
+        decided_by: None,
+        deployment_id: known.deployment_id,
+    }))
+}
+
 /// Proposes a state for a task run; none if there is no such run.
 pub async fn transition_task_run(
     conn: &mut Conn,

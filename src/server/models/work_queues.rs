@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::explain::POLL_PATIENCE;
 use super::work_pools;
+use crate::db::Dialect;
 use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
@@ -55,7 +56,43 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<WorkQueue> {
     let pool = work_pools::ensure_default_agent_pool(conn, now).await?;
+    if let Some(id) = pool.default_queue_id
+        && let Some(adopted) = adopt_default(conn, id, &queue, now).await?
+    {
+        return Ok(adopted);
+    }
     create_in_pool(conn, queue, pool.id, now).await
+}
+
+/// Makes the pool's own queue the one that an agent's user creates under its name.
+///
+/// Such users know no pools, and have never seen that queue: it has no filter until now.
+async fn adopt_default(
+    conn: &mut Conn,
+    id: WorkQueueId,
+    queue: &WorkQueueCreate,
+    now: DateTime<Utc>,
+) -> Result<Option<WorkQueue>> {
+    let Some(filter) = &queue.filter else {
+        return Ok(None);
+    };
+    let sql = "UPDATE work_queue SET created = $3, updated = $3, filter = $4, \
+               description = COALESCE($5, description), is_paused = $6, concurrency_limit = $7 \
+               WHERE id = $1 AND name = $2 AND filter IS NULL";
+    let adopted = query(sql)
+        .bind(id)
+        .bind(&queue.name)
+        .bind(now)
+        .bind(filter_document(filter))
+        .bind(queue.description.clone())
+        .bind(queue.is_paused)
+        .bind(queue.concurrency_limit)
+        .execute(conn)
+        .await?;
+    match adopted {
+        0 => Ok(None),
+        _ => read(conn, id).await,
+    }
 }
 
 /// Creates a queue in a pool; fails if the pool has one of that name.
@@ -135,6 +172,15 @@ pub async fn read(conn: &mut Conn, id: WorkQueueId) -> Result<Option<WorkQueue>>
     query(sql).bind(id).fetch_optional(conn).await
 }
 
+/// Returns a queue that nobody else locks until the write ends.
+pub async fn read_locked(conn: &mut Conn, id: WorkQueueId) -> Result<Option<WorkQueue>> {
+    if conn.dialect() == Dialect::Postgres {
+        let sql = "SELECT id FROM work_queue WHERE id = $1 FOR UPDATE";
+        query(sql).bind(id).execute(conn).await?;
+    }
+    read(conn, id).await
+}
+
 /// Returns the agents' queue of a name.
 pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<WorkQueue>> {
     read_in_pool(conn, DEFAULT_AGENT_POOL, name).await
@@ -169,7 +215,7 @@ pub async fn list(
 ) -> Result<Vec<WorkQueue>> {
     let sql = format!(
         "{SELECT} WHERE NOT $1 OR q.work_pool_id IS NULL \
-         OR (p.name = $2 AND q.id <> p.default_queue_id) \
+         OR (p.name = $2 AND (q.id <> p.default_queue_id OR q.filter IS NOT NULL)) \
          ORDER BY q.name, q.id LIMIT $3 OFFSET $4"
     );
     query(sql)

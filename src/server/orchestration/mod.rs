@@ -283,9 +283,16 @@ pub fn walk(
                 ran.push(rule);
             }
             Verdict::Reject(state, reason) => {
+                let is_current = run.state.as_ref().is_some_and(|now| now.id == state.id);
                 transition.proposed = Some(*state);
                 rejected = Some(rule);
                 (outcome, decided_by) = (Outcome::Reject { reason }, Some(rule.name()));
+                // Nothing happens, so no later rule has anything to judge. One that did, as if the
+                // present state were proposed again, would refuse a claim that is only repeated
+                // since its answer was lost, and the run would be nobody's.
+                if is_current {
+                    break;
+                }
             }
             Verdict::Wait(delay_seconds, reason) => {
                 transition.proposed = None;

@@ -3,7 +3,8 @@
 //! Three services of one kind. [`PauseExpirations`] fails runs that were paused and not resumed in
 //! time. [`CancellationCleanup`] cancels runs that were to be cancelled and that nobody has
 //! confirmed. [`CrashedRuns`] notices that a run's process is gone: its heartbeats have stopped and
-//! nothing else was heard of it either.
+//! nothing else was heard of it either. They come from its engine, from the agent that runs it, or
+//! from both.
 //!
 //! Each judges from what it reads and ends a run only if that is still in the state which was
 //! judged, so a run that goes on or ends at the same moment is left alone. Reasons to wake: a flow
@@ -21,7 +22,7 @@ use crate::schemas::actions::StateCreate;
 use crate::schemas::{Dialect, StateType};
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
-use crate::server::models::stale_runs::{self, Stale};
+use crate::server::models::stale_runs::{self, Heartbeat, Stale};
 use crate::server::orchestration::policy::Policy;
 
 /// A run that is to be cancelled has this long to be cancelled by whoever runs it.
@@ -137,15 +138,28 @@ impl Service for CrashedRuns {
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let now = app.now();
         let listening = *self.listening.get_or_insert(now);
-        let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Running).await;
+        let read = async |conn: &mut Conn| {
+            // An agent beats from its claim on, so that one that is lost before RUNNING is noticed.
+            let claimed = stale_runs::list(conn, StateType::Pending).await?;
+            let running = stale_runs::list(conn, StateType::Running).await?;
+            let is_claimed = std::iter::repeat_n(true, claimed.len());
+            let all = claimed.into_iter().chain(running);
+            Ok(all
+                .zip(is_claimed.chain(std::iter::repeat(false)))
+                .collect::<Vec<_>>())
+        };
         let mut next = None;
-        for run in app.db.read(read).await? {
+        for (run, is_claimed) in app.db.read(read).await? {
             let id = run.id;
             let read = async move |conn: &mut Conn| {
                 let heartbeats = stale_runs::heartbeats(conn, id).await?;
                 Ok((heartbeats, stale_runs::last_word(conn, id).await?))
             };
             let (heartbeats, last_word) = app.db.read(read).await?;
+            // What was heard before a claim tells nothing of whoever has claimed the run.
+            if is_claimed && heartbeats.first().is_none_or(|(last, _)| *last < run.since) {
+                continue;
+            }
             let Some(until) = given_up_at(&run, &heartbeats, last_word, listening) else {
                 continue;
             };
@@ -170,12 +184,17 @@ impl Service for CrashedRuns {
 /// heartbeats.
 fn given_up_at(
     run: &Stale,
-    heartbeats: &[DateTime<Utc>],
+    heartbeats: &[Heartbeat],
     last_word: Option<DateTime<Utc>>,
     listening: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let last = *heartbeats.first()?;
-    let apart = heartbeats.get(1).map_or(HEARTBEAT, |before| last - *before);
+    let (last, sender) = heartbeats.first()?;
+    let last = *last;
+    // How far apart two of one sender are; those of an engine and its agent may come at once.
+    let mut before = heartbeats[1..].iter().filter(|(_, other)| other == sender);
+    let apart = before
+        .next()
+        .map_or(HEARTBEAT, |(before, _)| last - *before);
     // The first two come at once when a run is resumed, so a short time apart tells nothing.
     let apart = if apart < TimeDelta::seconds(1) {
         HEARTBEAT
