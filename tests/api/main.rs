@@ -4,6 +4,7 @@ mod app;
 mod automations;
 mod background_tasks;
 mod beside;
+mod clock_jumps;
 mod blocks;
 mod event_feed;
 mod events;
