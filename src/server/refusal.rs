@@ -142,9 +142,7 @@ fn mend<T: DeserializeOwned>(copy: &mut Value, detail: &Value) -> Option<(Option
     let mut member = detail["ctx"]["enum_values"].get(0).cloned();
     loop {
         // What may stand there is told once something else does.
-        let Some(filler) = member.take().or_else(|| fillers.pop_front()) else {
-            return None;
-        };
+        let filler = member.take().or_else(|| fillers.pop_front())?;
         let is_object = filler.is_object();
         let mut trial = copy.clone();
         match (place, child(&mut trial, path)?) {

@@ -4,8 +4,8 @@ mod app;
 mod automations;
 mod background_tasks;
 mod beside;
-mod clock_jumps;
 mod blocks;
+mod clock_jumps;
 mod event_feed;
 mod events;
 #[path = "../support/genuine.rs"]
