@@ -1,6 +1,6 @@
 # The two commands of the README are `make run` and `make test`; both do their own set-up.
 
-.PHONY: all build ui ui-types run test test-rust test-ui bench bench-ui clean-services help
+.PHONY: all build ui ui-types run test compatibility test-rust test-ui bench bench-ui clean-services help
 
 all: build
 
@@ -23,6 +23,10 @@ ui-static/dist/index.html: ui-static/node_modules/.package-lock.json $(shell fin
 # The document from which the dashboard's types are generated, after a change of its routes.
 ui-types:
 	PREFECT_RS_WRITE_OPENAPI=1 cargo test --locked --lib openapi
+
+# The table of operations in COMPATIBILITY.md, after a change of routes or of stories.
+compatibility:
+	PREFECT_RS_WRITE_COMPATIBILITY=1 cargo test --locked --test api coverage
 
 # A server, the example deployments, runs of them, a queue and an agent; ends at Ctrl-C.
 # ONCE=1 ends after the first green runs, PORT=n and PREFECT_HOME=dir do what they say.

@@ -6,6 +6,7 @@ mod background_tasks;
 mod beside;
 mod blocks;
 mod clock_jumps;
+mod coverage;
 mod event_feed;
 mod events;
 #[path = "../support/genuine.rs"]
