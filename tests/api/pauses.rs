@@ -25,8 +25,10 @@ fn id(value: &Value) -> String {
 async fn propose(app: &TestApp, run: &str, mut state: Value) -> String {
     // Each proposal is a moment after the one before.
     app.clock.advance(TimeDelta::milliseconds(1));
-    let force = state["force"].take();
-    let body = json!({"state": state, "force": force == json!(true)});
+    let force = state
+        .as_object_mut()
+        .and_then(|state| state.remove("force"));
+    let body = json!({"state": state, "force": force.unwrap_or(json!(false))});
     let path = format!("/api/flow_runs/{run}/set_state");
     told(&make(app, &path, body).await)
 }

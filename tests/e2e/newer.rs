@@ -318,7 +318,15 @@ async fn a_paused_flow_goes_on_with_the_input_that_it_asked_for() {
         let _asking = client.start("python", &["pauses.py", &name]);
         let of_name = json!({"name": {"any_": [name]}});
         let run = client.run_in_state(of_name.clone(), "PAUSED").await;
-        let path = format!("/flow_runs/{}/resume", run["id"].as_str().expect("an id"));
+        let run = run["id"].as_str().expect("an id");
+        // Some clients say what they ask for only after they have paused.
+        let asked = format!("/flow_runs/{run}/input/filter");
+        let deadline = Instant::now() + PATIENCE;
+        while client.ask(&asked, json!({"prefix": "paused"})).await == json!([]) {
+            assert!(Instant::now() < deadline, "{run} asks for nothing");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let path = format!("/flow_runs/{run}/resume");
         let wrong = json!({"run_input": {"value": "many"}});
         let answer = client.ask(&path, wrong).await;
         assert_eq!(answer["status"], "REJECT", "{answer}");
