@@ -90,7 +90,9 @@ fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Value> {
         let Some(detail) = next.take() else { break };
         let loc = detail["loc"].clone();
         let mended = mend::<T>(&mut copy, &detail);
-        if !stands_in.iter().any(|outer| is_within(&loc, outer)) {
+        // Where leaving a member out was the remedy, it may be missed later.
+        let is_told = details.iter().any(|told| told["loc"] == loc);
+        if !is_told && !stands_in.iter().any(|outer| is_within(&loc, outer)) {
             details.push(detail);
         }
         match mended {
