@@ -76,6 +76,8 @@ await story('the tutorial: failed and green bars, a log, Quick Run, yellow, Late
   // Rows of flows have no Quick Run, so this is the deployments' page.
   await page.locator('[data-row] [data-quick]').first().waitFor()
   await page.keyboard.press('j')
+  // The notice of the first run must not be taken for that of the second.
+  await page.getByText('Flow run scheduled').waitFor({ state: 'detached' })
   await page.keyboard.press('q')
   await page.getByText('Flow run scheduled').waitFor()
   await page.keyboard.press('g')
