@@ -203,7 +203,7 @@ async fn slots_are_taken_and_variables_and_artifacts_kept() {
         };
         assert_eq!(taken("tag:scarce"), 0);
         assert_eq!(taken(&format!("desk-{word}")), 0);
-        let shown = client.run("prefect", &["variable", "get", &format!("region_{word}")]).await;
+        let shown = client.run("prefect", &["variable", "inspect", &format!("region_{word}")]).await;
         assert!(shown.contains("north"), "{shown}");
         let shown = client.run("prefect", &["artifact", "ls"]).await;
         assert!(shown.contains(&format!("report-{word}")), "{shown}");
