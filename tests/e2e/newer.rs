@@ -205,8 +205,9 @@ async fn slots_are_taken_and_variables_and_artifacts_kept() {
         assert_eq!(taken(&format!("desk-{word}")), 0);
         let shown = client.run("prefect", &["variable", "inspect", &format!("region_{word}")]).await;
         assert!(shown.contains("north"), "{shown}");
-        let shown = client.run("prefect", &["artifact", "ls"]).await;
-        assert!(shown.contains(&format!("report-{word}")), "{shown}");
+        let report = format!("report-{word}");
+        let shown = client.run("prefect", &["artifact", "inspect", &report]).await;
+        assert!(shown.contains(&report), "{shown}");
         let desk = format!("desk-{word}");
         let shown = client.run("prefect", &["gcl", "inspect", &desk]).await;
         assert!(shown.contains(&desk), "{shown}");
