@@ -63,10 +63,10 @@ def main():
 
 def measure(makers, results, args):
     servers = results["servers"]
-    program = built_ceiling()
     if args.idle:
         say(f"standing still for {args.idle:.0f} seconds, all at once")
         idle(makers, servers, args)
+    program = built_ceiling()
     for number in range(args.rounds):
         for name, make in makers.items():
             say(f"round {number + 1} of {args.rounds}: {name}")
