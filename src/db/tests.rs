@@ -259,6 +259,28 @@ async fn short_writes_that_nobody_else_disturbs_run_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_small_once_leaves_no_statistics_to_plan_by() {
+    let (db, home) = database().await;
+    let many = async |conn: &mut Conn| {
+        query("SELECT COUNT(*) FROM flow_run WHERE state_type = 'RUNNING'")
+            .fetch_one::<i64>(conn)
+            .await
+    };
+    db.write(async |conn: &mut Conn| keep(conn, 1).await)
+        .await
+        .expect("a write");
+    assert_eq!(db.write(many).await.expect("a count"), 0);
+    db.close().await;
+    let again = open(&home.path().join("test.db")).await;
+    let taken = async |conn: &mut Conn| {
+        query("SELECT COUNT(*) FROM sqlite_master WHERE name LIKE 'sqlite_stat%'")
+            .fetch_one::<i64>(conn)
+            .await
+    };
+    assert_eq!(again.read(taken).await.expect("a count"), 0);
+}
+
+#[tokio::test]
 async fn what_was_answered_is_there_after_the_threads_are_gone() {
     let (db, home) = database().await;
     let writes = (0..50).map(|n| db.write(async move |conn: &mut Conn| keep(conn, n).await));
