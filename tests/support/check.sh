@@ -12,6 +12,7 @@ logs=$target/check
 mkdir -p "$logs"
 rm -f "$logs"/*
 failures=0
+failed_steps=()
 missing=()
 
 step() {
@@ -23,6 +24,7 @@ step() {
     else
         echo "== $name: FAILED after $((SECONDS - started)) s"
         failures=$((failures + 1))
+        failed_steps+=("$name")
     fi
 }
 
@@ -111,5 +113,8 @@ passed=$(counted passed)
 failed=$(counted failed)
 # A failed step without a failed test (a lint, say) must not read as a success.
 [ "$failures" -eq 0 ] || [ "$failed" -gt 0 ] || failed=$failures
+# Last, so that they are read even where only the end of the output is kept.
+[ ${#failed_steps[@]} -eq 0 ] || printf 'failed: %s\n' "${failed_steps[@]}"
+sed -nE 's/^test (.*) \.\.\. FAILED$/failed test: \1/p' "$logs/tests.log" 2>/dev/null || true
 echo "$passed passed, $failed failed"
 [ "$failures" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -17,6 +17,8 @@ if [ -z "$tool" ]; then
     fi
 fi
 
+# A build brings only what this machine's platform needs; the tool reads about all of them.
+cargo fetch --locked --quiet
 # What is only worth knowing, such as two versions of one crate, is not shown.
 "$tool" --offline --log-level error check --hide-inclusion-graph licenses bans sources
 if timeout 60 "$tool" --log-level off fetch db 2>/dev/null; then
