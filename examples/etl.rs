@@ -21,7 +21,7 @@ struct Reading {
     timeout_seconds = 10
 )]
 async fn extract(url: String) -> Result<Vec<Reading>> {
-    let client = prefect_rs::client::reqwest::Client::builder().build()?;
+    let client = prefect_rs::http::client().build()?;
     Ok(client
         .get(url)
         .send()

@@ -8,6 +8,7 @@ extern crate self as prefect_rs;
 pub mod client;
 pub mod clock;
 pub mod connect;
+pub mod http;
 pub mod settings;
 pub mod telemetry;
 

@@ -65,6 +65,18 @@ pub async fn run(
     mut stops: mpsc::Receiver<()>,
 ) -> client::Result<Outcome> {
     let run = create(&client, &command).await?;
+    tokio::select! {
+        outcome = carry_out(&client, &command, &run, &mut stops) => Ok(outcome),
+        () = client.send_heartbeats(run.id, "command") => unreachable!("they have no end"),
+    }
+}
+
+async fn carry_out(
+    client: &Client,
+    command: &Command,
+    run: &FlowRun,
+    stops: &mut mpsc::Receiver<()>,
+) -> Outcome {
     let id = run.id;
     let reporter = Reporter::new(client.clone(), Patience::Endless);
     let (logs, forwarding) = Forwarder::start(client.clone());
@@ -74,8 +86,8 @@ pub async fn run(
         is_completed: false,
         message: "The run was not started.".to_owned(),
     };
-    while begin(&reporter, id, &mut outcome, &mut stops).await {
-        let (kind, name) = match attempt(&client, &command, &run, &logs, &mut stops).await {
+    while begin(&reporter, id, &mut outcome, stops).await {
+        let (kind, name) = match attempt(client, command, run, &logs, stops).await {
             Ok((ended, tail)) => {
                 outcome.status = Some(ended.status);
                 let limit = command.timeout.unwrap_or_default().as_secs_f64();
@@ -115,7 +127,7 @@ pub async fn run(
     }
     drop(logs);
     let _ = tokio::time::timeout(LAST_FLUSH, forwarding).await;
-    Ok(outcome)
+    outcome
 }
 
 async fn create(client: &Client, command: &Command) -> client::Result<Document<FlowRun>> {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
@@ -24,8 +24,6 @@ use crate::clock::{Clock, SystemClock};
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
-/// How often the server hears that a run is being taken care of; genuine engines tell it as often.
-const HEARTBEAT: Duration = Duration::from_secs(180);
 /// How much error output is kept to explain a crash.
 const TAIL_LINES: usize = 50;
 /// Levels as Python counts them.
@@ -208,34 +206,11 @@ impl Shared {
         let id = run.id;
         tokio::select! {
             () = self.carry_out(&run, &mut halts) => {}
-            () = self.beat(id) => {}
+            // A machine that is lost with agent and guard can tell nothing; by these it is missed.
+            () = self.client.send_heartbeats(id, "agent") => {}
         }
         self.guard.done(id).await;
         self.tell(Event::Gone(id));
-    }
-
-    /// Tells the server now and again that a run is being taken care of, and never ends.
-    ///
-    /// A machine that is lost with agent and guard can tell nothing; the server knows by this that
-    /// there was somebody to miss.
-    async fn beat(&self, id: Uuid) {
-        let resource = format!("prefect.flow-run.{id}");
-        let mut beats = interval(HEARTBEAT);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            beats.tick().await;
-            let heartbeat = json!([{
-                "id": Uuid::now_v7(),
-                "occurred": SystemClock.now(),
-                "event": "prefect.flow-run.heartbeat",
-                "resource": {"prefect.resource.id": resource},
-                "payload": {"sender": "agent"},
-            }]);
-            if let Err(error) = self.client.create_events(&heartbeat).await {
-                // A server of the first generation knows no events.
-                debug!(flow_run.id = %id, "a heartbeat was not heard: {error}");
-            }
-        }
     }
 
     async fn carry_out(&self, run: &FlowRun, halts: &mut mpsc::Receiver<Halt>) {

@@ -13,6 +13,7 @@ mod error;
 mod flow_runs;
 mod flows;
 mod global_concurrency_limits;
+mod heartbeats;
 mod logs;
 mod task_runs;
 mod transport;

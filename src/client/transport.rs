@@ -107,7 +107,7 @@ impl Response {
 impl Transport {
     /// Makes connections to the API at `url` as the settings say.
     pub(super) fn http(url: &str, settings: &Settings) -> Result<Self> {
-        let http = reqwest::Client::builder()
+        let http = crate::http::client()
             .user_agent(USER_AGENT)
             .default_headers(headers(settings)?)
             .timeout(settings.api_request_timeout)

@@ -87,7 +87,7 @@ impl Fleet {
             servers: (0..servers).map(|_| (free_port(), None)).collect(),
             agents: Vec::new(),
             deployment: String::new(),
-            http: reqwest::Client::builder()
+            http: prefect_rs::http::client()
                 .timeout(PATIENCE)
                 .build()
                 .expect("a client"),

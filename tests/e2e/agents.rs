@@ -37,7 +37,7 @@ impl Yard {
             home: tempfile::tempdir().unwrap(),
             deployment: String::new(),
             agents: Vec::new(),
-            http: reqwest::Client::builder().build().unwrap(),
+            http: prefect_rs::http::client().build().unwrap(),
         };
         let flow = yard.path("flow.sh");
         std::fs::write(&flow, format!("#!/bin/sh\n{script}\n")).unwrap();

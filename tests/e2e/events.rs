@@ -56,7 +56,7 @@ impl Stage {
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        let client = reqwest::Client::builder().build().expect("a client");
+        let client = prefect_rs::http::client().build().expect("a client");
         let answer = client
             .post(format!("{}/api{path}", self.server.url))
             .json(&body)
@@ -67,7 +67,7 @@ impl Stage {
 
     /// The states of every task run, as `task: first, second, ...`, sorted.
     async fn histories(&self) -> Vec<String> {
-        let client = reqwest::Client::builder().build().expect("a client");
+        let client = prefect_rs::http::client().build().expect("a client");
         let mut histories = Vec::new();
         for run in self
             .post("/task_runs/filter", json!({}))

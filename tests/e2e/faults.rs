@@ -206,7 +206,7 @@ impl Asking {
 /// Kills the server again and again, and returns what is wrong afterwards.
 async fn torture(mut victim: Victim) -> Vec<String> {
     let mut chance = StdRng::seed_from_u64(SEED);
-    let client = Client::builder()
+    let client = prefect_rs::http::client()
         .timeout(PATIENCE)
         .build()
         .expect("a client");
@@ -305,7 +305,7 @@ async fn a_postgresql_that_restarts_costs_refusals_and_nothing_else() {
     let Some(url) = new_postgres_database().await else {
         return;
     };
-    let client = Client::builder()
+    let client = prefect_rs::http::client()
         .timeout(PATIENCE)
         .build()
         .expect("a client");

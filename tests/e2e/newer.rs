@@ -36,7 +36,7 @@ impl Client {
             agent: generation.1,
             api: format!("{url}/api"),
             home: tempfile::tempdir().expect("a temporary directory"),
-            http: reqwest::Client::builder().build().expect("a client"),
+            http: prefect_rs::http::client().build().expect("a client"),
             environment: Vec::new(),
         })
     }
@@ -242,7 +242,7 @@ async fn a_flow_runs_where_credentials_and_tokens_are_asked_for() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("401"), "{said}");
         // Clients of 2.0b3 know no tokens, and this asks as they do.
-        let asked = reqwest::Client::builder().build().expect("a client");
+        let asked = prefect_rs::http::client().build().expect("a client");
         let asked = asked
             .post(format!("{}/flow_runs/count", client.api))
             .header("authorization", "Bearer admin:secret")

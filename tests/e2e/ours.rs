@@ -55,7 +55,7 @@ impl Server {
     }
 
     async fn wait_until_ready(&mut self) {
-        let client = reqwest::Client::builder().build().expect("a client");
+        let client = prefect_rs::http::client().build().expect("a client");
         let deadline = Instant::now() + PATIENCE;
         while client
             .get(format!("{}/api/health", self.url))

@@ -57,7 +57,7 @@ impl Server {
         let server = Self {
             process: command.spawn().expect("our executable starts"),
             api: format!("http://127.0.0.1:{port}/api"),
-            http: reqwest::Client::builder()
+            http: prefect_rs::http::client()
                 .timeout(PATIENCE)
                 .build()
                 .expect("a client"),

@@ -43,7 +43,7 @@ impl Stage {
             api: format!("{url}/api"),
             home: tempfile::tempdir().expect("a temporary directory"),
             key: None,
-            client: reqwest::Client::builder().build().expect("a client"),
+            client: prefect_rs::http::client().build().expect("a client"),
         }
     }
 

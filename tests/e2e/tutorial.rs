@@ -60,7 +60,7 @@ impl Desk {
             folder,
             python,
             server: None,
-            http: reqwest::Client::builder().build().unwrap(),
+            http: prefect_rs::http::client().build().unwrap(),
             _api: api,
         };
         desk.edit("deployment.py", "http://127.0.0.1:4299/", &desk.records);

@@ -57,7 +57,7 @@ impl GenuineServer {
     }
 
     async fn wait_until_ready(&mut self) {
-        let client = reqwest::Client::builder().build().expect("a client");
+        let client = prefect_rs::http::client().build().expect("a client");
         let deadline = Instant::now() + PATIENCE;
         let health = format!("{}/health", self.api);
         while client.get(&health).send().await.is_err() {

@@ -352,7 +352,19 @@ impl Execution {
         let resources = resources(&made, definition.name());
         let cancellation = Cancellation::new();
         let parent = parent.map(|parent| parent.flow_run.cancellation.clone());
+        // An inner run ends with the outer one, which is missed for both.
+        let beats = parent.is_none() && engine.takes_events;
         let watching = watch(engine.client.clone(), made.id, cancellation.clone(), parent);
+        let (client, id) = (engine.client.clone(), made.id);
+        let watching = async move {
+            match beats {
+                true => tokio::select! {
+                    () = watching => {}
+                    () = client.send_heartbeats(id, "engine") => {}
+                },
+                false => watching.await,
+            }
+        };
         let flow_run = Arc::new(FlowRun {
             engine,
             id: made.id,

@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) logs: Outbox,
     pub(crate) limits: Limits,
     pub(crate) results: Results,
+    /// Whether the API takes events.
+    pub(crate) takes_events: bool,
     /// Whether log lines are sent.
     pub(crate) sends_logs: bool,
 }
@@ -82,6 +84,7 @@ impl Engine {
             recorder,
             states: Recorder::states(client.clone(), runtime),
             logs: Outbox::open(client.clone(), "/logs/", runtime),
+            takes_events,
             limits: Limits::new(client.clone()),
             results: Results::at(settings.home.join("storage").join("results")),
             sends_logs: settings.logging_to_api_enabled,

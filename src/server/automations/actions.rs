@@ -48,7 +48,7 @@ impl Actor {
         Self {
             app: app.clone(),
             router: crate::server::router(app.clone()),
-            client: reqwest::Client::builder()
+            client: crate::http::client()
                 .user_agent(concat!("prefect-rs/", env!("CARGO_PKG_VERSION")))
                 .build()
                 .expect("the TLS library starts"),

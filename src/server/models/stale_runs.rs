@@ -43,6 +43,16 @@ pub async fn list(conn: &mut Conn, state_type: StateType) -> Result<Vec<Stale>> 
     query(sql).bind(state_type).fetch_all(conn).await
 }
 
+/// Returns the flow runs whose engines wait for their next attempt; not those that were ended and are to be begun again, for
+/// which nobody need be there.
+pub async fn list_retrying(conn: &mut Conn) -> Result<Vec<Stale>> {
+    let sql = "SELECT o.id, o.deployment_id, s.id, s.timestamp, s.state_details FROM flow_run o \
+               JOIN flow_run_state s ON s.id = o.state_id WHERE o.state_type = 'SCHEDULED' AND o.state_name = 'AwaitingRetry' \
+               AND (SELECT p.type FROM flow_run_state p WHERE p.flow_run_id = o.id AND p.id <> s.id \
+               ORDER BY p.timestamp DESC LIMIT 1) = 'RUNNING' ORDER BY s.timestamp, o.id";
+    query(sql).fetch_all(conn).await
+}
+
 /// A sign of life, and what it says besides, which tells one sender from another.
 pub type Heartbeat = (DateTime<Utc>, Option<String>);
 

@@ -191,6 +191,55 @@ async fn a_run_whose_heartbeats_stop_crashes_and_no_other_does() {
 }
 
 #[tokio::test]
+async fn a_sender_says_how_far_apart_its_heartbeats_come() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    set_state(&stage, id, "RUNNING").await;
+    let mut event = heartbeat(id, 1, stage.app.now());
+    event.payload =
+        serde_json::from_value(json!({"sender": "engine", "interval_seconds": 60})).unwrap();
+    crate::server::events::receive(&stage.app, vec![event])
+        .await
+        .unwrap();
+    let due = stage.app.now() + TimeDelta::seconds(3 * 60 + 30);
+    let mut service = CrashedRuns::default();
+    assert_eq!(service.pass(&stage.app).await.unwrap(), Some(due));
+    stage.clock.set(due);
+    service.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, id).await, StateType::Crashed);
+}
+
+#[tokio::test]
+async fn a_run_that_is_lost_between_two_attempts_crashes_and_one_to_be_begun_again_waits() {
+    let stage = Stage::new().await;
+    let (lost, begun_again) = (flow_run(&stage).await, flow_run(&stage).await);
+    for id in [lost, begun_again] {
+        set_state(&stage, id, "RUNNING").await;
+        let event = heartbeat(id, id.0.as_u128(), stage.app.now());
+        crate::server::events::receive(&stage.app, vec![event])
+            .await
+            .unwrap();
+        stage.clock.advance(TimeDelta::seconds(1));
+    }
+    set_state(&stage, begun_again, "FAILED").await;
+    stage.clock.advance(TimeDelta::seconds(1));
+    for id in [lost, begun_again] {
+        let state = json!({"type": "SCHEDULED", "name": "AwaitingRetry"});
+        let (create, now) = (serde_json::from_value(state).unwrap(), stage.app.now());
+        let write = async move |conn: &mut Conn| {
+            models::states::transition_flow_run(conn, id, create, Policy::Minimal, now).await
+        };
+        stage.app.db.write(write).await.unwrap();
+    }
+    let mut service = CrashedRuns::default();
+    service.pass(&stage.app).await.unwrap();
+    stage.clock.advance(TimeDelta::hours(1));
+    service.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, lost).await, StateType::Crashed);
+    assert_eq!(state_of(&stage, begun_again).await, StateType::Scheduled);
+}
+
+#[tokio::test]
 async fn a_server_that_was_away_first_listens() {
     let stage = Stage::new().await;
     let id = flow_run(&stage).await;

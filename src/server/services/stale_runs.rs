@@ -142,8 +142,9 @@ impl Service for CrashedRuns {
             // An agent beats from its claim on, so that one that is lost before RUNNING is noticed.
             let claimed = stale_runs::list(conn, StateType::Pending).await?;
             let running = stale_runs::list(conn, StateType::Running).await?;
+            let retrying = stale_runs::list_retrying(conn).await?;
             let is_claimed = std::iter::repeat_n(true, claimed.len());
-            let all = claimed.into_iter().chain(running);
+            let all = claimed.into_iter().chain(running).chain(retrying);
             Ok(all
                 .zip(is_claimed.chain(std::iter::repeat(false)))
                 .collect::<Vec<_>>())
@@ -190,23 +191,31 @@ fn given_up_at(
 ) -> Option<DateTime<Utc>> {
     let (last, sender) = heartbeats.first()?;
     let last = *last;
-    // How far apart two of one sender are; those of an engine and its agent may come at once.
-    let mut before = heartbeats[1..].iter().filter(|(_, other)| other == sender);
-    let apart = before
-        .next()
-        .map_or(HEARTBEAT, |(before, _)| last - *before);
-    // The first two come at once when a run is resumed, so a short time apart tells nothing.
-    let apart = if apart < TimeDelta::seconds(1) {
-        HEARTBEAT
-    } else {
-        apart
-    };
+    let apart = interval(sender).unwrap_or_else(|| {
+        // How far apart two of one sender are; those of an engine and its agent may come at once.
+        let mut before = heartbeats[1..].iter().filter(|(_, other)| other == sender);
+        let apart = before
+            .next()
+            .map_or(HEARTBEAT, |(before, _)| last - *before);
+        // The first two come at once when a run is resumed, so a short time apart tells nothing.
+        match apart < TimeDelta::seconds(1) {
+            true => HEARTBEAT,
+            false => apart,
+        }
+    });
     // While the server was away, nothing could be heard.
     let heard = last
         .max(run.since)
         .max(listening)
         .max(last_word.unwrap_or(last));
     Some(heard + apart * MISSED + SLACK)
+}
+
+/// Returns how far apart a sender says that its heartbeats come, between a second and an hour.
+fn interval(payload: &Option<String>) -> Option<TimeDelta> {
+    let payload: serde_json::Value = serde_json::from_str(payload.as_deref()?).ok()?;
+    let seconds = payload.get("interval_seconds")?.as_i64()?;
+    Some(TimeDelta::seconds(seconds.clamp(1, 3600)))
 }
 
 fn is_now(change: &Change, state_type: StateType) -> bool {

@@ -138,7 +138,7 @@ impl Names {
 /// Tells the story to the genuine server and returns what it answered.
 async fn genuine_answers(story: &Story, api: &str) -> Vec<(usize, Exchange)> {
     // After a failure the genuine server closes the connection; a kept one would be reset.
-    let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+    let client = prefect_rs::http::client().pool_max_idle_per_host(0);
     let client = client.build().expect("a client");
     let mut names = Names::default();
     let mut exchanges = Vec::new();
