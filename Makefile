@@ -47,7 +47,8 @@ test-ui:
 # Beside the genuine servers; see BENCHMARKS.md.
 bench: build
 	@tests/bench/compare.py
-	@tests/bench/flows.py
+	@tests/bench/flows.py --write
+	@tests/bench/clients.py --write
 
 # The dashboards' first pages in a browser, beside the genuine ones.
 bench-ui: build

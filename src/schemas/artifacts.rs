@@ -186,7 +186,7 @@ artifact_bodies! {
     /// Asks for artifacts.
     ArtifactsQuery {
         artifacts: ArtifactFilter,
-        sort: ArtifactSort = "Deserialize::deserialize",
+        sort: Option<ArtifactSort> = "Deserialize::deserialize",
         limit: Option<i64> = "Deserialize::deserialize",
         offset: Option<u32> = "offset",
     }
@@ -195,7 +195,7 @@ artifact_bodies! {
     /// Asks for the newest artifacts of their keys.
     LatestArtifactsQuery {
         artifacts: ArtifactCollectionFilter,
-        sort: ArtifactSort = "Deserialize::deserialize",
+        sort: Option<ArtifactSort> = "Deserialize::deserialize",
         limit: Option<i64> = "Deserialize::deserialize",
         offset: Option<u32> = "offset",
     }

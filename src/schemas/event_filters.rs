@@ -9,11 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::events::{RESOURCE_ROLE, ReceivedEvent, Resource};
+use super::text_search::TextFilter;
 use super::time::Instant;
 use super::{Document, EventId};
-
-/// The longest text that may be searched for.
-const MAX_QUERY: usize = 200;
 
 /// Conditions on events, joined by AND.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -135,20 +133,31 @@ pub struct Ids {
     pub id: Vec<EventId>,
 }
 
-/// Words anywhere in an event: any of the plain ones, none of those with `-` or `!`, all of those
-/// with `+`; quotes keep words together.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TextFilter {
-    /// The words.
-    #[serde(deserialize_with = "query")]
-    pub query: String,
-}
-
 /// Labels and what their values must look like: `*` is any text, `?` any character, and `!` in
 /// front turns it round. Of several values of a label one must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(pub Vec<(String, Vec<String>)>);
+pub struct Labels(pub Vec<(String, Wanted)>);
+
+/// What the value of a label must look like, in the form in which it was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Wanted {
+    /// As this.
+    One(String),
+    /// As one of these.
+    AnyOf(Vec<String>),
+}
+
+impl std::ops::Deref for Wanted {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        match self {
+            Self::One(pattern) => std::slice::from_ref(pattern),
+            Self::AnyOf(patterns) => patterns,
+        }
+    }
+}
 
 impl Labels {
     /// Tells whether a resource has all labels.
@@ -167,7 +176,7 @@ impl Labels {
     /// Returns the values that a label may have.
     pub fn get(&self, label: &str) -> Option<&[String]> {
         let found = self.0.iter().find(|(name, _)| name == label);
-        found.map(|(_, values)| values.as_slice())
+        found.map(|(_, values)| &**values)
     }
 }
 
@@ -219,12 +228,12 @@ impl<'de> Deserialize<'de> for Labels {
         let mut labels = Vec::with_capacity(members.len());
         for (label, value) in members {
             let values = match value {
-                serde_json::Value::String(value) => vec![value],
-                value => serde_json::from_value(value).map_err(|_| {
+                serde_json::Value::String(value) => Wanted::One(value),
+                value => Wanted::AnyOf(serde_json::from_value(value).map_err(|_| {
                     D::Error::custom(format!(
                         "the label `{label}` needs a text or a list of texts"
                     ))
-                })?,
+                })?),
             };
             labels.push((label, values));
         }
@@ -239,67 +248,6 @@ impl utoipa::PartialSchema for Labels {
 }
 
 impl ToSchema for Labels {}
-
-/// The words of a [`TextFilter`], in lower case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Words {
-    /// Any of them, if there are some.
-    pub any: Vec<String>,
-    /// None of them.
-    pub none: Vec<String>,
-    /// All of them.
-    pub all: Vec<String>,
-}
-
-impl TextFilter {
-    /// Cuts the query into words.
-    pub fn words(&self) -> Words {
-        let mut words = Words::default();
-        let mut rest = self.query.chars().peekable();
-        while let Some(first) = rest.peek().copied() {
-            if first.is_whitespace() {
-                rest.next();
-                continue;
-            }
-            let sign = matches!(first, '-' | '!' | '+').then_some(first);
-            if sign.is_some() {
-                rest.next();
-                // A sign on its own means nothing.
-                if rest.peek().is_none_or(|next| next.is_whitespace()) {
-                    continue;
-                }
-            }
-            let word = take_word(&mut rest).to_lowercase();
-            if !word.trim().is_empty() {
-                match sign {
-                    Some('+') => words.all.push(word),
-                    Some(_) => words.none.push(word),
-                    None => words.any.push(word),
-                }
-            }
-        }
-        words
-    }
-}
-
-fn take_word(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
-    let mut word = String::new();
-    if rest.peek() == Some(&'"') {
-        rest.next();
-        while let Some(c) = rest.next() {
-            match (c, rest.peek()) {
-                ('\\', Some('"' | '\\')) => word.extend(rest.next()),
-                ('"', _) => break,
-                _ => word.push(c),
-            }
-        }
-        return word;
-    }
-    while let Some(c) = rest.next_if(|c| !c.is_whitespace() && *c != '"') {
-        word.push(c);
-    }
-    word
-}
 
 impl EventFilter {
     /// Tells whether a live event meets all conditions.
@@ -329,7 +277,7 @@ impl EventFilter {
             && self
                 .text
                 .as_ref()
-                .is_none_or(|text| text.includes(received))
+                .is_none_or(|text| has_words(text, received))
     }
 }
 
@@ -408,22 +356,17 @@ impl AnyResourceFilter {
     }
 }
 
-impl TextFilter {
-    fn includes(&self, received: &ReceivedEvent) -> bool {
-        let mut text = received.event.event.clone();
-        for resource in received.involved() {
-            for (_, value) in resource.labels() {
-                text.push(' ');
-                text.push_str(value);
-            }
+fn has_words(filter: &TextFilter, received: &ReceivedEvent) -> bool {
+    let mut text = received.event.event.clone();
+    for resource in received.involved() {
+        for (_, value) in resource.labels() {
+            text.push(' ');
+            text.push_str(value);
         }
-        text.push(' ');
-        text.push_str(received.event.payload.get());
-        let text = text.to_lowercase();
-        let has = |word: &String| text.contains(word.as_str());
-        let Words { any, none, all } = self.words();
-        (any.is_empty() || any.iter().any(has)) && !none.iter().any(has) && all.iter().all(has)
     }
+    text.push(' ');
+    text.push_str(received.event.payload.get());
+    filter.words().are_in(&text)
 }
 
 /// Reads null as the default, since clients send every member.
@@ -443,16 +386,6 @@ fn one_or_many<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
         _ => document.read().map(|one| vec![one]),
     };
     read.map_err(D::Error::custom)
-}
-
-fn query<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let query = String::deserialize(deserializer)?;
-    if query.chars().count() > MAX_QUERY {
-        return Err(D::Error::custom(format!(
-            "a query has at most {MAX_QUERY} characters"
-        )));
-    }
-    Ok(query)
 }
 
 #[cfg(test)]

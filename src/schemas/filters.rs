@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
+use super::text_search::TextFilter;
 use super::time::Instant;
 use super::work_pools::WorkPoolFilter;
 use super::{
@@ -131,7 +132,7 @@ filters! {
     /// Conditions on log lines.
     LogFilter {
         operator: Operator, level: Option<Levels>, timestamp: Option<Times>, flow_run_id: Option<FlowRunIds>,
-        task_run_id: Option<TaskRunIds>,
+        task_run_id: Option<TaskRunIds>, text: Option<TextFilter>,
     }
 }
 
@@ -485,7 +486,11 @@ impl LogFilter {
                     .is_null_
                     .is_none_or(|is_null| is_null == log.task_run_id.is_none())
         });
-        let mut conditions = [bounds, times, flow_run, task_run]
+        let text = self.text.as_ref().map(|text| {
+            text.words()
+                .are_in(&format!("{} {}", log.message, log.name))
+        });
+        let mut conditions = [bounds, times, flow_run, task_run, text]
             .into_iter()
             .flatten()
             .peekable();

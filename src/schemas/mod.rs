@@ -31,6 +31,7 @@ pub mod saved_searches;
 pub mod schedules;
 pub mod states;
 pub mod task_runs;
+pub mod text_search;
 pub mod time;
 pub mod variables;
 pub mod work_pools;

@@ -91,7 +91,7 @@ pub struct VariablesQuery {
     #[serde(default)]
     pub variables: Option<VariableFilter>,
     #[serde(default)]
-    pub sort: VariableSort,
+    pub sort: Option<VariableSort>,
     #[serde(default)]
     pub limit: Option<i64>,
     #[serde(default, deserialize_with = "offset")]

@@ -79,12 +79,34 @@ impl Render for AsOf<WorkPool> {
         fields.all("status", &self.status())?;
         fields.all("default_queue_id", &pool.default_queue_id)?;
         if dialect == Dialect::Three {
-            fields.all("storage_configuration", &pool.storage_configuration)?;
+            fields.all(
+                "storage_configuration",
+                &Storage(&pool.storage_configuration),
+            )?;
             // Slots are counted against a limit only.
             let slots = pool.concurrency_limit.map(|_| pool.active_slots);
             fields.all("active_slots", &slots)?;
         }
         fields.end()
+    }
+}
+
+/// A pool's storage with its three members, which newer clients read without asking whether they are there.
+struct Storage<'a>(&'a Document);
+
+impl serde::Serialize for Storage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const MEMBERS: [&str; 3] = [
+            "bundle_upload_step",
+            "bundle_execution_step",
+            "default_result_storage_block_id",
+        ];
+        let mut members = serde_json::Map::new();
+        for name in MEMBERS {
+            members.insert(name.to_owned(), serde_json::Value::Null);
+        }
+        members.extend(self.0.read::<serde_json::Map<_, _>>().unwrap_or_default());
+        members.serialize(serializer)
     }
 }
 

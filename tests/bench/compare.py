@@ -57,7 +57,7 @@ def main():
         (WORK / "results.json").write_text(json.dumps(results, indent=1))
     text = table.markdown(results)
     print(text)
-    table.write_into(PAGE, text)
+    table.write_part(PAGE, "figures", text)
     say(f"done in {results['seconds'] / 60:.0f} minutes; the figures are in {PAGE.name}")
 
 

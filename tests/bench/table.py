@@ -1,18 +1,16 @@
 """Turns the figures of a comparison into Markdown: medians, and ratios of medians."""
 
+import re
 from statistics import median
 
-BEGIN = "<!-- figures: written by `make bench` -->"
-END = "<!-- end of figures -->"
 
-
-def write_into(page, text):
-    """Puts the figures between the marks of the page; the prose around them stays."""
-    before, mark, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (mark and end):
-        raise SystemExit(f"{page} lacks its marks; the figures are in target/bench/results.json")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+def write_part(page, name, text):
+    """Puts a part's figures between its marks of the page, `<!-- name: … -->` and `<!-- end of name -->`."""
+    marks = rf"(<!-- {name}: [^>]*-->).*?(<!-- end of {name} -->)"
+    new, count = re.subn(marks, lambda found: f"{found[1]}\n\n{text}\n\n{found[2]}", page.read_text(), flags=re.DOTALL)
+    if not count:
+        raise SystemExit(f"{page} lacks the marks of the {name}; the figures are printed above")
+    page.write_text(new)
 
 
 def markdown(results):

@@ -9,7 +9,6 @@ are exact; times and CPU share the machine with others.
 
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import seed
 import server
 from compare import drive, install
 from machine import describe
+from table import write_part
 
 WORK = server.ROOT / "target" / "bench-ui"
 GENUINE = ("2.0b3", "2.20", "3.8")
@@ -64,7 +64,7 @@ def main():
     text = table(rows, about, args)
     print(text)
     if args.write:
-        write(text)
+        write_part(server.ROOT / "BENCHMARKS.md", "dashboards", text)
 
 
 def table(rows, about, args):
@@ -79,16 +79,6 @@ def table(rows, about, args):
         f"{about['processor']}, load {about['load_before']} before it began; prefect-rs as of {built}."
     )
     return said + "\n\n" + "\n".join(lines)
-
-
-def write(text):
-    path = server.ROOT / "BENCHMARKS.md"
-    marks = r"(<!-- dashboards: [^>]*-->).*?(<!-- end of dashboards -->)"
-    old = path.read_text()
-    new, count = re.subn(marks, lambda found: f"{found[1]}\n\n{text}\n\n{found[2]}", old, flags=re.DOTALL)
-    if not count:
-        raise server.Failed("BENCHMARKS.md has no marks for the dashboards")
-    path.write_text(new)
 
 
 def measured(name, target, args):

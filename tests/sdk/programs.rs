@@ -297,6 +297,48 @@ fn a_deployed_flow_is_stored_and_run_by_an_agent() {
 }
 
 #[test]
+fn a_source_file_is_built_by_cargo_and_what_was_built_is_deployed() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    // What the tests were built with, so that there is next to nothing to build.
+    let target = example("tutorial").ancestors().nth(3).unwrap().to_owned();
+    let create = |specification: &Path| {
+        let mut command = home.command(env!("CARGO_BIN_EXE_prefect-rs"));
+        command
+            .args(["deployment", "create"])
+            .arg(specification)
+            .env("PREFECT_RS_CARGO_PROFILE", "dev")
+            .env("CARGO_TARGET_DIR", &target);
+        command.output().expect("our executable starts")
+    };
+    let output = create(&examples.join("tutorial.yaml"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let deployment = home.json(&["deployment", "inspect", &id, "-o", "json"]);
+    assert_eq!(
+        deployment["parameter_openapi_schema"]["properties"]["msg"]["type"],
+        "string"
+    );
+    home.prints(&["deployment", "execute", &id, "--param", "msg=built"]);
+    let run = &home.json(&["flow-run", "ls", "--limit", "1", "-o", "json"])[0];
+    assert_eq!(run["state"]["type"], "COMPLETED", "{run}");
+    let logs = home.prints(&["flow-run", "logs", run["id"].as_str().unwrap()]);
+    assert!(logs.contains("\"built\""), "{logs}");
+
+    // A file that Cargo knows nothing of is refused before anything is made.
+    let lost = home.write("lost.rs", "fn main() {}");
+    let spec = json!({"name": "lost", "flow_location": lost});
+    let output = create(&home.write("lost.json", &spec.to_string()));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("`cargo metadata` failed"), "{said}");
+    let all = home.json(&["deployment", "ls", "-o", "json"]);
+    assert_eq!(all.as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_deployed_flow_hears_that_it_is_cancelled_and_a_killed_one_is_recorded() {
     let server = Server::start();
     let home = Home::new(Some(&server));

@@ -43,6 +43,15 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Returns what genuine Prefect calls this kind of schedule.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Interval(_) => "IntervalSchedule",
+            Self::Cron(_) => "CronSchedule",
+            Self::RRule(_) => "RRuleSchedule",
+        }
+    }
+
     /// Returns the first `n` dates from `after` on (a date equal to it counts), in order, none
     /// later than `end`.
     ///

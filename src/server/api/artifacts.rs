@@ -39,7 +39,7 @@ pub async fn read_artifacts(
     let asked = Asked {
         filters: asked.filters(),
         artifacts: asked.artifacts,
-        sort: asked.sort,
+        sort: asked.sort.unwrap_or_default(),
         limit: state.limit(asked.limit)?,
         offset: asked.offset.unwrap_or(0),
     };
@@ -70,7 +70,7 @@ pub async fn read_latest_artifacts(
     let asked = Asked {
         filters: asked.filters(),
         artifacts: asked.artifacts.map(ArtifactCollectionFilter::of_latest),
-        sort: asked.sort,
+        sort: asked.sort.unwrap_or_default(),
         limit: state.limit(asked.limit)?,
         offset: asked.offset.unwrap_or(0),
     };

@@ -231,6 +231,8 @@ pub async fn set_flow_run_state(
         force,
     }): Body<SetState>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let (proposed, said) = proposed.as_kept(dialect);
+    let kept = proposed.data.clone();
     let (now, policy) = (state.now(), Policy::of(dialect, force));
     let queue = claim
         .work_queue_id
@@ -244,7 +246,8 @@ pub async fn set_flow_run_state(
         models::states::transition_flow_run(conn, id, proposed, policy, now).await
     };
     let done = state.db.write_short(write).await?;
-    let done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    let mut done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    done.repeat(said, kept.as_ref());
     tell(&state, id, &done);
     Ok((status(&done, dialect), view(dialect, done.result)))
 }

@@ -46,7 +46,14 @@ pub async fn read_variables(
 ) -> Result<impl IntoResponse, ApiError> {
     let (limit, offset) = (state.limit(asked.limit)?, asked.offset.unwrap_or(0));
     let read = async move |conn: &mut Conn| {
-        variables::list(conn, asked.variables.as_ref(), asked.sort, limit, offset).await
+        variables::list(
+            conn,
+            asked.variables.as_ref(),
+            asked.sort.unwrap_or_default(),
+            limit,
+            offset,
+        )
+        .await
     };
     Ok(view(dialect, state.db.read(read).await?))
 }

@@ -7,9 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::db::{Dialect, Value};
 use crate::schemas::event_filters::{
-    AnyResourceFilter, EventFilter, Labels, Names, RelatedFilter, ResourceFilter, TextFilter, Words,
+    AnyResourceFilter, EventFilter, Labels, Names, RelatedFilter, ResourceFilter,
 };
 use crate::schemas::events::{RESOURCE_ID, RESOURCE_ROLE};
+use crate::schemas::text_search::TextFilter;
+
+use super::filters::words_in;
 
 /// How far back events are looked for by default.
 const DEFAULT_SPAN: TimeDelta = TimeDelta::days(180);
@@ -220,24 +223,8 @@ impl Condition {
     }
 
     fn text(&mut self, filter: &TextFilter) -> Vec<String> {
-        let Words { any, none, all } = filter.words();
-        let mut has = |word: String| {
-            let word = self.bind(word);
-            let text =
-                "LOWER(o.event || ' ' || o.resource || ' ' || o.related || ' ' || o.payload)";
-            self.dialect.contains(text, &word)
-        };
-        let any: Vec<String> = any.into_iter().map(&mut has).collect();
-        let none = none
-            .into_iter()
-            .map(|word| format!("NOT {}", has(word)))
-            .collect::<Vec<_>>();
-        let all = all.into_iter().map(&mut has).collect::<Vec<_>>();
-        let mut conditions = [none, all].concat();
-        if !any.is_empty() {
-            conditions.push(format!("({})", any.join(" OR ")));
-        }
-        conditions
+        let text = "LOWER(o.event || ' ' || o.resource || ' ' || o.related || ' ' || o.payload)";
+        words_in(self.dialect, text, filter, |word| self.bind(word))
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::db::{Dialect, Value};
 use crate::schemas::StateType;
 use crate::schemas::filters::*;
+use crate::schemas::text_search::{TextFilter, Words};
 use crate::schemas::work_pools::WorkPoolFilter;
 
 /// A condition being put together.
@@ -214,6 +215,28 @@ fn wrap(path: Option<&str>, condition: Option<String>) -> Option<String> {
             condition.as_deref().unwrap_or("TRUE")
         )),
     }
+}
+
+/// Returns the conditions, all of which hold for a text in lower case that has the words.
+pub(super) fn words_in(
+    dialect: Dialect,
+    text: &str,
+    filter: &TextFilter,
+    mut bind: impl FnMut(String) -> String,
+) -> Vec<String> {
+    let Words { any, none, all } = filter.words();
+    let mut has = |word: String| dialect.contains(text, &bind(word));
+    let any: Vec<String> = any.into_iter().map(&mut has).collect();
+    let none = none
+        .into_iter()
+        .map(|word| format!("NOT {}", has(word)))
+        .collect::<Vec<_>>();
+    let all = all.into_iter().map(&mut has).collect::<Vec<_>>();
+    let mut conditions = [none, all].concat();
+    if !any.is_empty() {
+        conditions.push(format!("({})", any.join(" OR ")));
+    }
+    conditions
 }
 
 fn join(parts: Vec<String>, operator: Operator) -> Option<String> {
@@ -493,6 +516,16 @@ impl Condition {
             ));
         }
         parts.extend(self.task_run_ids(o, "task_run_id", f.task_run_id.as_ref()));
+        if let Some(text) = &f.text {
+            let bound = &mut self.values;
+            let bind = |word: String| {
+                bound.push(word.into());
+                format!("${}", bound.len())
+            };
+            let found = format!("LOWER({o}.message || ' ' || {o}.name)");
+            let found = words_in(self.dialect, &found, text, bind);
+            parts.extend((!found.is_empty()).then(|| format!("({})", found.join(" AND "))));
+        }
         join(parts, f.operator)
     }
 

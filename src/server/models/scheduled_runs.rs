@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::{flow_runs, names, states};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
+use crate::schemas::schedules::Schedule;
 use crate::schemas::{
     DeploymentId, Document, FlowId, FlowRunId, ScheduleId, State, StateId, Tags, WorkQueueId,
 };
@@ -230,10 +231,13 @@ fn labels(deployment: &Scheduled) -> Document {
 }
 
 fn created_by(deployment: &Scheduled) -> Document {
+    // What genuine clients call them.
+    let kind =
+        serde_json::from_str::<Schedule>(&deployment.schedule).map(|schedule| schedule.kind());
     let by = serde_json::json!({
         "id": deployment.schedule_id,
         "type": "SCHEDULE",
-        "display_value": null,
+        "display_value": kind.ok(),
     });
     Document::of(&by).expect("ids are JSON")
 }

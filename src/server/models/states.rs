@@ -10,7 +10,9 @@ use crate::db::{self, Conn, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::time::Instant;
-use crate::schemas::{DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
+use crate::schemas::{
+    DeploymentId, Dialect, Document, FlowRunId, State, StateId, StateType, TaskRunId,
+};
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::{
     Effect, Facts, Plan, Record, Run, RunId, Walk, bookkeep, sign, walk,
@@ -119,6 +121,17 @@ pub struct Transitioned {
     pub decided_by: Option<&'static str>,
     /// The deployment that a flow run was made from.
     pub deployment_id: Option<DeploymentId>,
+}
+
+impl Transitioned {
+    /// Lets the answer carry the result as it was said, where the state that was written has the result that is kept of it.
+    pub fn repeat(&mut self, said: Option<Document>, kept: Option<&Document>) {
+        if let (Some(said), true, Some(state)) = (said, self.is_written, &mut self.result.state)
+            && state.data.as_ref() == kept
+        {
+            state.data = Some(said);
+        }
+    }
 }
 
 /// Proposes a state for a flow run; none if there is no such run.

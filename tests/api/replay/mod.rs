@@ -7,6 +7,7 @@
 //! it does not know.
 
 pub mod compare;
+mod newer;
 
 use crate::app::TestApp;
 use chrono::{DateTime, TimeDelta, Utc};

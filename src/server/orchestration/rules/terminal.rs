@@ -193,7 +193,10 @@ impl Rule for PreventPendingTransitions {
         };
         let says_more = proposed.name != state.name && proposed.name != "Pending";
         if state.state_type == StateType::Pending && says_more {
-            return Verdict::Accept;
+            // The run is due when it was, whatever is said of its claim.
+            let mut amended: State = proposed.clone();
+            amended.state_details.scheduled_time = state.state_details.scheduled_time;
+            return Verdict::Amend(Box::new(amended));
         }
         Verdict::Abort(format!(
             "This run is in a {} state and cannot transition to a PENDING state.",
