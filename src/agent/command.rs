@@ -210,7 +210,7 @@ async fn attempt(
         }
         std::future::pending::<()>().await;
     };
-    let wait = async { tokio::join!(group.wait(lines, &mut halts), forward) };
+    let wait = async { tokio::join!(group.wait(lines, &mut halts, None), forward) };
     let (ended, tail) = tokio::select! {
         ended = wait => ended,
         () = listen => unreachable!("listening has no end"),

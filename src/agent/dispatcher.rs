@@ -49,8 +49,8 @@ pub enum Command {
     },
     /// Ask which of these were cancelled.
     Watch(Vec<Uuid>),
-    /// Propose PENDING.
-    Claim(Uuid),
+    /// Propose PENDING for a run of this work queue, if it was said which it is in.
+    Claim(Uuid, Option<Uuid>),
     /// Start the claimed run.
     Launch(Box<FlowRun>),
     /// Make the claimed run SCHEDULED again.
@@ -65,8 +65,9 @@ pub enum Command {
 
 #[derive(Debug)]
 enum Phase {
-    /// Known ahead of its time. It is claimed when due, so that until then any agent may have it.
-    Waiting(DateTime<Utc>),
+    /// Known ahead of its time, with its place in the last answer, which says what comes first where room is short. It is
+    /// claimed when due, so that until then any agent may have it.
+    Waiting(DateTime<Utc>, usize),
     /// Proposed as PENDING; no answer yet.
     Claiming,
     /// This agent's, until it is gone.
@@ -76,6 +77,8 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Mode {
     Working,
+    /// What is known is still taken, and nothing more asked for.
+    Finishing,
     Draining,
     Halting,
 }
@@ -87,6 +90,8 @@ pub struct Dispatcher {
     /// How many runs this agent takes at once.
     limit: Option<usize>,
     mode: Mode,
+    /// Whether one answer is all that is wanted.
+    asks_once: bool,
     is_polling: bool,
     /// True when something happened during a poll that its answer may not show.
     polls_again: bool,
@@ -101,24 +106,27 @@ impl Dispatcher {
             runs: BTreeMap::new(),
             limit,
             mode: Mode::Working,
+            asks_once: false,
             is_polling: false,
             polls_again: false,
             gone_during_poll: HashSet::new(),
         }
     }
 
+    /// Takes what the first answer names, as far as there is room, and ends with it.
+    pub fn asking_once(self) -> Self {
+        Dispatcher {
+            asks_once: true,
+            ..self
+        }
+    }
+
     /// Returns the instant at which the next waiting run is due.
     pub fn next_due(&self) -> Option<DateTime<Utc>> {
-        if self.mode != Mode::Working || self.free() == 0 {
+        if !self.takes_runs() || self.free() == 0 {
             return None;
         }
-        self.runs
-            .values()
-            .filter_map(|(_, phase)| match phase {
-                Phase::Waiting(due) => Some(*due),
-                Phase::Claiming | Phase::Running => None,
-            })
-            .min()
+        self.waiting().map(|(_, due, _)| due).min()
     }
 
     /// Returns how many runs are this agent's now.
@@ -154,6 +162,10 @@ impl Dispatcher {
         commands
     }
 
+    fn takes_runs(&self) -> bool {
+        matches!(self.mode, Mode::Working | Mode::Finishing)
+    }
+
     fn tick(&mut self) -> Vec<Command> {
         let running = self.ids(|phase| matches!(phase, Phase::Running));
         let mut commands = self.poll();
@@ -174,7 +186,7 @@ impl Dispatcher {
         self.is_polling = true;
         self.polls_again = false;
         // Runs that wait here are in the answer as well and must not crowd out the others.
-        let waiting = self.ids(|phase| matches!(phase, Phase::Waiting(_))).len();
+        let waiting = self.ids(|phase| matches!(phase, Phase::Waiting(..))).len();
         vec![Command::Poll {
             limit: (PAGE + waiting).min(200),
         }]
@@ -189,9 +201,10 @@ impl Dispatcher {
         if let Some(runs) = runs {
             // What waits here and is no longer named was taken, cancelled or moved.
             let named: HashSet<Uuid> = runs.iter().map(|run| run.id).collect();
-            self.runs
-                .retain(|id, (_, phase)| !matches!(phase, Phase::Waiting(_)) || named.contains(id));
-            for run in runs {
+            self.runs.retain(|id, (_, phase)| {
+                !matches!(phase, Phase::Waiting(..)) || named.contains(id)
+            });
+            for (place, run) in runs.into_iter().enumerate() {
                 let due = run
                     .next_scheduled_start_time
                     .or(run.expected_start_time)
@@ -200,12 +213,17 @@ impl Dispatcher {
                     || self
                         .runs
                         .get(&run.id)
-                        .is_some_and(|(_, phase)| !matches!(phase, Phase::Waiting(_)))
+                        .is_some_and(|(_, phase)| !matches!(phase, Phase::Waiting(..)))
                 {
                     continue;
                 }
                 self.runs
-                    .insert(run.id, (Box::new(run), Phase::Waiting(due)));
+                    .insert(run.id, (Box::new(run), Phase::Waiting(due, place)));
+            }
+            if self.asks_once {
+                self.mode = Mode::Finishing;
+                self.keep_what_fits();
+                return Vec::new();
             }
         }
         if self.polls_again {
@@ -215,30 +233,40 @@ impl Dispatcher {
         }
     }
 
+    /// Leaves to others what this agent has no room for.
+    fn keep_what_fits(&mut self) {
+        let mut waiting: Vec<_> = self.waiting().collect();
+        waiting.sort();
+        for (_, _, id) in waiting.into_iter().skip(self.free()) {
+            self.runs.remove(&id);
+        }
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (usize, DateTime<Utc>, Uuid)> {
+        self.runs.iter().filter_map(|(id, (_, phase))| match phase {
+            Phase::Waiting(due, place) => Some((*place, *due, *id)),
+            Phase::Claiming | Phase::Running => None,
+        })
+    }
+
     fn claim_due(&mut self, now: DateTime<Utc>) -> Vec<Command> {
-        if self.mode != Mode::Working {
+        if !self.takes_runs() {
             return Vec::new();
         }
-        let mut due: Vec<(DateTime<Utc>, Uuid)> = self
-            .runs
-            .iter()
-            .filter_map(|(id, (_, phase))| match phase {
-                Phase::Waiting(due) if *due <= now => Some((*due, *id)),
-                Phase::Waiting(_) | Phase::Claiming | Phase::Running => None,
-            })
-            .collect();
+        let mut due: Vec<_> = self.waiting().filter(|(_, due, _)| *due <= now).collect();
         due.sort();
         due.truncate(self.free());
         due.into_iter()
-            .map(|(_, id)| {
+            .map(|(_, _, id)| {
                 self.set(id, Phase::Claiming);
-                Command::Claim(id)
+                let queue = self.runs.get(&id).and_then(|(run, _)| run.work_queue_id);
+                Command::Claim(id, queue)
             })
             .collect()
     }
 
     fn won(&mut self, id: Uuid) -> Vec<Command> {
-        if self.mode != Mode::Working {
+        if !self.takes_runs() {
             self.set(id, Phase::Running);
             return vec![Command::HandBack(id)];
         }
@@ -253,7 +281,7 @@ impl Dispatcher {
     fn cancelled(&mut self, id: Uuid) -> Vec<Command> {
         match self.runs.get(&id) {
             Some((_, Phase::Running)) => vec![Command::Halt(id, Halt::Cancelled)],
-            Some((_, Phase::Waiting(_))) => {
+            Some((_, Phase::Waiting(..))) => {
                 self.leave(id);
                 Vec::new()
             }
@@ -264,10 +292,10 @@ impl Dispatcher {
 
     fn stop(&mut self) -> Vec<Command> {
         match self.mode {
-            Mode::Working => {
+            Mode::Working | Mode::Finishing => {
                 self.mode = Mode::Draining;
                 self.runs
-                    .retain(|_, (_, phase)| !matches!(phase, Phase::Waiting(_)));
+                    .retain(|_, (_, phase)| !matches!(phase, Phase::Waiting(..)));
                 if self.runs.is_empty() {
                     Vec::new()
                 } else {
@@ -289,7 +317,7 @@ impl Dispatcher {
     }
 
     fn free(&self) -> usize {
-        let busy = self.ids(|phase| !matches!(phase, Phase::Waiting(_))).len();
+        let busy = self.ids(|phase| !matches!(phase, Phase::Waiting(..))).len();
         self.limit
             .map_or(usize::MAX, |limit| limit.saturating_sub(busy))
     }
@@ -350,7 +378,7 @@ mod tests {
                     .collect::<Vec<_>>()
                     .join("+")
             ),
-            Command::Claim(id) => format!("claim {}", id.as_u128()),
+            Command::Claim(id, _) => format!("claim {}", id.as_u128()),
             Command::Launch(run) => format!("launch {}", run.id.as_u128()),
             Command::HandBack(id) => format!("hand back {}", id.as_u128()),
             Command::Halt(id, why) => format!("halt {} {why:?}", id.as_u128()),
@@ -415,6 +443,35 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_asks_once_ends_with_what_fits() {
+        let mut agent = Dispatcher::new(Some(2)).asking_once();
+        let runs = vec![run(1, 0), run(2, 7), run(3, 9)];
+        let told = play(
+            &mut agent,
+            vec![
+                Event::Tick,
+                // Nothing was heard, so it asks again.
+                Event::Polled(None),
+                Event::Tick,
+                Event::Polled(Some(runs)),
+                Event::Won(id(1)),
+                Event::Tick,
+                Event::Gone(id(1)),
+            ],
+        );
+        let expected = [
+            "poll 100", "", "poll 100", "claim 1", "launch 1", "watch 1", "",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(agent.next_due(), Some(at(7)));
+        assert_eq!(picture(&agent.handle(Event::Timer, at(7))), "claim 2");
+        assert_eq!(play(&mut agent, vec![Event::Lost(id(2))]), ["exit"]);
+        let mut idle = Dispatcher::new(None).asking_once();
+        let told = play(&mut idle, vec![Event::Tick, Event::Polled(Some(vec![]))]);
+        assert_eq!(told, ["poll 100", "exit"]);
+    }
+
+    #[test]
     fn a_waiting_run_that_is_no_longer_due_is_forgotten() {
         let mut agent = Dispatcher::new(None);
         play(
@@ -466,13 +523,14 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds_and_the_earliest_come_first() {
+    fn the_limit_holds_and_what_an_answer_names_first_comes_first() {
         let mut agent = Dispatcher::new(Some(1));
         let told = play(
             &mut agent,
             vec![
                 Event::Tick,
-                Event::Polled(Some(vec![run(1, 0), run(2, -5)])),
+                // The queue of the second comes behind that of the first.
+                Event::Polled(Some(vec![run(2, 0), run(1, -5)])),
                 Event::Won(id(2)),
                 Event::Gone(id(2)),
             ],

@@ -1,5 +1,6 @@
 //! The agent: takes due flow runs of a work queue and runs them on this machine.
 //!
+//! A worker is the same of a work pool; what is its own is in `worker`, and what its pool says of processes in `jobs`.
 //! One loop owns the state: the `dispatcher` decides, the executor in `submit` acts, and they
 //! talk by messages. The agent outlives its server: it polls on, keeps its flows running, holds
 //! back what it has to tell, and never exits because the API is away.
@@ -20,8 +21,10 @@ use dispatcher::{Command, Dispatcher, Event};
 use process::Halt;
 
 pub mod command;
+mod control;
 mod dispatcher;
 mod guard;
+mod jobs;
 mod logs;
 mod process;
 mod push;
@@ -29,6 +32,7 @@ mod report;
 mod runners;
 mod states;
 mod submit;
+pub mod worker;
 
 /// How often a queue that is not there is looked for.
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
@@ -67,12 +71,59 @@ pub struct Options {
     pub guard: Vec<OsString>,
 }
 
+/// Where runs come from.
+#[derive(Debug, Clone, PartialEq)]
+enum Source {
+    /// A work queue.
+    Queue(Uuid),
+    /// Queues of a work pool, all if none is named.
+    Pool {
+        name: String,
+        queues: Vec<String>,
+        /// What the worker calls itself.
+        worker: String,
+    },
+    /// Nowhere: the one run was given.
+    Given,
+}
+
+/// How often, how far ahead and how much an agent or worker takes.
+#[derive(Debug, Clone)]
+struct Pace {
+    interval: Duration,
+    prefetch: Duration,
+    limit: Option<usize>,
+    grace: Duration,
+    asks_once: bool,
+}
+
 /// Why an agent could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no queue with the given id.
     #[error("there is no work queue with the id `{0}`")]
     NoQueue(Uuid),
+    /// There is no pool of that name, and none may be created.
+    #[error("there is no work pool '{0}'")]
+    NoPool(String),
+    /// The pool has no queue of that name.
+    #[error("work pool '{pool}' has no work queue '{queue}'")]
+    NoPoolQueue {
+        /// The pool.
+        pool: String,
+        /// The queue.
+        queue: String,
+    },
+    /// The pool is for other workers.
+    #[error(
+        "work pool '{pool}' is of the type '{kind}', and this worker runs pools of the type 'process'"
+    )]
+    WrongPool {
+        /// The pool.
+        pool: String,
+        /// Its type.
+        kind: String,
+    },
     /// The API is not reachable by URL, so flows could not report to it.
     #[error("an agent needs a server: no API URL is set and none runs on this home")]
     NoServer,
@@ -97,28 +148,51 @@ pub async fn run(
     let Some(queue_id) = find_queue(&client, &options.queue, &mut stops).await? else {
         return Ok(());
     };
-    let (guard, guard_process) = guard::Guard::start(&options.guard, &api_url);
+    info!(work_queue.id = %queue_id, "agent started");
+    let pace = Pace {
+        interval: settings.agent_query_interval,
+        prefetch: settings.agent_prefetch_seconds,
+        limit: options.limit,
+        grace: options.grace,
+        asks_once: false,
+    };
+    let source = Source::Queue(queue_id);
+    let host = host(settings, api_url);
+    work(client, source, pace, host, &options.guard, stops).await;
+    info!("agent stopped");
+    Ok(())
+}
+
+/// Takes runs and runs them until asked to stop.
+async fn work(
+    client: Client,
+    source: Source,
+    pace: Pace,
+    host: runners::Host,
+    guard: &[OsString],
+    mut stops: mpsc::Receiver<()>,
+) {
+    let (guard, guard_process) = guard::Guard::start(guard, &host.api_url);
     let (logs, forwarding) = logs::Forwarder::start(client.clone());
     let (sender, mut events) = mpsc::unbounded_channel();
-    let push = tokio::spawn(push::listen(client.clone(), queue_id, sender.clone()));
+    let push = push::listen(client.clone(), push::path(&source), sender.clone());
+    let push = tokio::spawn(push);
     let mut executor = submit::Executor::new(submit::Shared {
         client,
-        queue_id,
-        prefetch: settings.agent_prefetch_seconds,
+        source,
+        prefetch: pace.prefetch,
         logs: logs.clone(),
         guard,
-        host: host(settings, api_url),
+        host,
         is_foreground: false,
         events: sender.clone(),
     });
-    let mut dispatcher = Dispatcher::new(options.limit);
-    let mut ticks = interval(
-        settings
-            .agent_query_interval
-            .max(Duration::from_millis(100)),
-    );
+    let mut dispatcher = Dispatcher::new(pace.limit);
+    if pace.asks_once {
+        dispatcher = dispatcher.asking_once();
+    }
+    let mut ticks = interval(pace.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    info!(work_queue.id = %queue_id, "agent started");
     'work: loop {
         let due = dispatcher.next_due();
         let due_timer = async {
@@ -139,7 +213,7 @@ pub async fn run(
         for command in dispatcher.handle(event, SystemClock.now()) {
             match command {
                 Command::Exit => break 'work,
-                Command::StartGrace => begin_grace(sender.clone(), options.grace),
+                Command::StartGrace => begin_grace(sender.clone(), pace.grace),
                 other => executor.perform(other),
             }
         }
@@ -150,8 +224,6 @@ pub async fn run(
     // Closes the guard's pipe, which tells it to settle what is left.
     drop(executor);
     drop(guard_process);
-    info!("agent stopped");
-    Ok(())
 }
 
 /// Runs one flow run to its end, with its output on this process's own.
@@ -173,7 +245,7 @@ pub async fn execute(
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut executor = submit::Executor::new(submit::Shared {
         client,
-        queue_id: Uuid::nil(),
+        source: Source::Given,
         prefetch: Duration::ZERO,
         logs: logs.clone(),
         guard: guard.clone(),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::control::Control;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -42,6 +43,8 @@ pub struct Invocation {
     pub directory: Option<PathBuf>,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Whether it may be an engine that can be told why it is ended.
+    pub hears_why: bool,
 }
 
 /// Which pipe a line came from.
@@ -139,11 +142,13 @@ impl Group {
         self.pgid.as_raw()
     }
 
-    /// Waits for the end, feeding each line of output to `lines`, and ends the group early if told so.
+    /// Waits for the end, feeding each line of output to `lines`, and ends the group early if told so; an engine that
+    /// has connected to `control` is told first that it was cancelled.
     pub async fn wait(
         mut self,
         lines: mpsc::Sender<(Stream, String)>,
         halts: &mut mpsc::Receiver<Halt>,
+        control: Option<&Control>,
     ) -> std::io::Result<Ended> {
         let mut readers = JoinSet::new();
         if let Some(pipe) = self.child.stdout.take() {
@@ -152,6 +157,14 @@ impl Group {
         if let Some(pipe) = self.child.stderr.take() {
             readers.spawn(read_lines(pipe, Stream::Err, lines));
         }
+        let connected = async {
+            match control {
+                Some(control) => control.connected().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut connected = std::pin::pin!(connected);
+        let mut session = None;
         let mut halt = None;
         let status = loop {
             let pause = async {
@@ -164,8 +177,12 @@ impl Group {
                 status = self.child.wait() => break status?,
                 Some(why) = halts.recv(), if halt.is_none() => halt = Some(why),
                 () = pause, if halt.is_none() => halt = Some(Halt::TimedOut),
+                engine = &mut connected, if session.is_none() => session = Some(engine),
             }
             if halt.is_some() {
+                if let (Some(Halt::Cancelled), Some(session)) = (halt, session.take()) {
+                    session.cancel().await;
+                }
                 break self.end().await?;
             }
         };
@@ -354,7 +371,7 @@ mod tests {
         let (_keep, mut halts) = mpsc::channel(1);
         let ended = Group::start(&invocation)
             .unwrap()
-            .wait(lines, &mut halts)
+            .wait(lines, &mut halts, None)
             .await
             .unwrap();
         let mut all = Vec::new();

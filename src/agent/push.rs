@@ -12,20 +12,30 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 use uuid::Uuid;
 
+use super::Source;
 use super::dispatcher::Event;
-use crate::client::{Client, Transport, reqwest};
+use crate::client::{Client, Transport, reqwest, segment};
 
 /// Longer than two of the server's heartbeats: silence means that the connection is dead.
 const SILENCE: Duration = Duration::from_secs(40);
 /// How soon a server without the route is asked again.
 const ABSENT: Duration = Duration::from_secs(60);
 
+/// Returns the path at which a server tells that something of a source is due; nothing where that cannot be.
+pub fn path(source: &Source) -> Option<String> {
+    match source {
+        Source::Queue(id) => Some(format!("/work_queues/{id}/due")),
+        Source::Pool { name, .. } => Some(format!("/work_pools/{}/due", segment(name))),
+        Source::Given => None,
+    }
+}
+
 /// Listens until the agent exits.
-pub async fn listen(client: Client, queue_id: Uuid, events: mpsc::UnboundedSender<Event>) {
-    let Transport::Http { url, http, .. } = client.transport() else {
+pub async fn listen(client: Client, path: Option<String>, events: mpsc::UnboundedSender<Event>) {
+    let (Transport::Http { url, http, .. }, Some(path)) = (client.transport(), path) else {
         return;
     };
-    let url = format!("{url}/work_queues/{queue_id}/due");
+    let url = format!("{url}{path}");
     let mut pause = Duration::from_millis(100);
     loop {
         // The shared client's timeout is for answers; this one is meant to last.

@@ -73,8 +73,11 @@ impl Reporter {
     }
 
     /// Proposes PENDING for a run of this queue.
-    pub async fn claim(&self, run: Uuid, queue: Uuid, transition: Uuid) -> Option<Answer> {
+    pub async fn claim(&self, run: Uuid, queue: Option<Uuid>, transition: Uuid) -> Option<Answer> {
         let state = states::propose("PENDING", "Pending", None, transition);
+        let Some(queue) = queue else {
+            return self.propose_as(run, state, transition).await;
+        };
         // With the queue named, its limit is kept; servers that do not know this ignore it.
         let path = format!("/flow_runs/{run}/set_state?work_queue_id={queue}");
         self.propose_at(&path, run, state, transition).await
@@ -84,6 +87,15 @@ impl Reporter {
     pub async fn propose_as(&self, run: Uuid, state: Value, transition: Uuid) -> Option<Answer> {
         let path = format!("/flow_runs/{run}/set_state");
         self.propose_at(&path, run, state, transition).await
+    }
+
+    /// Writes a state whatever the rules say.
+    pub async fn insist(&self, run: Uuid, state: Value) {
+        let path = format!("/flow_runs/{run}/set_state");
+        let body = json!({"state": state, "force": true});
+        let insist = || self.client.post::<Value>(&path, &body);
+        self.persist("report the state of a flow run", run, insist)
+            .await;
     }
 
     async fn propose_at(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::jobs::Job;
 use super::process::Invocation;
 use crate::client::FlowRun;
 use crate::deployments::FlowCode;
@@ -51,6 +52,10 @@ pub struct Launch {
     pub engine: Engine,
     /// Whether its output goes to the agent's terminal as well.
     pub streams_output: bool,
+    /// Whether what it prints becomes logs of the run.
+    pub logs_output: bool,
+    /// Whether it starts in a folder that is made for it and removed afterwards.
+    pub has_own_folder: bool,
 }
 
 /// Decides what to start for a flow run; an error is a sentence for the run's final state.
@@ -75,11 +80,8 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
         FlowCode::Python(code) => python(run, &code, &config, host)?,
         FlowCode::Executable(code) => executable(run, &code, &config)?,
     };
+    add_host(&mut launch.invocation, host);
     let set = &mut launch.invocation.set;
-    set.push(("PREFECT_API_URL".into(), host.api_url.clone().into()));
-    if let Some(key) = &host.api_key {
-        set.push(("PREFECT_API_KEY".into(), key.into()));
-    }
     set.push(("PREFECT__FLOW_RUN_ID".into(), run.id.to_string().into()));
     for (key, value) in config
         .get("env")
@@ -94,6 +96,90 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
         .and_then(Value::as_bool)
         .unwrap_or(false);
     Ok(launch)
+}
+
+/// Decides what to start for a run of a newer client's deployment: its engine, which fetches the code by itself.
+///
+/// These flows say with `log_prints` whether what they print becomes logs.
+pub fn launch_job(run: &FlowRun, job: &Job, host: &Host) -> Result<Launch, String> {
+    let mut invocation = Invocation {
+        hears_why: true,
+        ..Default::default()
+    };
+    let id = run.id.simple().to_string();
+    let engine = ["python", "-m", "prefect.engine", &id].map(str::to_owned);
+    let words = job.command.as_deref().unwrap_or(&engine);
+    take_command(&mut invocation, words, job, host)?;
+    invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    invocation
+        .set
+        .push(("PREFECT__FLOW_RUN_ID".into(), run.id.to_string().into()));
+    let mut launch = Launch {
+        invocation,
+        engine: Engine::Process,
+        streams_output: true,
+        logs_output: false,
+        has_own_folder: false,
+    };
+    add_host(&mut launch.invocation, host);
+    add_job(&mut launch, job)?;
+    launch.has_own_folder = launch.invocation.directory.is_none();
+    Ok(launch)
+}
+
+/// Puts what a work pool and its job variables say over a launch.
+pub fn add_job(launch: &mut Launch, job: &Job) -> Result<(), String> {
+    launch.streams_output = job.streams_output;
+    for (name, value) in &job.env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(format!(
+                "The job's variable `{name}` cannot be one of a process."
+            ));
+        }
+        launch.invocation.set.push((name.clone(), value.into()));
+    }
+    if let Some(folder) = &job.working_dir {
+        launch.invocation.directory = Some(folder_of("The job's `working_dir`", folder)?);
+    }
+    Ok(())
+}
+
+/// Makes a command the one to start, with the chosen interpreter where it names Python or the client's own program.
+fn take_command(
+    invocation: &mut Invocation,
+    words: &[String],
+    job: &Job,
+    host: &Host,
+) -> Result<(), String> {
+    let (program, arguments) = words.split_first().ok_or("The job's command is empty.")?;
+    let own: &[&str] = match program.as_str() {
+        "python" | "python3" => &["python"],
+        "prefect" => &["python", "-m", "prefect"],
+        program => &[program],
+    };
+    if own[0] == "python" || !job.interpreter.is_empty() {
+        choose_python(invocation, &PythonCode::default(), &job.interpreter, host)?;
+    }
+    if own[0] != "python" {
+        match invocation.arguments.last_mut() {
+            // `conda run` starts anything in its environment.
+            Some(python) => *python = program.into(),
+            None => invocation.program = program.into(),
+        }
+    }
+    let own = own[1..].iter().map(OsString::from);
+    invocation
+        .arguments
+        .extend(own.chain(arguments.iter().map(OsString::from)));
+    Ok(())
+}
+
+fn add_host(invocation: &mut Invocation, host: &Host) {
+    let set = &mut invocation.set;
+    set.push(("PREFECT_API_URL".into(), host.api_url.clone().into()));
+    if let Some(key) = &host.api_key {
+        set.push(("PREFECT_API_KEY".into(), key.into()));
+    }
 }
 
 fn python(
@@ -118,6 +204,27 @@ fn python(
         .map(OsString::from)
         .into_iter()
         .chain([run.id.simple().to_string().into()]);
+    choose_python(&mut invocation, code, config, host)?;
+    invocation.hears_why = true;
+    invocation.arguments.extend(engine);
+    // Lines of a flow must arrive when they are printed, not when a block of them is full.
+    invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    Ok(Launch {
+        invocation,
+        engine: Engine::Process,
+        streams_output: false,
+        logs_output: true,
+        has_own_folder: false,
+    })
+}
+
+/// Makes an interpreter the program: that of a named environment, else the one that suits.
+fn choose_python(
+    invocation: &mut Invocation,
+    code: &PythonCode,
+    config: &Map<String, Value>,
+    host: &Host,
+) -> Result<(), String> {
     let text = |key: &str| {
         config
             .get(key)
@@ -141,18 +248,11 @@ fn python(
         });
         invocation.arguments.push("python".into());
     } else if let Some(environment) = text("virtualenv") {
-        use_environment(&mut invocation, &expand(environment)?, host)?;
+        use_environment(invocation, &expand(environment)?, host)?;
     } else {
         invocation.program = interpreter(code, host)?;
     }
-    invocation.arguments.extend(engine);
-    // Lines of a flow must arrive when they are printed, not when a block of them is full.
-    invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
-    Ok(Launch {
-        invocation,
-        engine: Engine::Process,
-        streams_output: false,
-    })
+    Ok(())
 }
 
 /// Does what activating a virtual environment does.
@@ -242,6 +342,8 @@ fn executable(
         invocation,
         engine,
         streams_output: false,
+        logs_output: true,
+        has_own_folder: false,
     })
 }
 
@@ -340,13 +442,17 @@ fn directory(config: &Map<String, Value>) -> Result<Option<PathBuf>, String> {
     let Some(directory) = config.get("working_dir").and_then(Value::as_str) else {
         return Ok(None);
     };
-    let directory = expand(directory)?;
-    if directory.is_dir() {
-        return Ok(Some(directory));
+    folder_of("The flow runner's `working_dir`", directory).map(Some)
+}
+
+fn folder_of(what: &str, path: &str) -> Result<PathBuf, String> {
+    let folder = expand(path)?;
+    if folder.is_dir() {
+        return Ok(folder);
     }
     Err(format!(
-        "The flow runner's `working_dir`, `{}`, is no folder on this machine.",
-        directory.display()
+        "{what}, `{}`, is no folder on this machine.",
+        folder.display()
     ))
 }
 
@@ -488,6 +594,62 @@ mod tests {
         )
         .unwrap_err();
         assert!(said.contains("too large"), "{said}");
+    }
+
+    #[test]
+    fn a_job_runs_the_engine_or_its_command_with_the_chosen_interpreter() {
+        let python = Host {
+            python: Some("/venv/bin/python".into()),
+            ..host()
+        };
+        let shown_of = |command: Option<&[&str]>| {
+            let command =
+                command.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            let job = Job {
+                command,
+                env: vec![("A".into(), "b".into())],
+                ..Job::default()
+            };
+            let launch = launch_job(&run(json!({})), &job, &python).unwrap();
+            assert_eq!(variable(&launch, "A"), Some("b"));
+            assert_eq!(
+                variable(&launch, "PREFECT__FLOW_RUN_ID"),
+                Some("11111111-2222-4333-8444-555555555555")
+            );
+            assert!(launch.has_own_folder && launch.engine == Engine::Process);
+            shown(&launch)
+        };
+        let engine = "/venv/bin/python -m prefect.engine 11111111222243338444555555555555";
+        assert_eq!(shown_of(None), engine);
+        assert_eq!(
+            shown_of(Some(&["python", "-m", "x"])),
+            "/venv/bin/python -m x"
+        );
+        let runner = shown_of(Some(&["prefect", "flow-run", "execute"]));
+        assert_eq!(runner, "/venv/bin/python -m prefect flow-run execute");
+        assert_eq!(shown_of(Some(&["nice", "sh"])), "nice sh");
+        let conda = Job {
+            command: Some(vec!["nice".into(), "sh".into()]),
+            interpreter: json!({"condaenv": "etl"}).as_object().cloned().unwrap(),
+            ..Job::default()
+        };
+        let launch = launch_job(&run(json!({})), &conda, &Host::default()).unwrap();
+        assert_eq!(
+            shown(&launch),
+            "conda run --no-capture-output --name etl nice sh"
+        );
+
+        let elsewhere = Job {
+            working_dir: Some("/nowhere/at/all".into()),
+            ..Job::default()
+        };
+        let said = launch_job(&run(json!({})), &elsewhere, &python).unwrap_err();
+        assert!(said.contains("The job's `working_dir`"), "{said}");
+        let unspeakable = Job {
+            env: vec![("A=".into(), "b".into())],
+            ..Job::default()
+        };
+        assert!(launch_job(&run(json!({})), &unspeakable, &python).is_err());
     }
 
     #[test]

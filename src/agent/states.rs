@@ -126,7 +126,9 @@ pub fn of_engine(
         .map(|line| format!(" Its last line of error output: {}", line.trim()))
         .unwrap_or_default();
     match (current, ended.halt) {
-        ("COMPLETED" | "FAILED" | "CANCELLED" | "CRASHED", _) => None,
+        ("COMPLETED" | "FAILED" | "CANCELLED", _) => None,
+        // An engine may take what ends it for a crash.
+        ("CRASHED", halt) if halt != Some(Halt::Cancelled) => None,
         ("CANCELLING", _) | (_, Some(Halt::Cancelled)) => Some((
             "CANCELLED",
             "Cancelled",
@@ -215,6 +217,8 @@ mod tests {
     #[case(signal(9, None), "RUNNING", Some("CRASHED"))]
     #[case(signal(15, Some(Halt::Cancelled)), "CANCELLED", None)]
     #[case(signal(15, Some(Halt::Cancelled)), "CANCELLING", Some("CANCELLED"))]
+    #[case(signal(15, Some(Halt::Cancelled)), "CRASHED", Some("CANCELLED"))]
+    #[case(signal(15, Some(Halt::AgentStopped)), "CRASHED", None)]
     #[case(signal(15, Some(Halt::AgentStopped)), "RUNNING", Some("CRASHED"))]
     fn the_ends_of_a_python_engine(
         #[case] ended: Ended,

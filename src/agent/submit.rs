@@ -1,6 +1,8 @@
 //! The executor: carries out what the dispatcher decided, one task a command, and tells it what came of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +14,19 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use super::Source;
+use super::control::Control;
 use super::dispatcher::{Command, Event};
 use super::guard::Guard;
+use super::jobs::{self, Job, Variables};
 use super::logs::{Forwarder, Line};
 use super::process::{self, Ended, Group, Halt, Stream};
 use super::report::{Patience, Reporter};
 use super::runners::{self, Engine, Host, Launch};
 use super::states::{self, Answer};
-use crate::client::{self, Client, Document, FlowRun, PAGE};
+use crate::client::{self, Client, Deployment, Document, FlowRun, PAGE};
 use crate::clock::{Clock, SystemClock};
+use crate::schemas::work_pools::PROCESS_TYPE;
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -35,8 +41,8 @@ const ERROR: u8 = 40;
 pub struct Shared {
     /// The API.
     pub client: Client,
-    /// The work queue.
-    pub queue_id: Uuid,
+    /// Where runs come from.
+    pub source: Source,
     /// How far ahead of their time runs are asked for.
     pub prefetch: Duration,
     /// Where output goes.
@@ -87,7 +93,10 @@ impl Executor {
                 drop(self.tasks.spawn(async move { shared.poll(limit).await }))
             }
             Command::Watch(runs) => drop(self.tasks.spawn(async move { shared.watch(runs).await })),
-            Command::Claim(run) => drop(self.tasks.spawn(async move { shared.claim(run).await })),
+            Command::Claim(run, queue) => drop(
+                self.tasks
+                    .spawn(async move { shared.claim(run, queue).await }),
+            ),
             Command::HandBack(run) => {
                 drop(self.tasks.spawn(async move { shared.hand_back(run).await }))
             }
@@ -119,19 +128,42 @@ impl Shared {
     }
 
     async fn poll(&self, limit: usize) {
-        let before = SystemClock.now() + TimeDelta::from_std(self.prefetch).unwrap_or_default();
-        match self
-            .client
-            .read_work_queue_runs(self.queue_id, before, limit)
-            .await
-        {
-            Ok(runs) => self.tell(Event::Polled(Some(
-                runs.into_iter().map(|run| run.into_view()).collect(),
-            ))),
+        match self.due_runs(limit).await {
+            Ok(runs) => self.tell(Event::Polled(Some(runs))),
             Err(error) => {
                 warn!("failed to ask for due runs: {error}");
                 self.tell(Event::Polled(None));
             }
+        }
+    }
+
+    async fn due_runs(&self, limit: usize) -> client::Result<Vec<FlowRun>> {
+        let before = SystemClock.now() + TimeDelta::from_std(self.prefetch).unwrap_or_default();
+        match &self.source {
+            Source::Queue(id) => {
+                let runs = self.client.read_work_queue_runs(*id, before, limit).await?;
+                // A run may be in several queues, and this is the one through which it comes.
+                Ok(runs
+                    .into_iter()
+                    .map(|run| FlowRun {
+                        work_queue_id: Some(*id),
+                        ..run.into_view()
+                    })
+                    .collect())
+            }
+            Source::Pool { name, queues, .. } => {
+                let runs = self.client.read_work_pool_runs(name, queues, before, limit);
+                Ok(runs
+                    .await?
+                    .into_iter()
+                    .map(|run| FlowRun {
+                        work_queue_id: Some(run.work_queue_id),
+                        ..run.flow_run.into_view()
+                    })
+                    .collect())
+            }
+            // Its one run was given to it.
+            Source::Given => Ok(Vec::new()),
         }
     }
 
@@ -165,13 +197,13 @@ impl Shared {
         self.client.read_flow_runs(filter, Some(ids.len())).await
     }
 
-    async fn claim(&self, run: Uuid) {
+    async fn claim(&self, run: Uuid, queue: Option<Uuid>) {
         let transition = Uuid::new_v4();
         // Told before the proposal, since the agent may be killed before it hears the answer.
         self.guard.claiming(run, transition).await;
         // Not forever: while the server is away somebody else cannot take the run either.
         let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
-        match reporter.claim(run, self.queue_id, transition).await {
+        match reporter.claim(run, queue, transition).await {
             Some(Answer::Accepted) => {
                 info!(flow_run.id = %run, "claimed flow run `{run}`");
                 self.guard.owned(run).await;
@@ -229,29 +261,82 @@ impl Shared {
     }
 
     async fn prepare(&self, run: &FlowRun) -> Result<Launch, String> {
-        let Some(deployment) = run.deployment_id else {
+        let Some(id) = run.deployment_id else {
             return Err(
                 "The run belongs to no deployment, so this agent does not know what to start."
                     .into(),
             );
         };
+        let read = || self.client.read_deployment(id);
+        let deployment = persist("The run's deployment", read).await?;
+        let has_code = deployment.raw["flow_data"].is_object();
+        if let (true, Source::Queue(_) | Source::Given) = (has_code, &self.source) {
+            return runners::launch(run, &deployment.raw, &self.host);
+        }
+        let job = self.job(run, &deployment).await?;
+        let mut launch = if has_code {
+            let mut launch = runners::launch(run, &deployment.raw, &self.host)?;
+            runners::add_job(&mut launch, &job)?;
+            launch
+        } else {
+            runners::launch_job(run, &job, &self.host)?
+        };
+        let set = &mut launch.invocation.set;
+        let mut tell = |name: &str, value: String| set.insert(0, (name.into(), value.into()));
+        tell("PREFECT__FLOW_ID", run.flow_id.to_string());
+        tell("PREFECT__DEPLOYMENT_ID", id.to_string());
+        tell("PREFECT__DEPLOYMENT_NAME", deployment.name.clone());
+        if let Source::Pool { worker, .. } = &self.source {
+            tell("PREFECT__WORKER_NAME", worker.clone());
+        }
+        Ok(launch)
+    }
+
+    /// Reads what the process of a run is given: by its pool, or by the infrastructure block of a 2.20 deployment.
+    async fn job(&self, run: &FlowRun, deployment: &Document<Deployment>) -> Result<Job, String> {
+        let none = serde_json::Map::new();
+        let variables = Variables::of(
+            deployment.raw["job_variables"].as_object().unwrap_or(&none),
+            run.job_variables.as_ref().unwrap_or(&none),
+        );
+        let template = match &self.source {
+            Source::Pool { name, .. } => {
+                let read = || self.client.read_work_pool(name);
+                let pool = persist(&format!("Work pool `{name}`"), read).await?;
+                pool.base_job_template.clone()
+            }
+            Source::Queue(_) | Source::Given => self.infrastructure(deployment).await?,
+        };
         let mut pause = Duration::from_millis(250);
         loop {
-            match self.client.read_deployment(deployment).await {
-                Ok(deployment) => return runners::launch(run, &deployment.raw, &self.host),
-                Err(error)
-                    if error
-                        .status()
-                        .is_some_and(|status| status.is_client_error()) =>
-                {
-                    return Err(format!("The run's deployment could not be read: {error}"));
-                }
-                Err(error) => {
-                    warn!("will try again to read deployment `{deployment}`: {error}");
+            match jobs::resolve(&self.client, &template, &variables).await {
+                Ok(job) => return Ok(job),
+                Err(jobs::Error::Wrong(reason)) => return Err(reason),
+                Err(jobs::Error::Away(reason)) => {
+                    warn!(flow_run.id = %run.id, "will try again to make the job of flow run `{}`: {reason}", run.name);
                     sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(10));
                 }
             }
+        }
+    }
+
+    /// Returns a template of the infrastructure block that a deployment of a 2.20 agent names.
+    async fn infrastructure(
+        &self,
+        deployment: &Document<Deployment>,
+    ) -> Result<serde_json::Value, String> {
+        let Some(id) = deployment.raw["infrastructure_document_id"].as_str() else {
+            return Ok(json!({}));
+        };
+        let path = format!("/block_documents/{id}?include_secrets=true");
+        let read = || self.client.get::<serde_json::Value>(&path);
+        let block = persist("The deployment's infrastructure block", read).await?;
+        match block["block_type"]["slug"].as_str() {
+            Some("process") | None => Ok(jobs::template_of_block(&block["data"])),
+            Some(other) => Err(format!(
+                "This agent starts processes, and the deployment's infrastructure is a block of the type `{other}`. Deploy the flow again with a `process` block, or start an agent that has `{other}`."
+            )),
         }
     }
 
@@ -270,6 +355,7 @@ impl Shared {
             .state
             .as_ref()
             .map_or("", |state| state.r#type.as_str());
+        let was_crashed = kind == "CRASHED";
         let Some((kind, name, message)) =
             states::of_engine(&ended, kind, tail.back().map(String::as_str))
         else {
@@ -279,6 +365,13 @@ impl Shared {
             // The engine could not send these any more, and they say why.
             self.log(id, ERROR, tail.into_iter().collect::<Vec<_>>().join("\n"))
                 .await;
+        }
+        if was_crashed {
+            // It took its cancellation for a crash, and an end is not changed by asking.
+            let state = states::propose(kind, name, Some(&message), Uuid::new_v4());
+            self.logs.flush(FLUSH_LIMIT).await;
+            self.reporter().insist(id, state).await;
+            return;
         }
         self.conclude(id, kind, name, &message).await;
     }
@@ -406,10 +499,25 @@ impl Shared {
         halts: &mut mpsc::Receiver<Halt>,
     ) -> Result<(Ended, VecDeque<String>), String> {
         let program = launch.invocation.program.display();
-        let group = Group::start(&launch.invocation).map_err(|error| {
-            let reason = process::why_not_started(&launch.invocation.program, &error);
+        let folder = match launch.has_own_folder {
+            true => Some(OwnFolder::make(run.id).map_err(|error| {
+                format!("A folder for the flow's process could not be made: {error}.")
+            })?),
+            false => None,
+        };
+        let mut invocation = launch.invocation.clone();
+        if let Some(folder) = &folder {
+            invocation.directory = Some(folder.0.clone());
+        }
+        let control = match invocation.hears_why {
+            true => control(&mut invocation).await,
+            false => None,
+        };
+        let group = Group::start(&invocation).map_err(|error| {
+            let reason = process::why_not_started(&invocation.program, &error);
             format!("The flow's process `{program}` could not be started: {reason}.")
         })?;
+        let process_id = group.id();
         info!(flow_run.id = %run.id, process.id = group.id(), "started flow run `{}`", run.name);
         self.guard.running(run.id, group.id()).await;
         // A small channel: what is not forwarded yet stays in the pipe.
@@ -421,11 +529,43 @@ impl Shared {
             }
             tail
         };
-        let (ended, tail) = tokio::join!(group.wait(lines, halts), forward);
+        let note = self.note_infrastructure(run.id, launch.engine, process_id);
+        let wait = group.wait(lines, halts, control.as_ref());
+        let (ended, tail, ()) = tokio::join!(wait, forward, note);
         let ended = ended.map_err(|error| {
             format!("The flow's process `{program}` could not be waited for: {error}.")
         })?;
         Ok((ended, tail))
+    }
+
+    /// Tells where a run is, so that those who cancel it know that there is something to stop.
+    async fn note_infrastructure(&self, run: Uuid, engine: Engine, process_id: i32) {
+        let labels = match &self.source {
+            Source::Pool { name, worker, .. } => Some(json!({
+                "prefect.worker.name": worker,
+                "prefect.worker.type": PROCESS_TYPE,
+                "prefect.work-pool.name": name,
+            })),
+            // What ends by this agent alone is not worth a request.
+            _ if engine == Engine::Agent => return,
+            Source::Queue(_) | Source::Given => None,
+        };
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let pid = format!("{}:{process_id}", host.to_string_lossy());
+        // A server of the first generation knows neither.
+        let path = format!("/flow_runs/{run}");
+        let told = self
+            .client
+            .patch(&path, &json!({"infrastructure_pid": pid}))
+            .await;
+        if let Err(error) = told {
+            debug!(flow_run.id = %run, "the process of flow run `{run}` was not noted: {error}");
+        }
+        if let Some(labels) = labels
+            && let Err(error) = self.client.patch(&format!("{path}/labels"), &labels).await
+        {
+            debug!(flow_run.id = %run, "the labels of flow run `{run}` were not noted: {error}");
+        }
     }
 
     async fn take_line(
@@ -437,7 +577,7 @@ impl Shared {
         tail: &mut VecDeque<String>,
     ) {
         match stream {
-            Stream::Err if self.is_foreground => eprintln!("{line}"),
+            Stream::Err if self.is_foreground || launch.streams_output => eprintln!("{line}"),
             Stream::Out if self.is_foreground || launch.streams_output => println!("{line}"),
             Stream::Out | Stream::Err => {}
         }
@@ -451,6 +591,7 @@ impl Shared {
         // for the agent is what the flow prints; stderr is kept to explain a crash.
         let (name, level) = match (stream, launch.engine) {
             (Stream::Err, Engine::Process) => return,
+            (Stream::Out, Engine::Process) if !launch.logs_output => return,
             (Stream::Out, _) => ("process.stdout", INFO),
             (Stream::Err, Engine::Agent) => ("process.stderr", WARNING),
         };
@@ -487,6 +628,73 @@ impl Shared {
             .await
         {
             debug!(flow_run.id = %run, "the end of flow run `{run}` was known already: {reason}");
+        }
+    }
+}
+
+/// Asks until the server answers; its refusal is a sentence.
+async fn persist<T, F>(what: &str, mut ask: impl FnMut() -> F) -> Result<T, String>
+where
+    F: Future<Output = client::Result<T>>,
+{
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|status| status.is_client_error()) =>
+            {
+                return Err(format!("{what} could not be read: {error}"));
+            }
+            Err(error) => {
+                warn!("will try again; {what} could not be read: {error}");
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+        }
+    }
+}
+
+/// Opens the way to tell an engine why it is ended; without one it is ended all the same.
+async fn control(invocation: &mut process::Invocation) -> Option<Control> {
+    let opened = async {
+        let control = Control::open().await?;
+        let variables = control.variables()?;
+        std::io::Result::Ok((control, variables))
+    };
+    match opened.await {
+        Ok((control, variables)) => {
+            invocation.set.extend(variables);
+            Some(control)
+        }
+        Err(error) => {
+            warn!("the flow's engine cannot be told why it is ended: {error}");
+            None
+        }
+    }
+}
+
+/// A folder that a process starts in and that goes with it.
+struct OwnFolder(PathBuf);
+
+impl OwnFolder {
+    fn make(run: Uuid) -> std::io::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.mode(0o700);
+        // A run that is started again may have left one of its name behind.
+        let name = format!("prefect-{run}-{}", Uuid::new_v4().simple());
+        let folder = std::env::temp_dir().join(name);
+        builder.create(&folder)?;
+        Ok(OwnFolder(folder))
+    }
+}
+
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            warn!("the folder `{}` was not removed: {error}", self.0.display());
         }
     }
 }

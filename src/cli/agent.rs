@@ -98,6 +98,10 @@ pub(super) fn failed(error: agent::Error) -> Error {
         agent::Error::NoServer => Error::new(Code::Unreachable, error.to_string())
             .hint("start a server with `prefect-rs orion start`"),
         agent::Error::Client(error) => error.into(),
+        // Only a worker can say the others.
+        agent::Error::NoPool(_)
+        | agent::Error::NoPoolQueue { .. }
+        | agent::Error::WrongPool { .. } => Error::failure(error.to_string()),
     }
 }
 

@@ -180,6 +180,15 @@ fn set(cx: &Context, args: &Set) -> Result {
     Ok(())
 }
 
+/// Stores one value in the active profile.
+pub(super) fn store(cx: &Context, name: &str, value: &str) -> Result {
+    let args = Set {
+        variables: vec![format!("{name}={value}")],
+        force: false,
+    };
+    set(cx, &args)
+}
+
 fn unset(cx: &Context, args: &Unset) -> Result {
     let (mut profiles, profile) = open(cx)?;
     for name in &args.variables {

@@ -357,18 +357,23 @@ async fn cancel(client: &Client, flow_run: &str) -> Result {
             format!("flow run '{id}' has ended already: it is {}", state.label()),
         ));
     }
-    // Whoever runs it must stop it first; a run that nobody started, or that no agent owns, is simply over.
-    let is_owned =
-        run.deployment_id.is_some() && !run.state.as_ref().is_some_and(State::is_scheduled);
-    let state = match is_owned {
-        true => {
-            json!({"type": "CANCELLING", "name": "Cancelling", "message": "Cancelled from the command line."})
-        }
-        false => {
-            json!({"type": "CANCELLED", "name": "Cancelled", "message": "Cancelled from the command line."})
+    let told = |kind: &str, name: &str| json!({"type": kind, "name": name, "message": "Cancelled from the command line."});
+    let cancelled = told("CANCELLED", "Cancelled");
+    // Whoever runs a deployment's run ends its processes first; the server knows whether anybody does. Of a run by hand nobody
+    // would hear.
+    let result = match run.deployment_id {
+        None => client.set_flow_run_state(id, &cancelled, false).await?,
+        Some(_) => {
+            let cancelling = told("CANCELLING", "Cancelling");
+            match client.set_flow_run_state(id, &cancelling, false).await {
+                // A server of the first generation has no such state.
+                Err(error) if error.status().is_some_and(|status| status == 422) => {
+                    client.set_flow_run_state(id, &cancelled, false).await?
+                }
+                outcome => outcome?,
+            }
         }
     };
-    let result = client.set_flow_run_state(id, &state, false).await?;
     let now = result.state.as_ref().map_or("unchanged", State::label);
     if result.status == "ABORT" || result.status == "WAIT" {
         let reason = result

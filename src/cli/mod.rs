@@ -33,7 +33,9 @@ mod suggest;
 mod task_run;
 mod variable;
 mod version;
+mod work_pool;
 mod work_queue;
+mod worker;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -68,7 +70,9 @@ enum Command {
     #[command(visible_alias = "server")]
     Orion(orion::Args),
     Deployment(deployment::Args),
+    WorkPool(work_pool::Args),
     WorkQueue(work_queue::Args),
+    Worker(worker::Args),
     Agent(agent::Args),
     Flow(flow::Args),
     FlowRun(flow_run::Args),
@@ -97,7 +101,9 @@ impl Command {
         match self {
             Self::Orion(args) => args.run(cx).await,
             Self::Deployment(args) => args.run(cx).await,
+            Self::WorkPool(args) => args.run(cx).await,
             Self::WorkQueue(args) => args.run(cx).await,
+            Self::Worker(args) => args.run(cx).await,
             Self::Agent(args) => args.run(cx).await,
             Self::Flow(args) => args.run(cx).await,
             Self::FlowRun(args) => args.run(cx).await,

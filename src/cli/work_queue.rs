@@ -1,4 +1,4 @@
-//! `work-queue`: which runs agents may take.
+//! `work-queue`: which runs agents and the workers of a pool may take.
 
 use chrono::TimeDelta;
 use clap::Subcommand;
@@ -10,10 +10,12 @@ use super::{
     error::{Code, Error, Result},
     find,
     output::{self, OutputArg},
+    work_pool,
 };
 use crate::client::{Client, CreateWorkQueue, Document, FlowRun, QueueFilter, WorkQueue};
+use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 
-/// Make and watch work queues, from which agents take runs.
+/// Make and watch work queues, from which agents take runs, and workers those of their pool.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  prefect-rs work-queue create -t ETL etl-queue")]
 pub struct Args {
@@ -25,15 +27,21 @@ pub struct Args {
 enum Command {
     /// Make a work queue and print its id.
     #[command(
-        after_help = "Examples:\n  prefect-rs work-queue create -t ETL etl-queue\n  prefect-rs agent start \"$(prefect-rs work-queue create -t ETL etl-queue)\""
+        after_help = "Examples:\n  prefect-rs work-queue create -t ETL etl-queue\n  prefect-rs agent start \"$(prefect-rs work-queue create -t ETL etl-queue)\"\n  prefect-rs work-queue create --pool shed --priority 1 urgent"
     )]
     Create(Create),
     /// List the work queues.
     #[command(after_help = "Example:\n  prefect-rs work-queue ls -o wide")]
     Ls {
-        /// Show the filters too, as `-o wide` does.
+        /// Show filters and descriptions too, as `-o wide` does.
         #[arg(short, long)]
         verbose: bool,
+        /// Only those whose names begin so.
+        #[arg(short = 'm', long = "match", value_name = "PREFIX")]
+        beginning: Option<String>,
+        /// Only those of this work pool, in the order of their priorities.
+        #[arg(short, long)]
+        pool: Option<String>,
         #[command(flatten)]
         output: OutputArg,
     },
@@ -59,6 +67,9 @@ enum Command {
         queue: String,
         /// How many.
         limit: u32,
+        /// The work pool that it is in.
+        #[arg(short, long)]
+        pool: Option<String>,
     },
     /// Take the limit away.
     #[command(after_help = "Example:\n  prefect-rs work-queue clear-concurrency-limit etl-queue")]
@@ -85,6 +96,12 @@ struct Create {
     /// Let at most this many of its runs be under way.
     #[arg(short, long, value_name = "N")]
     limit: Option<u32>,
+    /// Make it in this work pool, where it gives the runs that are sent to it.
+    #[arg(short, long, conflicts_with_all = ["tags", "deployment_ids", "flow_runner_types"])]
+    pool: Option<String>,
+    /// Its place among the queues of the pool; the first gives its runs first [default: the last].
+    #[arg(short = 'q', long, value_name = "N", requires = "pool", value_parser = clap::value_parser!(u32).range(1..))]
+    priority: Option<u32>,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -93,12 +110,18 @@ struct Create {
 struct One {
     /// The queue's id, the beginning of it, or its name.
     queue: String,
+    /// The work pool that it is in.
+    #[arg(short, long)]
+    pool: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 struct OneOutput {
     /// The queue's id, the beginning of it, or its name.
     queue: String,
+    /// The work pool that it is in.
+    #[arg(short, long)]
+    pool: Option<String>,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -113,6 +136,9 @@ struct Preview {
     /// How many runs to show at most.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
     limit: u16,
+    /// The work pool that it is in.
+    #[arg(short, long)]
+    pool: Option<String>,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -122,33 +148,52 @@ impl Args {
         let client = cx.client().await?;
         match self.command {
             Command::Create(args) => create(&client, args).await,
-            Command::Ls { verbose, output } => ls(cx, &client, verbose, output).await,
+            Command::Ls {
+                verbose,
+                beginning,
+                pool,
+                output,
+            } => {
+                let queues = listed(&client, pool.as_deref(), beginning.as_deref()).await?;
+                ls(cx, queues, verbose, output)
+            }
             Command::Inspect(args) => inspect(&client, &args).await,
             Command::Preview(args) => preview(cx, &client, &args).await,
             Command::ReadRuns(args) => read_runs(cx, &client, &args).await,
-            Command::Pause(args) => {
-                update(&client, &args.queue, json!({"is_paused": true}), "Paused").await
+            Command::Pause(one) => {
+                update(&client, &one, json!({"is_paused": true}), "Paused").await
             }
-            Command::Resume(args) => {
-                update(&client, &args.queue, json!({"is_paused": false}), "Resumed").await
+            Command::Resume(one) => {
+                update(&client, &one, json!({"is_paused": false}), "Resumed").await
             }
-            Command::SetConcurrencyLimit { queue, limit } => {
+            Command::SetConcurrencyLimit { queue, limit, pool } => {
                 let verb = format!("Set a concurrency limit of {limit} on");
-                update(&client, &queue, json!({"concurrency_limit": limit}), &verb).await
+                let one = One { queue, pool };
+                update(&client, &one, json!({"concurrency_limit": limit}), &verb).await
             }
-            Command::ClearConcurrencyLimit(args) => {
-                let verb = "Cleared the concurrency limit of";
-                update(
-                    &client,
-                    &args.queue,
-                    json!({"concurrency_limit": null}),
-                    verb,
-                )
-                .await
+            Command::ClearConcurrencyLimit(one) => {
+                let change = json!({"concurrency_limit": null});
+                update(&client, &one, change, "Cleared the concurrency limit of").await
             }
-            Command::Delete(args) => delete(&client, &args.queue).await,
+            Command::Delete(one) => delete(&client, &one).await,
         }
     }
+}
+
+/// Finds a work queue of a pool, or any, by its id, the beginning of it, or its name.
+async fn find_in(client: &Client, queue: &str, pool: Option<&str>) -> Result<Document<WorkQueue>> {
+    let Some(pool) = pool else {
+        return find(client, queue).await;
+    };
+    if let Some(found) = Client::optional(client.read_pool_queue(pool, queue).await)? {
+        return Ok(found);
+    }
+    work_pool::find(client, pool).await?;
+    find::among(queue, client.read_pool_queues(pool).await?).map_err(|error| {
+        error.hint(format!(
+            "list those of the pool with `prefect-rs work-queue ls --pool {pool}`"
+        ))
+    })
 }
 
 /// Finds a work queue by its id, the beginning of it, or its name.
@@ -163,7 +208,39 @@ pub(super) async fn find(client: &Client, queue: &str) -> Result<Document<WorkQu
     }
 }
 
+async fn create_in_pool(client: &Client, pool: &str, args: &Create) -> Result<Document<WorkQueue>> {
+    work_pool::find(client, pool).await?;
+    let mut queue = json!({"name": args.name});
+    if let Some(limit) = args.limit {
+        queue["concurrency_limit"] = limit.into();
+    }
+    if let Some(priority) = args.priority {
+        queue["priority"] = priority.into();
+    }
+    match client.create_pool_queue(pool, &queue).await {
+        Err(error) if error.status().is_some_and(|status| status == 409) => {
+            let text = format!(
+                "work pool '{pool}' has a work queue '{}' already",
+                args.name
+            );
+            Err(Error::new(Code::Conflict, text).hint(format!(
+                "show it with `prefect-rs work-queue inspect {} --pool {pool}`",
+                args.name
+            )))
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
 async fn create(client: &Client, args: Create) -> Result {
+    if let Some(pool) = &args.pool {
+        let created = create_in_pool(client, pool, &args).await?;
+        match args.output.is_json() {
+            true => output::print_json(&created),
+            false => output::print_line(&created.id.to_string()),
+        }
+        return Ok(());
+    }
     let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
     let queue = CreateWorkQueue {
         name: args.name,
@@ -196,9 +273,37 @@ async fn create(client: &Client, args: Create) -> Result {
     Ok(())
 }
 
-async fn ls(cx: &Context, client: &Client, verbose: bool, output: OutputArg) -> Result {
-    let mut queues = client.read_work_queues().await?;
-    queues.sort_by(|a, b| a.name.cmp(&b.name));
+/// Returns queues: those of a pool in their order, or all by name.
+async fn listed(
+    client: &Client,
+    pool: Option<&str>,
+    beginning: Option<&str>,
+) -> Result<Vec<Document<WorkQueue>>> {
+    let mut queues = match pool {
+        None => client.read_work_queues().await?,
+        Some(pool) => {
+            work_pool::find(client, pool).await?;
+            client.read_pool_queues(pool).await?
+        }
+    };
+    queues.retain(|queue| beginning.is_none_or(|beginning| queue.name.starts_with(beginning)));
+    if pool.is_none() {
+        queues.sort_by(|a, b| (&a.name, &a.work_pool_name).cmp(&(&b.name, &b.work_pool_name)));
+    }
+    Ok(queues)
+}
+
+/// Says whether something is paused, else in what status the server sees it.
+pub(super) fn status(cx: &Context, is_paused: bool, status: Option<&str>) -> comfy_table::Cell {
+    match status {
+        _ if is_paused => cx.style.warning("paused"),
+        Some("READY") => cx.style.text("ready"),
+        Some("NOT_READY") => cx.style.warning("not ready"),
+        Some(_) | None => cx.style.text("-"),
+    }
+}
+
+fn ls(cx: &Context, queues: Vec<Document<WorkQueue>>, verbose: bool, output: OutputArg) -> Result {
     if output.is_json() {
         output::print_json(&queues);
         return Ok(());
@@ -209,32 +314,48 @@ async fn ls(cx: &Context, client: &Client, verbose: bool, output: OutputArg) -> 
         );
         return Ok(());
     }
+    // Who knows no pools is not told of them.
+    let has_pools = queues.iter().any(|queue| {
+        let pool = queue.work_pool_name.as_deref();
+        pool.is_some_and(|pool| pool != DEFAULT_AGENT_POOL)
+    });
     let is_wide = verbose || output.is_wide();
-    let mut table = match is_wide {
-        true => cx
+    let mut table = match (has_pools, is_wide) {
+        (true, true) => cx
+            .style
+            .table([
+                "ID", "Name", "Pool", "Priority", "Limit", "Status", "Filter",
+            ])
+            .wraps(&["Name", "Pool", "Filter"]),
+        (true, false) => cx
+            .style
+            .table(["ID", "Name", "Pool", "Priority", "Limit", "Status"])
+            .wraps(&["Name", "Pool"])
+            .spares(&["Priority", "Limit"]),
+        (false, true) => cx
             .style
             .table(["ID", "Name", "Limit", "Paused", "Filter"])
             .wraps(&["Name", "Filter"]),
-        false => cx
+        (false, false) => cx
             .style
             .table(["ID", "Name", "Limit", "Paused"])
             .wraps(&["Name"]),
     };
     for queue in &queues {
-        let mut row = vec![
-            cx.style.id(queue.id),
-            cx.style.name(&queue.name),
-            cx.style.text(
-                queue
-                    .concurrency_limit
-                    .map_or_else(|| "-".to_owned(), |limit| limit.to_string()),
-            ),
-            if queue.is_paused {
-                cx.style.warning("paused")
-            } else {
-                cx.style.text("-")
-            },
-        ];
+        let text = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let mut row = vec![cx.style.id(queue.id), cx.style.name(&queue.name)];
+        if has_pools {
+            row.push(
+                cx.style
+                    .name(queue.work_pool_name.as_deref().unwrap_or("-")),
+            );
+            row.push(cx.style.text(text(queue.priority)));
+        }
+        row.push(cx.style.text(text(queue.concurrency_limit)));
+        row.push(match has_pools {
+            true => status(cx, queue.is_paused, queue.status.as_deref()),
+            false => status(cx, queue.is_paused, None),
+        });
         if is_wide {
             row.push(cx.style.text(filter_text(queue.filter.as_ref())));
         }
@@ -272,7 +393,7 @@ pub(super) fn filter_text(filter: Option<&QueueFilter>) -> String {
 }
 
 async fn inspect(client: &Client, args: &OneOutput) -> Result {
-    let queue = find(client, &args.queue).await?;
+    let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
     match args.output.is_json() {
         true => output::print_json(&queue),
         false => output::print_fields(&queue.raw),
@@ -281,7 +402,7 @@ async fn inspect(client: &Client, args: &OneOutput) -> Result {
 }
 
 async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
-    let queue = find(client, &args.queue).await?;
+    let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
     let before = cx.now() + TimeDelta::hours(args.hours);
     let runs = client
         .read_work_queue_runs(queue.id, before, usize::from(args.limit))
@@ -302,7 +423,7 @@ async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
 }
 
 async fn read_runs(cx: &Context, client: &Client, args: &OneOutput) -> Result {
-    let queue = find(client, &args.queue).await?;
+    let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
     // What our agent asks: due now or within its prefetch.
     let prefetch = TimeDelta::from_std(cx.settings().agent_prefetch_seconds).unwrap_or_default();
     let runs = client
@@ -316,7 +437,7 @@ async fn read_runs(cx: &Context, client: &Client, args: &OneOutput) -> Result {
     Ok(())
 }
 
-fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
+pub(super) fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
     if output.is_json() {
         return output::print_json(&runs);
     }
@@ -358,8 +479,8 @@ fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {
     table.print();
 }
 
-async fn update(client: &Client, queue: &str, changes: serde_json::Value, verb: &str) -> Result {
-    let queue = find(client, queue).await?;
+async fn update(client: &Client, one: &One, changes: serde_json::Value, verb: &str) -> Result {
+    let queue = find_in(client, &one.queue, one.pool.as_deref()).await?;
     client.update_work_queue(queue.id, &changes).await?;
     output::say(&format!(
         "{verb} work queue '{}'.",
@@ -368,8 +489,8 @@ async fn update(client: &Client, queue: &str, changes: serde_json::Value, verb: 
     Ok(())
 }
 
-async fn delete(client: &Client, queue: &str) -> Result {
-    let queue = find(client, queue).await?;
+async fn delete(client: &Client, one: &One) -> Result {
+    let queue = find_in(client, &one.queue, one.pool.as_deref()).await?;
     client.delete_work_queue(queue.id).await?;
     output::say(&format!(
         "Deleted work queue '{}'.",

@@ -19,6 +19,7 @@ mod task_runs;
 mod transport;
 mod types;
 mod variables;
+mod work_pools;
 mod work_queues;
 
 use std::time::Duration;
@@ -37,8 +38,9 @@ pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
     Artifact, Automation, Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Event, Flow,
     FlowRun, GlobalConcurrencyLimit, Log, OrchestrationResult, QueueFilter, State, StateDetails,
-    TaskRun, Variable, WorkQueue,
+    TaskRun, Variable, WorkPool, WorkQueue,
 };
+pub use work_pools::PoolRun;
 pub use work_queues::CreateWorkQueue;
 
 /// What our own clients call themselves; the server chooses its newest dialect by it.
@@ -200,7 +202,7 @@ impl Client {
 }
 
 /// Returns a path segment with what is special in paths escaped.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

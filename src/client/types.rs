@@ -219,6 +219,10 @@ pub struct FlowRun {
     pub total_run_time: f64,
     /// How it is run, in the words of the first generation.
     pub flow_runner: Option<Value>,
+    /// Settings of its infrastructure over those of its deployment.
+    pub job_variables: Option<Map<String, Value>>,
+    /// The work queue that it waits in.
+    pub work_queue_id: Option<Uuid>,
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
 }
@@ -337,8 +341,37 @@ pub struct WorkQueue {
     pub is_paused: bool,
     /// How many of its runs may be under way.
     pub concurrency_limit: Option<i64>,
+    /// Its place among the queues of its pool.
+    pub priority: Option<i64>,
+    /// The name of its pool.
+    pub work_pool_name: Option<String>,
+    /// Whether somebody asks for its runs.
+    pub status: Option<String>,
     /// When it was made.
     pub created: Option<DateTime<Utc>>,
+}
+
+/// A work pool.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WorkPool {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Which workers serve it.
+    pub r#type: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it gives out no runs.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// How many of its runs may be under way.
+    pub concurrency_limit: Option<i64>,
+    /// Whether somebody works there.
+    pub status: Option<String>,
+    /// How jobs are made of a run's variables.
+    #[serde(default)]
+    pub base_job_template: Value,
 }
 
 /// A line of a log.

@@ -3,17 +3,15 @@
 //! A deployment has any number of schedules. 2.0b3 knows one: it is shown the newest, and whether
 //! the schedule is active says there whether the deployment is paused.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serializer;
 use serde_json::json;
 
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::{AsOf, FlowRunnerSettings};
+use super::patience::Patience;
 use super::schedules::Schedule;
 use super::{DeploymentId, Document, FlowId, ScheduleId, Tags, WorkQueueId};
-
-/// How long after the last poll a deployment still counts as served.
-const SERVED: TimeDelta = TimeDelta::seconds(60);
 
 /// A deployment.
 #[derive(Debug, Clone, PartialEq, utoipa::ToSchema)]
@@ -128,7 +126,7 @@ impl AsOf<Deployment> {
         let AsOf(now, deployment) = self;
         let polled = deployment.last_polled;
         match polled {
-            Some(polled) if *now - polled <= SERVED => "READY",
+            Some(polled) if *now - polled <= Patience::chosen().deployment => "READY",
             _ => "NOT_READY",
         }
     }

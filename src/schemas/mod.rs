@@ -26,6 +26,7 @@ pub mod global_concurrency_limits;
 pub mod ids;
 pub mod json_schema;
 pub mod logs;
+pub mod patience;
 pub mod responses;
 pub mod saved_searches;
 pub mod schedules;

@@ -1,12 +1,14 @@
 //! Work pools: what a kind of infrastructure can run, the queues in it, and who works there.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serializer};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::actions::{given, object};
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::{AsOf, FlowRun};
+use super::patience::Patience;
 use super::time::Instant;
 use super::{Document, WorkPoolId, WorkQueueId, WorkerId};
 
@@ -14,10 +16,50 @@ use super::{Document, WorkPoolId, WorkQueueId, WorkerId};
 pub const DEFAULT_AGENT_POOL: &str = "default-agent-pool";
 /// The type of pools that 2.20 agents serve.
 pub const AGENT_TYPE: &str = "prefect-agent";
-/// Seconds between heartbeats of a worker that does not say.
-pub const HEARTBEAT_SECONDS: i64 = 30;
-/// How many heartbeats a worker may miss.
-const MISSED: i32 = 3;
+/// The type of pools whose runs are processes beside a worker.
+pub const PROCESS_TYPE: &str = "process";
+
+/// Returns the base job template of a pool whose runs are processes.
+pub fn process_template() -> Value {
+    let text = |title: &str, description: &str| json!({"title": title, "description": description, "type": "string"});
+    let texts = |title: &str, description: &str| {
+        json!({
+            "title": title, "description": description,
+            "type": "object", "additionalProperties": {"type": "string"},
+        })
+    };
+    let mut folder = text(
+        "Working Directory",
+        "The directory in which the process starts; a temporary one where it is empty.",
+    );
+    folder["format"] = json!("path");
+    json!({
+        "job_configuration": {
+            "command": "{{ command }}",
+            "env": "{{ env }}",
+            "labels": "{{ labels }}",
+            "name": "{{ name }}",
+            "stream_output": "{{ stream_output }}",
+            "working_dir": "{{ working_dir }}",
+        },
+        "variables": {
+            "type": "object",
+            "properties": {
+                "name": text("Name", "What the process is called in logs."),
+                "env": texts("Environment Variables", "Variables that the process gets."),
+                "labels": texts("Labels", "Labels of the process."),
+                "command": text("Command", "What is run instead of the flow's own start."),
+                "stream_output": {
+                    "title": "Stream Output",
+                    "description": "Whether the worker prints what the process prints.",
+                    "type": "boolean",
+                    "default": true,
+                },
+                "working_dir": folder,
+            },
+        },
+    })
+}
 
 /// A work pool.
 #[derive(Debug, Clone, PartialEq, ToSchema)]
@@ -129,16 +171,10 @@ pub struct Worker {
     pub heartbeat_interval_seconds: i64,
 }
 
-/// Returns until when a worker counts as alive without another heartbeat.
-pub fn alive_until(heartbeat: DateTime<Utc>, interval_seconds: i64) -> DateTime<Utc> {
-    let interval = TimeDelta::seconds(interval_seconds.clamp(1, i64::from(u32::MAX)));
-    heartbeat + interval * MISSED
-}
-
 impl Render for AsOf<Worker> {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         let AsOf(now, worker) = self;
-        let until = alive_until(
+        let until = Patience::chosen().alive_until(
             worker.last_heartbeat_time,
             worker.heartbeat_interval_seconds,
         );

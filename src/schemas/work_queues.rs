@@ -1,15 +1,13 @@
 //! Work queues: which due runs an agent is given.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::AsOf;
+use super::patience::Patience;
 use super::{DeploymentId, WorkPoolId, WorkQueueId};
-
-/// How long after the last poll a queue still counts as served.
-const SERVED: TimeDelta = TimeDelta::seconds(60);
 
 /// Which runs a queue gives; a member that is not set asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -60,7 +58,7 @@ impl AsOf<WorkQueue> {
         let AsOf(now, queue) = self;
         match queue.last_polled {
             _ if queue.is_paused => "PAUSED",
-            Some(polled) if *now - polled < SERVED => "READY",
+            Some(polled) if *now - polled < Patience::chosen().work_queue => "READY",
             _ => "NOT_READY",
         }
     }
@@ -106,16 +104,17 @@ pub struct QueueStatus {
 impl Render for AsOf<QueueStatus> {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         let AsOf(now, status) = self;
+        let served = Patience::chosen().work_queue;
         let is_polled = status
             .last_polled
-            .is_some_and(|polled| *now - polled <= SERVED);
+            .is_some_and(|polled| *now - polled <= served);
         let mut fields = Fields::begin(dialect, serializer)?;
         fields.all("healthy", &(is_polled && status.late_runs_count == 0))?;
         fields.all("late_runs_count", &status.late_runs_count)?;
         fields.time_option("last_polled", status.last_polled)?;
         let policy = serde_json::json!({
             "maximum_late_runs": 0,
-            "maximum_seconds_since_last_polled": SERVED.num_seconds(),
+            "maximum_seconds_since_last_polled": served.num_seconds(),
         });
         fields.all("health_check_policy", &policy)?;
         fields.end()

@@ -124,7 +124,12 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(work_pools::worker_heartbeat))
         .routes(routes!(work_pools::read_workers))
         .routes(routes!(work_pools::delete_worker))
+        .route(
+            "/work_pools/{name}/workers/connect",
+            get(worker_channel::connect_worker),
+        )
         .routes(routes!(due::stream_due_runs))
+        .routes(routes!(due::stream_due_runs_of_pool))
         // Limits on task runs by tag.
         .routes(routes!(concurrency_limits::create_concurrency_limit))
         .routes(routes!(concurrency_limits::read_concurrency_limits))

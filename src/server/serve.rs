@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use chrono::TimeDelta;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -19,6 +20,7 @@ use super::services::Services;
 use super::{AppState, models, router};
 use crate::clock::SystemClock;
 use crate::db::{self, Db};
+use crate::schemas::patience::Patience;
 use crate::settings::Settings;
 
 /// How long answers that are under way may take once the server is asked to stop.
@@ -32,6 +34,17 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 /// while it sends; short enough that those that never send fill no table for long.
 const SILENCE: Duration = Duration::from_secs(75);
 
+/// Returns for how long something counts as served.
+fn patience(settings: &Settings) -> Patience {
+    let time = |time| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(36_500));
+    Patience {
+        missed_heartbeats: settings.foreman_inactivity_heartbeat_multiple,
+        heartbeat_seconds: settings.foreman_fallback_heartbeat_interval_seconds,
+        deployment: time(settings.foreman_deployment_last_polled_timeout_seconds),
+        work_queue: time(settings.foreman_work_queue_last_polled_timeout_seconds),
+    }
+}
+
 /// How long to wait when a connection cannot be accepted.
 const NEXT_TRY: Duration = Duration::from_millis(200);
 
@@ -43,6 +56,7 @@ pub struct Server {
 impl Server {
     /// Opens the database that the settings name, creating or upgrading it where needed.
     pub async fn open(settings: Settings) -> Result<Self, db::Error> {
+        patience(&settings).choose();
         let db = Db::open(&settings.database_url, settings.database_synchronous).await?;
         let state = AppState::new(db, Arc::new(SystemClock), settings);
         let now = state.now();

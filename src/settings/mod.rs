@@ -209,6 +209,14 @@ settings! {
     agent_query_interval: Duration = "5", "PREFECT_AGENT_QUERY_INTERVAL";
     /// How many seconds ahead of its scheduled time an agent may take a run.
     agent_prefetch_seconds: Duration = "10", "PREFECT_AGENT_PREFETCH_SECONDS";
+    /// The work pool of those who name none.
+    default_work_pool_name: Option<String> = "", "PREFECT_DEFAULT_WORK_POOL_NAME" | "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME";
+    /// Seconds between two polls of a worker.
+    worker_query_seconds: Duration = "10", "PREFECT_WORKER_QUERY_SECONDS";
+    /// How many seconds ahead of its scheduled time a worker may take a run.
+    worker_prefetch_seconds: Duration = "10", "PREFECT_WORKER_PREFETCH_SECONDS";
+    /// Seconds between two heartbeats of a worker.
+    worker_heartbeat_seconds: Duration = "30", "PREFECT_WORKER_HEARTBEAT_SECONDS";
     /// The Python interpreter for flows whose deployment names none; when not set, that of an active virtual environment or the first on `PATH`.
     python: Option<PathBuf> = "", "PREFECT_RS_PYTHON";
 
@@ -290,12 +298,28 @@ settings! {
     pause_expirations_enabled: bool = "true", "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED" | "PREFECT_API_SERVICES_PAUSE_EXPIRATIONS_ENABLED";
     /// Whether runs become cancelled whose cancelling nobody confirms.
     cancellation_cleanup_enabled: bool = "true", "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED" | "PREFECT_API_SERVICES_CANCELLATION_CLEANUP_ENABLED";
+    /// Seconds between two looks for subflow runs of cancelled runs, at most.
+    cancellation_cleanup_loop_seconds: Duration = "20", "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS" | "PREFECT_API_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS";
+    /// Seconds that whoever runs a run has to confirm that it was ended.
+    cancellation_cleanup_cancelling_timeout_seconds: Duration = "300", "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_CANCELLING_TIMEOUT_SECONDS";
     /// Whether slots of concurrency limits are taken back whose lease has run out.
     repossessor_enabled: bool = "true", "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED";
     /// Seconds between two looks for leases that have run out.
     repossessor_loop_seconds: Duration = "15", "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS";
     /// Seconds after which a client asks again for slots, at most.
     maximum_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS";
+    /// Whether the server tells as events what is served and what no longer is.
+    foreman_enabled: bool = "true", "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED" | "PREFECT_API_SERVICES_FOREMAN_ENABLED";
+    /// Seconds between two looks at what is served, at most.
+    foreman_loop_seconds: Duration = "15", "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_LOOP_SECONDS";
+    /// How many heartbeats a worker may miss before it counts as offline.
+    foreman_inactivity_heartbeat_multiple: u32 = "3", "PREFECT_SERVER_SERVICES_FOREMAN_INACTIVITY_HEARTBEAT_MULTIPLE" | "PREFECT_API_SERVICES_FOREMAN_INACTIVITY_HEARTBEAT_MULTIPLE";
+    /// Seconds between the heartbeats of a worker that does not say.
+    foreman_fallback_heartbeat_interval_seconds: u32 = "30", "PREFECT_SERVER_SERVICES_FOREMAN_FALLBACK_HEARTBEAT_INTERVAL_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_FALLBACK_HEARTBEAT_INTERVAL_SECONDS";
+    /// Seconds for which a deployment counts as served after somebody has asked for its runs.
+    foreman_deployment_last_polled_timeout_seconds: Duration = "60", "PREFECT_SERVER_SERVICES_FOREMAN_DEPLOYMENT_LAST_POLLED_TIMEOUT_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_DEPLOYMENT_LAST_POLLED_TIMEOUT_SECONDS";
+    /// Seconds for which a work queue counts as served after somebody has asked for its runs.
+    foreman_work_queue_last_polled_timeout_seconds: Duration = "60", "PREFECT_SERVER_SERVICES_FOREMAN_WORK_QUEUE_LAST_POLLED_TIMEOUT_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_WORK_QUEUE_LAST_POLLED_TIMEOUT_SECONDS";
     /// Whether runs become crashed whose heartbeats have stopped.
     crashed_runs_enabled: bool = "true", "PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED";
     /// Whether the server tells as events how flow runs change their states.

@@ -21,3 +21,4 @@ mod replay;
 mod secrets;
 mod settling;
 mod work_pools;
+mod workers;

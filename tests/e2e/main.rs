@@ -14,3 +14,4 @@ mod ours;
 mod storage_faults;
 mod stories;
 mod tutorial;
+mod workers;

@@ -11,25 +11,25 @@ use serde_json::{Value, json};
 use crate::{genuine, ours};
 
 /// The generations, with how each names itself.
-const CLIENTS: [(&str, &str); 2] = [
+pub const CLIENTS: [(&str, &str); 2] = [
     ("2.20", "prefect/2.20.26 (API 0.8.4)"),
     ("3.8", "prefect/3.8.8 (API 0.8.4)"),
 ];
 /// A client that takes longer than this hangs; its imports alone take seconds.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A client of one generation, its home, and the server that it talks to.
-struct Client {
-    bin: PathBuf,
+pub struct Client {
+    pub bin: PathBuf,
     agent: &'static str,
-    api: String,
-    home: tempfile::TempDir,
+    pub api: String,
+    pub home: tempfile::TempDir,
     http: reqwest::Client,
     environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Client {
-    fn of(generation: &(&'static str, &'static str), url: &str) -> Option<Self> {
+    pub fn of(generation: &(&'static str, &'static str), url: &str) -> Option<Self> {
         let python = genuine::python_of(generation.0)?;
         Some(Self {
             bin: python.parent().expect("a folder of programs").to_owned(),
@@ -42,7 +42,7 @@ impl Client {
     }
 
     /// Returns a name that no other generation gives.
-    fn named(&self, what: &str) -> String {
+    pub fn named(&self, what: &str) -> String {
         let generation = if self.agent.starts_with("prefect/2") {
             "2"
         } else {
@@ -51,7 +51,7 @@ impl Client {
         format!("{what}-{generation}")
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> std::process::Command {
+    pub fn command(&self, program: &str, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.bin.join(program));
         command
             .args(arguments)
@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Runs a program of the client to its end and returns what it printed.
-    async fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub async fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = tokio::process::Command::from(self.command(program, arguments));
         let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
             .await
@@ -79,13 +79,13 @@ impl Client {
     }
 
     /// Starts a program of the client that goes on until it is dropped.
-    fn start(&self, program: &str, arguments: &[&str]) -> Running {
+    pub fn start(&self, program: &str, arguments: &[&str]) -> Running {
         let mut command = self.command(program, arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Running(command.spawn().expect("the client starts"))
     }
 
-    async fn ask(&self, path: &str, body: Value) -> Value {
+    pub async fn ask(&self, path: &str, body: Value) -> Value {
         let request = self.http.post(format!("{}{path}", self.api));
         let request = request.header("user-agent", self.agent);
         let request = request.header("x-prefect-api-version", "0.8.4");
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Waits until the newest run of a deployment has ended, and returns it.
-    async fn ended_run_of(&self, deployment: &str) -> Value {
+    pub async fn ended_run_of(&self, deployment: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let filter = json!({
             "deployments": {"name": {"any_": [deployment]}},
@@ -117,7 +117,7 @@ impl Client {
     }
 
     /// Waits until a deployment is there.
-    async fn deployed(&self, deployment: &str) {
+    pub async fn deployed(&self, deployment: &str) {
         let deadline = Instant::now() + PATIENCE;
         let filter = json!({"deployments": {"name": {"any_": [deployment]}}});
         while self.ask("/deployments/count", filter.clone()).await == json!(0) {
@@ -129,7 +129,7 @@ impl Client {
 
 impl Client {
     /// Waits until the newest flow run that a filter finds is in a state, and returns it.
-    async fn run_in_state(&self, filter: Value, state: &str) -> Value {
+    pub async fn run_in_state(&self, filter: Value, state: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         let body = json!({"flow_runs": filter, "sort": "EXPECTED_START_TIME_DESC", "limit": 1});
         loop {
@@ -144,7 +144,7 @@ impl Client {
 }
 
 /// A process of a client; asked to end on drop.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::schemas::work_pools::{PROCESS_TYPE, process_template};
 use crate::server::ApiError;
 use crate::server::extract::{Answer, Id};
 
@@ -23,51 +24,14 @@ pub async fn read_collection_view(Id(view): Id<String>) -> Result<Answer<Value>,
 
 /// Says how runs are started as processes.
 fn process() -> Value {
-    let text = |title: &str, description: &str| json!({"title": title, "description": description, "type": "string"});
-    let texts = |title: &str, description: &str| {
-        json!({
-            "title": title, "description": description,
-            "type": "object", "additionalProperties": {"type": "string"},
-        })
-    };
-    let mut folder = text(
-        "Working Directory",
-        "The directory in which the process starts; a temporary one where it is empty.",
-    );
-    folder["format"] = json!("path");
     json!({
-        "type": "process",
+        "type": PROCESS_TYPE,
         "display_name": "Process",
         "description": "Runs each flow run as a process beside its worker.",
         "install_command": "pip install prefect",
         "documentation_url": "",
         "logo_url": "",
         "is_beta": false,
-        "default_base_job_configuration": {
-            "job_configuration": {
-                "command": "{{ command }}",
-                "env": "{{ env }}",
-                "labels": "{{ labels }}",
-                "name": "{{ name }}",
-                "stream_output": "{{ stream_output }}",
-                "working_dir": "{{ working_dir }}",
-            },
-            "variables": {
-                "type": "object",
-                "properties": {
-                    "name": text("Name", "What the process is called in logs."),
-                    "env": texts("Environment Variables", "Variables that the process gets."),
-                    "labels": texts("Labels", "Labels of the process."),
-                    "command": text("Command", "What is run instead of the flow's own start."),
-                    "stream_output": {
-                        "title": "Stream Output",
-                        "description": "Whether the worker prints what the process prints.",
-                        "type": "boolean",
-                        "default": true,
-                    },
-                    "working_dir": folder,
-                },
-            },
-        },
+        "default_base_job_configuration": process_template(),
     })
 }

@@ -1,4 +1,5 @@
-//! `/work_queues/{id}/due`: tells agents that it is worth asking, so that they need not wait for their next poll.
+//! `/work_queues/{id}/due` and `/work_pools/{name}/due`: tell agents and workers that it is worth asking, so that they need
+//! not wait for their next poll.
 //!
 //! Hints and not work: what an agent may take is decided where it is claimed. So events are not
 //! filtered by the queue, which would cost a read for each change and each agent; a burst of
@@ -47,23 +48,48 @@ pub async fn stream_due_runs(
     if state.db.read(read).await?.is_none() {
         return Err(ApiError::not_found("Work queue", id));
     }
+    Ok(hints(changes, Some(id.0)))
+}
+
+/// Streams hints that runs of a pool are due or cancelled, as server-sent events.
+#[utoipa::path(get, path = "/work_pools/{name}/due", params(("name" = String, Path)), responses((status = 200, content_type = "text/event-stream", body = String)))]
+pub async fn stream_due_runs_of_pool(
+    State(state): State<AppState>,
+    Id(name): Id<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let changes = state.changes.listen();
+    let which = name.clone();
+    let read = async move |conn: &mut _| models::work_pools::read_by_name(conn, &name).await;
+    if state.db.read(read).await?.is_none() {
+        return Err(ApiError::NotFound(format!(
+            "Work pool \"{which}\" not found."
+        )));
+    }
+    Ok(hints(changes, None))
+}
+
+/// Makes hints of changes, those of a queue's own settings for that queue only, if one is named.
+fn hints(
+    changes: Receiver<Change>,
+    queue: Option<Uuid>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let hints = stream::unfold(
         (changes, VecDeque::new()),
         move |(mut changes, mut told)| async move {
             while told.is_empty() {
-                gather(&mut changes, id.0, &mut told).await?;
+                gather(&mut changes, queue, &mut told).await?;
             }
             let hint = told.pop_front()?;
             Some((Ok(event(hint)), (changes, told)))
         },
     );
-    Ok(Sse::new(hints).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Sse::new(hints).keep_alive(KeepAlive::new().interval(HEARTBEAT))
 }
 
 /// Waits for changes and notes what they mean; `None` when there will be no more.
 async fn gather(
     changes: &mut Receiver<Change>,
-    queue: Uuid,
+    queue: Option<Uuid>,
     told: &mut VecDeque<Hint>,
 ) -> Option<()> {
     match changes.recv().await {
@@ -80,7 +106,7 @@ async fn gather(
     }
 }
 
-fn note(change: &Change, queue: Uuid, told: &mut VecDeque<Hint>) {
+fn note(change: &Change, queue: Option<Uuid>, told: &mut VecDeque<Hint>) {
     let hint = match (change.kind, change.state_type) {
         (Kind::FlowRun, Some(StateType::Scheduled)) if change.deployment_id.is_some() => {
             Hint::Due(Some(change.id))
@@ -89,7 +115,7 @@ fn note(change: &Change, queue: Uuid, told: &mut VecDeque<Hint>) {
             Hint::Cancelled(change.id)
         }
         // The queue may have been resumed, or its limit raised.
-        (Kind::WorkQueue, _) if change.id == queue => Hint::Due(None),
+        (Kind::WorkQueue, _) if queue.is_none_or(|queue| change.id == queue) => Hint::Due(None),
         _ => return,
     };
     // One look at the queue finds everything that is due.
@@ -134,7 +160,9 @@ mod tests {
         hub.tell(change(6, StateType::Cancelled));
         hub.tell(change(7, StateType::Cancelling));
         let mut told = VecDeque::new();
-        gather(&mut changes, Uuid::nil(), &mut told).await.unwrap();
+        gather(&mut changes, Some(Uuid::nil()), &mut told)
+            .await
+            .unwrap();
         let run = |id| Uuid::from_u128(id);
         assert_eq!(
             told,

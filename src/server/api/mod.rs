@@ -32,3 +32,4 @@ pub mod ui;
 pub mod variables;
 pub mod work_pools;
 pub mod work_queues;
+pub mod worker_channel;

@@ -7,9 +7,9 @@ use axum::response::IntoResponse;
 use crate::db;
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::flow_runs::AsOf;
+use crate::schemas::patience::Patience;
 use crate::schemas::work_pools::{
-    HEARTBEAT_SECONDS, Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate,
-    WorkPoolsQuery, Worker,
+    Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsQuery, Worker,
 };
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
@@ -157,12 +157,20 @@ pub async fn delete_work_pool(
 ) -> Result<StatusCode, ApiError> {
     check_name(&name, " and can not be deleted")?;
     let which = name.clone();
-    let write = async move |conn: &mut _| models::work_pools::delete(conn, &name).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(unknown(&which))
+    let write = async move |conn: &mut _| {
+        let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
+            return Ok(None);
+        };
+        let queues = models::work_queues::list_of_pool(conn, pool.id).await?;
+        models::work_pools::delete(conn, &name).await?;
+        Ok(Some(queues))
+    };
+    let queues = state.db.write(write).await?;
+    // Its workers shall learn that there is nothing to wait for.
+    for queue in queues.ok_or_else(|| unknown(&which))? {
+        tell(&state, queue.id);
     }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What became of a request about a queue of a pool.
@@ -338,13 +346,19 @@ pub async fn worker_heartbeat(
 ) -> Result<StatusCode, ApiError> {
     let pool = pool(&state, name).await?;
     let now = state.now();
+    let was_served = pool.served_until.is_some_and(|until| now <= until);
     let interval = heartbeat
         .heartbeat_interval_seconds
-        .map_or(HEARTBEAT_SECONDS, |seconds| seconds as i64);
+        .map_or(i64::from(Patience::chosen().heartbeat_seconds), |seconds| {
+            seconds as i64
+        });
     let write = async move |conn: &mut _| {
         models::work_pools::heartbeat(conn, pool.id, &heartbeat.name, interval, now).await
     };
     state.db.write(write).await?;
+    if let (false, Some(queue)) = (was_served, pool.default_queue_id) {
+        tell(&state, queue);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

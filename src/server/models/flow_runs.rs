@@ -10,7 +10,9 @@ use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunPolicy, FlowRunnerSettings};
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{DeploymentId, Document, FlowRunId, State, StateType, WorkQueueId};
+use crate::schemas::{
+    DeploymentId, Document, FlowRunId, State, StateType, WorkPoolId, WorkQueueId,
+};
 use crate::server::orchestration::{Plan, RetryType, Run, RunId};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
@@ -473,6 +475,11 @@ pub async fn why_not_claimed(
     if queue.is_paused {
         return Ok(Some(format!("Work queue '{}' is paused.", queue.name)));
     }
+    if let Some(pool) = queue.work_pool_id
+        && let Some(reason) = why_not_of_pool(conn, pool, id).await?
+    {
+        return Ok(Some(reason));
+    }
     let Some(most) = queue.concurrency_limit else {
         return Ok(None);
     };
@@ -487,6 +494,36 @@ pub async fn why_not_claimed(
             queue.name
         )
     }))
+}
+
+/// Says why a run of a pool may not be claimed now, whatever its queue says.
+async fn why_not_of_pool(
+    conn: &mut Conn,
+    pool: WorkPoolId,
+    id: FlowRunId,
+) -> Result<Option<String>> {
+    let lock = conn.dialect().for_update("work_pool");
+    let sql = format!(
+        "SELECT work_pool.name, work_pool.is_paused, work_pool.concurrency_limit FROM work_pool \
+         WHERE work_pool.id = $1 AND (work_pool.is_paused OR work_pool.concurrency_limit IS NOT NULL){lock}"
+    );
+    let bounded: Option<(String, bool, Option<i64>)> =
+        query(sql).bind(pool).fetch_optional(conn).await?;
+    let Some((name, is_paused, limit)) = bounded else {
+        return Ok(None);
+    };
+    if is_paused {
+        return Ok(Some(format!("Work pool '{name}' is paused.")));
+    }
+    let Some(most) = limit else {
+        return Ok(None);
+    };
+    let sql = "SELECT COUNT(*) FROM flow_run r JOIN work_queue q ON q.id = r.work_queue_id \
+               WHERE q.work_pool_id = $1 AND r.id <> $2 \
+               AND r.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')";
+    let busy: i64 = query(sql).bind(pool).bind(id).fetch_one(conn).await?;
+    Ok((busy >= most)
+        .then(|| format!("The limit of work pool '{name}', {most} runs at once, is reached.")))
 }
 
 /// Returns the condition that runs of a queue meet, with the values it binds.

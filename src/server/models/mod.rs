@@ -35,6 +35,7 @@ pub mod pauses;
 pub mod rows;
 pub mod saved_searches;
 pub mod scheduled_runs;
+pub mod served;
 pub mod settling;
 pub mod slots;
 pub mod stale_runs;

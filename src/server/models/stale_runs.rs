@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{flow_runs, states};
 use crate::db::{Conn, Result, query};
 use crate::schemas::actions::StateCreate;
-use crate::schemas::{DeploymentId, FlowRunId, StateDetails, StateId, StateType};
+use crate::schemas::{DeploymentId, FlowRunId, State, StateDetails, StateId, StateType};
 use crate::server::orchestration::policy::Policy;
 
 /// A flow run as it was when it was looked at.
@@ -53,6 +53,19 @@ pub async fn list_retrying(conn: &mut Conn) -> Result<Vec<Stale>> {
     query(sql).fetch_all(conn).await
 }
 
+/// Returns subflow runs of deployments that go on although the run around them was cancelled.
+///
+/// Those inside its process were ended with it; these have a process of their own.
+pub async fn list_orphans(conn: &mut Conn, limit: i64) -> Result<Vec<Stale>> {
+    let sql = "SELECT o.id, o.deployment_id, s.id, s.timestamp, s.state_details FROM flow_run o \
+               JOIN flow_run_state s ON s.id = o.state_id JOIN task_run t ON t.id = o.parent_task_run_id \
+               JOIN flow_run p ON p.id = t.flow_run_id \
+               WHERE o.parent_task_run_id IS NOT NULL AND o.deployment_id IS NOT NULL \
+               AND o.state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'PAUSED') \
+               AND p.state_type = 'CANCELLED' ORDER BY o.id LIMIT $1";
+    query(sql).bind(limit).fetch_all(conn).await
+}
+
 /// A sign of life, and what it says besides, which tells one sender from another.
 pub type Heartbeat = (DateTime<Utc>, Option<String>);
 
@@ -81,21 +94,23 @@ pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime
     Ok(event.max(log))
 }
 
-/// Ends a run, if it is still as it was; tells whether it has.
+/// Ends a run, if it is still as it was; tells the state that was written.
 pub async fn end(
     conn: &mut Conn,
     stale: &Stale,
     create: StateCreate,
     policy: Policy,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<Option<State>> {
     let run = flow_runs::read_for_transition(conn, stale.id).await?;
     let is_same = run
         .and_then(|run| run.run.state)
         .is_some_and(|state| state.id == stale.state_id);
     if !is_same {
-        return Ok(false);
+        return Ok(None);
     }
     let done = states::transition_flow_run(conn, stale.id, create, policy, now).await?;
-    Ok(done.is_some_and(|done| done.is_written))
+    Ok(done
+        .filter(|done| done.is_written)
+        .and_then(|done| done.result.state))
 }

@@ -7,9 +7,10 @@ use super::work_queues;
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::filters::Operator;
 use crate::schemas::flow_runs::{AsOf, FlowRun};
+use crate::schemas::patience::Patience;
 use crate::schemas::work_pools::{
     AGENT_TYPE, DEFAULT_AGENT_POOL, PoolRun, WorkPool, WorkPoolCreate, WorkPoolFilter,
-    WorkPoolUpdate, Worker, alive_until,
+    WorkPoolUpdate, Worker,
 };
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Document, WorkPoolId, WorkQueueId, WorkerId};
@@ -218,7 +219,7 @@ async fn note_served(conn: &mut Conn, pool: WorkPoolId) -> Result<()> {
     let until = workers
         .iter()
         .map(|worker| {
-            alive_until(
+            Patience::chosen().alive_until(
                 worker.last_heartbeat_time,
                 worker.heartbeat_interval_seconds,
             )

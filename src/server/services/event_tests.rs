@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::tests::Stage;
 use super::{
-    CancellationCleanup, CrashedRuns, EventRetention, FlowRunEvents, PauseExpirations, Service,
+    CancellationCleanup, CrashedRuns, EventRetention, FlowRunEvents, Foreman, PauseExpirations,
+    Service,
 };
 use crate::db::Conn;
 use crate::schemas::actions::{FlowRunCreate, SetState};
@@ -273,6 +274,50 @@ async fn a_cancelling_that_nobody_confirms_is_confirmed() {
     assert_eq!(state_of(&stage, id).await, StateType::Cancelled);
 }
 
+/// Makes a run of a deployment that a task run of another flow run stands for.
+async fn subflow_run(stage: &Stage, parent: FlowRunId, name: &'static str) -> FlowRunId {
+    let schedule = json!({"interval": 3600.0});
+    let deployment = stage.deployment(name, schedule).await;
+    let now = stage.app.now();
+    let write = async move |conn: &mut Conn| {
+        let stand_in = json!({"flow_run_id": parent, "task_key": name, "dynamic_key": "0"});
+        let stand_in = serde_json::from_value(stand_in).unwrap();
+        let (stand_in, _) = models::task_runs::create(conn, stand_in, now).await?;
+        let flow = models::flows::create(conn, "inner", &Tags::default(), None, now)
+            .await?
+            .0;
+        let run = json!({
+            "flow_id": flow.id, "parent_task_run_id": stand_in.id, "deployment_id": deployment,
+            "state": {"type": "SCHEDULED"},
+        });
+        let run = serde_json::from_value(run).unwrap();
+        let (run, _) = models::flow_runs::create(conn, run, Default::default(), now).await?;
+        Ok(run.id)
+    };
+    stage.app.db.write(write).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_cancellation_goes_on_to_subflow_runs_with_a_process_of_their_own() {
+    let stage = Stage::new().await;
+    let parent = flow_run(&stage).await;
+    set_state(&stage, parent, "RUNNING").await;
+    let waiting = subflow_run(&stage, parent, "waiting").await;
+    let busy = subflow_run(&stage, parent, "busy").await;
+    set_state(&stage, busy, "PENDING").await;
+    set_state(&stage, busy, "RUNNING").await;
+    set_state(&stage, parent, "CANCELLING").await;
+    CancellationCleanup.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, busy).await, StateType::Running);
+    set_state(&stage, parent, "CANCELLED").await;
+    CancellationCleanup.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, waiting).await, StateType::Cancelled);
+    assert_eq!(state_of(&stage, busy).await, StateType::Cancelling);
+    // Whoever runs it may take its time.
+    CancellationCleanup.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, busy).await, StateType::Cancelling);
+}
+
 #[tokio::test]
 async fn a_pause_that_is_over_fails_the_run() {
     let stage = Stage::new().await;
@@ -295,4 +340,54 @@ async fn a_pause_that_is_over_fails_the_run() {
     stage.clock.set(until);
     PauseExpirations.pass(&stage.app).await.unwrap();
     assert_eq!(state_of(&stage, id).await, StateType::Failed);
+}
+
+/// Returns what was told of a kind of thing, in order.
+async fn told_of(stage: &Stage, kind: &str) -> Vec<String> {
+    let events = stored(stage).await.into_iter();
+    let names = events.map(|event| event.event.event);
+    names
+        .filter_map(|name| name.strip_prefix(kind).map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_begins_and_ceases_to_be_served_is_told_once() {
+    let stage = Stage::new().await;
+    let mut foreman = Foreman::default();
+    foreman.pass(&stage.app).await.unwrap();
+    let now = stage.app.now();
+    let write = async move |conn: &mut Conn| {
+        let pool = json!({"name": "shed", "type": "process"});
+        let pool = serde_json::from_value(pool).unwrap();
+        let pool = models::work_pools::create(conn, pool, now).await?;
+        models::work_pools::heartbeat(conn, pool.id, "w1", 10, now).await?;
+        models::work_queues::set_polled(conn, &[pool.default_queue_id.unwrap()], now).await?;
+        Ok(())
+    };
+    stage.app.db.write(write).await.unwrap();
+    let next = foreman.pass(&stage.app).await.unwrap();
+    assert_eq!(next, Some(now + TimeDelta::milliseconds(30_001)));
+    foreman.pass(&stage.app).await.unwrap();
+    assert_eq!(told_of(&stage, "prefect.work-pool.").await, ["ready"]);
+    assert_eq!(told_of(&stage, "prefect.work-queue.").await, ["ready"]);
+    stage.clock.advance(TimeDelta::seconds(61));
+    foreman.pass(&stage.app).await.unwrap();
+    // Another server, or this one started again.
+    Foreman::default().pass(&stage.app).await.unwrap();
+    let ended = ["ready", "not-ready"];
+    assert_eq!(told_of(&stage, "prefect.work-pool.").await, ended);
+    assert_eq!(told_of(&stage, "prefect.work-queue.").await, ended);
+    for is_paused in [true, false, true] {
+        stage.clock.advance(TimeDelta::seconds(1));
+        let now = stage.app.now();
+        let write = async move |conn: &mut Conn| {
+            let update = serde_json::from_value(json!({"is_paused": is_paused})).unwrap();
+            models::work_pools::update(conn, "shed", update, now).await
+        };
+        stage.app.db.write(write).await.unwrap();
+        foreman.pass(&stage.app).await.unwrap();
+    }
+    let told = told_of(&stage, "prefect.work-pool.").await;
+    assert_eq!(told[2..], ["paused", "not-ready", "paused"]);
 }

@@ -11,6 +11,7 @@ mod event_retention;
 #[cfg(test)]
 mod event_tests;
 mod flow_run_events;
+mod foreman;
 mod late_runs;
 mod lease_repossessor;
 mod scheduler;
@@ -35,6 +36,7 @@ use crate::db;
 pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
+pub use foreman::Foreman;
 pub use late_runs::LateRuns;
 pub use lease_repossessor::LeaseRepossessor;
 pub use scheduler::{Scheduler, schedule_deployment};
@@ -98,6 +100,9 @@ impl Services {
         }
         if app.settings.repossessor_enabled {
             services.spawn(app, LeaseRepossessor);
+        }
+        if app.settings.foreman_enabled {
+            services.spawn(app, Foreman::default());
         }
         if app.settings.crashed_runs_enabled {
             services.spawn(app, CrashedRuns::default());

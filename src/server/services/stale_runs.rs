@@ -2,7 +2,8 @@
 //!
 //! Three services of one kind. [`PauseExpirations`] fails runs that were paused and not resumed in
 //! time. [`CancellationCleanup`] cancels runs that were to be cancelled and that nobody has
-//! confirmed. [`CrashedRuns`] notices that a run's process is gone: its heartbeats have stopped and
+//! confirmed, and passes a cancellation on to subflow runs that have a process of their own.
+//! [`CrashedRuns`] notices that a run's process is gone: its heartbeats have stopped and
 //! nothing else was heard of it either. They come from its engine, from the agent that runs it, or
 //! from both.
 //!
@@ -25,8 +26,8 @@ use crate::server::changes::{Change, Kind};
 use crate::server::models::stale_runs::{self, Heartbeat, Stale};
 use crate::server::orchestration::policy::Policy;
 
-/// A run that is to be cancelled has this long to be cancelled by whoever runs it.
-const CANCELLING: TimeDelta = TimeDelta::seconds(300);
+/// Subflow runs that one pass looks at.
+const ORPHANS: i64 = 200;
 
 /// How far apart the heartbeats of a client are that has sent only one.
 const HEARTBEAT: TimeDelta = TimeDelta::seconds(180);
@@ -85,19 +86,22 @@ impl Service for CancellationCleanup {
         "cancellation cleanup"
     }
 
-    fn longest_sleep(&self, _: &AppState) -> Duration {
-        Duration::from_secs(60)
+    fn longest_sleep(&self, app: &AppState) -> Duration {
+        app.settings.cancellation_cleanup_loop_seconds
     }
 
     fn concerns(change: &Change) -> bool {
-        is_now(change, StateType::Cancelling)
+        is_now(change, StateType::Cancelling) || is_now(change, StateType::Cancelled)
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Cancelling).await;
+        let patience =
+            TimeDelta::from_std(app.settings.cancellation_cleanup_cancelling_timeout_seconds);
+        let patience = patience.unwrap_or(TimeDelta::days(36_500));
         let mut next = None;
         for run in app.db.read(read).await? {
-            let until = run.since + CANCELLING;
+            let until = run.since + patience;
             if until > app.now() {
                 next = earliest(next, until);
                 continue;
@@ -110,6 +114,13 @@ impl Service for CancellationCleanup {
                 Policy::Minimal,
             )
             .await?;
+        }
+        let read = async |conn: &mut Conn| stale_runs::list_orphans(conn, ORPHANS).await;
+        for run in app.db.read(read).await? {
+            // What has no process is cancelled at once; a process is ended by whoever runs it.
+            let state =
+                json!({"type": "CANCELLING", "message": "The parent flow run was cancelled."});
+            end(app, run, state, Policy::Core(Dialect::Three)).await?;
         }
         Ok(next)
     }
@@ -234,13 +245,12 @@ async fn end(
 ) -> db::Result<()> {
     let create: StateCreate = serde_json::from_value(state).expect("a state of ours is a state");
     let (now, id, deployment_id) = (app.now(), run.id, run.deployment_id);
-    let state_type = create.state_type;
     let write = async move |conn: &mut Conn| stale_runs::end(conn, &run, create, policy, now).await;
-    if app.db.write(write).await? {
-        info!(flow_run.id = %id, "flow run {id} is {state_type:?} now");
+    if let Some(state) = app.db.write(write).await? {
+        info!(flow_run.id = %id, "flow run {id} is {} now", state.name);
         app.changes.tell(Change {
-            state_type: Some(state_type),
-            state_name: Some(state_type.default_name()),
+            state_type: Some(state.state_type),
+            state_name: Some(state.name),
             deployment_id,
             ..Change::of(Kind::FlowRun, id.0)
         });

@@ -41,7 +41,7 @@ impl Stage {
         }
     }
 
-    async fn deployment(&self, name: &str, schedule: serde_json::Value) -> DeploymentId {
+    pub(super) async fn deployment(&self, name: &str, schedule: serde_json::Value) -> DeploymentId {
         let (flow, deployment) = (FlowId::new(), DeploymentId::new());
         let (name, now) = (name.to_owned(), self.app.now());
         let write = async move |conn: &mut crate::db::Conn| {

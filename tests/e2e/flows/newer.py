@@ -4,8 +4,12 @@
     python newer.py kept WORD        takes slots, and leaves a variable and an artifact
     python newer.py serve NAME       serves it as a deployment
     python newer.py deploy NAME POOL deploys it to a work pool
+    python newer.py deploy-seen NAME POOL    deploys a flow that tells what its process was given
+    python newer.py deploy-asleep NAME POOL  deploys a flow that sleeps, as does a process that it starts
 """
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -64,6 +68,27 @@ def kept(word: str):
     return second[0] >= first[1], Variable.get(f"region_{word}")
 
 
+@flow(log_prints=True)
+def seen():
+    print("greeting is", os.environ.get("GREETING"))
+
+
+@flow
+def asleep(note: str):
+    """Notes its process and that which it starts."""
+    child = subprocess.Popen(["sleep", "300"])
+    unfinished = Path(note + ".part")
+    unfinished.write_text(f"{os.getpid()} {child.pid}\n")
+    unfinished.rename(note)
+    child.wait()
+
+
+def deploy(function, name, pool, **settings):
+    source = str(Path(__file__).parent)
+    loaded = function.from_source(source, f"newer.py:{function.fn.__name__}")
+    loaded.deploy(name=name, work_pool_name=pool, **settings)
+
+
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "adhoc":
@@ -73,6 +98,9 @@ if __name__ == "__main__":
     elif command == "serve":
         adhoc.serve(name=arguments[0], parameters={"n": 2}, interval=3600)
     elif command == "deploy":
-        adhoc.from_source(
-            str(Path(__file__).parent), "newer.py:adhoc"
-        ).deploy(name=arguments[0], work_pool_name=arguments[1], parameters={"n": 2})
+        deploy(adhoc, *arguments, parameters={"n": 2})
+    elif command == "deploy-seen":
+        variables = {"env": {"GREETING": "hello {{ prefect.variables.whom }}"}, "stream_output": False}
+        deploy(seen, *arguments, job_variables=variables)
+    elif command == "deploy-asleep":
+        deploy(asleep, *arguments)

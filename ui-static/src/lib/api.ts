@@ -156,6 +156,12 @@ export const api = {
 
   createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
   setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force })),
+  /** Whoever runs a deployment's run ends its processes first, and the server knows whether anybody does; of other runs nobody would hear. */
+  cancelRun: async (id: string) => {
+    const run = await get<{ deployment_id: string | null }>(`/flow_runs/${id}`)
+    const state: SetState = { type: run.deployment_id ? 'CANCELLING' : 'CANCELLED', message: 'Cancelled through UI' }
+    return accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force: false }))
+  },
   deleteRun: (id: string) => del(`/flow_runs/${id}`),
   deleteFlow: (id: string) => del(`/flows/${id}`),
   deleteDeployment: (id: string) => del(`/deployments/${id}`),

@@ -182,6 +182,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['POST /events/filter', () => ({ events: [], total: 0, next_page: null })],
     ['GET /ui/blocks', () => db.blocks],
     ['GET /ui/info', () => ({ version: '0.1.0', api_version: '0.8.4', database: 'SQLite 3.50', settings: [{ name: 'PREFECT_API_DATABASE_CONNECTION_URL', value: null, secret: true }, { name: 'PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS', value: 5 }, { name: 'PREFECT_LOGGING_LEVEL', value: 'INFO' }], pages: [] })],
+    ['GET /flow_runs/:id', (_, id) => runOf(id) ?? null],
     ['GET /flow_runs/:id/explain', (_, id) => { const r = runOf(id); return r ? { flow_run_id: id, state_name: r.state_name, waiting: r.state_type === 'SCHEDULED', reasons: reasons(r) } : null }],
     ['POST /deployments/:id/create_flow_run', (b, id) => {
       const d = deploymentOf(id)

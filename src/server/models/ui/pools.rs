@@ -11,7 +11,7 @@ use super::row;
 use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
-use crate::schemas::work_pools::alive_until;
+use crate::schemas::patience::Patience;
 
 /// Runs of each kind that a pool's page shows.
 const SHOWN: i64 = 50;
@@ -156,7 +156,9 @@ async fn parts(conn: &mut Conn, pools: Vec<Uuid>, now: DateTime<Utc>) -> Result<
                FROM worker WHERE work_pool_id = ANY($1) ORDER BY last_heartbeat_time DESC, id LIMIT 1000";
     let workers: Vec<WorkerBase> = query(sql).bind_all([pools]).fetch_all(conn).await?;
     let workers = workers.into_iter().map(|base| WorkerRow {
-        is_online: now <= alive_until(base.last_heartbeat_time, base.heartbeat_interval_seconds),
+        is_online: now
+            <= Patience::chosen()
+                .alive_until(base.last_heartbeat_time, base.heartbeat_interval_seconds),
         base,
     });
     Ok(Parts {
