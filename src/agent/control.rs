@@ -56,9 +56,8 @@ impl Control {
                 return std::future::pending().await;
             };
             // Anything on this machine can connect; only the engine knows the token.
-            match timeout(PATIENCE, greet(&mut stream, &self.token)).await {
-                Ok(Ok(true)) => return Session(stream),
-                Ok(Ok(false) | Err(_)) | Err(_) => {}
+            if let Ok(Ok(true)) = timeout(PATIENCE, greet(&mut stream, &self.token)).await {
+                return Session(stream);
             }
         }
     }

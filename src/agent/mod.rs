@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ pub mod command;
 mod control;
 mod dispatcher;
 mod guard;
+mod health;
 mod jobs;
 mod logs;
 mod process;
@@ -95,6 +97,8 @@ struct Pace {
     limit: Option<usize>,
     grace: Duration,
     asks_once: bool,
+    /// Where it is noted that the server answers, if somebody wants to know.
+    health: Option<Arc<health::Health>>,
 }
 
 /// Why an agent could not go on.
@@ -123,6 +127,14 @@ pub enum Error {
         pool: String,
         /// Its type.
         kind: String,
+    },
+    /// The port of the health check is taken, or not to be had.
+    #[error("the health check cannot listen on {address}: {cause}")]
+    NoPort {
+        /// Where it was to listen.
+        address: String,
+        /// Why it cannot.
+        cause: std::io::Error,
     },
     /// The API is not reachable by URL, so flows could not report to it.
     #[error("an agent needs a server: no API URL is set and none runs on this home")]
@@ -155,6 +167,7 @@ pub async fn run(
         limit: options.limit,
         grace: options.grace,
         asks_once: false,
+        health: None,
     };
     let source = Source::Queue(queue_id);
     let host = host(settings, api_url);
@@ -185,6 +198,7 @@ async fn work(
         guard,
         host,
         is_foreground: false,
+        health: pace.health,
         events: sender.clone(),
     });
     let mut dispatcher = Dispatcher::new(pace.limit);
@@ -251,6 +265,7 @@ pub async fn execute(
         guard: guard.clone(),
         host: host(settings, api_url),
         is_foreground: true,
+        health: None,
         events: sender,
     });
     let id = run.id;

@@ -18,6 +18,7 @@ use super::Source;
 use super::control::Control;
 use super::dispatcher::{Command, Event};
 use super::guard::Guard;
+use super::health::Health;
 use super::jobs::{self, Job, Variables};
 use super::logs::{Forwarder, Line};
 use super::process::{self, Ended, Group, Halt, Stream};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub host: Host,
     /// Whether the output of a flow is also this process's own.
     pub is_foreground: bool,
+    /// Where it is noted that the server answers.
+    pub health: Option<Arc<Health>>,
     /// The way back to the dispatcher.
     pub events: mpsc::UnboundedSender<Event>,
 }
@@ -129,7 +132,12 @@ impl Shared {
 
     async fn poll(&self, limit: usize) {
         match self.due_runs(limit).await {
-            Ok(runs) => self.tell(Event::Polled(Some(runs))),
+            Ok(runs) => {
+                if let Some(health) = &self.health {
+                    health.note();
+                }
+                self.tell(Event::Polled(Some(runs)));
+            }
             Err(error) => {
                 warn!("failed to ask for due runs: {error}");
                 self.tell(Event::Polled(None));

@@ -4,13 +4,17 @@
 //! claimed, and where it runs it is written to the run, so that whoever cancels finds it.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
 use tracing::{debug, info, warn};
 
+use super::health::{self, Health};
 use super::{Error, Pace, Source, host, work};
 use crate::client::{self, Client, Document, WorkPool};
 use crate::schemas::work_pools::{PROCESS_TYPE, process_template};
@@ -38,6 +42,8 @@ pub struct Options {
     pub creates_pool: bool,
     /// The template of a pool that it creates.
     pub template: Option<Value>,
+    /// Where it tells whether it is well, as host and port, if at all.
+    pub health_check: Option<String>,
     /// How long it waits for its runs when it stops, before it ends them.
     pub grace: Duration,
     /// The command line that starts the guard; none means no guard.
@@ -56,6 +62,7 @@ pub async fn run(
     let Some(api_url) = client.transport().url().map(str::to_owned) else {
         return Err(Error::NoServer);
     };
+    let health = health_check(&options, settings).await?;
     let Some(pool) = find_pool(&client, &options, &mut stops).await? else {
         return Ok(());
     };
@@ -73,6 +80,7 @@ pub async fn run(
         limit: options.limit,
         grace: options.grace,
         asks_once: options.runs_once,
+        health: health.as_ref().map(|(health, _)| health.clone()),
     };
     let source = Source::Pool {
         name: options.pool,
@@ -82,8 +90,29 @@ pub async fn run(
     let host = host(settings, api_url);
     work(client, source, pace, host, &options.guard, stops).await;
     heartbeats.abort();
+    if let Some((_, serving)) = health {
+        serving.abort();
+    }
     info!("worker stopped");
     Ok(())
+}
+
+/// Begins to tell whether the worker is well, before anything that may take long.
+async fn health_check(
+    options: &Options,
+    settings: &Settings,
+) -> Result<Option<(Arc<Health>, JoinHandle<()>)>, Error> {
+    let Some(address) = &options.health_check else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|cause| Error::NoPort {
+        address: address.clone(),
+        cause,
+    })?;
+    let health = Arc::new(Health::of(settings.worker_query_seconds));
+    let serving = tokio::spawn(health::serve(listener, health.clone()));
+    Ok(Some((health, serving)))
 }
 
 /// Finds the pool, or creates it; waits for a server. Nothing means that somebody asked to stop meanwhile.

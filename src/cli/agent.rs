@@ -100,6 +100,7 @@ pub(super) fn failed(error: agent::Error) -> Error {
         agent::Error::Client(error) => error.into(),
         // Only a worker can say the others.
         agent::Error::NoPool(_)
+        | agent::Error::NoPort { .. }
         | agent::Error::NoPoolQueue { .. }
         | agent::Error::WrongPool { .. } => Error::failure(error.to_string()),
     }

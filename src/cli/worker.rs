@@ -55,6 +55,9 @@ struct Start {
     /// Seconds ahead of their time that runs are asked for [default: PREFECT_WORKER_PREFETCH_SECONDS].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     prefetch_seconds: Option<u64>,
+    /// Tell at `/health` on PREFECT_WORKER_WEBSERVER_HOST and _PORT whether the server answers.
+    #[arg(long)]
+    with_healthcheck: bool,
     /// Take what is due now, wait until it has ended, and exit.
     #[arg(long)]
     run_once: bool,
@@ -119,6 +122,13 @@ impl Start {
             runs_once: self.run_once,
             creates_pool: !self.no_create_pool_if_not_found,
             template,
+            health_check: self.with_healthcheck.then(|| {
+                let (host, port) = (
+                    &settings.worker_webserver_host,
+                    settings.worker_webserver_port,
+                );
+                format!("{host}:{port}")
+            }),
             grace: Duration::from_secs(self.grace),
             guard: agent_command::guard_command(),
         };
@@ -138,6 +148,8 @@ fn failed(error: agent::Error) -> Error {
         agent::Error::NoPoolQueue { pool, queue } => Error::new(Code::NotFound, text).hint(format!(
             "create it with `prefect-rs work-queue create {queue} --pool {pool}`"
         )),
+        agent::Error::NoPort { .. } => Error::failure(text)
+            .hint("choose another port with PREFECT_WORKER_WEBSERVER_PORT"),
         agent::Error::WrongPool { kind, .. } if kind == AGENT_TYPE => {
             Error::new(Code::Conflict, text)
                 .hint("its queues are served with `prefect-rs agent start QUEUE`")

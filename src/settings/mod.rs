@@ -217,6 +217,10 @@ settings! {
     worker_prefetch_seconds: Duration = "10", "PREFECT_WORKER_PREFETCH_SECONDS";
     /// Seconds between two heartbeats of a worker.
     worker_heartbeat_seconds: Duration = "30", "PREFECT_WORKER_HEARTBEAT_SECONDS";
+    /// The address at which a worker tells whether it is well.
+    worker_webserver_host: String = "127.0.0.1", "PREFECT_WORKER_WEBSERVER_HOST";
+    /// The port at which it does.
+    worker_webserver_port: u16 = "8080", "PREFECT_WORKER_WEBSERVER_PORT";
     /// The Python interpreter for flows whose deployment names none; when not set, that of an active virtual environment or the first on `PATH`.
     python: Option<PathBuf> = "", "PREFECT_RS_PYTHON";
 

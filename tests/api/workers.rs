@@ -244,3 +244,30 @@ async fn the_limit_of_a_pool_holds_whatever_workers_race_on_postgres() {
         claims_within_a_limited_pool(app).await;
     }
 }
+
+#[tokio::test]
+async fn a_run_that_is_begun_anew_has_no_process_until_somebody_takes_it() {
+    let app = TestApp::on_sqlite().await;
+    let (_, flow) = post(&app, "/api/flows/", &json!({"name": "etl"})).await;
+    let deployment = json!({"name": "d", "flow_id": flow["id"]});
+    let (_, deployment) = post(&app, "/api/deployments/", &deployment).await;
+    let id = deployment["id"].as_str().expect("an id");
+    let path = format!("/api/deployments/{id}/create_flow_run");
+    let (_, run) = post(&app, &path, &json!({})).await;
+    let path = format!("/api/flow_runs/{}", run["id"].as_str().expect("an id"));
+    let pid = json!({"infrastructure_pid": "host:42"});
+    assert_eq!(app.send("PATCH", &path, &[], Some(&pid)).await.0, 204);
+    let set = format!("{path}/set_state");
+    let propose = async |kind: &str, force: bool| {
+        let body = json!({"state": {"type": kind}, "force": force});
+        let (_, answer) = post(&app, &set, &body).await;
+        answer["state"]["type"].clone()
+    };
+    for kind in ["PENDING", "RUNNING", "FAILED"] {
+        assert_eq!(propose(kind, false).await, kind);
+    }
+    assert_eq!(propose("SCHEDULED", true).await, "SCHEDULED");
+    // There is nobody to confirm it.
+    assert_eq!(propose("CANCELLING", false).await, "CANCELLED");
+    app.close().await;
+}

@@ -2,6 +2,7 @@
 
 mod help;
 mod nouns;
+mod pools;
 mod server;
 mod settings;
 mod support;

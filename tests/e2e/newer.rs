@@ -24,7 +24,7 @@ pub struct Client {
     agent: &'static str,
     pub api: String,
     pub home: tempfile::TempDir,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
     environment: Vec<(&'static str, &'static str)>,
 }
 

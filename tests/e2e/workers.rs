@@ -94,8 +94,12 @@ async fn a_worker_of_ours_runs_what_genuine_clients_deploy() {
         let whom = client.ask("/variables/filter", whom).await;
         let id = whom[0]["id"].as_str().expect("a variable").to_owned();
         let path = format!("{}/variables/{id}", client.api);
-        let http = reqwest::Client::builder().build().expect("a client");
-        http.delete(path).send().await.expect("the server answers");
+        client
+            .http
+            .delete(path)
+            .send()
+            .await
+            .expect("the server answers");
     }
 }
 
@@ -166,12 +170,8 @@ async fn cancelled(client: &Client, who: Who) {
         ),
     }
     let path = format!("{}/flow_run_states/?flow_run_id={run}", client.api);
-    let states: Value = reqwest::get(path)
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
+    let states = client.http.get(path).send().await;
+    let states: Value = states.expect("an answer").json().await.expect("JSON");
     let states = states.as_array().expect("a list").iter();
     let types: Vec<_> = states.filter_map(|state| state["type"].as_str()).collect();
     assert_eq!(
@@ -215,7 +215,7 @@ async fn a_worker_that_runs_once_takes_what_is_due_and_ends() {
             .expect("JSON");
     assert_eq!(inspected["type"], "process");
     assert_eq!(inspected["status"], "READY");
-    let http = reqwest::Client::builder().build().expect("a client");
+    let http = prefect_rs::http::client().build().expect("a client");
     let post = async |path: &str, body: Value| {
         let sent = http.post(format!("{api}{path}")).json(&body).send().await;
         let answer: Value = sent.expect("an answer").json().await.expect("JSON");

@@ -460,6 +460,12 @@ async fn busy(conn: &mut Conn, condition: &str, values: Vec<Value>) -> Result<i6
     query(sql).bind_all(values).fetch_one(conn).await
 }
 
+/// Forgets which process a run was.
+pub async fn forget_infrastructure(conn: &mut Conn, id: FlowRunId) -> Result<()> {
+    let sql = "UPDATE flow_run SET infrastructure_pid = NULL WHERE id = $1";
+    query(sql).bind(id).execute(conn).await.map(drop)
+}
+
 /// Says why an agent may not claim a run through a queue now; nothing if it may.
 ///
 /// Agents hold runs ahead of their time, and several are given the same slot at once; of their

@@ -256,6 +256,14 @@ async fn finish(
     })
 }
 
+/// Tells whether a run that is over is to run again, so that the process it had says nothing of it any more.
+fn is_begun_anew(run: &Run, state: &State) -> bool {
+    let was_over = |before: &State| before.state_type.is_terminal();
+    run.has_infrastructure
+        && run.state.as_ref().is_some_and(was_over)
+        && state.state_type == StateType::Scheduled
+}
+
 /// Writes a state onto its run, with all that comes with it.
 pub async fn write(
     conn: &mut Conn,
@@ -283,6 +291,11 @@ pub async fn write(
     };
     insert(conn, run.id, &state, now).await?;
     update_run(conn, run, &state, &record, now).await?;
+    if let RunId::Flow(id, _) = run.id
+        && is_begun_anew(run, &state)
+    {
+        flow_runs::forget_infrastructure(conn, id).await?;
+    }
     for effect in effects {
         plan = plan.after(&effect);
         match effect {
