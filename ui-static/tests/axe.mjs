@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { browser } from './browser.mjs'
+import { atRest, browser } from './browser.mjs'
 import { start } from './mock/server.mjs'
 import { pages } from './pages.mjs'
 
@@ -23,7 +23,8 @@ for (const [size, width, height] of [['large', 1440, 900], ['small', 390, 844]])
       if (only.length && !only.includes(name)) continue
       await page.goto(server.url + path)
       await page.getByRole('heading', { level: 1 }).waitFor()
-      await page.locator('[aria-busy=true]').waitFor({ state: 'detached' })
+      await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
+      await atRest(page)
       await page.evaluate(axe)
       const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }))
       for (const found of violations) {

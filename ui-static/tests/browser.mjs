@@ -15,3 +15,16 @@ export async function browser() {
   })
   return { context, close: async () => { await context.close(); await rm(dir, { recursive: true, force: true }) } }
 }
+
+/** Waits until a page is at rest: what glides has arrived, and what was changed last has been painted. */
+export async function atRest(page) {
+  await page.evaluate(async () => {
+    const frame = () => new Promise((done) => requestAnimationFrame(done))
+    await document.fonts.ready
+    await frame()
+    await frame()
+    const moving = () => document.getAnimations().filter((one) => one.playState === 'running' && one.effect?.getComputedTiming().endTime !== Infinity)
+    while (moving().length) await Promise.race([Promise.allSettled(moving().map((one) => one.finished)), new Promise((done) => setTimeout(done, 1000))])
+    await frame()
+  })
+}

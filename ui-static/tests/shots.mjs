@@ -1,7 +1,7 @@
 // Pictures of every page, light and dark, large and small, to be looked at: `node tests/shots.mjs [page…]`.
 
 import { mkdir } from 'node:fs/promises'
-import { browser } from './browser.mjs'
+import { atRest, browser } from './browser.mjs'
 import { start } from './mock/server.mjs'
 import { pages } from './pages.mjs'
 
@@ -20,11 +20,13 @@ const themes = (process.env.THEMES ?? 'light,dark').split(',')
 for (const size of sizes) {
   await page.setViewportSize(size === 'large' ? { width: 1440, height: 900 } : { width: 390, height: 844 })
   for (const theme of themes) {
-    await page.emulateMedia({ colorScheme: theme })
+    await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' })
     for (const [name, path] of Object.entries(PAGES)) {
       if (only.length && !only.includes(name)) continue
       await page.goto(server.url + path)
-      await page.waitForTimeout(700)
+      await page.getByRole('heading', { level: 1 }).waitFor()
+      await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
+      await atRest(page)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       if (wide > 0) console.log(`${name} ${size} ${theme}: scrolls sideways by ${wide}`)
       await page.screenshot({ path: `${out}/${name}-${size}-${theme}.png` })

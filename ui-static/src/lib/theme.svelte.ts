@@ -58,8 +58,12 @@ class Theme {
 
   apply() {
     const root = document.documentElement
+    root.dataset.switching = ''
     root.dataset.theme = this.isDark ? 'dark' : 'light'
     root.dataset.palette = this.palette
+    // Asking for a size makes the browser take the new colours while nothing glides.
+    void document.body.offsetHeight
+    delete root.dataset.switching
     this.version++
   }
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { browser } from '../browser.mjs'
+import { atRest, browser } from '../browser.mjs'
 import { Server } from './server.mjs'
 import { showcase } from './showcase.mjs'
 
@@ -25,6 +25,7 @@ try {
   // The rules are put in by the test itself, which the page's own policy would forbid.
   await cdp.send('Page.setBypassCSP', { enabled: true })
   const look = async (name, size, theme) => {
+    await atRest(page)
     if (shots) await page.screenshot({ path: `${shots}/${name}-${size}-${theme}.png` })
     const found = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth - innerWidth, h1: document.querySelectorAll('h1').length, hacked: window.__hacked }))
     if (found.wide > 0) problems.push(`${now}: scrolls sideways by ${found.wide}`)
@@ -43,7 +44,7 @@ try {
         now = `${name} ${size} ${theme}`
         await page.goto(server.url + path)
         await page.getByRole('heading', { level: 1 }).waitFor()
-        await page.locator('[aria-busy=true]').waitFor({ state: 'detached' })
+        await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
         await look(name, size, theme)
       }
       // What opens over a page.
