@@ -378,10 +378,17 @@ fn obstacle_in_pool(place: &Place, ways: &Ways, now: DateTime<Utc>) -> (u8, Reas
         false => ("worker", "prefect worker start --pool"),
     };
     if !is_polled && place.served_until.is_none_or(|until| until < now) {
-        let last = place.last_polled.max(place.served_until);
+        let gone = |at: DateTime<Utc>| {
+            let until = at.format("%Y-%m-%d %H:%M:%S UTC");
+            format!("The last one was there until {until}.")
+        };
+        let detail = place
+            .served_until
+            .map(gone)
+            .or(place.last_polled.map(last_asked));
         let command = shell.map(|name| format!("{start} {name}"));
         let text = format!("No {who} polls work pool {pool}");
-        return (2, with("no_worker", text, last.map(last_asked), command));
+        return (2, with("no_worker", text, detail, command));
     }
     let text = format!("Work pool {pool} is polled, and it should be taken at the next poll");
     (0, with("soon", text, None, None))

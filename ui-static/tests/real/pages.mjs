@@ -53,6 +53,7 @@ try {
         ['dialog-run', `/deployment/${deployment}`, 'Custom run…'],
         ['dialog-schedule', `/deployment/${deployment}`, 'Add schedule'],
         ['dialog-automation', '/automations', 'New automation'],
+        ['dialog-variable', '/variables', 'New variable'],
         ['dialog-pool', '/work-pools', 'New pool'],
       ]) {
         now = `${name} ${size} ${theme}`

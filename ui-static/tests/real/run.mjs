@@ -333,4 +333,27 @@ await story('a global limit is made, changed, taken out of force and deleted', a
   await page.getByText('No global limits').waitFor()
 })
 
+await story('artifacts show the latest of a key first, and nothing of a flow becomes an element or asks another host', async (page, server) => {
+  const { runs } = await showcase(server)
+  const foreign = []
+  page.on('request', (r) => new URL(r.url()).origin !== server.origin && !r.url().startsWith('data:') && foreign.push(r.url()))
+  await page.goto(`${server.url}/artifacts`)
+  await page.locator('[data-row]').nth(4).waitFor()
+  await page.getByRole('link', { name: 'report' }).click()
+  await page.getByRole('heading', { name: 'Orders' }).waitFor()
+  await page.getByText('<script>window.__hacked = 1</script>').waitFor()
+  await page.getByRole('cell', { name: '47' }).waitFor()
+  await page.getByText('Under this key').waitFor()
+  await page.getByRole('complementary').getByRole('link').last().click()
+  await page.getByText('There is a newer one.').waitFor()
+  await page.goto(`${server.url}/artifacts?type=table`)
+  await page.getByRole('link', { name: 'orders' }).click()
+  await page.getByRole('columnheader', { name: 'customer' }).waitFor()
+  await page.goto(`${server.url}/flow-run/${runs[0]}?tab=artifacts`)
+  await page.getByRole('progressbar', { name: 'loading' }).waitFor()
+  await page.getByText('Pictures of other hosts are not loaded.').waitFor()
+  assert.equal(await page.evaluate(() => window.__hacked), undefined)
+  assert.deepEqual(foreign, [])
+})
+
 await end()

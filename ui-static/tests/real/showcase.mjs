@@ -43,6 +43,17 @@ export async function showcase(server) {
     { name: 'Cancel long runs', trigger: trigger({ after: ['prefect.flow-run.Running'], expect: ['prefect.flow-run.*'], posture: 'Proactive', within: 3600, for_each: ['prefect.resource.id'] }), actions: [{ type: 'cancel-flow-run' }] },
     { name: HOSTILE, enabled: false, trigger: { type: 'compound', require: 'any', within: 60, triggers: [trigger({ expect: ['prefect.flow-run.Completed'], match_related: { 'prefect.resource.role': 'deployment', 'prefect.resource.name': HOSTILE } }), trigger({ expect: [HOSTILE] })] }, actions: [{ type: 'run-deployment', source: 'selected', deployment_id: deployment, parameters: {} }] },
   ]) automations.push((await api('POST', '/automations/', body)).id)
+  for (const body of [{ name: 'threshold', value: 30, tags: ['weather'] }, { name: 'warehouse_url', value: 'https://warehouse.example.org/v1' }, { name: 'stations', value: { bremen: [1, 2], note: HOSTILE } }]) await api('POST', '/variables/', body)
+  const artifact = async (body) => (await api('POST', '/artifacts/', { flow_run_id: runs[0], ...body })).id
+  await artifact({ key: 'report', type: 'markdown', data: '# Yesterday', description: 'The older one' })
+  const report = await artifact({ key: 'report', type: 'markdown', description: 'Totals of the day', data: `# Orders\n\nAll **fine**, ${HOSTILE}\n\n<script>window.__hacked = 1</script>\n\n| shop | orders |\n|---|--:|\n| Bremen | 47 |\n\n![away](https://example.org/pixel.png) ![own](data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==)` })
+  const table = await artifact({ key: 'orders', type: 'table', data: JSON.stringify([{ order: 4711, customer: HOSTILE, total: 12.5 }, { order: 4712, customer: 'Smith', total: 7 }]) })
+  await artifact({ key: 'loading', type: 'progress', data: 62.5, description: 'Rows loaded' })
+  await artifact({ key: 'dashboard', type: 'link', data: '[Dashboard](https://example.org/d)' })
+  await artifact({ key: 'map', type: 'image', data: 'https://example.org/map.png' })
+  await artifact({ type: 'result', data: null, description: '`/storage/5f1c`' })
+  for (const body of [{ name: 'warehouse', limit: 5 }, { name: 'forecast-api', limit: 10, slot_decay_per_second: 0.5 }]) await api('POST', '/v2/concurrency_limits/', body)
+  await api('POST', '/concurrency_limits/', { tag: 'gpu', concurrency_limit: 1 })
   const now = Date.now()
   await api('POST', '/events', Array.from({ length: 60 }, (_, i) => ({ occurred: new Date(now - i * 45_000 * 20).toISOString(), event: i % 7 ? 'acme.order.placed' : HOSTILE, resource: { 'prefect.resource.id': `acme.order.${i}`, 'prefect.resource.name': i % 5 ? `Order ${4700 + i}` : HOSTILE }, related: [{ 'prefect.resource.id': `prefect.flow-run.${runs[i % 4]}`, 'prefect.resource.role': 'flow-run', 'prefect.resource.name': 'amber-heron' }], payload: { total: i, note: HOSTILE }, id: crypto.randomUUID() })))
   return {
@@ -52,6 +63,7 @@ export async function showcase(server) {
       'deployment-new': `/deployment/${deployment}`, 'deployment-parameters': `/deployment/${deployment}?tab=parameters`, 'deployment-description': `/deployment/${deployment}?tab=description`, 'deployment-infrastructure': `/deployment/${deployment}?tab=infrastructure`, 'deployment-details': `/deployment/${deployment}?tab=details`,
       automations: '/automations', automation: `/automation/${automations[0]}`, 'automation-compound': `/automation/${automations[2]}`,
       events: '/events', 'events-filtered': '/events?event=acme.*', 'run-in-pool': `/flow-run/${runs[3]}`, 'deployments-new': '/deployments',
+      variables: '/variables', artifacts: '/artifacts', 'artifact-markdown': `/artifact/${report}`, 'artifact-table': `/artifact/${table}`, 'run-artifacts': `/flow-run/${runs[0]}?tab=artifacts`, 'run-results': `/flow-run/${runs[0]}?tab=results`, limits: '/concurrency-limits',
     },
   }
 }
