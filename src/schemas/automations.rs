@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::event_filters::{Labels, is_match};
 use super::events::{Event, ReceivedEvent};
-use super::{AutomationId, Document, StateType, Tags};
+use super::{AutomationId, Document, StateType, Tags, place};
 
 /// The least time in which a proactive trigger can notice that something did not happen.
 const LEAST_PROACTIVE: Duration = Duration::from_secs(10);
@@ -63,14 +63,29 @@ pub struct AutomationBody {
 }
 
 /// Creates an automation.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AutomationCreate {
     /// What it is and does.
     #[serde(flatten)]
     pub body: AutomationBody,
     /// The resource that it goes away with, such as a deployment.
-    #[serde(default)]
     pub owner_resource: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for AutomationCreate {
+    /// Not derived, since what is flattened has no place when it is wrong.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Owner {
+            #[serde(default)]
+            owner_resource: Option<String>,
+        }
+        let value = Json::deserialize(deserializer)?;
+        Ok(Self {
+            body: place::read(&value)?,
+            owner_resource: place::read::<Owner, _>(&value)?.owner_resource,
+        })
+    }
 }
 
 /// Switches an automation on or off.
@@ -224,23 +239,17 @@ impl<'de> Deserialize<'de> for Trigger {
         let kind = kind
             .as_ref()
             .map_or("event", |kind| kind.as_str().unwrap_or_default());
-        let error = |cause: serde_json::Error| D::Error::custom(cause.to_string());
+        let unfit = |message: String| Err(place::misplaced(&["type".into()], message));
         match kind {
-            "event" => serde_json::from_value(value)
-                .map(Self::Event)
-                .map_err(error),
-            "compound" => serde_json::from_value(value)
-                .map(Self::Compound)
-                .map_err(error),
-            "sequence" => serde_json::from_value(value)
-                .map(Self::Sequence)
-                .map_err(error),
-            "metric" => Err(D::Error::custom(
-                "metric triggers need the metrics of Prefect Cloud; use an event trigger with a threshold",
-            )),
-            kind => Err(D::Error::custom(format!(
+            "event" => place::read(&value).map(Self::Event),
+            "compound" => place::read(&value).map(Self::Compound),
+            "sequence" => place::read(&value).map(Self::Sequence),
+            "metric" => unfit(
+                "metric triggers need the metrics of Prefect Cloud; use an event trigger with a threshold".to_owned(),
+            ),
+            kind => unfit(format!(
                 "`{kind}` is not a trigger; use event, compound or sequence"
-            ))),
+            )),
         }
     }
 }
@@ -318,39 +327,42 @@ impl Trigger {
         }
     }
 
-    fn check(&self, depth: usize) -> Result<(), String> {
+    /// Adds what is wrong with it and with the triggers inside, which lies at `place`.
+    fn flaws(&self, depth: usize, place: &[Json], flaws: &mut Vec<Flaw>) {
         if depth > MAX_DEPTH {
-            return Err(format!("triggers are at most {MAX_DEPTH} deep"));
+            let text = format!("triggers are at most {MAX_DEPTH} deep");
+            return flaws.push(Flaw::new(place, text));
         }
+        let at = |step: &str| [place, &[step.into()]].concat();
         match self {
             Self::Event(trigger) => {
                 let is_short = !trigger.within.is_zero() && trigger.within < LEAST_PROACTIVE;
                 if trigger.posture == Posture::Proactive && is_short {
-                    return Err(
-                        "`within` for Proactive triggers must be at least 10 seconds".to_owned(),
-                    );
+                    let text = "`within` for Proactive triggers must be at least 10 seconds";
+                    flaws.push(Flaw::new(&at("within"), text));
                 }
             }
             Self::Compound(CompoundTrigger {
                 triggers, require, ..
             }) => {
                 if triggers.is_empty() {
-                    return Err("a compound trigger needs triggers".to_owned());
+                    let text = "a compound trigger needs triggers";
+                    flaws.push(Flaw::new(&at("triggers"), text));
                 }
                 if matches!(require, Require::Number(n) if *n > triggers.len()) {
-                    return Err(
-                        "require must be less than or equal to the number of triggers".to_owned(),
-                    );
+                    let text = "require must be less than or equal to the number of triggers";
+                    flaws.push(Flaw::new(&at("require"), text));
                 }
             }
             Self::Sequence(trigger) if trigger.triggers.is_empty() => {
-                return Err("a sequence needs triggers".to_owned());
+                flaws.push(Flaw::new(&at("triggers"), "a sequence needs triggers"));
             }
             Self::Sequence(_) => {}
         }
-        self.children()
-            .iter()
-            .try_for_each(|child| child.check(depth + 1))
+        for (index, child) in self.children().iter().enumerate() {
+            let place = [&at("triggers")[..], &[index.into()]].concat();
+            child.flaws(depth + 1, &place, flaws);
+        }
     }
 }
 
@@ -421,6 +433,25 @@ impl EventTrigger {
     }
 }
 
+/// What is wrong with a part of an automation that can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flaw {
+    /// The steps that lead to the part.
+    pub place: Vec<Json>,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+impl Flaw {
+    /// Names a part and what is wrong with it.
+    pub fn new(place: &[Json], text: impl Into<String>) -> Self {
+        Self {
+            place: place.to_vec(),
+            text: text.into(),
+        }
+    }
+}
+
 /// Where an action's target comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -445,7 +476,7 @@ pub struct Target {
 
 /// What an automation does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(tag = "type", rename_all = "kebab-case", remote = "Self")]
 #[expect(missing_docs, reason = "the field's own words")]
 pub enum Action {
     DoNothing {},
@@ -536,6 +567,45 @@ pub enum Action {
     },
 }
 
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Action {
+    /// Around what is derived: whose kind is one of its members forgets which member was wrong.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        let message = match Self::deserialize(&value) {
+            Ok(action) => return Ok(action),
+            Err(error) => error.to_string(),
+        };
+        Err(place::misplaced(&wrong_member(&value, &message), message))
+    }
+}
+
+/// The member without which another complaint comes, or none.
+fn wrong_member(action: &Json, message: &str) -> Vec<Json> {
+    let members = action
+        .as_object()
+        .filter(|_| !message.starts_with("missing field"));
+    let others = |name: &&String| *name != "type";
+    let is_wrong = |name: &&String| {
+        let mut rest = action.clone();
+        rest.as_object_mut().map(|members| members.remove(*name));
+        Action::deserialize(&rest).map_or_else(|error| error.to_string() != message, |_| true)
+    };
+    let named = members.and_then(|members| members.keys().filter(others).find(is_wrong));
+    // A kind that nobody knows is complained of whatever else there is.
+    let kind = members.filter(|members| members.contains_key("type"));
+    match (named, kind) {
+        (Some(name), _) => vec![name.as_str().into()],
+        (None, Some(_)) => vec!["type".into()],
+        (None, None) => Vec::new(),
+    }
+}
+
 fn default_subject() -> String {
     "Prefect automated notification".to_owned()
 }
@@ -603,16 +673,15 @@ impl Action {
         })
     }
 
-    fn check(&self) -> Result<(), String> {
-        let Some(Target { kind, source, id }) = self.target() else {
-            return Ok(());
-        };
+    fn flaw(&self, place: &[Json]) -> Option<Flaw> {
+        let Target { kind, source, id } = self.target()?;
         let field = format!("{}_id", kind.replace('-', "_"));
-        match (source, id) {
-            (Source::Selected, None) => Err(format!("{field} is required")),
-            (Source::Inferred, Some(_)) => Err(format!("{field} is not allowed")),
-            (Source::Selected, Some(_)) | (Source::Inferred, None) => Ok(()),
-        }
+        let text = match (source, id) {
+            (Source::Selected, None) => format!("{field} is required"),
+            (Source::Inferred, Some(_)) => format!("{field} is not allowed"),
+            (Source::Selected, Some(_)) | (Source::Inferred, None) => return None,
+        };
+        Some(Flaw::new(&[place, &[field.into()]].concat(), text))
     }
 }
 
@@ -625,18 +694,34 @@ impl AutomationBody {
             .chain(&self.actions_on_resolve)
     }
 
-    /// Says what is wrong with it, if anything.
-    pub fn check(&self) -> Result<(), String> {
+    /// Returns all actions with their places.
+    pub fn placed_actions(&self) -> impl Iterator<Item = ([Json; 2], &Action)> {
+        let lists = [
+            ("actions", &self.actions),
+            ("actions_on_trigger", &self.actions_on_trigger),
+            ("actions_on_resolve", &self.actions_on_resolve),
+        ];
+        lists.into_iter().flat_map(|(list, actions)| {
+            let placed = move |(index, action)| ([Json::from(list), Json::from(index)], action);
+            actions.iter().enumerate().map(placed)
+        })
+    }
+
+    /// Says all that is wrong with it.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        let mut flaws = Vec::new();
         if self.name.trim().is_empty() {
-            return Err("an automation needs a name".to_owned());
+            flaws.push(Flaw::new(&["name".into()], "an automation needs a name"));
         }
-        self.trigger.check(1)?;
-        self.all_actions().try_for_each(Action::check)?;
-        self.refuse_loops()
+        self.trigger.flaws(1, &["trigger".into()], &mut flaws);
+        let actions = self.placed_actions();
+        flaws.extend(actions.filter_map(|(place, action)| action.flaw(&place)));
+        flaws.extend(self.loops());
+        flaws
     }
 
     /// A run of a deployment must not set off the next run of a deployment, for ever.
-    fn refuse_loops(&self) -> Result<(), String> {
+    fn loops(&self) -> Option<Flaw> {
         const ALWAYS: [&str; 4] = [
             "prefect.flow-run.Scheduled",
             "prefect.flow-run.Pending",
@@ -644,13 +729,13 @@ impl AutomationBody {
             "prefect.flow-run.*",
         ];
         let Trigger::Event(trigger) = &self.trigger else {
-            return Ok(());
+            return None;
         };
         let is_always = ALWAYS.iter().any(|name| trigger.expect.contains(*name));
         if !self.enabled || trigger.posture != Posture::Reactive || !is_always {
-            return Ok(());
+            return None;
         }
-        for action in &self.actions {
+        for (index, action) in self.actions.iter().enumerate() {
             let Action::RunDeployment { source, .. } = action else {
                 continue;
             };
@@ -662,14 +747,12 @@ impl AutomationBody {
             let is_unfiltered = is_every(&trigger.matches)
                 && (trigger.match_related.is_empty() || trigger.match_related.iter().any(is_every));
             if *source == Source::Inferred || is_unfiltered {
-                return Err(
-                    "running a deployment whenever a flow run changes its state would go on for ever; name the \
-                     deployment, and narrow down the flow runs by `match` or `match_related`"
-                        .to_owned(),
-                );
+                let text = "running a deployment whenever a flow run changes its state would go on for ever; name the \
+                     deployment, and narrow down the flow runs by `match` or `match_related`";
+                return Some(Flaw::new(&["actions".into(), index.into()], text));
             }
         }
-        Ok(())
+        None
     }
 
     /// Returns the ids of the resources that it has to do with.

@@ -27,6 +27,7 @@ pub mod ids;
 pub mod json_schema;
 pub mod logs;
 pub mod patience;
+pub(crate) mod place;
 pub mod responses;
 pub mod saved_searches;
 pub mod schedules;

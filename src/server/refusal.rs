@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use serde_path_to_error::Segment;
 
 use super::ApiError;
+use crate::schemas::place;
 
 /// Bodies larger than this are not sent back.
 const LARGEST_ECHO_BYTES: usize = 16 * 1024;
@@ -184,20 +184,18 @@ fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
         Err(error) => error,
     };
     let mut loc = vec![json!("body")];
-    loc.extend(error.path().iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(json!(index)),
-        Segment::Map { key } => Some(json!(key)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    }));
+    loc.extend(place::steps(error.path()));
     let error = error.into_inner();
     if !error.is_data() {
         return Err(broken(text, &error));
     }
     let message = without_position(&error.to_string());
-    if let Some(field) = between(&message, "missing field `", "`") {
+    let (inside, message) = place::split(&message);
+    loc.extend(inside);
+    if let Some(field) = between(message, "missing field `", "`") {
         loc.push(json!(field));
     }
-    Err(words(&message, &loc))
+    Err(words(message, &loc))
 }
 
 /// Says where the text stops being JSON.
@@ -328,6 +326,43 @@ mod tests {
                 "1.message",
                 "1.timestamp",
                 "2"
+            ]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_found_in_what_is_read_by_its_kind() {
+        use crate::schemas::automations::AutomationCreate;
+        let trigger = r#"{"posture": "Sideways", "threshold": "many", "within": -1}"#;
+        let compound = r#"{"type": "compound", "require": "none", "triggers": [{"posture": "Reactive"}, {"type": "never"}]}"#;
+        let of = |trigger: &str, actions: &str| {
+            let body = format!(r#"{{"name": "n", "trigger": {trigger}, "actions": {actions}}}"#);
+            let mut places = places::<AutomationCreate>(&body);
+            places.sort();
+            places
+        };
+        assert_eq!(
+            of(trigger, "[]"),
+            ["trigger.posture", "trigger.threshold", "trigger.within"]
+        );
+        assert_eq!(
+            of(compound, "[]"),
+            // What is no known kind is taken for an event from there on.
+            [
+                "trigger.require",
+                "trigger.triggers.1.posture",
+                "trigger.triggers.1.type"
+            ]
+        );
+        let sound = r#"{"posture": "Reactive"}"#;
+        let actions = r#"[{"type": "do-nothing"}, {"type": "call-webhook", "block_document_id": 3},
+            {"type": "send-notification", "block_document_id": "00000000-0000-0000-0000-000000000001"}, {"type": "explode"}]"#;
+        assert_eq!(
+            of(sound, actions),
+            [
+                "actions.1.block_document_id",
+                "actions.2.body",
+                "actions.3.type"
             ]
         );
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::schemas::AutomationId;
 use crate::schemas::automations::{
-    Action, Automation, AutomationBody, AutomationCreate, AutomationPatch,
+    Action, Automation, AutomationBody, AutomationCreate, AutomationPatch, Flaw,
 };
 use crate::schemas::filters::{AutomationSort, AutomationsCount, AutomationsQuery};
 use crate::server::automations::templates;
@@ -175,9 +175,8 @@ pub async fn validate_automation_template(body: Body<String>) -> Response {
 }
 
 fn check(body: &AutomationBody) -> Result<(), ApiError> {
-    let refuse = |why: String| ApiError::invalid(&["body"], why);
-    body.check().map_err(refuse)?;
-    for action in body.all_actions() {
+    let mut flaws = body.flaws();
+    for (place, action) in body.placed_actions() {
         let texts: &[(&str, &String)] = match action {
             Action::SendNotification { subject, body, .. } => {
                 &[("subject", subject), ("body", body)]
@@ -186,11 +185,24 @@ fn check(body: &AutomationBody) -> Result<(), ApiError> {
             _ => &[],
         };
         for (field, text) in texts {
-            templates::check(text)
-                .map_err(|why| refuse(format!("'{field}' is not a valid template: {why}")))?;
+            if let Err(why) = templates::check(text) {
+                let place = [&place[..], &[(*field).into()]].concat();
+                let text = format!("'{field}' is not a valid template: {why}");
+                flaws.push(Flaw::new(&place, text));
+            }
         }
     }
-    Ok(())
+    if flaws.is_empty() {
+        return Ok(());
+    }
+    let detail = |flaw: Flaw| {
+        let loc = [&[json!("body")], &flaw.place[..]].concat();
+        json!({"loc": loc, "msg": flaw.text, "type": "value_error"})
+    };
+    Err(ApiError::Invalid {
+        details: flaws.into_iter().map(detail).collect(),
+        body: serde_json::to_value(body).unwrap_or_default(),
+    })
 }
 
 async fn done(state: &AppState, id: AutomationId, found: bool) -> Result<StatusCode, ApiError> {
