@@ -121,9 +121,11 @@ async fn start(client: &Client, name: &str, flow_run: Uuid, tags: &[String]) -> 
         // Not by force: a limit on one of the tags has to let it through.
         let body = json!({"state": {"type": "RUNNING"}, "force": false});
         let answer: OrchestrationResult = client.post(&path, &body).await?;
+        let is_paused = answer.state.as_ref().is_some_and(|s| s.r#type == "PAUSED");
         match answer.status.as_str() {
             "ACCEPT" => break,
-            "WAIT" => {
+            // Somebody has paused the flow run; what has begun goes on, and this begins when it is resumed.
+            "WAIT" | "REJECT" if answer.status == "WAIT" || is_paused => {
                 if !has_said {
                     output::say(&format!("Waiting: {}", reason(&answer)));
                 }
