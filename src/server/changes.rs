@@ -31,8 +31,12 @@ pub enum Kind {
     WorkQueue,
     ConcurrencyLimit,
     Block,
+    Variable,
+    Artifact,
     Log,
     Automation,
+    /// Somebody who polls a queue, a pool or a deployment has come or gone; the id is of what is polled.
+    Poller,
     /// New events, without saying which: a feed reads them anew.
     Event,
 }

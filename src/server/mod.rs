@@ -24,6 +24,7 @@ mod state;
 pub mod task_workers;
 mod ui;
 pub mod vault;
+pub mod waiting;
 
 pub use error::ApiError;
 pub use openapi::dashboard_document;

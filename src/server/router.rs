@@ -321,6 +321,7 @@ fn dashboard() -> OpenApiRouter<AppState> {
         .routes(routes!(ui::list_flow_runs))
         .routes(routes!(ui::read_flow_run_page))
         .routes(routes!(ui::read_flow_run_columns))
+        .routes(routes!(ui::list_flow_run_results))
         .routes(routes!(ui::list_task_runs))
         .routes(routes!(ui::read_task_run_page))
         .routes(routes!(ui::list_logs))

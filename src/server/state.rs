@@ -9,6 +9,7 @@ use super::changes::Changes;
 use super::events::{Batch, Hub};
 use super::task_workers::TaskWorkers;
 use super::vault::Vault;
+use super::waiting::Waiting;
 use crate::clock::SharedClock;
 use crate::db::Db;
 use crate::schemas::logs::Log;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub task_workers: TaskWorkers,
     /// Who wants to see log lines as they come.
     pub logs: Hub<Arc<Vec<Log>>>,
+    /// Who asks for slots in vain.
+    pub waiting: Waiting,
 }
 
 impl AppState {
@@ -50,6 +53,7 @@ impl AppState {
             automations: InForce::default(),
             task_workers: TaskWorkers::default(),
             logs: Hub::new(),
+            waiting: Waiting::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::schemas::artifacts::{
 };
 use crate::schemas::filters::ArtifactCollectionFilter;
 use crate::schemas::{ArtifactId, Dialect};
+use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::artifacts::{self, Asked};
 use crate::server::{ApiError, AppState};
@@ -26,7 +27,12 @@ pub async fn create_artifact(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut Conn| artifacts::create(conn, create, now).await;
-    Ok(created(dialect, true, state.db.write(write).await?))
+    let artifact = state.db.write(write).await?;
+    state.changes.tell(Change {
+        flow_run_id: artifact.flow_run_id,
+        ..Change::of(Kind::Artifact, artifact.id.0)
+    });
+    Ok(created(dialect, true, artifact))
 }
 
 /// Returns artifacts.
@@ -129,10 +135,7 @@ pub async fn update_artifact(
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut Conn| artifacts::update(conn, id, update, now).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found(NOUN, id)),
-    }
+    done(&state, id, state.db.write(write).await?)
 }
 
 /// Deletes an artifact.
@@ -143,8 +146,13 @@ pub async fn delete_artifact(
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut Conn| artifacts::delete(conn, id, now).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found(NOUN, id)),
+    done(&state, id, state.db.write(write).await?)
+}
+
+fn done(state: &AppState, id: ArtifactId, found: bool) -> Result<StatusCode, ApiError> {
+    if !found {
+        return Err(ApiError::not_found(NOUN, id));
     }
+    state.changes.tell(Change::of(Kind::Artifact, id.0));
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -169,6 +169,8 @@ async fn take(
     creates_missing: bool,
 ) -> Result<(Option<Uuid>, Vec<GlobalConcurrencyLimit>), ApiError> {
     let now = state.now();
+    let names = claim.names.clone();
+    let holder = claim.lease.and_then(|term| term.holder);
     let write = async move |conn: &mut Conn| {
         if creates_missing {
             limits::create_missing(conn, &claim.names, now).await?;
@@ -177,12 +179,24 @@ async fn take(
     };
     match state.db.write(write).await? {
         Answer::Taken { lease, limits } => {
+            if let Some(holder) = holder {
+                state.waiting.settled(holder.id);
+            }
             tell_of(state, &limits);
             Ok((lease, limits))
         }
         Answer::Full {
             retry_after_seconds,
         } => {
+            if let Some(holder) = holder {
+                let names = names.iter().map(String::as_str);
+                if state
+                    .waiting
+                    .refused(names, holder.holder_type, holder.id, now)
+                {
+                    tell(state, [ConcurrencyLimitId(Uuid::nil())]);
+                }
+            }
             let most = state.settings.maximum_concurrency_slot_wait_seconds;
             let seconds = spread(retry_after_seconds, most);
             Err(ApiError::Locked("Locked".to_owned(), Some(seconds)))

@@ -7,13 +7,16 @@ use axum::response::IntoResponse;
 use crate::schemas::actions::{SetState, TaskRunCreate, TaskRunUpdate};
 use crate::schemas::filters::{Filters, HistoryQuery, TaskRunSort, TaskRunsQuery};
 use crate::schemas::flow_runs::AsOf;
+use crate::schemas::global_concurrency_limits::{HolderType, TAG_PREFIX};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult};
 use crate::schemas::task_runs::TaskRun;
-use crate::schemas::{Dialect, TaskRunId};
+use crate::schemas::{ConcurrencyLimitId, Dialect, TaskRunId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::{self, history};
+use crate::server::orchestration::Rule as _;
 use crate::server::orchestration::policy::Policy;
+use crate::server::orchestration::rules::concurrency::SecureTaskConcurrencySlots;
 use crate::server::{ApiError, AppState};
 
 use super::flow_runs::{read_history, status};
@@ -160,6 +163,7 @@ pub async fn set_task_run_state(
     done.repeat(said, kept.as_ref());
     if done.is_written {
         let now = done.result.state.as_ref();
+        state.waiting.settled(id.0);
         state.changes.tell(Change {
             state_type: now.map(|state| state.state_type),
             state_name: now.map(|state| state.name.clone()),
@@ -167,5 +171,34 @@ pub async fn set_task_run_state(
             ..Change::of(Kind::TaskRun, id.0)
         });
     }
+    if done.decided_by == Some(SecureTaskConcurrencySlots.name()) {
+        note_waiting(&state, id).await?;
+    }
     Ok((status(&done, dialect), view(dialect, done.result)))
+}
+
+/// Notes that a task run waits for the limits of its tags.
+async fn note_waiting(state: &AppState, id: TaskRunId) -> Result<(), ApiError> {
+    let read = async move |conn: &mut _| models::task_runs::read(conn, id).await;
+    let Some(run) = state.db.read_short(read).await? else {
+        return Ok(());
+    };
+    let names: Vec<_> = run
+        .tags
+        .0
+        .iter()
+        .map(|tag| format!("{TAG_PREFIX}{tag}"))
+        .collect();
+    let names = names.iter().map(String::as_str);
+    if state
+        .waiting
+        .refused(names, HolderType::TaskRun, id.0, state.now())
+    {
+        // Whoever shows limits looks at all of them.
+        let none = ConcurrencyLimitId(uuid::Uuid::nil());
+        state
+            .changes
+            .tell(Change::of(Kind::ConcurrencyLimit, none.0));
+    }
+    Ok(())
 }

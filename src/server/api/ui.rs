@@ -24,14 +24,15 @@ use crate::server::changes::{Change, Changes, Missed};
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
 use crate::server::models::ui::filters::Ask;
+use crate::server::models::ui::limits::LimitRow;
 use crate::server::models::ui::lists::{DeploymentPage, DeploymentRow, FlowPanel};
 use crate::server::models::ui::overview::Overview;
 use crate::server::models::ui::pools::{PoolPage, PoolRow};
-use crate::server::models::ui::queues::{BlockText, LimitRow, QueuePage, QueueRow};
+use crate::server::models::ui::queues::{BlockText, QueuePage, QueueRow};
 use crate::server::models::ui::runs::{
-    Graph, LogAsk, LogRow, RunPage, RunsPage, TaskRunPage, TaskRunRow,
+    Graph, LogAsk, LogRow, ResultRow, RunPage, RunsPage, TaskRunPage, TaskRunRow,
 };
-use crate::server::models::ui::{Page, lists, overview, pools, queues, runs};
+use crate::server::models::ui::{Page, limits, lists, overview, pools, queues, runs};
 use crate::server::{ApiError, AppState};
 use crate::settings::{MASK, SETTINGS};
 
@@ -64,9 +65,9 @@ macro_rules! by_body {
 
 /// Makes a handler that reads the page of one thing.
 macro_rules! by_id {
-    ($($(#[$doc:meta])+ $name:ident($path:literal, $noun:literal) -> $page:ident = |$conn:ident, $id:ident, $now:ident| $read:expr;)*) => {$(
+    ($($(#[$doc:meta])+ $name:ident($path:literal, $noun:literal) -> [$($page:tt)+] = |$conn:ident, $id:ident, $now:ident| $read:expr;)*) => {$(
         $(#[$doc])+
-        #[utoipa::path(get, path = $path, params(("id" = Uuid, Path)), responses((status = 200, body = $page)))]
+        #[utoipa::path(get, path = $path, params(("id" = Uuid, Path)), responses((status = 200, body = $($page)+)))]
         pub(crate) async fn $name(State(state): State<AppState>, Id($id): Id<Uuid>) -> Result<impl IntoResponse> {
             let $now = state.now();
             let page = state.db.read(async move |$conn: &mut db::Conn| $read.await).await?;
@@ -102,17 +103,19 @@ by_body! {
 
 by_id! {
     /// Reads the page of a flow run.
-    read_flow_run_page("/ui/flow_runs/{id}", "Flow run") -> RunPage = |conn, id, now| runs::read(conn, id, now);
+    read_flow_run_page("/ui/flow_runs/{id}", "Flow run") -> [RunPage] = |conn, id, now| runs::read(conn, id, now);
+    /// Lists what a flow run's states say of its results.
+    list_flow_run_results("/ui/flow_runs/{id}/results", "Flow run") -> [Vec<ResultRow>] = |conn, id, _now| runs::results(conn, id);
     /// Reads the graph of a flow run in columns.
-    read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> Graph = |conn, id, _now| runs::graph(conn, id);
+    read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> [Graph] = |conn, id, _now| runs::graph(conn, id);
     /// Reads the page of a task run.
-    read_task_run_page("/ui/task_runs/{id}/page", "Task run") -> TaskRunPage = |conn, id, now| runs::read_task(conn, id, now);
+    read_task_run_page("/ui/task_runs/{id}/page", "Task run") -> [TaskRunPage] = |conn, id, now| runs::read_task(conn, id, now);
     /// Reads the side panel of a flow.
-    read_flow_panel("/ui/flows/{id}", "Flow") -> FlowPanel = |conn, id, now| lists::flow(conn, id, now);
+    read_flow_panel("/ui/flows/{id}", "Flow") -> [FlowPanel] = |conn, id, now| lists::flow(conn, id, now);
     /// Reads the page of a deployment.
-    read_deployment_page("/ui/deployments/{id}", "Deployment") -> DeploymentPage = |conn, id, now| lists::deployment(conn, id, now);
+    read_deployment_page("/ui/deployments/{id}", "Deployment") -> [DeploymentPage] = |conn, id, now| lists::deployment(conn, id, now);
     /// Reads the page of a work queue.
-    read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> QueuePage = |conn, id, now| queues::read(conn, id, now);
+    read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> [QueuePage] = |conn, id, now| queues::read(conn, id, now);
 }
 
 whole! {
@@ -120,8 +123,17 @@ whole! {
     list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| queues::list(conn, now);
     /// Lists the work pools.
     list_work_pools("/ui/work_pools") -> [Vec<PoolRow>] = |conn, now| pools::list(conn, now);
-    /// Lists the concurrency limits with their holders.
-    list_concurrency_limits("/ui/concurrency_limits") -> [Vec<LimitRow>] = |conn, _now| queues::limits(conn);
+}
+
+/// Lists the concurrency limits with who holds their slots and who waits for one.
+#[utoipa::path(get, path = "/ui/concurrency_limits", responses((status = 200, body = Vec<LimitRow>)))]
+pub(crate) async fn list_concurrency_limits(
+    State(state): State<AppState>,
+) -> Result<impl IntoResponse> {
+    let now = state.now();
+    let waiting = state.waiting.list(now);
+    let read = async move |conn: &mut db::Conn| limits::list(conn, &waiting, now).await;
+    Ok(Answer(state.db.read(read).await?))
 }
 
 /// Lists the blocks with their secrets masked.

@@ -9,9 +9,14 @@ use crate::schemas::variables::{
     Variable, VariableCreate, VariableUpdate, VariablesCount, VariablesQuery,
 };
 use crate::schemas::{Dialect, VariableId};
+use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::variables::{self, Which};
 use crate::server::{ApiError, AppState};
+
+fn tell(state: &AppState, id: VariableId) {
+    state.changes.tell(Change::of(Kind::Variable, id.0));
+}
 
 fn absent(which: &Which) -> ApiError {
     let which = match which {
@@ -34,6 +39,7 @@ pub async fn create_variable(
         let detail = format!("A variable with the name '{name}' already exists.");
         ApiError::or_taken(error, &detail)
     })?;
+    tell(&state, variable.id);
     Ok(created(dialect, true, variable))
 }
 
@@ -126,10 +132,7 @@ async fn update(
 ) -> Result<StatusCode, ApiError> {
     let (asked, now) = (which.clone(), state.now());
     let write = async move |conn: &mut Conn| variables::update(conn, &asked, change, now).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(absent(&which)),
-    }
+    done(&state, &which, state.db.write(write).await?)
 }
 
 /// Deletes a variable.
@@ -153,8 +156,18 @@ pub async fn delete_variable_by_name(
 async fn delete(State(state): State<AppState>, which: Which) -> Result<StatusCode, ApiError> {
     let asked = which.clone();
     let write = async move |conn: &mut Conn| variables::delete(conn, &asked).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(absent(&which)),
+    done(&state, &which, state.db.write(write).await?)
+}
+
+fn done(state: &AppState, which: &Which, found: bool) -> Result<StatusCode, ApiError> {
+    if !found {
+        return Err(absent(which));
     }
+    // Who listens looks at all of them anew, so a name need not be looked up.
+    let id = match which {
+        Which::Id(id) => *id,
+        Which::Name(_) => VariableId(uuid::Uuid::nil()),
+    };
+    tell(state, id);
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -12,7 +12,7 @@ use crate::schemas::work_pools::{
     Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsQuery, Worker,
 };
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{Dialect, WorkQueueId};
+use crate::schemas::{Dialect, WorkPoolId, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::work_pools::Due;
@@ -65,6 +65,11 @@ fn tell(state: &AppState, queue: WorkQueueId) {
     state.changes.tell(Change::of(Kind::WorkQueue, queue.0));
 }
 
+/// Tells that a pool is there, or not any more, or that somebody polls it.
+fn tell_pool(state: &AppState, pool: WorkPoolId) {
+    state.changes.tell(Change::of(Kind::Poller, pool.0));
+}
+
 /// Creates a work pool with its default queue.
 #[utoipa::path(post, path = "/work_pools/", request_body = WorkPoolCreate, responses((status = 201, body = WorkPool)))]
 pub async fn create_work_pool(
@@ -78,6 +83,7 @@ pub async fn create_work_pool(
     let write = async move |conn: &mut _| models::work_pools::create(conn, pool, now).await;
     let pool = state.db.write(write).await;
     let pool = pool.map_err(|error| ApiError::or_taken(error, TAKEN))?;
+    tell_pool(&state, pool.id);
     Ok(created(dialect, true, AsOf(now, pool)))
 }
 
@@ -170,6 +176,7 @@ pub async fn delete_work_pool(
     for queue in queues.ok_or_else(|| unknown(&which))? {
         tell(&state, queue.id);
     }
+    tell_pool(&state, WorkPoolId(uuid::Uuid::nil()));
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -358,6 +365,10 @@ pub async fn worker_heartbeat(
     state.db.write(write).await?;
     if let (false, Some(queue)) = (was_served, pool.default_queue_id) {
         tell(&state, queue);
+    }
+    // One more of many is told by the watch on who polls.
+    if !was_served {
+        tell_pool(&state, pool.id);
     }
     Ok(StatusCode::NO_CONTENT)
 }

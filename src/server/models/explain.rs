@@ -10,7 +10,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::ui::queues::{self as queues_page, LimitRow};
+use super::ui::limits::{self as limits_page, LimitRow};
 use super::ui::row;
 use super::ui::runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
@@ -220,28 +220,33 @@ pub(crate) async fn task_run(
             Some(detail),
         )]);
     }
-    let limits = queues_page::limits(conn).await?;
+    let limits = limits_page::list(conn, &[], now).await?;
     let full = limits
         .iter()
-        .filter(|limit| run.tags.0.contains(&limit.tag))
-        .filter(|limit| limit.holders.len() as i64 >= limit.concurrency_limit);
+        .filter(|limit| {
+            limit
+                .tag
+                .as_ref()
+                .is_some_and(|tag| run.tags.0.contains(tag))
+        })
+        .filter(|limit| limit.is_full());
     Ok(full.map(full_limit).collect())
 }
 
 fn full_limit(limit: &LimitRow) -> Reason {
-    let (tag, most) = (&limit.tag, limit.concurrency_limit);
+    let (tag, most) = (limit.tag.as_ref().unwrap_or(&limit.name), limit.limit);
     let names: Vec<_> = limit
         .holders
         .iter()
         .take(5)
-        .map(|h| h.name.as_str())
+        .filter_map(|h| h.name.as_deref())
         .collect();
     let detail = (!names.is_empty()).then(|| format!("Held by {}.", names.join(", ")));
     let command =
         is_plain(tag).then(|| format!("prefect-rs concurrency-limit create {tag} {}", most + 1));
     let text = format!(
         "The limit of tag {tag} is full ({} of {most})",
-        limit.holders.len()
+        limit.active_slots
     );
     Reason {
         command,

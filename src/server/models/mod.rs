@@ -32,6 +32,7 @@ pub mod history;
 pub mod logs;
 pub mod names;
 pub mod pauses;
+pub mod presence;
 pub mod rows;
 pub mod saved_searches;
 pub mod scheduled_runs;

@@ -14,6 +14,7 @@ mod flow_run_events;
 mod foreman;
 mod late_runs;
 mod lease_repossessor;
+mod presence;
 mod scheduler;
 mod stale_runs;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use flow_run_events::FlowRunEvents;
 pub use foreman::Foreman;
 pub use late_runs::LateRuns;
 pub use lease_repossessor::LeaseRepossessor;
+pub use presence::Presence;
 pub use scheduler::{Scheduler, schedule_deployment};
 pub use stale_runs::{CancellationCleanup, CrashedRuns, PauseExpirations};
 pub use triggers::Triggers;
@@ -117,6 +119,7 @@ impl Services {
         if app.settings.event_persister_enabled {
             services.spawn(app, EventRetention);
         }
+        services.spawn(app, Presence::default());
         services
     }
 

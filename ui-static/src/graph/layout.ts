@@ -26,8 +26,41 @@ export interface Layout {
   start: number
   end: number
   height: number
-  /** Names at the left of each lane. */
-  lanes: { label: string; y: number; h: number; count: number }[]
+  /** Names at the left of each lane; `depth` is how many subflows it lies in. */
+  lanes: { label: string; y: number; h: number; count: number; depth: number }[]
+  /** Where the task runs of an unfolded subflow lie, below its name. */
+  frames: { label: string; y: number; h: number; depth: number }[]
+}
+
+/** A run's columns followed by those of its unfolded subflows. */
+export interface Unfolded {
+  g: GraphColumns
+  /** The node that stands for the subflow in which a node is; -1 for the run's own. */
+  owner: number[]
+}
+
+/** Puts the columns of subflows, by the id of their run, behind those of the run; subflows of subflows too. */
+export function unfold(g: GraphColumns, inner: ReadonlyMap<string, GraphColumns>): Unfolded {
+  if (!inner.size) return { g, owner: new Array<number>(g.id.length).fill(-1) }
+  const names = Object.keys(g) as (keyof GraphColumns)[]
+  const all = Object.fromEntries(names.map((name) => [name, [...g[name]]])) as unknown as GraphColumns
+  const owner = new Array<number>(g.id.length).fill(-1)
+  const seen = new Set<string>()
+  // The list grows while it is walked, so that what lies deeper is found.
+  for (let i = 0; i < all.id.length; i++) {
+    const child = all.child[i]
+    const columns = child && !seen.has(child) ? inner.get(child) : undefined
+    if (!columns) continue
+    seen.add(child!)
+    const from = all.id.length
+    for (const name of names) {
+      const values = name === 'upstream' ? columns.upstream.map((list) => list.map((u) => u + from)) : name === 'artifacts' ? columns.artifacts.map((a) => ({ ...a, node: a.node == null ? i : a.node + from })) : columns[name]
+      // A loop, since as many arguments as a run may have task runs are more than a call takes.
+      for (const value of values) (all[name] as unknown[]).push(value)
+    }
+    for (let k = 0; k < columns.id.length; k++) owner.push(i)
+  }
+  return { g: all, owner }
 }
 
 const BOX = 20
@@ -123,61 +156,111 @@ class Heap {
 
 const isBad = (type: GraphColumns['state_type'][number] | undefined) => type === 'FAILED' || type === 'CRASHED'
 
-function byStart(g: GraphColumns, fallback: number): number[] {
-  return g.id.map((_, i) => i).sort((a, b) => (g.start[a] ?? fallback) - (g.start[b] ?? fallback) || a - b)
+/** Nodes by the subflow they are in, each list in the order of their starts. */
+function byOwner({ g, owner }: Unfolded, fallback: number): Map<number, number[]> {
+  const lists = new Map<number, number[]>()
+  owner.forEach((o, i) => {
+    const list = lists.get(o)
+    if (list) list.push(i)
+    else lists.set(o, [i])
+  })
+  for (const list of lists.values()) list.sort((a, b) => (g.start[a] ?? fallback) - (g.start[b] ?? fallback) || a - b)
+  return lists
 }
 
-/** Each task run on a time axis, in the first row that is free. */
-export function timeLayout(g: GraphColumns, span: [number, number], now: number): Layout {
+const finishOf = (g: GraphColumns, start: number, now: number) => (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+
+/** Room for the name of an unfolded subflow. */
+const TITLE = 18
+
+/** Each task run on a time axis, in the first row that is free; those of unfolded subflows in frames below. */
+export function timeLayout(all: Unfolded, span: [number, number], now: number): Layout {
+  const { g } = all
   const [start, end] = span
-  const finish = (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+  const finish = finishOf(g, start, now)
+  const begin = (i: number) => g.start[i] ?? end
   const few = g.id.length <= 60
   // Few bars get rows of their own with room for the name; many are packed.
-  const order = byStart(g, end)
   const gap = (end - start) * (few ? 0.16 : 0.004)
-  const begin = (i: number) => g.start[i] ?? end
-  // Among many, what failed lies on top, where it cannot be missed.
-  const top = few ? [] : order.filter((i) => isBad(g.state_type[i]))
-  const first = top.length ? pack(top, begin, finish, gap) : { row: new Map<number, number>(), rows: 0 }
-  const rest = pack(few || !top.length ? order : order.filter((i) => !isBad(g.state_type[i])), begin, finish, gap)
-  const row = new Map([...first.row, ...[...rest.row].map(([i, r]) => [i, r + first.rows] as const)])
-  const rows = first.rows + rest.rows
+  const lists = byOwner(all, end)
+  const packed = new Map([...lists].map(([o, order]) => [o, packList(g, order, few, begin, finish, gap)]))
+  const rows = [...packed.values()].reduce((n, one) => n + one.rows, 0)
   const h = rows > 400 ? 4 : rows > 120 ? 8 : rows > 40 ? 14 : BOX
   const step = h + (h > 10 ? 6 : h > 5 ? 2 : 1)
-  const boxes = order.map((i): Box => {
-    const s = g.start[i] ?? end
-    return { nodes: [i], x: s, w: finish(i) - s, row: row.get(i)!, y: row.get(i)! * step, h, label: g.name[i]! }
-  })
-  const at = new Map(order.map((i, b) => [i, b]))
-  return { boxes, edges: edgesOf(g, (i) => at.get(i)!), timed: true, start, end, height: rows * step, lanes: [] }
+  const boxes: Box[] = []
+  const frames: Layout['frames'] = []
+  let y = 0
+  const place = (o: number, depth: number) => {
+    const list = packed.get(o)
+    if (!list) return
+    const top = y
+    if (o >= 0) y += TITLE
+    for (const i of lists.get(o)!) boxes.push({ nodes: [i], x: begin(i), w: finish(i) - begin(i), row: list.row.get(i)!, y: y + list.row.get(i)! * step, h, label: g.name[i]! })
+    y += list.rows * step
+    const frame = { label: o < 0 ? '' : g.name[o]!, y: top, h: 0, depth }
+    if (o >= 0) frames.push(frame)
+    for (const i of lists.get(o)!) if (packed.has(i)) place(i, depth + 1)
+    if (o >= 0) {
+      y += 4
+      frame.h = y - top
+      y += 4
+    }
+  }
+  place(-1, 0)
+  const at = new Map(boxes.map((box, b) => [box.nodes[0]!, b]))
+  return { boxes, edges: edgesOf(g, (i) => at.get(i)!), timed: true, start, end, height: y, lanes: [], frames }
 }
 
-/** One lane for each task, its runs packed inside: what ran how often, side by side. */
-export function laneLayout(g: GraphColumns, span: [number, number], now: number): Layout {
+function packList(g: GraphColumns, order: number[], few: boolean, begin: (i: number) => number, finish: (i: number) => number, gap: number) {
+  // Among many, what failed lies on top, where it cannot be missed.
+  const top = few ? [] : order.filter((i) => isBad(g.state_type[i]))
+  if (!top.length) return pack(order, begin, finish, gap)
+  const first = pack(top, begin, finish, gap)
+  const rest = order.filter((i) => !isBad(g.state_type[i]))
+  if (!rest.length) return first
+  const below = pack(rest, begin, finish, gap)
+  return { row: new Map([...first.row, ...[...below.row].map(([i, r]) => [i, r + first.rows] as const)]), rows: first.rows + below.rows }
+}
+
+/** One lane for each task, its runs packed inside: what ran how often, side by side. Below a subflow lie the lanes of its own tasks. */
+export function laneLayout(all: Unfolded, span: [number, number], now: number): Layout {
+  const { g } = all
   const [start, end] = span
-  const groups = new Map<string, number[]>()
-  for (const i of byStart(g, end)) {
-    const key = g.task_key[i]!
-    if (!groups.has(key)) groups.set(key, [])
-    groups.get(key)!.push(i)
-  }
-  const finish = (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+  const lists = byOwner(all, end)
+  const finish = finishOf(g, start, now)
+  const begin = (i: number) => g.start[i] ?? end
   const boxes: Box[] = []
   const lanes: Layout['lanes'] = []
   let y = 0
-  for (const [, nodes] of groups) {
-    const { row, rows } = pack(nodes, (i) => g.start[i] ?? end, finish, (end - start) * 0.002)
+  const lane = (nodes: number[], label: string, depth: number) => {
+    const { row, rows } = pack(nodes, begin, finish, (end - start) * 0.002)
     const h = rows > 60 ? 3 : rows > 20 ? 5 : rows > 6 ? 9 : 16
     const step = h + 1.5
     const height = Math.max(24, rows * step + 8)
-    lanes.push({ label: baseName(g.name[nodes[0]!]!), y, h: height, count: nodes.length })
-    for (const i of nodes) {
-      const s = g.start[i] ?? end
-      boxes.push({ nodes: [i], x: s, w: finish(i) - s, row: row.get(i)!, y: y + 4 + row.get(i)! * step, h, label: '' })
-    }
+    lanes.push({ label, y, h: height, count: nodes.length, depth })
+    for (const i of nodes) boxes.push({ nodes: [i], x: begin(i), w: finish(i) - begin(i), row: row.get(i)!, y: y + 4 + row.get(i)! * step, h, label: '' })
     y += height
   }
-  return { boxes, edges: [], timed: true, start, end, height: y, lanes }
+  const place = (list: number[], depth: number) => {
+    const groups = new Map<string, number[]>()
+    for (const i of list) {
+      const key = g.task_key[i]!
+      if (!groups.has(key)) groups.set(key, [])
+      groups.get(key)!.push(i)
+    }
+    for (const nodes of groups.values()) {
+      // Several subflows of one kind that are unfolded have a lane each, so that it is seen what is whose.
+      const open = nodes.filter((i) => lists.has(i))
+      const folded = open.length ? nodes.filter((i) => !lists.has(i)) : nodes
+      if (folded.length) lane(folded, baseName(g.name[folded[0]!]!), depth)
+      for (const i of open) {
+        lane([i], open.length > 1 ? g.name[i]! : baseName(g.name[i]!), depth)
+        place(lists.get(i)!, depth + 1)
+      }
+    }
+  }
+  place(lists.get(-1) ?? [], 0)
+  return { boxes, edges: [], timed: true, start, end, height: y, lanes, frames: [] }
 }
 
 /** The task's name in a task run's: `Augment data-e6ffc28f-12` is `Augment data`. */
@@ -258,7 +341,7 @@ export async function dependencyLayout(g: GraphColumns): Promise<Layout> {
     end = Math.max(end, b.x + b.w)
     height = Math.max(height, b.y + b.h)
   }
-  return { boxes, edges, timed: false, start, end, height, lanes: [] }
+  return { boxes, edges, timed: false, start, end, height, lanes: [], frames: [] }
 }
 
 function edgesOf(g: GraphColumns, box: (node: number) => number): [number, number][] {

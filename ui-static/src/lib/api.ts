@@ -2,6 +2,7 @@
 
 import { BASE } from './router.svelte'
 import { session } from './session.svelte'
+import type { SavedSearch } from './query'
 import type * as T from './types'
 
 export class ApiError extends Error {
@@ -115,11 +116,11 @@ export interface Verdict {
   details: { reason?: string }
 }
 
-/** A refused transition is an error for a person, though not one of HTTP. */
-function accepted(verdict: Verdict): Verdict {
-  if (verdict.status !== 'ACCEPT' && !(verdict.status === 'REJECT' && verdict.state)) {
-    throw new ApiError(verdict.details?.reason ?? `The server answered ${verdict.status}.`, 409)
-  }
+/** A refused transition is an error for a person, though not one of HTTP; another way to what was asked for is none. */
+function accepted(verdict: Verdict, asked?: T.StateType): Verdict {
+  const got = verdict.state?.type
+  const isThere = verdict.status === 'REJECT' && got !== undefined && (got === asked || (asked === 'CANCELLING' && got === 'CANCELLED'))
+  if (verdict.status !== 'ACCEPT' && !isThere) throw new ApiError(verdict.details?.reason ?? `The server answered ${verdict.status}.`, 409)
   return verdict
 }
 
@@ -133,6 +134,7 @@ export const api = {
   deployment: (id: string, s?: AbortSignal) => get<T.DeploymentPage>(`/ui/deployments/${id}`, s),
   run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${id}`, s),
   graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${id}/graph`, s),
+  results: (id: string, s?: AbortSignal) => get<T.ResultRow[]>(`/ui/flow_runs/${id}/results`, s),
   logs: (body: T.LogAsk, s?: AbortSignal) => post<T.Page<T.Log>>('/ui/logs', body, s),
   taskRun: (id: string, s?: AbortSignal) => get<T.TaskRunPage>(`/ui/task_runs/${id}/page`, s),
   queues: (s?: AbortSignal) => get<T.QueueRow[]>('/ui/work_queues', s),
@@ -150,17 +152,16 @@ export const api = {
   latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
   artifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactRow>('/artifacts', { artifacts }, page, s),
   artifact: (id: string, s?: AbortSignal) => get<T.ArtifactRow>(`/artifacts/${part(id)}`, s),
-  globalLimits: (s?: AbortSignal) => post<T.GlobalLimitRow[]>('/v2/concurrency_limits/filter', { limit: 200 }, s),
   runInput: (id: string, key: string) => get<unknown>(`/flow_runs/${id}/input/${part(key)}`),
   explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${id}/explain`, s),
 
   createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
-  setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force })),
+  setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force }), state.type),
   /** Whoever runs a deployment's run ends its processes first, and the server knows whether anybody does; of other runs nobody would hear. */
   cancelRun: async (id: string) => {
     const run = await get<{ deployment_id: string | null }>(`/flow_runs/${id}`)
     const state: SetState = { type: run.deployment_id ? 'CANCELLING' : 'CANCELLED', message: 'Cancelled through UI' }
-    return accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force: false }))
+    return accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force: false }), state.type)
   },
   deleteRun: (id: string) => del(`/flow_runs/${id}`),
   deleteFlow: (id: string) => del(`/flows/${id}`),
@@ -194,5 +195,9 @@ export const api = {
   deleteQueue: (id: string) => del(`/work_queues/${id}`),
   createLimit: (tag: string, limit: number) => post('/concurrency_limits/', { tag, concurrency_limit: limit }),
   deleteLimit: (tag: string) => del(`/concurrency_limits/tag/${encodeURIComponent(tag)}`),
+  savedSearches: () => post<SavedSearch[]>('/saved_searches/filter', { limit: 200 }),
+  saveSearch: (name: string, filters: SavedSearch['filters']) => call('PUT', '/saved_searches/', { name, filters }),
+  deleteSearch: (id: string) => del(`/saved_searches/${id}`),
+  clearDatabase: () => post('/admin/database/clear', { confirm: true }),
   deleteBlock: (id: string) => del(`/blocks/${id}`),
 }

@@ -19,6 +19,7 @@ export interface Query {
   tags: string[]
   flows: string[]
   deployments: string[]
+  pools: string[]
   name: string
   subflows: boolean
 }
@@ -37,6 +38,7 @@ export const DEFAULTS: Query = {
   tags: [],
   flows: [],
   deployments: [],
+  pools: [],
   name: '',
   subflows: true,
 }
@@ -56,6 +58,7 @@ export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Q
     tags: params.getAll('tag').filter(Boolean),
     flows: params.getAll('flow').filter(Boolean),
     deployments: params.getAll('deployment').filter(Boolean),
+    pools: params.getAll('pool').filter(Boolean),
     name: params.get('name') ?? '',
     subflows: params.get('subflows') !== 'hide',
   }
@@ -64,7 +67,7 @@ export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Q
 /** Writes a query into URL parameters, leaving out what is a default. */
 export function write(query: Query, into: URLSearchParams, defaults: Partial<Query> = {}): URLSearchParams {
   const base = { ...DEFAULTS, ...defaults }
-  for (const key of ['last', 'next', 'from', 'to', 'state', 'tag', 'flow', 'deployment', 'name', 'subflows', 'page']) into.delete(key)
+  for (const key of ['last', 'next', 'from', 'to', 'state', 'tag', 'flow', 'deployment', 'pool', 'name', 'subflows', 'page']) into.delete(key)
   if (query.from != null && query.to != null) {
     into.set('from', new Date(query.from).toISOString())
     into.set('to', new Date(query.to).toISOString())
@@ -76,6 +79,7 @@ export function write(query: Query, into: URLSearchParams, defaults: Partial<Que
   for (const tag of query.tags) into.append('tag', tag)
   for (const flow of query.flows) into.append('flow', flow)
   for (const deployment of query.deployments) into.append('deployment', deployment)
+  for (const pool of query.pools) into.append('pool', pool)
   if (query.name) into.set('name', query.name)
   if (!query.subflows) into.set('subflows', 'hide')
   return into
@@ -107,7 +111,7 @@ export function terms(query: Query): Term[] {
     if (query.last) out.push({ key: 'last', value: spell(query.last), remove: { ...query, last: 0 } })
     if (query.next) out.push({ key: 'next', value: spell(query.next), remove: { ...query, next: 0 } })
   }
-  const lists = [['state', 'states'], ['tag', 'tags'], ['flow', 'flows'], ['deployment', 'deployments']] as const
+  const lists = [['state', 'states'], ['tag', 'tags'], ['flow', 'flows'], ['deployment', 'deployments'], ['pool', 'pools']] as const
   for (const [key, field] of lists) {
     for (const value of query[field]) out.push({ key, value, remove: { ...query, [field]: query[field].filter((v) => v !== value) } })
   }
@@ -118,7 +122,7 @@ export function terms(query: Query): Term[] {
 
 /** Takes one typed term into the query; a word without a key searches names. */
 export function add(query: Query, text: string): Query {
-  const match = /^(last|next|state|tag|flow|deployment|name|subflows):(.+)$/i.exec(text.trim())
+  const match = /^(last|next|state|tag|flow|deployment|pool|name|subflows):(.+)$/i.exec(text.trim())
   if (!match) return { ...query, name: text.trim() }
   const key = match[1]!.toLowerCase()
   const value = match[2]!.trim().replace(/^"(.*)"$/, '$1')
@@ -137,6 +141,8 @@ export function add(query: Query, text: string): Query {
       return { ...query, flows: put(query.flows) }
     case 'deployment':
       return { ...query, deployments: put(query.deployments) }
+    case 'pool':
+      return { ...query, pools: put(query.pools) }
     case 'subflows':
       return { ...query, subflows: !/^(hide|hidden|no|false)$/i.test(value) }
     default:
@@ -162,6 +168,7 @@ export interface Filters {
   flows?: Record<string, unknown>
   flow_runs?: Record<string, unknown>
   deployments?: Record<string, unknown>
+  work_pools?: Record<string, unknown>
 }
 
 /** The API's filters for a query; `states: false` leaves the states to the caller. */
@@ -177,5 +184,24 @@ export function filters(query: Query, win: Window, options: { states: boolean } 
   const out: Filters = { flow_runs: run }
   if (query.flows.length) out.flows = { name: { any_: query.flows } }
   if (query.deployments.length) out.deployments = { name: { any_: query.deployments } }
+  if (query.pools.length) out.work_pools = { name: { any_: query.pools } }
   return out
+}
+
+/** One condition that a saved search of this dashboard consists of; others' have other words. */
+const PROPERTY = 'query'
+
+export interface SavedSearch {
+  id: string
+  name: string
+  filters: { object: string; property: string; type: string; operation: string; value: unknown }[]
+}
+
+/** A query as the conditions of a saved search. */
+export const toSaved = (query: Query): SavedSearch['filters'] => [{ object: 'flow_run', property: PROPERTY, type: 'string', operation: 'equals', value: write(query, new URLSearchParams()).toString() }]
+
+/** The query of a saved search; null if another dashboard made it. */
+export function fromSaved(search: SavedSearch): Query | null {
+  const [first] = search.filters
+  return first?.property === PROPERTY && typeof first.value === 'string' ? parse(new URLSearchParams(first.value)) : null
 }

@@ -77,18 +77,6 @@ export class Resource<T> {
 
 const keyPath = (key: string) => key.split('?')[0]!
 
-/** How often what depends on time alone is looked at again: an agent that went away tells nobody. */
-const AGAIN_MS = 15_000
-
-/** Asks a resource again now and then, as long as `waits` says that something waits and somebody looks. */
-export function again(of: { refresh: () => void }, waits: () => boolean) {
-  $effect(() => {
-    if (!waits()) return
-    const timer = setInterval(() => document.hidden || of.refresh(), AGAIN_MS)
-    return () => clearInterval(timer)
-  })
-}
-
 /**
  * Ties a resource to a component: loads when the key changes, refreshes when `cares` says that a change matters.
  * An empty batch is "anything may have changed", of which `idle` pages take no notice.

@@ -86,6 +86,3 @@ export function spell(seconds: number): string {
   }
   return `${Math.max(1, Math.round(seconds / 60))}m`
 }
-
-/** Whether who asked at this moment still counts as there; the server's own patience with agents. */
-export const isFresh = (at: string | null, now: number): boolean => at != null && now - Date.parse(at) < 35_000

@@ -49,18 +49,10 @@ export interface ArtifactRow {
   updated: string
 }
 export type ArtifactLatest = ArtifactRow & { key: string; latest_id: string }
-export interface GlobalLimitRow {
-  id: string
-  name: string
-  limit: number
-  active: boolean
-  active_slots: number
-  slot_decay_per_second: number
-  updated: string
-}
 export type DeploymentPage = S['DeploymentPage']
 export type RunPage = S['RunPage']
 export type GraphColumns = S['Graph']
+export type ResultRow = S['ResultRow']
 export type Log = S['LogRow']
 export type TaskRunPage = S['TaskRunPage']
 export type QueueRow = S['QueueRow']

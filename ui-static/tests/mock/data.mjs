@@ -100,7 +100,16 @@ export function make(now = Date.now(), { tasks = 500 } = {}) {
   const stand = db.addTask(r, 'Validate orders', 3, t0 + 1100, t0 + 3300, 'COMPLETED', up(augment))
   child.parent_task_run_id = stand.id
   stand.child = child.id
-  db.addTask(r, 'Write to warehouse', 0, t0 + 3400, t0 + 4900, 'COMPLETED', up(augment, check, stand))
+  const fetch_ = db.addTask(child, 'Fetch orders', 0, t0 + 1300, t0 + 1700, 'COMPLETED')
+  const checks = [0, 1, 2].map((i) => db.addTask(child, 'Check order', i, t0 + 1750 + i * 120, t0 + 2600 + i * 200, 'COMPLETED', up(fetch_)))
+  const deep = db.addRun(weather, null, t0 + 1800, 'COMPLETED', 1, { parent_task_run_id: 'x' })
+  const inner = db.addTask(child, 'Daily weather report', 0, t0 + 1800, t0 + 2900, 'COMPLETED', up(fetch_))
+  deep.parent_task_run_id = inner.id
+  inner.child = deep.id
+  db.addTask(deep, 'Look up the weather', 0, t0 + 1900, t0 + 2700, 'COMPLETED')
+  db.addTask(child, 'Report', 0, t0 + 3020, t0 + 3250, 'COMPLETED', up(...checks, inner))
+  db.addTask(r, 'Write to warehouse', 0, t0 + 3400, t0 + 4900, 'COMPLETED', up(augment, check, stand)).leaves = ['rows-written']
+  check.leaves = ['totals']
   log(r, t0, 20, "Using task runner 'ConcurrentTaskRunner'")
   for (let i = 0; i < 40; i++) log(r, t0 + 200 + i * 110, i === 6 || i === 9 ? 40 : i % 9 === 4 ? 30 : i % 7 === 3 ? 10 : 20, i === 6 || i === 9 ? `Encountered exception during execution: HTTPError: 503 Server Error for url http://127.0.0.1:8123/api/v1/orders?page=${i}` : i % 9 === 4 ? 'Response took 1.9 s, longer than expected' : i === 12 ? HOSTILE : `Requesting page ${i} of /v1/orders`, i % 3 ? call : null)
   log(r, t0 + 5200, 20, "Finished in state Completed('All states completed.')")
@@ -131,10 +140,15 @@ export function make(now = Date.now(), { tasks = 500 } = {}) {
   db.inputs = { 'approve-schema': { type: 'object', required: ['approved'], properties: { approved: { type: 'boolean', title: 'Approved' }, reason: { type: 'string', title: 'Reason', minLength: 3 } } }, 'approve-description': 'Is the **total** right?' }
 
   db.queues.push({ id: uuid(), name: 'etl-queue', description: '', is_paused: false, concurrency_limit: null, filter: { tags: ['ETL'], deployment_ids: null, flow_runner_types: null }, last_polled: null, agents: [] })
-  db.queues.push({ id: uuid(), name: 'weather', description: '', is_paused: false, concurrency_limit: 4, filter: { tags: ['weather'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now), agents: [{ name: 'agent-ember', last_polled: iso(now) }], fresh: true })
+  db.queues.push({ id: uuid(), name: 'weather', description: '', is_paused: false, concurrency_limit: 4, filter: { tags: ['weather'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now), agents: [{ name: 'agent-ember', last_polled: iso(now), is_polling: true }, { name: 'agent-ash', last_polled: iso(now - 2 * H), is_polling: false }], fresh: true })
   db.queues.push({ id: uuid(), name: 'gpu', description: '', is_paused: true, concurrency_limit: 1, filter: { tags: ['gpu'], deployment_ids: null, flow_runner_types: null }, last_polled: iso(now - 3 * H), agents: [] })
-  db.limits.push({ id: uuid(), tag: 'warehouse', concurrency_limit: 5, created: iso(now - 9 * H), holders: [] })
-  db.limits.push({ id: uuid(), tag: 'forecast-api', concurrency_limit: 1, created: iso(now - 9 * H), holders: [{ id: db.taskRuns.at(-1).id, name: 'Render maps-0', flow_run_id: live.id, flow_run_name: live.name, since: iso(l0 + 9100) }] })
+  const limit = (name, size, more) => db.limits.push({ id: uuid(), name, tag: name.startsWith('tag:') ? name.slice(4) : null, limit: size, active: true, active_slots: 0, denied_slots: 0, slot_decay_per_second: 0, updated: iso(now - 9 * H), holders: [], waiting: [], ...more })
+  limit('tag:warehouse', 5, {})
+  const holder = (type, one, run, since, more) => ({ lease_id: uuid(), slots: 1, type, id: one.id, name: one.name, flow_run_id: run?.id ?? null, flow_run_name: run?.name ?? null, since: iso(since), expires: null, ...more })
+  limit('tag:forecast-api', 1, { active_slots: 1, holders: [holder('task_run', db.taskRuns.at(-1), live, l0 + 9100)], waiting: [{ type: 'task_run', id: db.taskRuns[0].id, name: 'Fetch forecast-3', flow_run_id: r.id, flow_run_name: r.name, since: iso(now - 61e3) }] })
+  limit('warehouse', 5, { active_slots: 4, holders: [holder('flow_run', live, null, now - 30e3, { slots: 2, expires: iso(now + 270e3) }), holder(null, { id: null, name: null }, null, now - 8e3)] })
+  limit('mail-gateway', 10, { active_slots: 10, denied_slots: 3, slot_decay_per_second: 0.5 })
+  limit('old-mainframe', 1, { active: false })
   db.blocks.push({ id: uuid(), name: 'team-bucket', type_name: 'S3 Storage', kind: 'STORAGE', is_default: true, created: iso(now - 80 * H), updated: iso(now - 20 * H), data: { bucket: 'flows', aws_access_key_id: 'AKIA…', aws_secret_access_key: '********', region_name: 'eu-central-1' }, schema: null, is_readable: true })
   db.blocks.push({ id: uuid(), name: 'laptop', type_name: 'Local Storage', kind: 'STORAGE', is_default: false, created: iso(now - 80 * H), updated: iso(now - 70 * H), data: { storage_path: '/data/prefect' }, schema: null, is_readable: true })
   return db

@@ -16,7 +16,7 @@ const iso = (ms) => new Date(ms).toISOString()
 export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
   let db = bare ? empty() : make(Date.now(), { tasks })
   const streams = new Set()
-  const stats = { requests: [], fail: false }
+  const stats = { requests: [], proposed: [], fail: false }
   const emit = (changes) => streams.forEach((s) => s.write(`event: changes\ndata: ${JSON.stringify(changes)}\n\n`))
 
   const flowOf = (id) => db.flows.find((f) => f.id === id)
@@ -75,9 +75,10 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     const runs = db.runs.filter((r) => r.deployment_id && q.filter.tags.every((t) => r.tags.includes(t)))
     const sched = runs.filter((r) => r.state_type === 'SCHEDULED')
     const due = sched.filter((r) => Date.parse(r.expected_start_time) <= Date.now())
-    return { ...q, due: due.length, upcoming: sched.length - due.length, active: runs.filter((r) => ['RUNNING', 'PENDING'].includes(r.state_type)).length, late: due.filter((r) => r.state_name === 'Late').length, sched, runningRuns: runs.filter((r) => r.state_type === 'RUNNING') }
+    return { ...q, is_polled: !!q.fresh, due: due.length, upcoming: sched.length - due.length, active: runs.filter((r) => ['RUNNING', 'PENDING'].includes(r.state_type)).length, late: due.filter((r) => r.state_name === 'Late').length, sched, runningRuns: runs.filter((r) => r.state_type === 'RUNNING') }
   }
   const reasons = (r) => {
+    if (r.state_type === 'PAUSED') return [{ code: 'paused', summary: 'It is paused until somebody resumes it.', detail: null }]
     if (Date.parse(r.expected_start_time) > Date.now()) return [{ code: 'scheduled', summary: 'It is scheduled for later.', detail: null }]
     const q = db.queues.find((x) => x.filter.tags.every((t) => r.tags.includes(t)))
     if (!q) return [{ code: 'no_queue', summary: 'No work queue matches its tags.', detail: `The run has ${r.tags.join(', ') || 'no tags'}.`, command: 'prefect-rs work-queue create -t ETL etl-queue' }]
@@ -137,7 +138,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const d = deploymentOf(id)
       if (!d) return null
       const runs = db.runs.filter((r) => r.deployment_id === id)
-      return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
+      return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null, is_polled: false }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
     }],
 ['POST /ui/schedule', () => ({ dates: [1, 2, 3, 4, 5].map((h) => iso(Date.now() + h * 3600e3)) })],
     ['GET /ui/flow_runs/:id', (_, id) => {
@@ -154,12 +155,13 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const tasks = db.taskRuns.filter((t) => t.flow_run_id === id)
       const at = new Map(tasks.map((t, i) => [t.id, i]))
       const ms = (x) => (x ? Date.parse(x) : null)
-      return { id: tasks.map((t) => t.id), name: tasks.map((t) => t.name), task_key: tasks.map((t) => t.task_key), state_type: tasks.map((t) => t.state_type), state_name: tasks.map((t) => t.state_name), start: tasks.map((t) => ms(t.start_time)), end: tasks.map((t) => ms(t.end_time)), upstream: tasks.map((t) => Object.values(t.task_inputs).flat().filter((x) => x.input_type === 'task_run').map((x) => at.get(x.id))), child: tasks.map((t) => t.child ?? null) }
+      return { id: tasks.map((t) => t.id), name: tasks.map((t) => t.name), task_key: tasks.map((t) => t.task_key), state_type: tasks.map((t) => t.state_type), state_name: tasks.map((t) => t.state_name), start: tasks.map((t) => ms(t.start_time)), end: tasks.map((t) => ms(t.end_time)), upstream: tasks.map((t) => Object.values(t.task_inputs).flat().filter((x) => x.input_type === 'task_run').map((x) => at.get(x.id))), child: tasks.map((t) => t.child ?? null), artifacts: tasks.flatMap((t, node) => (t.leaves ?? []).map((key) => ({ id: t.id, key, type: 'table', node, at: ms(t.end_time) }))) }
     }],
+    ['GET /ui/flow_runs/:id/results', (_, id) => (id === db.pretty.id ? [{ task_run_id: null, name: db.pretty.name, state_name: 'Completed', timestamp: db.pretty.end_time, data: '{"storage_key":"/data/prefect/results/5f1c0a","serializer":{"type":"pickle"},"expiration":null}', size: 90 }] : [])],
     ['GET /ui/task_runs/:id/page', (_, id) => {
       const t = db.taskRuns.find((x) => x.id === id)
       const r = t && runOf(t.flow_run_id)
-      return t ? { task_run: t, flow_run: r ? { id: r.id, name: r.name, flow_name: flowOf(r.flow_id).name } : null, states: db.states.get(id), counts: { logs: db.logs.filter((l) => l.task_run_id === id).length } } : null
+      return t ? { task_run: t, flow_run: r ? { id: r.id, name: r.name, flow_name: flowOf(r.flow_id).name } : null, states: db.states.get(id), counts: { logs: db.logs.filter((l) => l.task_run_id === id).length }, reasons: [] } : null
     }],
     ['POST /ui/logs', (b) => {
       const names = new Map()
@@ -171,10 +173,11 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['GET /ui/work_queues/:id', (_, id) => { const q = db.queues.find((x) => x.id === id); if (!q) return null; const r = queueRow(q); return { ...r, runs: newest(r.sched).reverse().slice(0, 50).map(row), running: r.runningRuns.map(row) } }],
     ['GET /ui/concurrency_limits', () => db.limits],
     ['GET /ui/work_pools', () => []],
-    ['POST /v2/concurrency_limits/filter', () => [{ id: 'g', name: 'warehouse', limit: 5, active: true, active_slots: 2, slot_decay_per_second: 0, updated: iso(Date.now()) }]],
     ['GET /flow_runs/:id/input/approve-schema', () => db.inputs['approve-schema']],
     ['GET /flow_runs/:id/input/approve-description', () => db.inputs['approve-description']],
     ['POST /flow_runs/:id/resume', (b, id) => { const r = runOf(id); r.given = b.run_input; const state = db.state(r, 'RUNNING', Date.now()); emit([{ kind: 'flow_run', id, state_type: 'RUNNING', state_name: 'Running' }]); return { status: 'ACCEPT', state, details: {} } }],
+    ['POST /saved_searches/filter', () => db.searches ?? []],
+    ['PUT /saved_searches/', (b) => { db.searches = [...(db.searches ?? []).filter((s) => s.name !== b.name), { id: String(Math.random()), ...b }]; return {} }],
     ['POST /artifacts/filter', () => []],
     ['POST /artifacts/count', () => 0],
     ['POST /automations/filter', () => []],
@@ -195,6 +198,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['POST /deployments/:id/set_schedule_inactive', (_, id) => { deploymentOf(id).is_schedule_active = false; return 204 }],
     ['POST /deployments/:id/set_schedule_active', (_, id) => { deploymentOf(id).is_schedule_active = true; return 204 }],
     ['POST /flow_runs/:id/set_state', (b, id) => {
+      stats.proposed.push(b)
       const r = runOf(id)
       const s = db.state(r, b.state.type, Date.now(), b.state.name, b.state.message)
       emit([{ kind: 'flow_run', id, flow_id: r.flow_id, state_type: s.type, state_name: s.name }])
@@ -202,7 +206,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     }],
     ['DELETE /flow_runs/:id', (_, id) => { db.runs = db.runs.filter((r) => r.id !== id); return 204 }],
     ['PATCH /work_queues/:id', (b, id) => { Object.assign(db.queues.find((q) => q.id === id), b); return 204 }],
-    ['POST /concurrency_limits/', (b) => { db.limits.push({ id: String(Math.random()), holders: [], created: iso(Date.now()), ...b }); return {} }],
+    ['POST /concurrency_limits/', (b) => { db.limits.push({ id: String(Math.random()), name: `tag:${b.tag}`, tag: b.tag, limit: b.concurrency_limit, active: true, active_slots: 0, denied_slots: 0, slot_decay_per_second: 0, updated: iso(Date.now()), holders: [], waiting: [] }); return {} }],
   ].map(([key, handle]) => { const [method, path] = key.split(' '); return { method, pattern: new RegExp(`^${path.replace(':id', '([^/]+)')}$`), handle } })
 
   const server = createServer(async (req, res) => {

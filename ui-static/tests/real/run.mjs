@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { teller, until } from '../story.mjs'
-import { Server } from './server.mjs'
+import { Server, binary } from './server.mjs'
 import { showcase } from './showcase.mjs'
 
 // Marks runs late at once, so that the story need not wait for what it is not about.
@@ -355,5 +355,182 @@ await story('artifacts show the latest of a key first, and nothing of a flow bec
   assert.equal(await page.evaluate(() => window.__hacked), undefined)
   assert.deepEqual(foreign, [])
 })
+
+await story('a search of runs in a pool is kept on the server, and several runs are cancelled at once', async (page, server) => {
+  const { runs } = await showcase(server)
+  await page.goto(`${server.url}/runs?pool=kubernetes-prod`)
+  await page.getByText('4 runs').waitFor()
+  await page.getByRole('button', { name: 'Saved searches' }).click()
+  await page.getByLabel('Name of the search').fill('in the cluster')
+  await page.keyboard.press('Enter')
+  await page.getByText('Search in the cluster saved').waitFor()
+  await page.goto(`${server.url}/runs`)
+  await page.getByRole('button', { name: 'Saved searches' }).click()
+  await page.getByRole('button', { name: /^in the cluster/ }).click()
+  await page.getByText('4 runs').waitFor()
+  await page.goto(`${server.url}/runs?state=Running&state=Scheduled&state=Late`)
+  await page.getByText('2 runs').waitFor()
+  await page.getByRole('button', { name: 'Select these' }).click()
+  await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+  await page.getByText('2 runs cancelled').waitFor()
+  const states = (await server.api('POST', '/flow_runs/filter', { flow_runs: { id: { any_: runs } } })).map((r) => r.state_type).sort()
+  // What runs is ended by whoever runs it.
+  assert.deepEqual(states, ['CANCELLED', 'CANCELLING', 'COMPLETED', 'FAILED'])
+})
+
+await story('emptying the database takes the right words', async (page, server) => {
+  await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  await page.goto(`${server.url}/settings`)
+  await page.getByRole('button', { name: 'Empty the database…' }).click()
+  const dialog = page.getByRole('dialog')
+  assert.ok(await dialog.getByRole('button', { name: 'Delete everything' }).isDisabled())
+  await dialog.getByLabel('Type delete everything').fill('delete everything')
+  await dialog.getByRole('button', { name: 'Delete everything' }).click()
+  await page.getByText('Four commands to the first green bar').waitFor()
+  assert.deepEqual(await server.api('POST', '/flows/filter', {}), [])
+})
+
+/** Waits for the only run of a name and opens its page. */
+async function openRun(page, server, name) {
+  const found = await until(`the run ${name}`, async () => (await server.api('POST', '/flow_runs/filter', { flow_runs: { name: { any_: [name] } } }))[0], 60_000)
+  await page.goto(`${server.url}/flow-run/${found.id}`)
+  return found.id
+}
+
+await story('a genuine flow asks a person: it is resumed with input from its schema, and its artifacts and results are shown', async (page, server) => {
+  const client = await server.genuine('3.8', 'newer.py', 'asks')
+  const id = await openRun(page, server, 'asks-a-person')
+  await page.locator('h1 + .pill').getByText('Paused').waitFor()
+  await page.getByText('It is paused until somebody resumes it.').waitFor()
+  await page.getByRole('button', { name: 'Resume…' }).click()
+  const dialog = page.getByRole('dialog')
+  // The description is Markdown, and the schema has a default.
+  await dialog.locator('strong', { hasText: 'total' }).waitFor()
+  await dialog.getByRole('button', { name: 'Resume' }).click()
+  await dialog.getByText('Needed', { exact: true }).waitFor()
+  await dialog.getByLabel(/^approved/i).selectOption('true')
+  await dialog.getByLabel(/^reason/i).fill('sums match')
+  await dialog.getByRole('button', { name: 'Resume' }).click()
+  await page.getByText('asks-a-person goes on').waitFor()
+  await page.locator('h1 + .pill').getByText('Completed').waitFor()
+  await page.getByText('approved: True, because sums match').waitFor()
+  assert.equal((await server.api('GET', `/flow_runs/${id}`)).state_type, 'COMPLETED')
+  await page.getByRole('tab', { name: 'Artifacts' }).click()
+  await page.getByRole('heading', { name: 'Totals' }).waitFor()
+  await page.getByText('<b>no element</b>').waitFor()
+  await page.getByRole('columnheader', { name: 'order' }).waitFor()
+  await page.getByRole('progressbar', { name: 'rows' }).waitFor()
+  assert.equal(await page.getByRole('progressbar', { name: 'rows' }).getAttribute('aria-valuenow'), '100')
+  await page.getByRole('tab', { name: 'Results' }).click()
+  await page.getByText('The flow run', { exact: true }).waitFor()
+  await page.getByText('Kept as').first().waitFor()
+  assert.match(await page.locator('[role=tabpanel] li').first().innerText(), /Written by\s+pickle/)
+  await server.stop(client)
+}, { patience: 60_000 })
+
+await story('a progress that moves and a variable that a flow sets are seen without a reload', async (page, server) => {
+  const made = await server.api('POST', '/artifacts/', { key: 'loading', type: 'progress', data: 12.5 })
+  await page.goto(`${server.url}/artifact/${made.id}`)
+  await page.getByText('12.5%').waitFor()
+  let asked = 0
+  page.on('request', (r) => r.url().includes('/api/') && asked++)
+  await server.api('PATCH', `/artifacts/${made.id}`, { data: 80 })
+  await page.getByText('80%').waitFor()
+  await page.goto(`${server.url}/variables`)
+  await page.getByText('No variables yet').waitFor()
+  await server.api('POST', '/variables/', { name: 'threshold', value: 7 })
+  await page.getByText('threshold').waitFor()
+  await server.api('DELETE', '/variables/name/threshold')
+  await page.getByText('No variables yet').waitFor()
+  await page.goto(`${server.url}/artifacts`)
+  await page.getByRole('link', { name: 'loading' }).waitFor()
+  asked = 0
+  await page.waitForTimeout(3000)
+  assert.equal(asked, 0, 'nobody asks where nothing changes')
+  await server.api('POST', '/artifacts/', { key: 'report', type: 'markdown', data: '# Hi' })
+  await page.getByRole('link', { name: 'report' }).waitFor()
+})
+
+await story('a run of 2.20 is paused under way: its next task waits, and goes on when it is resumed', async (page, server) => {
+  const gate = join(server.home, 'gate')
+  await server.genuine('2.20', 'older.py', gate)
+  const id = await openRun(page, server, 'two-steps')
+  await page.locator('h1 + .pill').getByText('Running').waitFor()
+  const states = async () => Object.fromEntries((await server.api('POST', '/task_runs/filter', { flow_runs: { id: { any_: [id] } } })).map((t) => [t.name.split('-')[0], t.state_name]))
+  await until('the first task', async () => (await states()).first === 'Running', 60_000)
+  await page.getByRole('button', { name: 'Pause…' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Pause', exact: true }).click()
+  await page.locator('h1 + .pill').getByText('Paused').waitFor()
+  await writeFile(gate, '')
+  await until('the second task to be held', async () => (await states()).second === 'NotReady', 30_000)
+  assert.equal((await states()).first, 'Completed', 'what was under way went on')
+  await page.getByRole('button', { name: 'Resume' }).click()
+  await page.locator('h1 + .pill').getByText('Completed').waitFor()
+  assert.deepEqual(await states(), { first: 'Completed', second: 'Completed' })
+}, { patience: 60_000 })
+
+await story('a script is paused between its steps, for no longer than somebody says', async (page, server) => {
+  const self = binary()
+  const step = (name) => `ID=$(${self} task-run start ${name}); ${self} task-run complete $ID`
+  await server.deploy({ flow: 'Two steps', name: 'steps', script: `${step('First')}; until [ -e "$PREFECT_HOME/go" ]; do sleep 0.1; done; ${step('Second')}; echo "both done"`, tags: ['ETL'] })
+  await server.run('work-queue', 'create', '-t', 'ETL', 'etl-queue')
+  server.agent('etl-queue')
+  const pause = async (wait) => {
+    await server.run('deployment', 'run', 'Two steps/steps')
+    const [run] = await until('the run', async () => {
+      const found = await server.api('POST', '/flow_runs/filter', { flow_runs: { state: { type: { any_: ['RUNNING'] } } } })
+      return found.length && found
+    })
+    await page.goto(`${server.url}/flow-run/${run.id}`)
+    await page.getByRole('button', { name: 'Pause…' }).click()
+    if (wait) await page.getByRole('dialog').getByLabel(/Wait for somebody/).selectOption({ label: wait })
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause', exact: true }).click()
+    await page.locator('h1 + .pill').getByText('Paused').waitFor()
+    return run.id
+  }
+  const id = await pause('10 minutes')
+  const { state } = await server.api('GET', `/flow_runs/${id}`)
+  assert.ok(Math.abs(Date.parse(state.state_details.pause_timeout) - Date.now() - 600e3) < 60e3)
+  await writeFile(join(server.home, 'go'), '')
+  await until('the second step to be held', async () => (await server.api('POST', '/task_runs/filter', { task_runs: { state: { name: { any_: ['NotReady'] } } } })).length)
+  await page.getByRole('button', { name: 'Resume' }).click()
+  await page.locator('h1 + .pill').getByText('Completed').waitFor()
+  await page.getByText('both done').waitFor()
+}, { patience: 40_000 })
+
+await story('a full limit says who holds its slot and who waits, and is live', async (page, server) => {
+  await server.api('POST', '/concurrency_limits/', { tag: 'warehouse', concurrency_limit: 1 })
+  await server.api('POST', '/v2/concurrency_limits/', { name: 'mail', limit: 5 })
+  const gate = join(server.home, 'gate')
+  await server.genuine('3.8', 'newer.py', 'slot', 'has-it', gate)
+  await page.goto(`${server.url}/concurrency-limits`)
+  const holds = page.getByRole('list', { name: 'Who holds slots of warehouse' })
+  await holds.getByRole('link', { name: 'has-it', exact: true }).waitFor()
+  await holds.getByRole('link', { name: 'flow-that-has-it' }).waitFor()
+  // Who asks for slots of a name need not say who it is, and genuine flows do not.
+  await page.getByRole('list', { name: 'Who holds slots of mail' }).getByText('a client that does not say who it is').waitFor()
+  await server.genuine('3.8', 'newer.py', 'slot', 'wants-it', gate)
+  const waits = page.getByRole('list', { name: 'Who waits for slots of warehouse' })
+  // A task run gets its own name when it begins.
+  await waits.getByRole('link', { name: 'flow-that-wants-it' }).waitFor()
+  await page.getByText('1 of 1').waitFor()
+  // Both are done, one after the other, and the page knows without a reload.
+  await writeFile(gate, '')
+  await page.getByText('0 of 1').waitFor()
+  await waits.waitFor({ state: 'detached' })
+}, { patience: 90_000 })
+
+await story('an agent that goes away is missed without a reload, and one that stays is not', async (page, server) => {
+  await server.run('work-queue', 'create', '-t', 'ETL', 'etl-queue')
+  await page.goto(`${server.url}/work-queues`)
+  await page.getByText('Never polled').waitFor()
+  const agent = server.agent('etl-queue')
+  await page.getByText('1 agent polling').waitFor()
+  // Longer than the server's patience: who polls on is still there, though nothing else happens.
+  await page.waitForTimeout(40_000)
+  await page.getByText('1 agent polling').waitFor({ timeout: 100 })
+  await server.stop(agent, 'SIGKILL')
+  await page.getByText(/^Last polled/).waitFor()
+}, { patience: 60_000 })
 
 await end()

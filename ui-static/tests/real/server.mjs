@@ -1,6 +1,6 @@
 // The real server and real agents, each with a home of its own that goes away with it.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, openSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -16,6 +16,12 @@ export function binary() {
   const found = [process.env.PREFECT_RS_BIN, join(target, 'debug/prefect-rs')].find((path) => path && existsSync(path))
   if (!found) throw new Error('no prefect-rs to test: run `cargo build` first')
   return found
+}
+
+/** The Python of one generation of genuine clients. */
+export function genuine(generation) {
+  const folder = execFileSync(join(ROOT, 'tests/support/venv.sh'), [generation], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  return join(folder.trim(), 'bin/python')
 }
 
 const freePort = () =>
@@ -52,11 +58,23 @@ export class Server {
     })
   }
 
-  #spawn(name, args) {
+  #spawn(name, args, program = binary(), env = this.env) {
     const log = openSync(join(this.home, `${name}.log`), 'a')
-    const child = spawn(binary(), args, { env: this.env, cwd: this.home, stdio: ['ignore', log, log] })
+    const child = spawn(program, args, { env, cwd: this.home, stdio: ['ignore', log, log] })
     this.#children.push(child)
     return child
+  }
+
+  /** Starts flows of a genuine client, in a home of its own; ended with the server. */
+  async genuine(generation, file, ...args) {
+    const home = await mkdtemp(join(this.home, 'client-'))
+    const quiet = { DO_NOT_TRACK: '1', PREFECT_SERVER_ANALYTICS_ENABLED: 'false', PREFECT_LOGGING_TO_API_BATCH_INTERVAL: '0.2' }
+    return this.#spawn(`client-${generation}`, [join(import.meta.dirname, 'flows', file), ...args], genuine(generation), { ...this.env, ...quiet, PREFECT_HOME: home })
+  }
+
+  /** What a process that was started has written. */
+  said(name) {
+    return readFile(join(this.home, `${name}.log`), 'utf8').catch(() => '')
   }
 
   /** Starts an agent of a queue; ended with the server. */

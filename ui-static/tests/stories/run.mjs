@@ -116,6 +116,20 @@ await story('the keyboard alone goes everywhere', async (page, server) => {
   await page.getByRole('dialog').getByText('Quick Run').waitFor()
 })
 
+await story('a search is kept under a name and taken up again', async (page, server) => {
+  await page.goto(`${server.url}/runs?state=Late&pool=cluster`)
+  await page.getByRole('button', { name: 'Remove pool cluster' }).waitFor()
+  await page.getByRole('button', { name: 'Saved searches' }).click()
+  await page.getByLabel('Name of the search').fill('late in the cluster')
+  await page.keyboard.press('Enter')
+  await page.getByText('Search late in the cluster saved').waitFor()
+  await page.goto(server.url)
+  await page.getByRole('button', { name: 'Saved searches' }).click()
+  await page.getByRole('button', { name: /late in the cluster.*state:Late pool:cluster/ }).click()
+  assert.match(page.url(), /state=Late&pool=cluster/)
+  await page.getByRole('button', { name: 'Remove pool cluster' }).waitFor()
+})
+
 await story('a custom run checks its fields', async (page, server) => {
   await page.goto(`${server.url}/deployment/${server.db().deployments[1].id}`)
   await page.getByRole('button', { name: 'Custom run…' }).click()
@@ -143,6 +157,72 @@ await story('a paused run is resumed with what it asks for', async (page, server
   await page.getByText('patient-yak goes on').waitFor()
   assert.deepEqual(server.db().paused.given, { approved: true, reason: 'looks fine' })
   await page.locator('h1 + .pill').getByText('Running').waitFor()
+})
+
+await story('a run under way is paused for as long as somebody says, and goes on', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().live.id}`)
+  await page.getByRole('button', { name: 'Pause…' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel(/Wait for somebody/).selectOption({ label: '1 hour' })
+  await dialog.getByText('Then it fails.').waitFor()
+  await dialog.getByRole('button', { name: 'Pause', exact: true }).click()
+  await page.getByText('sturdy-groundhog is paused').waitFor()
+  await page.locator('h1 + .pill').getByText('Paused').waitFor()
+  const { state } = server.stats.proposed.at(-1)
+  assert.ok(Math.abs(Date.parse(state.state_details.pause_timeout) - Date.now() - 3600e3) < 60e3)
+  assert.equal(await page.getByRole('button', { name: 'Pause…' }).count(), 0)
+  await page.getByRole('button', { name: 'Resume' }).click()
+  await page.locator('h1 + .pill').getByText('Running').waitFor()
+})
+
+await story('subflows unfold in the timeline and in lanes, and the address keeps it', async (page, server) => {
+  await page.goto(`${server.url}/flow-run/${server.db().pretty.id}`)
+  await page.getByRole('button', { name: 'Unfold subflows' }).click()
+  // Two levels: a subflow, and one inside it.
+  await page.getByLabel(/Graph of 12 task runs/).waitFor()
+  assert.match(page.url(), /subflows=1/)
+  await page.getByRole('button', { name: 'Lanes' }).click()
+  await page.reload()
+  await page.getByLabel(/Graph of 12 task runs/).waitFor()
+  await page.getByRole('button', { name: 'Fold subflows' }).click()
+  await page.getByLabel(/Graph of 5 task runs/).waitFor()
+})
+
+await story('a limit says who holds its slots and who waits', async (page, server) => {
+  await page.goto(`${server.url}/concurrency-limits`)
+  await page.getByRole('list', { name: 'Who holds slots of forecast-api' }).getByRole('link', { name: 'Render maps-0' }).waitFor()
+  await page.getByRole('list', { name: 'Who waits for slots of forecast-api' }).getByRole('link', { name: 'Fetch forecast-3' }).waitFor()
+  await page.getByRole('list', { name: 'Who holds slots of warehouse' }).getByText('2 slots, for').waitFor()
+  await page.getByText('1 slot taken by clients that do not say who they are').waitFor()
+  await page.getByText('3 slots were asked for in vain lately').waitFor()
+  // A rate's slots come back while one looks, without a request.
+  const before = server.stats.requests.length
+  await page.getByText(/^[0-8] of 10$/).waitFor()
+  assert.equal(server.stats.requests.length, before)
+})
+
+await story('with reduced motion nothing moves, and a new theme is there at once', async (page, server) => {
+  for (const reducedMotion of ['reduce', 'no-preference']) {
+    await page.emulateMedia({ colorScheme: 'light', reducedMotion })
+    await page.goto(server.url)
+    await page.locator('.attention strong').first().waitFor()
+    await page.waitForTimeout(400)
+    // The colour of a text deep in the page and the ground under a button, in the frame of the change.
+    const seen = await page.evaluate(() => {
+      const text = document.querySelector('.attention strong')
+      const button = document.querySelector('.attention .btn, .btn')
+      document.documentElement.querySelector('[aria-label="Dark colours"]').click()
+      return { ink: getComputedStyle(text).color, ground: getComputedStyle(button).backgroundColor, moving: document.getAnimations().length }
+    })
+    const settled = await page.evaluate(async () => {
+      await new Promise((done) => setTimeout(done, 400))
+      const text = document.querySelector('.attention strong')
+      const button = document.querySelector('.attention .btn, .btn')
+      return { ink: getComputedStyle(text).color, ground: getComputedStyle(button).backgroundColor, moving: 0 }
+    })
+    assert.deepEqual(seen, settled, reducedMotion)
+    await page.evaluate(() => localStorage.clear())
+  }
 })
 
 await story('a lost server is told and heals', async (page, server) => {

@@ -233,6 +233,121 @@ async fn every_page_of_one_thing_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_limit_shows_who_holds_its_slots_and_who_was_refused() {
+    let app = App::new().await;
+    let (status, _) = app
+        .ask(
+            "POST",
+            "/v2/concurrency_limits/",
+            json!({"name": "tag:db", "limit": 2}),
+        )
+        .await;
+    assert_eq!(status, 201);
+    let take = async |kind: &str, id: &str, slots: i64| {
+        let holder = json!({"type": kind, "id": id});
+        let wish =
+            json!({"names": ["tag:db"], "slots": slots, "lease_duration": 60, "holder": holder});
+        let path = "/v2/concurrency_limits/increment-with-lease";
+        app.ask("POST", path, wish).await
+    };
+    let (status, lease) = take("task_run", TASK, 2).await;
+    assert_eq!(status, 200);
+    assert_eq!(take("flow_run", LATE, 1).await.0, 423);
+    let shown = app.get("/ui/concurrency_limits").await[0].take();
+    assert_eq!(
+        (&shown["tag"], &shown["limit"], &shown["active_slots"]),
+        (&json!("db"), &json!(2), &json!(2))
+    );
+    let holder = &shown["holders"][0];
+    assert_eq!(
+        (&holder["name"], &holder["slots"], &holder["flow_run_name"]),
+        (&json!("call-0"), &json!(2), &json!("quiet-heron"))
+    );
+    assert_eq!(
+        (&shown["waiting"][0]["type"], &shown["waiting"][0]["name"]),
+        (&json!("flow_run"), &json!("amber-lynx"))
+    );
+    let done = json!({"lease_id": lease["lease_id"]});
+    let path = "/v2/concurrency_limits/decrement-with-lease";
+    assert_eq!(app.ask("POST", path, done).await.0, 204);
+    assert_eq!(take("flow_run", LATE, 1).await.0, 200);
+    let shown = app.get("/ui/concurrency_limits").await[0].take();
+    assert_eq!(shown["holders"][0]["name"], "amber-lynx");
+    assert_eq!(shown["waiting"], json!([]));
+}
+
+#[tokio::test]
+async fn a_run_shows_its_artifacts_in_its_graph_and_what_its_states_say_of_results() {
+    let app = App::new().await;
+    let artifact = json!({"key": "report", "type": "markdown", "data": "# Hi", "flow_run_id": DONE, "task_run_id": TASK});
+    let (status, _) = app.ask("POST", "/artifacts/", artifact).await;
+    assert_eq!(status, 201);
+    let graph = app.get(&format!("/ui/flow_runs/{DONE}/graph")).await;
+    assert_eq!(
+        (
+            &graph["artifacts"][0]["key"],
+            &graph["artifacts"][0]["node"]
+        ),
+        (&json!("report"), &json!(0))
+    );
+    let results = format!("/ui/flow_runs/{DONE}/results");
+    assert_eq!(app.get(&results).await, json!([]));
+    let data = json!({"storage_key": "k", "serializer": {"type": "json"}});
+    let state = json!({"state": {"type": "COMPLETED", "data": data}, "force": true});
+    let path = format!("/task_runs/{TASK}/set_state");
+    assert_eq!(app.ask("POST", &path, state).await.0, 201);
+    let shown = app.get(&results).await;
+    assert_eq!(
+        (&shown[0]["name"], &shown[0]["task_run_id"]),
+        (&json!("call-0"), &json!(TASK))
+    );
+    assert!(shown[0]["data"].as_str().unwrap().contains("storage_key"));
+    let (status, _) = app
+        .ask(
+            "GET",
+            &format!("/ui/flow_runs/{QUEUE}/results"),
+            Value::Null,
+        )
+        .await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn every_flaw_of_an_automation_is_told_with_its_place() {
+    let app = App::new().await;
+    let trigger = |within: i64| json!({"posture": "Proactive", "within": within});
+    let body = json!({
+        "name": " ",
+        "trigger": {"type": "compound", "require": 3, "triggers": [trigger(5), trigger(20)]},
+        "actions": [{"type": "pause-deployment"}, {"type": "do-nothing"}],
+        "actions_on_resolve": [{"type": "send-notification", "block_document_id": QUEUE, "subject": "{{", "body": "x"}],
+    });
+    let (status, told) = app.ask("POST", "/automations/", body).await;
+    assert_eq!(status, 422);
+    let place = |detail: &Value| {
+        let steps = detail["loc"].as_array().unwrap()[1..].iter();
+        let steps: Vec<_> = steps.map(|s| s.to_string().replace('"', "")).collect();
+        steps.join(".")
+    };
+    let places: Vec<_> = told["exception_detail"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{told}"))
+        .iter()
+        .map(place)
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "name",
+            "trigger.require",
+            "trigger.triggers.0.within",
+            "actions.0.deployment_id",
+            "actions_on_resolve.0.subject"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn lists_search_texts_as_they_stand() {
     let app = App::new().await;
     let logs = app

@@ -89,6 +89,8 @@ pub(crate) struct Ask {
     pub(crate) deployments: Option<Of>,
     pub(crate) flow_runs: Option<Of>,
     pub(crate) task_runs: Option<Of>,
+    /// The pools in whose queues runs are.
+    pub(crate) work_pools: Option<Of>,
     /// The states of the lists, where the counts are to be of all states.
     pub(crate) state: Option<InState>,
     pub(crate) sort: Option<String>,
@@ -117,6 +119,7 @@ impl Ask {
         let run = self.flow_runs.as_ref();
         self.flows.is_some()
             || self.deployments.is_some()
+            || self.work_pools.is_some()
             || self.state.is_some()
             || run.is_some_and(|r| r.name.is_some() || r.tags.is_some() || r.state.is_some())
     }
@@ -146,6 +149,14 @@ impl Where {
         this.add("f", ask.flows.as_ref(), false);
         this.add("d", ask.deployments.as_ref(), false);
         this.add("r", ask.flow_runs.as_ref(), true);
+        let pools = ask.work_pools.as_ref().and_then(|of| of.name.as_ref());
+        if let Some(pools) = pools.and_then(|words| words.any_.clone()) {
+            let n = this.bind(Value::from(pools));
+            this.and(format!(
+                "r.work_queue_id IN (SELECT q.id FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id \
+                 WHERE p.name = ANY(${n}))"
+            ));
+        }
         this
     }
 

@@ -13,7 +13,7 @@ use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::schedules::Schedule;
 use crate::schemas::{Document, StateType, Tags};
-use crate::server::models::explain::{self, Waiting};
+use crate::server::models::explain::{self, POLL_PATIENCE, Waiting};
 
 /// How many finished runs a deployment's row shows.
 const RECENT: i64 = 12;
@@ -173,7 +173,7 @@ row! {
     /// Where the runs of a deployment wait for a worker.
     PlaceRef {
         pool: String, #[serde(rename = "type")] kind: String, queue: String, pool_is_paused: bool, queue_is_paused: bool,
-        served_until: Option<DateTime<Utc>>, last_polled: Option<DateTime<Utc>>,
+        last_polled: Option<DateTime<Utc>>, is_served: bool,
     }
 }
 
@@ -184,7 +184,7 @@ row! {
         #[serde(skip)] #[schema(ignore)] flow_runner_config: Option<Document>, created: DateTime<Utc>, updated: DateTime<Utc>,
         version: Option<String>, description: Option<String>, path: Option<String>, entrypoint: Option<String>,
         pull_steps: Option<Document>, parameter_openapi_schema: Option<Document>, enforce_parameter_schema: bool,
-        job_variables: Document, concurrency_limit: Option<i64>, last_polled: Option<DateTime<Utc>>,
+        job_variables: Document, concurrency_limit: Option<i64>, last_polled: Option<DateTime<Utc>>, is_polled: bool,
     }
 }
 
@@ -211,6 +211,7 @@ struct QueueRef {
     name: String,
     is_paused: bool,
     last_polled: Option<DateTime<Utc>>,
+    is_polled: bool,
 }
 
 /// The page of a deployment.
@@ -232,10 +233,13 @@ pub(crate) async fn deployment(
 ) -> Result<Option<DeploymentPage>> {
     let sql = "SELECT id, name, flow_id, tags, parameters, is_schedule_active, flow_runner_type, \
                  flow_runner_config, created, updated, version, description, path, entrypoint, pull_steps, \
-                 parameter_openapi_schema, enforce_parameter_schema, job_variables, concurrency_limit, last_polled \
+                 parameter_openapi_schema, enforce_parameter_schema, job_variables, concurrency_limit, last_polled, \
+                 COALESCE(last_polled > $2, FALSE) \
                FROM deployment WHERE id = $1";
+    let since = now - POLL_PATIENCE;
     let Some(full) = query(sql)
         .bind(id)
+        .bind(since)
         .fetch_optional::<DeploymentFull>(conn)
         .await?
     else {
@@ -277,10 +281,16 @@ pub(crate) async fn deployment(
                FROM deployment_schedule WHERE deployment_id = $1 ORDER BY created, id";
     let schedules: Vec<ScheduleStored> = query(sql).bind(id).fetch_all(conn).await?;
     let schedules = schedules.into_iter().map(|s| ScheduleShown::new(s, now));
-    let sql = "SELECT p.name, p.type, q.name, p.is_paused, q.is_paused, p.served_until, q.last_polled \
+    let sql = "SELECT p.name, p.type, q.name, p.is_paused, q.is_paused, q.last_polled, \
+                 COALESCE(p.served_until > $2, FALSE) OR COALESCE(q.last_polled > $3, FALSE) \
                FROM deployment d JOIN work_queue q ON q.id = d.work_queue_id JOIN work_pool p ON p.id = q.work_pool_id \
                WHERE d.id = $1";
-    let place = query(sql).bind(id).fetch_optional(conn).await?;
+    let place = query(sql)
+        .bind(id)
+        .bind(now)
+        .bind(since)
+        .fetch_optional(conn)
+        .await?;
     let queues = explain::queues(conn).await?;
     let queues = queues
         .into_iter()
@@ -290,6 +300,7 @@ pub(crate) async fn deployment(
             name: q.row.name,
             is_paused: q.row.is_paused,
             last_polled: q.row.last_polled,
+            is_polled: q.row.last_polled.is_some_and(|at| at > since),
         });
     let flow_runner = RunnerRef {
         kind: full.flow_runner_type.clone(),

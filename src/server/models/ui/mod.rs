@@ -4,6 +4,7 @@
 //! the list behind it always agree.
 
 pub mod filters;
+pub mod limits;
 pub mod lists;
 pub mod overview;
 pub mod pools;

@@ -12,6 +12,7 @@ use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
 use crate::schemas::patience::Patience;
+use crate::server::models::explain::POLL_PATIENCE;
 
 /// Runs of each kind that a pool's page shows.
 const SHOWN: i64 = 50;
@@ -73,6 +74,8 @@ impl std::iter::Sum for Load {
 pub(crate) struct PoolQueueRow {
     #[serde(flatten)]
     base: PoolQueueBase,
+    /// Whether somebody asked lately enough.
+    is_polled: bool,
     #[serde(flatten)]
     load: Load,
 }
@@ -89,6 +92,8 @@ pub(crate) struct PoolRow {
     queues: i64,
     /// When anybody last asked one of its queues.
     last_polled: Option<DateTime<Utc>>,
+    /// Whether a worker is online or somebody asked lately enough.
+    is_served: bool,
 }
 
 row! { Template { base_job_template: Document } }
@@ -120,10 +125,12 @@ impl Parts {
             .filter(|q| q.base.work_pool_id == base.id);
         let workers = self.workers.iter();
         let mine = workers.filter(|w| w.base.work_pool_id == base.id && w.is_online);
+        let workers_online = mine.count() as i64;
         PoolRow {
             load: queues.clone().map(|q| q.load).sum(),
-            workers_online: mine.count() as i64,
+            workers_online,
             queues: queues.clone().count() as i64,
+            is_served: workers_online > 0 || queues.clone().any(|q| q.is_polled),
             last_polled: queues.filter_map(|q| q.base.last_polled).max(),
             base,
         }
@@ -150,6 +157,7 @@ async fn parts(conn: &mut Conn, pools: Vec<Uuid>, now: DateTime<Utc>) -> Result<
     let loads = loads(conn, queues.iter().map(|q| q.id).collect(), now).await?;
     let queues = queues.into_iter().map(|base| PoolQueueRow {
         load: loads.get(&base.id).copied().unwrap_or_default(),
+        is_polled: base.last_polled.is_some_and(|at| now - at < POLL_PATIENCE),
         base,
     });
     let sql = "SELECT work_pool_id, id, name, last_heartbeat_time, heartbeat_interval_seconds \

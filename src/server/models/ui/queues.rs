@@ -1,4 +1,4 @@
-//! Work queues with what waits and who asks; concurrency limits with their holders; blocks.
+//! Work queues with what waits and who asks; blocks.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,9 +10,7 @@ use super::row;
 use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
-use crate::schemas::concurrency_limits::ConcurrencyLimit;
-use crate::server::models::concurrency_limits;
-use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
+use crate::server::models::explain::{self, POLL_PATIENCE, Queue, QueueFilter, WAITING, Waiting};
 use crate::server::vault::Vault;
 use crate::settings::MASK;
 
@@ -23,6 +21,18 @@ const SHOWN: usize = 50;
 row! {
     /// Who asks a queue for runs.
     Agent { #[serde(skip)] #[schema(ignore)] work_queue_id: Uuid, name: String, last_polled: DateTime<Utc> }
+}
+
+/// Who asks a queue, and whether it did so lately enough.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(crate) struct AgentRow {
+    #[serde(flatten)]
+    base: Agent,
+    is_polling: bool,
+}
+
+fn is_fresh(polled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now - polled < POLL_PATIENCE
 }
 
 async fn agents(conn: &mut Conn) -> Result<Vec<Agent>> {
@@ -40,7 +50,9 @@ pub(crate) struct QueueRow {
     concurrency_limit: Option<i64>,
     filter: QueueFilter,
     last_polled: Option<DateTime<Utc>>,
-    agents: Vec<Agent>,
+    /// Whether somebody asked lately enough.
+    is_polled: bool,
+    agents: Vec<AgentRow>,
     due: i64,
     upcoming: i64,
     active: i64,
@@ -87,10 +99,14 @@ fn summary(
         concurrency_limit: queue.row.concurrency_limit,
         filter: queue.filter.clone(),
         last_polled: queue.row.last_polled,
+        is_polled: queue.row.last_polled.is_some_and(|at| is_fresh(at, now)),
         agents: agents
             .iter()
             .filter(|a| a.work_queue_id == queue.row.id)
-            .cloned()
+            .map(|agent| AgentRow {
+                base: agent.clone(),
+                is_polling: is_fresh(agent.last_polled, now),
+            })
             .collect(),
         due,
         upcoming: scheduled.len() as i64 - due,
@@ -147,46 +163,6 @@ async fn rows(conn: &mut Conn, ids: Vec<Uuid>) -> Result<Vec<RunRow>> {
         .bind_all([Value::Uuids(ids)])
         .fetch_all(conn)
         .await
-}
-
-row! { Holder { id: Uuid, name: String, flow_run_id: Option<Uuid>, flow_run_name: Option<String>, since: Option<DateTime<Utc>> } }
-
-/// A concurrency limit with who holds its slots.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct LimitRow {
-    id: Uuid,
-    pub(crate) tag: String,
-    pub(crate) concurrency_limit: i64,
-    created: DateTime<Utc>,
-    pub(crate) holders: Vec<Holder>,
-}
-
-/// Lists the concurrency limits.
-pub(crate) async fn limits(conn: &mut Conn) -> Result<Vec<LimitRow>> {
-    let limits = concurrency_limits::list(conn, 1000, 0).await?;
-    let slots: Vec<Vec<Uuid>> = limits
-        .iter()
-        .map(|limit| limit.active_slots.iter().map(|run| run.0).collect())
-        .collect();
-    let all: Vec<Uuid> = slots.iter().flatten().copied().collect();
-    let sql = "SELECT t.id, t.name, t.flow_run_id, r.name, t.state_timestamp FROM task_run t \
-               LEFT JOIN flow_run r ON r.id = t.flow_run_id WHERE t.id = ANY($1)";
-    let holders: Vec<Holder> = query(sql)
-        .bind_all([Value::Uuids(all)])
-        .fetch_all(conn)
-        .await?;
-    let limit = |(row, slots): (ConcurrencyLimit, Vec<Uuid>)| LimitRow {
-        id: row.id.0,
-        tag: row.tag,
-        concurrency_limit: row.concurrency_limit,
-        created: row.created,
-        holders: holders
-            .iter()
-            .filter(|h| slots.contains(&h.id))
-            .cloned()
-            .collect(),
-    };
-    Ok(limits.into_iter().zip(slots).map(limit).collect())
 }
 
 row! {

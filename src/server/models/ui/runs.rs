@@ -259,6 +259,45 @@ async fn subflows(conn: &mut Conn, id: Uuid) -> Result<Vec<RunRow>> {
 }
 
 row! {
+    /// What a state says of a result; the result itself is where the flow has put it.
+    ResultRow {
+        /// The task run that made it; none of the flow run's own.
+        task_run_id: Option<Uuid>, name: String, state_name: String, timestamp: DateTime<Utc>,
+        /// The beginning of the state's data.
+        data: String, size: i64,
+    }
+}
+
+/// Data longer than this is cut: pickled results may be of any size.
+const SHOWN_DATA: i64 = 4000;
+const MOST_RESULTS: i64 = 500;
+
+/// Lists what the last states of a run and its task runs say of their results.
+pub(crate) async fn results(conn: &mut Conn, id: Uuid) -> Result<Option<Vec<ResultRow>>> {
+    let data = format!(
+        "s.name, s.timestamp, SUBSTR(s.data, 1, {SHOWN_DATA}), CAST(LENGTH(s.data) AS BIGINT)"
+    );
+    let own = format!(
+        "SELECT NULL, r.name, {data} FROM flow_run r JOIN flow_run_state s ON s.id = r.state_id \
+         WHERE r.id = $1 AND s.data IS NOT NULL AND s.data <> 'null'"
+    );
+    let mut results: Vec<ResultRow> = query(own).bind(id).fetch_all(conn).await?;
+    let of_tasks = format!(
+        "SELECT t.id, t.name, {data} FROM task_run t JOIN task_run_state s ON s.id = t.state_id \
+         WHERE t.flow_run_id = $1 AND s.data IS NOT NULL AND s.data <> 'null' \
+         ORDER BY s.timestamp, t.id LIMIT {MOST_RESULTS}"
+    );
+    results.extend(
+        query(of_tasks)
+            .bind(id)
+            .fetch_all::<ResultRow>(conn)
+            .await?,
+    );
+    let is_there = !results.is_empty() || exists(conn, id).await?;
+    Ok(is_there.then_some(results))
+}
+
+row! {
     NodeRow {
         id: Uuid, name: String, task_key: String, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String>,
         start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>, inputs: String, child: Option<Uuid>,
@@ -278,7 +317,25 @@ pub(crate) struct Graph {
     end: Vec<Option<i64>>,
     upstream: Vec<Vec<usize>>,
     child: Vec<Option<Uuid>>,
+    artifacts: Vec<Flag>,
 }
+
+/// An artifact where it was made.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Flag {
+    id: Uuid,
+    key: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// The place of its task run in the columns.
+    node: Option<usize>,
+    at: i64,
+}
+
+row! { ArtifactMade { id: Uuid, key: Option<String>, kind: Option<String>, task_run_id: Option<Uuid>, created: DateTime<Utc> } }
+
+/// Artifacts that a graph has room for.
+const MOST_FLAGS: i64 = 200;
 
 /// Reads the graph of a flow run: its task runs and which wait for which.
 pub(crate) async fn graph(conn: &mut Conn, id: Uuid) -> Result<Option<Graph>> {
@@ -303,6 +360,19 @@ pub(crate) async fn graph(conn: &mut Conn, id: Uuid) -> Result<Option<Graph>> {
         graph.end.push(row.end.map(|t| t.timestamp_millis()));
         graph.child.push(row.child);
     }
+    let sql = format!(
+        "SELECT id, key, type, task_run_id, created FROM artifact \
+         WHERE flow_run_id = $1 AND (type IS NULL OR type <> 'result') ORDER BY created, id LIMIT {MOST_FLAGS}"
+    );
+    let made: Vec<ArtifactMade> = query(sql).bind(id).fetch_all(conn).await?;
+    let flag = |made: ArtifactMade| Flag {
+        id: made.id,
+        key: made.key,
+        kind: made.kind,
+        node: made.task_run_id.and_then(|id| places.get(&id).copied()),
+        at: made.created.timestamp_millis(),
+    };
+    graph.artifacts = made.into_iter().map(flag).collect();
     Ok(Some(graph))
 }
 
