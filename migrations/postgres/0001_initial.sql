@@ -17,6 +17,22 @@ CREATE TABLE flow (
 CREATE INDEX ix_flow__created ON flow (created);
 CREATE INDEX ix_flow__updated ON flow (updated);
 
+-- The one store of slots. The limit of a tag is the one named `tag:<tag>`. Slots were as many as
+-- the row says at `slots_at`; since then they have decayed.
+CREATE TABLE concurrency_limit_v2 (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  active BOOLEAN NOT NULL DEFAULT TRUE,
+  name TEXT NOT NULL UNIQUE,
+  "limit" BIGINT NOT NULL,
+  active_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
+  denied_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
+  slot_decay_per_second DOUBLE PRECISION NOT NULL DEFAULT 0,
+  avg_slot_occupancy_seconds DOUBLE PRECISION NOT NULL DEFAULT 2,
+  slots_at TIMESTAMPTZ NOT NULL
+);
+
 CREATE TABLE deployment (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,
@@ -42,12 +58,13 @@ CREATE TABLE deployment (
   work_queue_name TEXT,
   infrastructure_document_id UUID,
   storage_document_id UUID,
-  concurrency_limit BIGINT,
+  concurrency_limit_id UUID REFERENCES concurrency_limit_v2 (id) ON DELETE SET NULL,
   concurrency_options TEXT,
   labels TEXT NOT NULL DEFAULT '{}',
   last_polled TIMESTAMPTZ,
   UNIQUE (flow_id, name)
 );
+CREATE INDEX ix_deployment__concurrency_limit_id ON deployment (concurrency_limit_id) WHERE concurrency_limit_id IS NOT NULL;
 CREATE INDEX ix_deployment__created ON deployment (created);
 CREATE INDEX ix_deployment__name ON deployment (name);
 CREATE INDEX ix_deployment__work_queue_id ON deployment (work_queue_id) WHERE work_queue_id IS NOT NULL;
@@ -201,22 +218,6 @@ CREATE TABLE log (
 CREATE INDEX ix_log__flow_run_id ON log (flow_run_id, timestamp);
 CREATE INDEX ix_log__task_run_id ON log (task_run_id, timestamp) WHERE task_run_id IS NOT NULL;
 CREATE INDEX ix_log__timestamp ON log (timestamp);
-
--- The one store of slots. The limit of a tag is the one named `tag:<tag>`. Slots were as many as
--- the row says at `slots_at`; since then they have decayed.
-CREATE TABLE concurrency_limit_v2 (
-  id UUID PRIMARY KEY,
-  created TIMESTAMPTZ NOT NULL,
-  updated TIMESTAMPTZ NOT NULL,
-  active BOOLEAN NOT NULL DEFAULT TRUE,
-  name TEXT NOT NULL UNIQUE,
-  "limit" BIGINT NOT NULL,
-  active_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
-  denied_slots DOUBLE PRECISION NOT NULL DEFAULT 0,
-  slot_decay_per_second DOUBLE PRECISION NOT NULL DEFAULT 0,
-  avg_slot_occupancy_seconds DOUBLE PRECISION NOT NULL DEFAULT 2,
-  slots_at TIMESTAMPTZ NOT NULL
-);
 
 -- Who took slots, and until when; without an end they are given back by their holder only.
 CREATE TABLE concurrency_lease (
@@ -541,3 +542,26 @@ CREATE TABLE work_queue_poll (
 
 ALTER TABLE flow_run_state ADD COLUMN decided_by TEXT;
 ALTER TABLE task_run_state ADD COLUMN decided_by TEXT;
+
+-- Who is told of which states of flow runs, as 2.20 has it, and what is still to be sent.
+CREATE TABLE flow_run_notification_policy (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  updated TIMESTAMPTZ NOT NULL,
+  is_active BOOLEAN NOT NULL DEFAULT TRUE,
+  state_names TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  message_template TEXT,
+  block_document_id UUID NOT NULL REFERENCES block_document (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_flow_run_notification_policy__block_document_id ON flow_run_notification_policy (block_document_id);
+
+CREATE TABLE flow_run_notification_queue (
+  id UUID PRIMARY KEY,
+  created TIMESTAMPTZ NOT NULL,
+  claimed TIMESTAMPTZ,
+  flow_run_notification_policy_id UUID NOT NULL REFERENCES flow_run_notification_policy (id) ON DELETE CASCADE,
+  flow_run_state_id UUID NOT NULL REFERENCES flow_run_state (id) ON DELETE CASCADE,
+  UNIQUE (flow_run_notification_policy_id, flow_run_state_id)
+);
+CREATE INDEX ix_flow_run_notification_queue__flow_run_state_id ON flow_run_notification_queue (flow_run_state_id);

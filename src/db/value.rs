@@ -314,6 +314,7 @@ column_ids!(
     ArtifactId,
     ArtifactCollectionId,
     FlowRunInputId,
+    NotificationPolicyId,
 );
 
 column_as! {

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::actions::{given, object};
+use super::deployment_limits::{self, ConcurrencyOptions};
 use super::deployments::DeploymentSchedule;
 use super::flow_runs::FlowRunnerSettings;
 use super::schedules::Schedule;
-use super::{DeploymentId, Document, FlowId, ScheduleId, Tags};
+use super::{ConcurrencyLimitId, DeploymentId, Document, FlowId, ScheduleId, Tags};
 use chrono::{DateTime, Utc};
 
 /// A schedule that a deployment shall have.
@@ -165,14 +166,16 @@ macro_rules! deployment_body {
             #[serde(default, deserialize_with = "given")]
             #[schema(value_type = Option<uuid::Uuid>)]
             pub storage_document_id: Option<Option<uuid::Uuid>>,
-            #[serde(default, deserialize_with = "given")]
+            #[serde(default, deserialize_with = "deployment_limits::limit")]
             #[schema(value_type = Option<i64>)]
             pub concurrency_limit: Option<Option<i64>>,
             #[serde(default, deserialize_with = "given")]
-            #[schema(value_type = Option<Document>)]
-            pub concurrency_options: Option<Option<Document>>,
-            #[serde(default)]
-            pub global_concurrency_limit_id: Option<uuid::Uuid>,
+            #[schema(value_type = Option<ConcurrencyOptions>)]
+            pub concurrency_options: Option<Option<ConcurrencyOptions>>,
+            /// The global limit that the deployment shares with others, instead of one of its own.
+            #[serde(default, deserialize_with = "given")]
+            #[schema(value_type = Option<ConcurrencyLimitId>)]
+            pub global_concurrency_limit_id: Option<Option<ConcurrencyLimitId>>,
             #[serde(default)]
             pub labels: Option<Document>,
         }

@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::Serializer;
 use serde_json::json;
 
+use super::deployment_limits::ConcurrencyOptions;
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::{AsOf, FlowRunnerSettings};
+use super::global_concurrency_limits::GlobalConcurrencyLimit;
 use super::patience::Patience;
 use super::schedules::Schedule;
 use super::{DeploymentId, Document, FlowId, ScheduleId, Tags, WorkQueueId};
@@ -67,9 +69,9 @@ pub struct Deployment {
     /// The block that describes where the code is.
     pub storage_document_id: Option<uuid::Uuid>,
     /// How many of its runs may be under way at once.
-    pub concurrency_limit: Option<i64>,
+    pub global_concurrency_limit: Option<GlobalConcurrencyLimit>,
     /// What becomes of a run beyond the limit.
-    pub concurrency_options: Option<Document>,
+    pub concurrency_options: Option<ConcurrencyOptions>,
     /// Labels, the flow's included.
     pub labels: Document,
     /// When somebody last asked for its runs.
@@ -160,7 +162,7 @@ impl Render for AsOf<Deployment> {
             fields.all("flow_data", &deployment.flow_data)?;
             fields.all("flow_runner", &deployment.flow_runner)?;
         }
-        newer(&mut fields, dialect, deployment)?;
+        newer(&mut fields, dialect, self)?;
         fields.time_option("last_polled", deployment.last_polled)?;
         fields.all("status", &self.status())?;
         fields.end()
@@ -171,13 +173,13 @@ impl Render for AsOf<Deployment> {
 fn newer<S: Serializer>(
     fields: &mut Fields<S>,
     dialect: Dialect,
-    deployment: &Deployment,
+    AsOf(now, deployment): &AsOf<Deployment>,
 ) -> Result<(), S::Error> {
     fields.all("version", &deployment.version)?;
     fields.all("description", &deployment.description)?;
     fields.all("paused", &!deployment.is_schedule_active)?;
     fields.part("schedules", &deployment.schedules)?;
-    fields.all("job_variables", &deployment.job_variables)?;
+    fields.newest("job_variables", &deployment.job_variables)?;
     fields.all("work_queue_name", &deployment.work_queue_name)?;
     fields.all("work_pool_name", &deployment.work_pool_name)?;
     fields.all("path", &deployment.path)?;
@@ -198,9 +200,14 @@ fn newer<S: Serializer>(
     } else {
         fields.all("work_queue_id", &deployment.work_queue_id)?;
         fields.all("labels", &deployment.labels)?;
-        fields.all("concurrency_limit", &deployment.concurrency_limit)?;
+        // The number has moved into the limit; clients look for it there.
+        fields.all("concurrency_limit", &())?;
         fields.all("concurrency_options", &deployment.concurrency_options)?;
-        fields.all("global_concurrency_limit", &())?;
+        let limit = deployment.global_concurrency_limit.clone();
+        fields.part(
+            "global_concurrency_limit",
+            &limit.map(|limit| AsOf(*now, limit)),
+        )?;
     }
     Ok(())
 }

@@ -36,6 +36,25 @@ impl Dialect {
     }
 }
 
+/// The first version whose clients renew the leases of their runs on deployments' limits.
+const FIRST_TO_RENEW: [u32; 3] = [3, 4, 11];
+
+/// Tells by its user agent whether a client renews the lease by which a run of its holds a slot of
+/// its deployment's limit.
+pub fn renews_leases(user_agent: Option<&str>) -> bool {
+    let version = user_agent.and_then(|agent| agent.strip_prefix("prefect/"));
+    let Some(version) = version.and_then(|rest| rest.split(' ').next()) else {
+        return false;
+    };
+    // A pre-release has letters behind its last number.
+    let numbers = version.splitn(3, '.').map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit());
+        part[..end.unwrap_or(part.len())].parse().ok()
+    });
+    let numbers: Option<Vec<u32>> = numbers.collect();
+    numbers.is_some_and(|numbers| numbers.as_slice() >= FIRST_TO_RENEW.as_slice())
+}
+
 fn parse_version(text: &str) -> Result<[u32; 3], String> {
     let numbers: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
     numbers
@@ -117,6 +136,18 @@ impl<S: Serializer> Fields<S> {
         }
     }
 
+    /// Writes a field that only the newest generation knows.
+    pub fn newest(
+        &mut self,
+        name: &'static str,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<(), S::Error> {
+        match self.dialect {
+            Dialect::B | Dialect::Two => Ok(()),
+            Dialect::Three => self.map.serialize_entry(name, value),
+        }
+    }
+
     /// Writes an instant that all generations know.
     pub fn time(&mut self, name: &'static str, value: DateTime<Utc>) -> Result<(), S::Error> {
         self.map
@@ -161,7 +192,24 @@ impl<S: Serializer> Fields<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::Dialect;
+    use super::{Dialect, renews_leases};
+
+    #[test]
+    fn clients_renew_leases_from_one_version_on() {
+        for (agent, renews) in [
+            (Some("prefect/3.8.8 (API 0.8.4)"), true),
+            (Some("prefect/3.4.11 (API 0.8.4)"), true),
+            (Some("prefect/3.5.0.dev4+1.gabc (API 0.8.4)"), true),
+            (Some("prefect/10.0.0rc1 (API 0.8.4)"), true),
+            (Some("prefect/3.4.10 (API 0.8.4)"), false),
+            (Some("prefect/2.20.26 (API 0.8.4)"), false),
+            (Some("prefect/three"), false),
+            (Some("python-httpx/0.28"), false),
+            (None, false),
+        ] {
+            assert_eq!(renews_leases(agent), renews, "{agent:?}");
+        }
+    }
 
     #[test]
     fn headers_tell_the_generation() {

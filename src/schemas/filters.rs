@@ -248,11 +248,11 @@ page_body! {
     DeploymentsPage by FlowSort;
 }
 
-fn first_page() -> i64 {
+pub(super) fn first_page() -> i64 {
     1
 }
 
-fn page<'de, D: Deserializer<'de>>(d: D) -> Result<i64, D::Error> {
+pub(super) fn page<'de, D: Deserializer<'de>>(d: D) -> Result<i64, D::Error> {
     match i64::deserialize(d)? {
         ..1 => Err(D::Error::custom(
             "ensure this value is greater than or equal to 1",

@@ -228,7 +228,7 @@ impl Render for AsOf<FlowRun> {
         )?;
         fields.newer("infrastructure_pid", &run.infrastructure_pid)?;
         fields.newer("job_variables", &run.job_variables)?;
-        fields.newer("labels", &run.labels)?;
+        fields.newest("labels", &run.labels)?;
         fields.newer("created_by", &run.created_by)?;
         fields.all("tags", &run.tags)?;
         fields.all("parent_task_run_id", &run.parent_task_run_id)?;

@@ -31,7 +31,7 @@ impl Render for Flow {
         fields.time("updated", self.updated)?;
         fields.all("name", &self.name)?;
         fields.all("tags", &self.tags)?;
-        fields.newer("labels", &self.labels)?;
+        fields.newest("labels", &self.labels)?;
         fields.end()
     }
 }

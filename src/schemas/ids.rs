@@ -83,6 +83,8 @@ ids! {
     ArtifactId;
     /// The id of the collection of artifacts with one key.
     ArtifactCollectionId;
+    /// The id of a policy of notifications about flow runs.
+    NotificationPolicyId;
     /// The id of an input of a flow run.
     FlowRunInputId;
 }

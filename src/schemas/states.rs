@@ -107,6 +107,24 @@ impl FromStr for StateType {
     }
 }
 
+/// Whether a task run waits for a background worker: not, where nobody says; a client that says
+/// nothing in so many words (null) is told the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+pub struct Deferral(pub Option<bool>);
+
+impl Default for Deferral {
+    fn default() -> Self {
+        Self(Some(false))
+    }
+}
+
+impl Deferral {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What rules need to know of a state beyond its type.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -157,8 +175,8 @@ pub struct StateDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_parameters_id: Option<uuid::Uuid>,
     /// Whether the task run waits for a background worker.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deferred: Option<bool>,
+    #[serde(skip_serializing_if = "Deferral::is_usual")]
+    pub deferred: Deferral,
     /// The trace that the run belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -187,7 +205,7 @@ impl Render for StateDetails {
         fields.time_option("scheduled_time", self.scheduled_time.map(|t| t.0))?;
         fields.all("cache_key", &self.cache_key)?;
         fields.time_option("cache_expiration", self.cache_expiration.map(|t| t.0))?;
-        fields.newer("deferred", &self.deferred)?;
+        fields.newest("deferred", &self.deferred)?;
         fields.newer(
             "untrackable_result",
             &self.untrackable_result.unwrap_or(false),
@@ -200,8 +218,8 @@ impl Render for StateDetails {
         fields.newer("retriable", &self.retriable)?;
         fields.newer("transition_id", &self.transition_id)?;
         fields.newer("task_parameters_id", &self.task_parameters_id)?;
-        fields.newer("traceparent", &self.traceparent)?;
-        fields.newer(
+        fields.newest("traceparent", &self.traceparent)?;
+        fields.newest(
             "deployment_concurrency_lease_id",
             &self.deployment_concurrency_lease_id,
         )?;
@@ -262,6 +280,14 @@ impl State {
     pub fn awaiting_retry(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         Self {
             name: "AwaitingRetry".to_owned(),
+            ..Self::scheduled(at, now)
+        }
+    }
+
+    /// A claimed run that found no slot of its deployment's limit and looks again at `at`.
+    pub fn awaiting_concurrency_slot(at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self {
+            name: "AwaitingConcurrencySlot".to_owned(),
             ..Self::scheduled(at, now)
         }
     }

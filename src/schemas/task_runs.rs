@@ -59,8 +59,15 @@ impl Render for RetryPolicy {
         let mut fields = Fields::begin(dialect, serializer)?;
         fields.all("max_retries", &self.max_retries)?;
         fields.all("retry_delay_seconds", &self.retry_delay_seconds)?;
-        fields.newer("retries", &self.retries)?;
-        fields.newer("retry_delay", &self.retry_delay)?;
+        // The newer generations count on their own words being filled.
+        let retries = self.retries.or(Some(self.max_retries).filter(|n| *n != 0));
+        fields.newer("retries", &retries)?;
+        match &self.retry_delay {
+            None if self.retry_delay_seconds != 0.0 => {
+                fields.newer("retry_delay", &(self.retry_delay_seconds as i64))?;
+            }
+            delay => fields.newer("retry_delay", delay)?,
+        }
         fields.newer("retry_jitter_factor", &self.retry_jitter_factor)?;
         fields.end()
     }
@@ -122,12 +129,32 @@ impl TaskRun {
     }
 }
 
+/// A task run beside the name of its flow run, as dashboards of newer servers ask for it.
+#[derive(Debug, Clone)]
+pub struct OfNamedRun(pub AsOf<TaskRun>, pub Option<String>);
+
+impl Render for OfNamedRun {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        self.0.fields(&mut fields)?;
+        fields.newer("flow_run_name", &self.1)?;
+        fields.end()
+    }
+}
+
 impl Render for AsOf<TaskRun> {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        self.fields(&mut fields)?;
+        fields.end()
+    }
+}
+
+impl AsOf<TaskRun> {
+    fn fields<S: Serializer>(&self, fields: &mut Fields<S>) -> Result<(), S::Error> {
         let AsOf(now, run) = self;
         let state = run.state.as_ref();
         let state_type = run.state_type();
-        let mut fields = Fields::begin(dialect, serializer)?;
         fields.all("id", &run.id)?;
         fields.time("created", run.created)?;
         fields.time("updated", run.updated)?;
@@ -140,7 +167,7 @@ impl Render for AsOf<TaskRun> {
         fields.all("task_version", &run.task_version)?;
         fields.part("empirical_policy", &run.empirical_policy)?;
         fields.all("tags", &run.tags)?;
-        fields.newer("labels", &run.labels)?;
+        fields.newest("labels", &run.labels)?;
         fields.all("state_id", &state.map(|state| state.id))?;
         fields.all("task_inputs", &run.task_inputs)?;
         fields.part("state_type", &state_type)?;
@@ -159,7 +186,6 @@ impl Render for AsOf<TaskRun> {
         let late =
             estimated_start_time_delta(run.expected_start_time, run.start_time, state_type, *now);
         fields.all("estimated_start_time_delta", &late)?;
-        fields.part("state", &run.state)?;
-        fields.end()
+        fields.part("state", &run.state)
     }
 }

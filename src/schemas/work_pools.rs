@@ -1,7 +1,7 @@
 //! Work pools: what a kind of infrastructure can run, the queues in it, and who works there.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -171,13 +171,100 @@ pub struct Worker {
     pub heartbeat_interval_seconds: i64,
 }
 
+/// Whether a worker is heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the field's own words")]
+pub enum WorkerStatus {
+    Online,
+    Offline,
+}
+
+impl AsOf<Worker> {
+    /// Says whether the worker is heard of.
+    pub fn status(&self) -> WorkerStatus {
+        let AsOf(now, worker) = self;
+        let heard = worker.last_heartbeat_time;
+        let until = Patience::chosen().alive_until(heard, worker.heartbeat_interval_seconds);
+        match *now <= until {
+            true => WorkerStatus::Online,
+            false => WorkerStatus::Offline,
+        }
+    }
+}
+
+/// Asks for the workers of a pool.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "filter and page")]
+pub struct WorkersQuery {
+    #[serde(default)]
+    pub workers: Option<WorkerFilter>,
+    #[serde(default)]
+    pub limit: Option<i64>,
+    #[serde(default, deserialize_with = "super::filters::offset")]
+    pub offset: Option<u32>,
+}
+
+/// Which workers are meant.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "conditions on the fields of `Worker`")]
+pub struct WorkerFilter {
+    #[serde(default)]
+    pub operator: super::filters::Operator,
+    pub last_heartbeat_time: Option<Heard>,
+    pub status: Option<WorkerStatuses>,
+}
+
+/// When a worker was last heard of.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heard {
+    /// At the latest.
+    #[schema(value_type = Option<String>)]
+    pub before_: Option<Instant>,
+    /// At the earliest.
+    #[schema(value_type = Option<String>)]
+    pub after_: Option<Instant>,
+}
+
+/// Whether a worker is heard of, as a condition.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerStatuses {
+    /// It is one of these.
+    pub any_: Option<Vec<WorkerStatus>>,
+    /// It is none of these.
+    pub not_any_: Option<Vec<WorkerStatus>>,
+}
+
+impl WorkersQuery {
+    /// Tells whether a worker is one of those asked for.
+    pub fn means(&self, worker: &AsOf<Worker>) -> bool {
+        let Some(filter) = &self.workers else {
+            return true;
+        };
+        let (heard, status) = (worker.1.last_heartbeat_time, worker.status());
+        let mut says = Vec::new();
+        if let Some(wanted) = &filter.last_heartbeat_time {
+            let before = wanted.before_.is_none_or(|at| heard <= at.0);
+            says.push(before && wanted.after_.is_none_or(|at| heard >= at.0));
+        }
+        if let Some(wanted) = &filter.status {
+            let one_of = wanted.any_.as_ref().is_none_or(|any| any.contains(&status));
+            let none_of = wanted.not_any_.as_ref();
+            says.push(one_of && none_of.is_none_or(|any| !any.contains(&status)));
+        }
+        match filter.operator {
+            super::filters::Operator::And => says.iter().all(|is| *is),
+            super::filters::Operator::Or => says.is_empty() || says.contains(&true),
+        }
+    }
+}
+
 impl Render for AsOf<Worker> {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
-        let AsOf(now, worker) = self;
-        let until = Patience::chosen().alive_until(
-            worker.last_heartbeat_time,
-            worker.heartbeat_interval_seconds,
-        );
+        let worker = &self.1;
         let mut fields = Fields::begin(dialect, serializer)?;
         fields.all("id", &worker.id)?;
         fields.time("created", worker.created)?;
@@ -189,8 +276,7 @@ impl Render for AsOf<Worker> {
             "heartbeat_interval_seconds",
             &worker.heartbeat_interval_seconds,
         )?;
-        let status = if *now <= until { "ONLINE" } else { "OFFLINE" };
-        fields.all("status", &status)?;
+        fields.all("status", &self.status())?;
         fields.end()
     }
 }

@@ -74,7 +74,8 @@ impl Render for AsOf<WorkQueue> {
         match &queue.filter {
             // 2.0b3 needs one.
             None if dialect == Dialect::B => fields.all("filter", &QueueFilter::default())?,
-            filter => fields.all("filter", filter)?,
+            filter if dialect == Dialect::B => fields.all("filter", filter)?,
+            filter => fields.all("filter", &filter.as_ref().map(NewerFilter::of))?,
         }
         fields.all("name", &queue.name)?;
         fields.all("description", &queue.description)?;
@@ -89,6 +90,22 @@ impl Render for AsOf<WorkQueue> {
             fields.all("active_slots", &queue.active_slots)?;
         }
         fields.end()
+    }
+}
+
+/// A filter as the newer generations know it: without kinds of runners.
+#[derive(Serialize)]
+struct NewerFilter<'a> {
+    tags: &'a Option<Vec<String>>,
+    deployment_ids: &'a Option<Vec<DeploymentId>>,
+}
+
+impl<'a> NewerFilter<'a> {
+    fn of(filter: &'a QueueFilter) -> Self {
+        Self {
+            tags: &filter.tags,
+            deployment_ids: &filter.deployment_ids,
+        }
     }
 }
 

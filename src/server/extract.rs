@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{ApiError, refusal};
-use crate::schemas::{Dialect, Render, View};
+use crate::schemas::{Dialect, Render, View, dialect};
 
 /// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -45,6 +45,19 @@ impl Dialect {
             text(header::USER_AGENT.as_str()),
         )
         .map_err(ApiError::BadRequest)
+    }
+}
+
+/// Whether the client renews the leases of its runs on their deployments' limits.
+pub struct RenewsLeases(pub bool);
+
+impl<S: Sync> FromRequestParts<S> for RenewsLeases {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let agent = parts.headers.get(header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok());
+        Ok(Self(dialect::renews_leases(agent)))
     }
 }
 

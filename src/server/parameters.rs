@@ -11,6 +11,7 @@ use super::automations::templates;
 use super::models::{self, variables::Which};
 use crate::db::{Conn, Result};
 use crate::schemas::Document;
+use crate::schemas::json_schema::{Step, Unknown};
 
 const KIND: &str = "__prefect_kind";
 
@@ -26,18 +27,22 @@ pub async fn expand(
     let Ok(value) = document.read::<Value>() else {
         return Ok(Ok(document));
     };
-    let mut names = BTreeSet::new();
-    name_variables(&value, &mut names);
-    let mut variables = HashMap::new();
-    for name in names {
-        if let Some(variable) = models::variables::read(conn, &Which::Name(name.clone())).await? {
-            variables.insert(name, variable.value.read().unwrap_or_default());
-        }
-    }
-    let made = make(value, &variables);
+    let mut maker = Maker::new(conn, &value, None).await?;
+    let made = maker.make(value);
     Ok(made.map(|made| {
         Document::of(&made.unwrap_or_else(|| Map::new().into())).expect("a value is JSON")
     }))
+}
+
+/// Returns a value with the worth of each value in it, as far as it is known now, and what is not:
+/// a template is worth something only once a run is made.
+pub async fn expand_partly(conn: &mut Conn, value: Value) -> Result<(Value, Unknown)> {
+    let mut maker = Maker::new(conn, &value, Some(Unknown::new())).await?;
+    let made = maker.make(value).ok().flatten();
+    Ok((
+        made.unwrap_or_else(|| Map::new().into()),
+        maker.unknown.unwrap_or_default(),
+    ))
 }
 
 fn name_variables(value: &Value, names: &mut BTreeSet<String>) {
@@ -56,74 +61,141 @@ fn name_variables(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Returns what a value is worth, or none if it is left out.
-fn make(
-    value: Value,
-    variables: &HashMap<String, Value>,
-) -> std::result::Result<Option<Value>, String> {
-    match value {
-        Value::Object(members) => match members.get(KIND).cloned() {
-            Some(kind) => make_kind(kind.as_str(), members, variables),
-            None => {
-                let mut made = Map::new();
-                for (name, member) in members {
-                    if let Some(member) = make(member, variables)? {
-                        made.insert(name, member);
+/// Makes values.
+struct Maker {
+    variables: HashMap<String, Value>,
+    /// What cannot be made now, where that does not end it all.
+    unknown: Option<Unknown>,
+    /// Where the value being made will stand.
+    at: Vec<Step>,
+}
+
+impl Maker {
+    async fn new(conn: &mut Conn, value: &Value, unknown: Option<Unknown>) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        name_variables(value, &mut names);
+        let mut variables = HashMap::new();
+        for name in names {
+            let which = Which::Name(name.clone());
+            if let Some(variable) = models::variables::read(conn, &which).await? {
+                variables.insert(name, variable.value.read().unwrap_or_default());
+            }
+        }
+        Ok(Self {
+            variables,
+            unknown,
+            at: Vec::new(),
+        })
+    }
+
+    /// Returns what a value is worth, or none if it is left out.
+    fn make(&mut self, value: Value) -> std::result::Result<Option<Value>, String> {
+        match value {
+            Value::Object(members) => match members.get(KIND).cloned() {
+                Some(kind) => match self.make_kind(kind.as_str(), members) {
+                    Err(text) if self.unknown.is_some() => Ok(Some(self.unknown_here(Some(text)))),
+                    made => made,
+                },
+                None => {
+                    let mut made = Map::new();
+                    for (name, member) in members {
+                        let step = Step::Member(name.clone());
+                        if let Some(member) = self.make_inside(step, member)? {
+                            made.insert(name, member);
+                        }
                     }
+                    Ok(Some(made.into()))
+                }
+            },
+            Value::Array(items) => {
+                let mut made = Vec::with_capacity(items.len());
+                for item in items {
+                    made.extend(self.make_inside(Step::Item(made.len()), item)?);
                 }
                 Ok(Some(made.into()))
             }
-        },
-        Value::Array(items) => {
-            let made = items.into_iter().map(|item| make(item, variables));
-            let made: std::result::Result<Vec<_>, _> = made.collect();
-            Ok(Some(made?.into_iter().flatten().collect()))
+            plain => Ok(Some(plain)),
         }
-        plain => Ok(Some(plain)),
     }
-}
 
-fn make_kind(
-    kind: Option<&str>,
-    mut members: Map<String, Value>,
-    variables: &HashMap<String, Value>,
-) -> std::result::Result<Option<Value>, String> {
-    let mut part = |name: &str| members.shift_remove(name);
-    match kind {
-        Some("json") => {
-            let Some(content) = part("value") else {
-                return Ok(None);
-            };
-            match make(content, variables)? {
-                Some(Value::String(text)) => serde_json::from_str(&text)
-                    .map(Some)
-                    .map_err(|error| format!("Invalid JSON: {error}")),
-                Some(_) => Err("Invalid JSON: the value must be a text".to_owned()),
-                None => Ok(None),
-            }
+    fn make_inside(
+        &mut self,
+        step: Step,
+        value: Value,
+    ) -> std::result::Result<Option<Value>, String> {
+        self.at.push(step);
+        let made = self.make(value);
+        self.at.pop();
+        made
+    }
+
+    /// Notes that the value here is not known, and returns what stands for it.
+    fn unknown_here(&mut self, wrong: Option<String>) -> Value {
+        if let Some(unknown) = &mut self.unknown {
+            unknown.insert(self.at.clone(), wrong);
         }
-        Some("jinja") => match part("template") {
-            Some(Value::String(template)) => {
-                let context = Map::new().into();
-                templates::render(&template, &context, "")
-                    .map(|text| Some(text.into()))
-                    .map_err(|error| format!("Invalid jinja: {error}"))
+        Value::Null
+    }
+
+    fn is_unknown_here(&self) -> bool {
+        let unknown = self.unknown.as_ref();
+        unknown.is_some_and(|unknown| unknown.contains_key(&self.at))
+    }
+
+    fn make_kind(
+        &mut self,
+        kind: Option<&str>,
+        mut members: Map<String, Value>,
+    ) -> std::result::Result<Option<Value>, String> {
+        let mut part = |name: &str| members.shift_remove(name);
+        match kind {
+            Some("json") => {
+                let Some(content) = part("value") else {
+                    return Ok(None);
+                };
+                match self.make(content)? {
+                    _ if self.is_unknown_here() => Ok(Some(Value::Null)),
+                    Some(Value::String(text)) => serde_json::from_str(&text)
+                        .map(Some)
+                        .map_err(|error| format!("Invalid JSON: {error}")),
+                    made => Ok(made),
+                }
             }
-            Some(_) => Err("Invalid jinja: the template must be a text".to_owned()),
-            None => Ok(None),
-        },
-        Some("workspace_variable") => match part("variable_name") {
-            Some(Value::String(name)) => match variables.get(&name) {
-                Some(value) => Ok(Some(value.clone())),
-                None => Err(format!("Variable '{name}' not found in workspace.")),
+            Some("jinja") => match part("template") {
+                Some(content) => match self.make(content)? {
+                    _ if self.is_unknown_here() => Ok(Some(Value::Null)),
+                    Some(Value::String(template)) => self.make_template(&template),
+                    _ => Err("Invalid jinja: the template must be a text".to_owned()),
+                },
+                None => Err("Missing 'template' key in __prefect object".to_owned()),
             },
-            Some(_) => Err("the name of a variable must be a text".to_owned()),
-            None => Ok(None),
-        },
-        _ => match part("value") {
-            Some(content) => make(content, variables),
-            None => Err("Missing 'value' key in __prefect object".to_owned()),
-        },
+            Some("workspace_variable") => match part("variable_name") {
+                Some(Value::String(name)) => match self.variables.get(&name) {
+                    Some(value) => Ok(Some(value.clone())),
+                    None => Err(format!("Variable '{name}' not found in workspace.")),
+                },
+                Some(_) => Err("the name of a variable must be a text".to_owned()),
+                None => Ok(None),
+            },
+            Some("none") => match part("value") {
+                Some(content) => self.make(content),
+                None => Err("Missing 'value' key in __prefect object".to_owned()),
+            },
+            // A kind of later clients is worth what it holds.
+            _ => Ok(Some(part("value").unwrap_or_default())),
+        }
+    }
+
+    fn make_template(&mut self, template: &str) -> std::result::Result<Option<Value>, String> {
+        let wrong = |error: String| format!("Invalid jinja: {error}");
+        if self.unknown.is_some() {
+            templates::check(template).map_err(wrong)?;
+            return Ok(Some(self.unknown_here(None)));
+        }
+        let context = Map::new().into();
+        templates::render(template, &context, "")
+            .map(|text| Some(text.into()))
+            .map_err(wrong)
     }
 }
 
@@ -134,7 +206,13 @@ mod tests {
 
     fn made(value: Value) -> std::result::Result<Value, String> {
         let variables = HashMap::from([("v".to_owned(), json!({"a": 1}))]);
-        make(value, &variables).map(|made| made.unwrap_or(json!("nothing")))
+        let mut maker = Maker {
+            variables,
+            unknown: None,
+            at: Vec::new(),
+        };
+        let made = maker.make(value);
+        made.map(|made| made.unwrap_or(json!("nothing")))
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(flow_runs::resume_flow_run))
         .routes(routes!(flow_runs::update_flow_run_labels))
         .routes(routes!(flow_runs::read_flow_run_graph))
+        .routes(routes!(flow_run_graphs::read_flow_run_graph_v2))
         .routes(routes!(flow_runs::read_flow_run_points))
         .routes(routes!(flow_run_inputs::create_flow_run_input))
         .routes(routes!(flow_run_inputs::filter_flow_run_inputs))
@@ -104,6 +105,9 @@ fn api() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(work_queues::read_work_queue_runs))
         .routes(routes!(work_queues::read_work_queue_status))
+        .routes(routes!(
+            concurrency_status::read_work_queue_concurrency_status
+        ))
         // Work pools.
         .routes(routes!(work_pools::create_work_pool))
         .routes(routes!(work_pools::read_work_pools))
@@ -114,6 +118,9 @@ fn api() -> OpenApiRouter<AppState> {
             work_pools::delete_work_pool
         ))
         .routes(routes!(work_pools::read_work_pool_runs))
+        .routes(routes!(
+            concurrency_status::read_work_pool_concurrency_status
+        ))
         .routes(routes!(work_pools::create_pool_queue))
         .routes(routes!(work_pools::read_pool_queues))
         .routes(routes!(
@@ -297,6 +304,16 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::ready))
         .routes(routes!(admin::api_version))
         .routes(routes!(admin::hello))
+        .routes(routes!(admin::hello_at_the_root))
+        .routes(routes!(ui_schemas::validate_values))
+        // Notifications about flow runs.
+        .routes(routes!(notification_policies::create_notification_policy))
+        .routes(routes!(notification_policies::read_notification_policies))
+        .routes(routes!(
+            notification_policies::read_notification_policy,
+            notification_policies::update_notification_policy,
+            notification_policies::delete_notification_policy
+        ))
         .routes(routes!(admin::version))
         .routes(routes!(
             admin::read_result_storage,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::automations::InForce;
 use super::changes::Changes;
 use super::events::{Batch, Hub};
+use super::models::deployment_limits::Terms;
 use super::task_workers::TaskWorkers;
 use super::vault::Vault;
 use super::waiting::Waiting;
@@ -60,6 +61,29 @@ impl AppState {
     /// Returns the current instant.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Returns where the dashboard is found from this machine.
+    pub fn ui_url(&self) -> String {
+        let settings = &self.settings;
+        let base = super::ui::base(&settings.server_ui_serve_base);
+        let (host, port) = (&settings.server_api_host, settings.server_api_port);
+        format!("http://{host}:{port}{base}")
+    }
+
+    /// Returns how the runs of a client get slots of their deployments' limits.
+    pub fn slot_terms(&self, client_renews: bool) -> Terms {
+        let usual = Terms::default();
+        let settings = &self.settings;
+        let of = |span, usual| TimeDelta::from_std(span).unwrap_or(usual);
+        Terms {
+            lease: of(settings.initial_deployment_lease_duration, usual.lease),
+            wait: of(
+                settings.deployment_concurrency_slot_wait_seconds,
+                usual.wait,
+            ),
+            client_renews,
+        }
     }
 
     /// Returns the limit of a list: what was asked for, bounded by the setting.

@@ -324,10 +324,20 @@ settings! {
     foreman_deployment_last_polled_timeout_seconds: Duration = "60", "PREFECT_SERVER_SERVICES_FOREMAN_DEPLOYMENT_LAST_POLLED_TIMEOUT_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_DEPLOYMENT_LAST_POLLED_TIMEOUT_SECONDS";
     /// Seconds for which a work queue counts as served after somebody has asked for its runs.
     foreman_work_queue_last_polled_timeout_seconds: Duration = "60", "PREFECT_SERVER_SERVICES_FOREMAN_WORK_QUEUE_LAST_POLLED_TIMEOUT_SECONDS" | "PREFECT_API_SERVICES_FOREMAN_WORK_QUEUE_LAST_POLLED_TIMEOUT_SECONDS";
+    /// Seconds for which a claimed run keeps its slot of its deployment's limit without beginning, where the deployment says nothing.
+    initial_deployment_lease_duration: Duration = "300", "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION";
+    /// Seconds after which a run looks again for a slot of its deployment's limit.
+    deployment_concurrency_slot_wait_seconds: Duration = "30", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS" | "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS";
+    /// Nodes of the graph of a flow run that are shown, at most.
+    flow_run_graph_max_nodes: u32 = "10000", "PREFECT_SERVER_FLOW_RUN_GRAPH_MAX_NODES" | "PREFECT_API_MAX_FLOW_RUN_GRAPH_NODES";
+    /// Artifacts in the graph of a flow run that are shown, at most.
+    flow_run_graph_max_artifacts: u32 = "10000", "PREFECT_SERVER_FLOW_RUN_GRAPH_MAX_ARTIFACTS" | "PREFECT_API_MAX_FLOW_RUN_GRAPH_ARTIFACTS";
     /// Whether runs become crashed whose heartbeats have stopped.
     crashed_runs_enabled: bool = "true", "PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED";
     /// Whether the server tells as events how flow runs change their states.
     flow_run_events_enabled: bool = "true", "PREFECT_RS_SERVICES_FLOW_RUN_EVENTS_ENABLED";
+    /// Whether people are told of states of flow runs as notification policies say, which needs the events of flow runs.
+    flow_run_notifications_enabled: bool = "true", "PREFECT_API_SERVICES_FLOW_RUN_NOTIFICATIONS_ENABLED";
     /// Whether automations are in force.
     triggers_enabled: bool = "true", "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED" | "PREFECT_API_SERVICES_TRIGGERS_ENABLED";
     /// Seconds after which a task run asks again for a slot of a full concurrency limit.

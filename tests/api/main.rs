@@ -7,6 +7,7 @@ mod beside;
 mod blocks;
 mod clock_jumps;
 mod coverage;
+mod deployment_limits;
 mod event_feed;
 mod events;
 #[path = "../support/genuine.rs"]
@@ -16,6 +17,7 @@ mod genuine_server;
 mod guard;
 mod hostile;
 mod limits;
+mod notification_policies;
 mod pauses;
 mod replay;
 mod secrets;

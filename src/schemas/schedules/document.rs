@@ -43,9 +43,25 @@ impl Serialize for Schedule {
 }
 
 impl Schedule {
+    /// Returns the document with the zone of an interval that has none: the newer generations always
+    /// tell one.
+    fn with_zone(&self, mut value: Value) -> Value {
+        if let (Self::Interval(schedule), Value::Object(fields)) = (self, &mut value)
+            && schedule.timezone().is_none()
+            && schedule.anchor_date().offset().local_minus_utc() == 0
+        {
+            fields.insert("timezone".to_owned(), "UTC".into());
+        }
+        value
+    }
+
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("a schedule is plain data")
+    }
+
     /// Returns the document with its anchor as clients of the second generation write it.
     fn to_second_value(&self) -> Value {
-        let mut value = serde_json::to_value(self).expect("a schedule is plain data");
+        let mut value = self.to_value();
         if let (Self::Interval(schedule), Value::Object(fields)) = (self, &mut value) {
             let date = schedule
                 .anchor_date()
@@ -83,8 +99,8 @@ impl Render for Schedule {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         match dialect {
             Dialect::B => self.to_legacy_value().serialize(serializer),
-            Dialect::Two => self.to_second_value().serialize(serializer),
-            Dialect::Three => self.serialize(serializer),
+            Dialect::Two => self.with_zone(self.to_second_value()).serialize(serializer),
+            Dialect::Three => self.with_zone(self.to_value()).serialize(serializer),
         }
     }
 }

@@ -40,6 +40,12 @@ pub async fn hello() -> Answer<&'static str> {
     Answer("\u{1f44b}")
 }
 
+/// Greets, where later generations do.
+#[utoipa::path(get, path = "/hello", responses((status = 200, body = String)))]
+pub async fn hello_at_the_root() -> Answer<&'static str> {
+    hello().await
+}
+
 /// Returns the version of Prefect that the client may take this server for.
 ///
 /// A 3.x client refuses to run a flow when the major version is not its own.

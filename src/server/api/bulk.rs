@@ -16,8 +16,9 @@ use crate::schemas::filters::{
 use crate::schemas::responses::{BulkTransition, Several};
 use crate::schemas::{DeploymentId, Dialect, FlowId, FlowRunId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, view};
-use crate::server::models::{deployments, flow_runs, flows, states};
+use crate::server::extract::{Answer, Body, Id, RenewsLeases, view};
+use crate::server::models::states::{self, Proposal};
+use crate::server::models::{deployments, flow_runs, flows};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState};
 
@@ -58,10 +59,11 @@ pub async fn bulk_delete_flow_runs(
     Body(asked): Body<FlowRunsBulk>,
 ) -> Result<Answer<Deleted<FlowRunId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
+    let now = state.now();
     let write = async move |conn: &mut Conn| {
         let mut deleted = Vec::new();
         for run in flow_runs::list(conn, &filters, FlowRunSort::IdDesc, limit, 0).await? {
-            if flow_runs::delete(conn, run.id).await? {
+            if flow_runs::delete(conn, run.id, now).await? {
                 deleted.push(run.id);
             }
         }
@@ -104,9 +106,15 @@ fn tell(state: &AppState, kind: Kind, ids: impl Iterator<Item = uuid::Uuid>) {
 pub async fn bulk_set_flow_run_state(
     State(state): State<AppState>,
     dialect: Dialect,
+    RenewsLeases(client_renews): RenewsLeases,
     Body(asked): Body<BulkSetState>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (now, policy) = (state.now(), Policy::of(dialect, asked.force));
+    let now = state.now();
+    let proposal = Proposal {
+        policy: Policy::of(dialect, asked.force),
+        terms: state.slot_terms(client_renews),
+        state: asked.state,
+    };
     let filters = Filters {
         flow_runs: asked.flow_runs,
         ..Filters::default()
@@ -118,8 +126,7 @@ pub async fn bulk_set_flow_run_state(
         // Requests that overlap lock the same runs in the same order.
         ids.sort_unstable();
         for id in ids {
-            let proposed = asked.state.clone();
-            let one = states::transition_flow_run(conn, id, proposed, policy, now).await?;
+            let one = states::transition_flow_run(conn, id, proposal.clone(), now).await?;
             done.extend(one.map(|one| (id, one)));
         }
         Ok(done)

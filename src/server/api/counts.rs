@@ -15,6 +15,7 @@ use crate::schemas::filters::{
     DeploymentFilter, Filters, FlowFilter, FlowRunFilter, TaskRunFilter, WorkQueueFilter,
 };
 use crate::schemas::flow_runs::{AsOf, estimated_start_time_delta};
+use crate::schemas::task_runs::OfNamedRun;
 use crate::schemas::work_pools::WorkPoolFilter;
 use crate::schemas::{Dialect, FlowId, FlowRunId, StateType, TaskRunId, View};
 use crate::server::extract::{Answer, Body, Id, view};
@@ -203,10 +204,19 @@ pub async fn read_task_run_for_ui(
     dialect: Dialect,
     Id(id): Id<TaskRunId>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let read = async move |conn: &mut Conn| task_runs::read(conn, id).await;
-    let run = state.db.read(read).await?;
-    let run = run.ok_or_else(|| ApiError::not_found("Task", id))?;
-    Ok(view(dialect, AsOf(state.now(), run)))
+    let read = async move |conn: &mut Conn| {
+        let Some(run) = task_runs::read(conn, id).await? else {
+            return Ok(None);
+        };
+        let name = match run.flow_run_id {
+            Some(id) => flow_runs::read_name(conn, id).await?,
+            None => None,
+        };
+        Ok(Some((run, name)))
+    };
+    let found = state.db.read(read).await?;
+    let (run, name) = found.ok_or_else(|| ApiError::not_found("Task", id))?;
+    Ok(view(dialect, OfNamedRun(AsOf(state.now(), run), name)))
 }
 
 /// Returns by how many seconds flow runs are late, on average.

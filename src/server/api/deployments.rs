@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 use serde_json::Value;
 
+use crate::db::{self, Conn};
 use crate::schemas::actions::{
     DeploymentFlowRunCreate, DeploymentSchedule, FlowRunCreate, StateCreate,
 };
@@ -14,10 +15,10 @@ use crate::schemas::deployments::Deployment;
 use crate::schemas::filters::{DeploymentsQuery, Filters, FlowSort};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::json_schema::{self, Misfit, Required};
-use crate::schemas::{DeploymentId, Dialect, Document, StateType};
+use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateType};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
-use crate::server::models::deployments::NoPool;
+use crate::server::models::deployments::{Missing, Usual};
 use crate::server::models::flow_runs::Origin;
 use crate::server::{ApiError, AppState, models, parameters, refusal, services};
 
@@ -30,8 +31,11 @@ fn tell(state: &AppState, id: DeploymentId) {
     state.changes.tell(Change::of(Kind::Deployment, id.0));
 }
 
-pub(super) fn no_pool(NoPool(name): NoPool) -> ApiError {
-    ApiError::NotFound(format!("Work pool \"{name}\" not found."))
+fn missing(missing: Missing) -> ApiError {
+    ApiError::NotFound(match missing {
+        Missing::Pool(name) => format!("Work pool \"{name}\" not found."),
+        Missing::Limit => "Concurrency limit not found".to_owned(),
+    })
 }
 
 /// Changes a deployment.
@@ -42,10 +46,22 @@ pub async fn update_deployment(
     Body(update): Body<DeploymentUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::deployments::update(conn, id, update, now).await;
-    let done = state.db.write(write).await?;
-    done.ok_or_else(|| ApiError::NotFound("Deployment not found.".to_owned()))?
-        .map_err(no_pool)?;
+    has_one_limit(update.concurrency_limit, update.global_concurrency_limit_id)?;
+    let write = async move |conn: &mut _| {
+        let absent = || ApiError::NotFound("Deployment not found.".to_owned());
+        let Some(known) = models::deployments::read(conn, id).await? else {
+            return Ok(Err(absent()));
+        };
+        let update = match fitting(conn, &known, update).await? {
+            Ok(update) => update,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let done = models::deployments::update(conn, id, update, now).await?;
+        Ok(done
+            .ok_or_else(absent)
+            .and_then(|done| done.map_err(missing)))
+    };
+    state.db.write(write).await??;
     tell(&state, id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -62,8 +78,24 @@ pub async fn create_deployment(
         Dialect::B => deployment.completed(),
         Dialect::Two | Dialect::Three => deployment,
     };
-    let write = async move |conn: &mut _| models::deployments::upsert(conn, deployment, now).await;
-    let (deployment, is_new) = state.db.write(write).await?.map_err(no_pool)?;
+    has_one_limit(
+        deployment.concurrency_limit,
+        deployment.global_concurrency_limit_id,
+    )?;
+    if deployment.enforce_parameter_schema == Some(true) {
+        must_fit(&deployment)?;
+    }
+    let usual = match dialect {
+        Dialect::B | Dialect::Two => Usual::default(),
+        Dialect::Three => Usual {
+            enforces_schema: true,
+            schema: Some(Document::empty_object()),
+            pull_steps: Some(Document::empty_list()),
+        },
+    };
+    let write =
+        async move |conn: &mut _| models::deployments::upsert(conn, deployment, usual, now).await;
+    let (deployment, is_new) = state.db.write(write).await?.map_err(missing)?;
     tell(&state, deployment.id);
     Ok(created(dialect, is_new, AsOf(now, deployment)))
 }
@@ -231,7 +263,11 @@ pub(super) async fn make_run(
         };
         let is_enforced = asked.enforce_parameter_schema;
         if is_enforced.unwrap_or(deployment.enforce_parameter_schema)
-            && let Err(misfit) = fit(&deployment.parameter_openapi_schema, &parameters)
+            && let Err(misfit) = fit(
+                deployment.parameter_openapi_schema.as_ref(),
+                &parameters,
+                Required::Checked,
+            )
         {
             let text = format!("Error creating flow run: {misfit}");
             return Ok(Some(Err(ApiError::Conflict(text))));
@@ -250,6 +286,7 @@ pub(super) async fn make_run(
         let origin = Origin {
             work_queue: queue,
             deployment_version: deployment.version,
+            labels: Some(deployment.labels),
         };
         let run = FlowRunCreate {
             flow_id: deployment.flow_id,
@@ -294,11 +331,78 @@ fn first_state(dialect: Dialect) -> Option<StateCreate> {
 }
 
 /// Checks parameters against the schema that a deployment has of them.
-fn fit(schema: &Option<Document>, parameters: &Document) -> Result<(), Misfit> {
+fn fit(schema: Option<&Document>, parameters: &Document, required: Required) -> Result<(), Misfit> {
     let schema: Value = match schema {
-        Some(schema) => schema.read().unwrap_or_default(),
+        Some(schema) => json_schema::as_meant(&schema.read().unwrap_or_default()),
         None => return Ok(()),
     };
     let parameters = parameters.read().unwrap_or_default();
-    json_schema::check(&schema, &parameters, Required::Checked)
+    json_schema::check(&schema, &parameters, required)
+}
+
+/// Refuses two limits at once: one of the deployment's own, and one that it shares.
+fn has_one_limit(
+    own: Option<Option<i64>>,
+    shared: Option<Option<ConcurrencyLimitId>>,
+) -> Result<(), ApiError> {
+    match (own.flatten(), shared.flatten()) {
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            &["body"],
+            "A deployment cannot have both a concurrency limit and a global concurrency limit.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the schema of a new deployment, and that its parameters fit as far as they are given.
+fn must_fit(deployment: &DeploymentCreate) -> Result<(), ApiError> {
+    let refuse = |reason: String| Err(ApiError::invalid(&["body"], reason));
+    let Some(Some(schema)) = &deployment.parameter_openapi_schema else {
+        return Ok(());
+    };
+    let schema: Value = schema.read().unwrap_or_default();
+    if let Some(reason) = json_schema::why_no_schema(&schema) {
+        return refuse(format!(
+            "The provided schema is not a valid json schema. Schema error: {reason}"
+        ));
+    }
+    let parameters = deployment.parameters.as_ref();
+    let parameters = parameters.and_then(|parameters| parameters.read().ok());
+    let parameters = parameters.unwrap_or_else(|| Value::Object(Default::default()));
+    match json_schema::check(&schema, &parameters, Required::Ignored) {
+        Ok(()) => Ok(()),
+        Err(misfit) => refuse(misfit.to_string()),
+    }
+}
+
+/// Returns a change whose parameters are worth what they make, if those that the deployment will
+/// have fit the schema that it will have.
+async fn fitting(
+    conn: &mut Conn,
+    known: &Deployment,
+    mut update: DeploymentUpdate,
+) -> db::Result<Result<DeploymentUpdate, ApiError>> {
+    if let Some(given) = update.parameters.take() {
+        match parameters::expand(conn, given).await? {
+            Ok(made) => update.parameters = Some(made),
+            Err(text) => {
+                let text = format!("Error hydrating deployment parameters: {text}");
+                return Ok(Err(ApiError::BadRequest(text)));
+            }
+        }
+    }
+    let enforces = update.enforce_parameter_schema;
+    if enforces.unwrap_or(known.enforce_parameter_schema) {
+        let schema = update
+            .parameter_openapi_schema
+            .as_ref()
+            .and_then(Option::as_ref);
+        let schema = schema.or(known.parameter_openapi_schema.as_ref());
+        let parameters = update.parameters.as_ref().unwrap_or(&known.parameters);
+        if let Err(misfit) = fit(schema, parameters, Required::Ignored) {
+            let text = format!("Error updating deployment: {misfit}");
+            return Ok(Err(ApiError::Conflict(text)));
+        }
+    }
+    Ok(Ok(update))
 }

@@ -16,7 +16,8 @@ use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Asked, Body, Id, created, view};
+use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, view};
+use crate::server::models::states::Proposal;
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState, refusal};
@@ -197,9 +198,10 @@ pub async fn delete_flow_run(
     State(state): State<AppState>,
     Id(id): Id<FlowRunId>,
 ) -> Result<StatusCode, ApiError> {
+    let now = state.now();
     let found = state
         .db
-        .write(async move |conn| models::flow_runs::delete(conn, id).await)
+        .write(async move |conn| models::flow_runs::delete(conn, id, now).await)
         .await?;
     state.changes.tell(Change::of(Kind::FlowRun, id.0));
     if found {
@@ -224,6 +226,7 @@ pub struct Claim {
 pub async fn set_flow_run_state(
     State(state): State<AppState>,
     dialect: Dialect,
+    RenewsLeases(client_renews): RenewsLeases,
     Id(id): Id<FlowRunId>,
     Asked(claim): Asked<Claim>,
     Body(SetState {
@@ -233,20 +236,26 @@ pub async fn set_flow_run_state(
 ) -> Result<impl IntoResponse, ApiError> {
     let (proposed, said) = proposed.as_kept(dialect);
     let kept = proposed.data.clone();
-    let (now, policy) = (state.now(), Policy::of(dialect, force));
+    let now = state.now();
+    let proposal = Proposal {
+        policy: Policy::of(dialect, force),
+        terms: state.slot_terms(client_renews),
+        state: proposed,
+    };
     let queue = claim
         .work_queue_id
-        .filter(|_| proposed.state_type == StateType::Pending);
+        .filter(|_| proposal.state.state_type == StateType::Pending);
     let write = async move |conn: &mut _| {
         if let Some(queue) = queue
             && let Some(reason) = models::flow_runs::why_not_claimed(conn, queue, id).await?
         {
             return models::states::abort_flow_run(conn, id, reason).await;
         }
-        models::states::transition_flow_run(conn, id, proposed, policy, now).await
+        models::states::transition_flow_run(conn, id, proposal, now).await
     };
     let done = state.db.write_short(write).await?;
-    let mut done = done.ok_or_else(|| ApiError::not_found("Flow run", id))?;
+    let absent = || ApiError::NoObject(format!("Flow run {id} not found"));
+    let mut done = done.ok_or_else(absent)?;
     done.repeat(said, kept.as_ref());
     tell(&state, id, &done);
     Ok((status(&done, dialect), view(dialect, done.result)))
@@ -352,7 +361,7 @@ pub async fn read_flow_run_graph(
     };
     let (is_known, runs) = state.db.read(read).await?;
     if !is_known {
-        return Err(ApiError::not_found("Flow run", id));
+        return Err(ApiError::NoObject(format!("Flow run {id} not found")));
     }
     let now = state.now();
     let node = |run: TaskRun| {

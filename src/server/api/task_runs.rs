@@ -159,7 +159,7 @@ pub async fn set_task_run_state(
         .db
         .write_short(write)
         .await?
-        .ok_or_else(|| ApiError::not_found("Task run", id))?;
+        .ok_or_else(|| ApiError::NoObject(format!("Task run {id} not found")))?;
     done.repeat(said, kept.as_ref());
     if done.is_written {
         let now = done.result.state.as_ref();

@@ -1,8 +1,11 @@
 //! `/work_pools`: what a kind of infrastructure can run, the queues in it, and who works there.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde_json::Value;
 
 use crate::db;
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
@@ -10,9 +13,10 @@ use crate::schemas::flow_runs::AsOf;
 use crate::schemas::patience::Patience;
 use crate::schemas::work_pools::{
     Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsQuery, Worker,
+    WorkersQuery,
 };
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{Dialect, WorkPoolId, WorkQueueId};
+use crate::schemas::{Dialect, Document, WorkPoolId, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::work_pools::Due;
@@ -32,6 +36,65 @@ fn unknown_queue(pool: &str, queue: &str) -> ApiError {
 
 fn taken_queue(pool: &str, queue: &str) -> String {
     format!("A work queue with the name {queue:?} already exists in work pool {pool:?}.")
+}
+
+/// Keeps out of names what would end a part of a path, or begin something else.
+fn check_characters(name: &str) -> Result<(), ApiError> {
+    match name.contains(['/', '%', '&', '>', '<']) || name.is_empty() {
+        true => Err(ApiError::invalid(
+            &["body", "name"],
+            "a name has at least one character and none of `/`, `%`, `&`, `>` and `<`",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Checks that what a job template names in its configuration is among its variables: a worker
+/// would fail at each run otherwise.
+fn check_template(template: Option<&Document>) -> Result<(), ApiError> {
+    let template: Value = template.and_then(|t| t.read().ok()).unwrap_or_default();
+    let mut used = BTreeSet::new();
+    name_placeholders(&template["job_configuration"], &mut used);
+    let known = &template["variables"]["properties"];
+    let unknown = used.into_iter().filter(|name| known.get(name).is_none());
+    let unknown: Vec<_> = unknown.map(|name| format!("'{name}'")).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        &["body", "base_job_template"],
+        format!(
+            "the job configuration uses variables that the template does not declare: {}; add them to \
+             the properties of `variables`",
+            unknown.join(", ")
+        ),
+    ))
+}
+
+/// Collects the variables that stand in double braces; blocks, variables of the server and of the
+/// environment are no variables of the template.
+fn name_placeholders(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let opened = text.split("{{").skip(1);
+            let inside = opened.filter_map(|rest| rest.split_once("}}"));
+            let inside = inside.map(|(name, _)| name.trim());
+            let is_plain = |name: &&str| {
+                !name.is_empty()
+                    && !name.starts_with(['$', '.'])
+                    && !name.starts_with("prefect.")
+                    && name
+                        .chars()
+                        .all(|c| c.is_alphanumeric() || "_-.".contains(c))
+            };
+            names.extend(inside.filter(is_plain).map(str::to_owned));
+        }
+        Value::Array(items) => items.iter().for_each(|item| name_placeholders(item, names)),
+        Value::Object(members) => members
+            .values()
+            .for_each(|member| name_placeholders(member, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Keeps users off the names that the server may need itself.
@@ -78,7 +141,9 @@ pub async fn create_work_pool(
     Body(pool): Body<WorkPoolCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     check_name(&pool.name, "")?;
+    check_characters(&pool.name)?;
     check_limit(pool.concurrency_limit)?;
+    check_template(pool.base_job_template.as_ref())?;
     let now = state.now();
     let write = async move |conn: &mut _| models::work_pools::create(conn, pool, now).await;
     let pool = state.db.write(write).await;
@@ -261,6 +326,7 @@ pub async fn create_pool_queue(
     Id(name): Id<String>,
     Body(queue): Body<WorkQueueCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
+    check_characters(&queue.name)?;
     let now = state.now();
     let (which, queue_name) = (name.clone(), queue.name.clone());
     let write = async move |conn: &mut db::Conn| {
@@ -374,21 +440,23 @@ pub async fn worker_heartbeat(
 }
 
 /// Returns the workers of a pool.
-#[utoipa::path(post, path = "/work_pools/{name}/workers/filter", params(("name" = String, Path)), request_body = Page, responses((status = 200, body = Vec<Worker>)))]
+#[utoipa::path(post, path = "/work_pools/{name}/workers/filter", params(("name" = String, Path)), request_body = WorkersQuery, responses((status = 200, body = Vec<Worker>)))]
 pub async fn read_workers(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(name): Id<String>,
-    Body(page): Body<Page>,
+    Body(asked): Body<WorkersQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let limit = state.limit(page.limit)?;
-    let offset = i64::from(page.offset.unwrap_or(0));
+    let limit = usize::try_from(state.limit(asked.limit)?).unwrap_or(usize::MAX);
+    let offset = asked.offset.unwrap_or(0) as usize;
     let pool = pool(&state, name).await?;
-    let read = async move |conn: &mut _| {
-        models::work_pools::list_workers(conn, pool.id, limit, offset).await
-    };
-    let workers = state.db.read(read).await?;
-    Ok(view(dialect, AsOf(state.now(), workers).each()))
+    let read = async move |conn: &mut _| models::work_pools::list_workers(conn, pool.id).await;
+    let now = state.now();
+    // Who is alive is a matter of the moment.
+    let workers = AsOf(now, state.db.read(read).await?).each();
+    let workers = workers.into_iter().filter(|worker| asked.means(worker));
+    let page: Vec<_> = workers.skip(offset).take(limit).collect();
+    Ok(view(dialect, page))
 }
 
 /// Forgets a worker of a pool.

@@ -186,6 +186,7 @@ pub async fn read_work_queue_status(
         models::work_queues::status(conn, &queue).await.map(Some)
     };
     let status = state.db.read(read).await?;
-    let status = status.ok_or_else(|| ApiError::NotFound("work queue not found".to_owned()))?;
+    let status =
+        status.ok_or_else(|| ApiError::NoObject(format!("Work queue with id {id} not found.")))?;
     Ok(view(dialect, AsOf(state.now(), status)))
 }

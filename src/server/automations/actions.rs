@@ -55,6 +55,16 @@ impl Actor {
         }
     }
 
+    /// Sends a notification to where a block says.
+    ///
+    /// # Errors
+    /// Says why it was not sent.
+    pub async fn notify(&self, block: Uuid, subject: &str, body: &str) -> Result<(), String> {
+        let block = self.block(&mut Account::default(), block).await?;
+        let answer = notify::notify(&self.client, &block, subject, body).await;
+        answer.map(drop)
+    }
+
     /// Does an action and tells how it went.
     pub async fn perform(&self, action: &TriggeredAction) {
         let mut account = Account::default();
@@ -413,9 +423,7 @@ impl Actor {
                 .map(|one| (text(one, "name"), one["value"].clone()));
             context.insert("variables".to_owned(), Json::Object(variables.collect()));
         }
-        let host = &self.app.settings.server_api_host;
-        let ui = format!("http://{host}:{}", self.app.settings.server_api_port);
-        templates::render(template, &Json::Object(context), &ui)
+        templates::render(template, &Json::Object(context), &self.app.ui_url())
             .map_err(|cause| format!("Template rendering failed: {cause}"))
     }
 

@@ -17,6 +17,7 @@ use super::AppState;
 use super::automations::{Consequences, Look};
 use super::changes::{Change, Kind};
 use super::models;
+use super::models::notification_policies;
 use super::models::task_run_events::Told;
 use crate::db::{self, Conn, Error};
 use crate::schemas::automations::Automation;
@@ -175,9 +176,15 @@ async fn keep(
     }
     let recorded = models::task_run_events::record(conn, told, now).await?;
     let looked_at = new.iter().map(|n| &events[*n]).collect();
-    let consequences = Look::new(automations, now)
+    let mut consequences = Look::new(automations, now)
         .at_events(conn, looked_at)
         .await?;
+    let states = new.iter().map(|n| &events[*n].event);
+    let states = states.filter(|event| event.event.starts_with("prefect.flow-run."));
+    let states = states.map(|event| event.id.0).collect();
+    if notification_policies::queue(conn, states, now).await? {
+        consequences.has_actions = true;
+    }
     Ok(Kept {
         new,
         recorded,

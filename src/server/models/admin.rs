@@ -7,6 +7,8 @@ use crate::db::{Conn, Result, query};
 
 /// Every table that holds what users made, those that refer to others first.
 const TABLES: &[&str] = &[
+    "flow_run_notification_queue",
+    "flow_run_notification_policy",
     "task_run_state_cache",
     "task_run_state",
     "task_run",

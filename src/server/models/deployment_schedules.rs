@@ -31,8 +31,9 @@ pub async fn attach(conn: &mut Conn, mut deployments: Vec<Deployment>) -> Result
     if deployments.is_empty() {
         return Ok(deployments);
     }
-    let sql =
-        format!("{SELECT} WHERE deployment_id = ANY($1) ORDER BY updated DESC, created DESC, id");
+    let sql = format!(
+        "{SELECT} WHERE deployment_id = ANY($1) ORDER BY updated DESC, created DESC, id DESC"
+    );
     let ids = deployments
         .iter()
         .map(|deployment| deployment.id.0)
@@ -52,7 +53,8 @@ pub async fn attach(conn: &mut Conn, mut deployments: Vec<Deployment>) -> Result
 
 /// Returns a deployment's schedules, the one changed last first.
 pub async fn list(conn: &mut Conn, deployment: DeploymentId) -> Result<Vec<DeploymentSchedule>> {
-    let sql = format!("{SELECT} WHERE deployment_id = $1 ORDER BY updated DESC, created DESC, id");
+    let sql =
+        format!("{SELECT} WHERE deployment_id = $1 ORDER BY updated DESC, created DESC, id DESC");
     query(sql).bind(deployment).fetch_all(conn).await
 }
 

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
+use super::deployment_limits::{self, Wanted};
 use super::filters::{Listed, compile};
-use super::{deployment_schedules, work_pools, work_queues};
+use super::global_concurrency_limits::{self as limits, Which};
+use super::{deployment_schedules, flows, work_pools, work_queues};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::deployment_actions::{DeploymentCreate, DeploymentUpdate};
 use crate::schemas::deployments::Deployment;
@@ -18,11 +20,14 @@ const COLUMNS: &str = "o.id, o.created, o.updated, o.name, o.flow_id, o.is_sched
     o.description, o.path, o.entrypoint, o.manifest_path, o.pull_steps, \
     o.parameter_openapi_schema, o.enforce_parameter_schema, o.job_variables, o.work_queue_id, \
     o.work_queue_name, p.name, o.infrastructure_document_id, o.storage_document_id, \
-    o.concurrency_limit, o.concurrency_options, o.labels, o.last_polled";
+    o.concurrency_options, o.labels, o.last_polled, l.id, l.created, l.updated, l.active, l.name, \
+    l.\"limit\", l.active_slots, l.denied_slots, l.slot_decay_per_second, \
+    l.avg_slot_occupancy_seconds, l.slots_at";
 
-/// A deployment and the pool that its queue is in.
+/// A deployment, the pool that its queue is in, and its limit.
 const TABLES: &str = "deployment o LEFT JOIN work_queue q ON q.id = o.work_queue_id \
-    LEFT JOIN work_pool p ON p.id = q.work_pool_id";
+    LEFT JOIN work_pool p ON p.id = q.work_pool_id \
+    LEFT JOIN concurrency_limit_v2 l ON l.id = o.concurrency_limit_id";
 
 impl FromRow for Deployment {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -55,17 +60,35 @@ impl FromRow for Deployment {
             work_pool_name: row.take()?,
             infrastructure_document_id: row.take()?,
             storage_document_id: row.take()?,
-            concurrency_limit: row.take()?,
-            concurrency_options: row.take()?,
+            concurrency_options: row
+                .take::<Option<Document>>()?
+                .and_then(|options| options.read().ok()),
             labels: row.take()?,
             last_polled: row.take()?,
+            global_concurrency_limit: limits::take_optional(row)?,
         })
     }
 }
 
-/// There is no work pool of this name.
+/// What a new deployment has where its client says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Usual {
+    /// Whether parameters must fit the schema.
+    pub enforces_schema: bool,
+    /// The schema of parameters.
+    pub schema: Option<Document>,
+    /// How a worker gets the code.
+    pub pull_steps: Option<Document>,
+}
+
+/// What a deployment refers to and what is not there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NoPool(pub String);
+pub enum Missing {
+    /// A work pool of this name.
+    Pool(String),
+    /// The global concurrency limit.
+    Limit,
+}
 
 /// Creates a deployment, or updates the one of that flow and name; tells whether it is new.
 ///
@@ -74,24 +97,33 @@ pub struct NoPool(pub String);
 pub async fn upsert(
     conn: &mut Conn,
     deployment: DeploymentCreate,
+    usual: Usual,
     now: DateTime<Utc>,
-) -> Result<std::result::Result<(Deployment, bool), NoPool>> {
+) -> Result<std::result::Result<(Deployment, bool), Missing>> {
     let (name, flow_id, update) = deployment.split();
     let id = DeploymentId::new();
     let insert = "INSERT INTO deployment (id, created, updated, name, flow_id, \
-                  is_schedule_active, labels) VALUES ($1, $2, $2, $3, $4, $5, $6) \
-                  ON CONFLICT (flow_id, name) DO NOTHING";
+                  is_schedule_active, labels, enforce_parameter_schema, parameter_openapi_schema, pull_steps) \
+                  VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9) \
+                  ON CONFLICT (flow_id, name) DO UPDATE SET labels = excluded.labels";
+    if lacks_limit(conn, &update).await? {
+        return Ok(Err(Missing::Limit));
+    }
     let queue = match find_queue(conn, &update, now).await? {
         Ok(queue) => queue,
-        Err(no_pool) => return Ok(Err(no_pool)),
+        Err(missing) => return Ok(Err(missing)),
     };
+    let labels = labels(conn, flow_id, update.labels.as_ref()).await?;
     query(insert)
         .bind(id)
         .bind(now)
         .bind(&name)
         .bind(flow_id)
         .bind(true)
-        .bind(labels(flow_id, update.labels.as_ref()))
+        .bind(labels)
+        .bind(usual.enforces_schema)
+        .bind(usual.schema)
+        .bind(usual.pull_steps)
         .execute(conn)
         .await?;
     let known = "SELECT id FROM deployment WHERE flow_id = $1 AND name = $2";
@@ -103,11 +135,12 @@ pub async fn upsert(
     Ok(Ok((deployment, stored == id)))
 }
 
-/// Returns the labels of a deployment: where it comes from, and what the client gave.
-fn labels(flow: FlowId, given: Option<&Document>) -> Document {
+/// Returns the labels of a deployment: its flow's, where it comes from, and what the client gave.
+async fn labels(conn: &mut Conn, flow: FlowId, given: Option<&Document>) -> Result<Document> {
     let own = serde_json::json!({"prefect.flow.id": flow});
     let own = Document::of(&own).expect("ids are JSON");
-    given.map_or_else(|| own.clone(), |given| own.merge(given))
+    let labels = flows::labels(conn, flow).await?.merge(&own);
+    Ok(given.map_or_else(|| labels.clone(), |given| labels.merge(given)))
 }
 
 /// Finds the queue that runs shall wait in, if a pool or a queue is named; makes a queue that is
@@ -116,12 +149,12 @@ async fn find_queue(
     conn: &mut Conn,
     update: &DeploymentUpdate,
     now: DateTime<Utc>,
-) -> Result<std::result::Result<Option<WorkQueue>, NoPool>> {
+) -> Result<std::result::Result<Option<WorkQueue>, Missing>> {
     let pool = match update.work_pool_name.as_deref() {
         Some(DEFAULT_AGENT_POOL) => work_pools::ensure_default_agent_pool(conn, now).await?,
         Some(name) => match work_pools::read_by_name(conn, name).await? {
             Some(pool) => pool,
-            None => return Ok(Err(NoPool(name.to_owned()))),
+            None => return Ok(Err(Missing::Pool(name.to_owned()))),
         },
         None if update.work_queue_name.is_some() => {
             work_pools::ensure_default_agent_pool(conn, now).await?
@@ -142,15 +175,26 @@ pub async fn update(
     id: DeploymentId,
     update: DeploymentUpdate,
     now: DateTime<Utc>,
-) -> Result<Option<std::result::Result<(), NoPool>>> {
+) -> Result<Option<std::result::Result<(), Missing>>> {
     let sql = "SELECT id FROM deployment WHERE id = $1";
     let known: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
     if known.is_none() {
         return Ok(None);
     }
+    if lacks_limit(conn, &update).await? {
+        return Ok(Some(Err(Missing::Limit)));
+    }
     match find_queue(conn, &update, now).await? {
         Ok(queue) => change(conn, id, update, queue, now).await.map(Ok).map(Some),
-        Err(no_pool) => Ok(Some(Err(no_pool))),
+        Err(missing) => Ok(Some(Err(missing))),
+    }
+}
+
+/// Tells whether the global limit that is named is not there.
+async fn lacks_limit(conn: &mut Conn, update: &DeploymentUpdate) -> Result<bool> {
+    match update.global_concurrency_limit_id {
+        Some(Some(id)) => Ok(limits::read(conn, &Which::Id(id)).await?.is_none()),
+        _ => Ok(false),
     }
 }
 
@@ -163,6 +207,10 @@ async fn change(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let schedules = update.take_schedules();
+    let limit = Wanted {
+        limit: update.concurrency_limit.take(),
+        shared: update.global_concurrency_limit_id.take(),
+    };
     let mut sql = "UPDATE deployment SET updated = $2".to_owned();
     let mut values: Vec<Value> = vec![id.into(), now.into()];
     let mut columns = given(update);
@@ -179,7 +227,8 @@ async fn change(
     if let Some(schedules) = schedules {
         deployment_schedules::replace(conn, id, schedules, now).await?;
     }
-    delete_scheduled_runs(conn, id, true).await
+    delete_scheduled_runs(conn, id, true).await?;
+    deployment_limits::set(conn, id, limit, now).await
 }
 
 /// Returns the columns that are given, with their values.
@@ -193,6 +242,9 @@ fn given(update: DeploymentUpdate) -> Vec<(&'static str, Value)> {
         Some(runner) => (Some(runner.runner_type), Some(runner.config)),
         None => (None, None),
     };
+    let options = update.concurrency_options.map(|options| {
+        options.map(|options| Document::of(&options).expect("words and numbers are JSON"))
+    });
     let columns = [
         some(
             "is_schedule_active",
@@ -217,8 +269,7 @@ fn given(update: DeploymentUpdate) -> Vec<(&'static str, Value)> {
             update.infrastructure_document_id,
         ),
         some("storage_document_id", update.storage_document_id),
-        some("concurrency_limit", update.concurrency_limit),
-        some("concurrency_options", update.concurrency_options),
+        some("concurrency_options", options),
     ];
     columns.into_iter().flatten().collect()
 }
@@ -311,6 +362,7 @@ pub async fn set_schedule_active(
 /// Deletes a deployment with its runs that nobody has begun; tells whether there was one.
 pub async fn delete(conn: &mut Conn, id: DeploymentId) -> Result<bool> {
     delete_scheduled_runs(conn, id, false).await?;
+    deployment_limits::forget_own(conn, id).await?;
     let sql = "DELETE FROM deployment WHERE id = $1";
     Ok(query(sql).bind(id).execute(conn).await? == 1)
 }
@@ -326,6 +378,8 @@ pub async fn delete_scheduled_runs(
     if only_automatic {
         // A run that failed and waits for its retry is scheduled too, but has begun.
         sql.push_str(" AND auto_scheduled AND run_count = 0");
+        // One that was claimed and found no slot has been on its way, and waits in line.
+        sql.push_str(" AND state_name <> 'AwaitingConcurrencySlot'");
     }
     query(sql).bind(id).execute(conn).await.map(drop)
 }

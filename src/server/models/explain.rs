@@ -303,7 +303,11 @@ fn reason(run: &Waiting, ways: &Ways, now: DateTime<Utc>) -> Reason {
     if run.state_type.as_deref() == Some("PAUSED") {
         return plain("paused", "It is paused until somebody resumes it", None);
     }
-    if let Some(due) = run.due.filter(|due| *due > now) {
+    let due = run.due.filter(|due| *due > now);
+    if let (Some(due), Some("AwaitingConcurrencySlot")) = (due, run.state_name.as_deref()) {
+        return full_deployment(run, ways, due);
+    }
+    if let Some(due) = due {
         let text = match run.state_name.as_deref() {
             Some("AwaitingRetry") => "It waits before it is tried again",
             _ => "It is scheduled for later",
@@ -333,6 +337,24 @@ fn reason(run: &Waiting, ways: &Ways, now: DateTime<Utc>) -> Reason {
     let all = places.chain(served).chain(queues);
     all.min_by_key(|(distance, _)| *distance)
         .map_or_else(|| no_queue(run), |(_, reason)| reason)
+}
+
+/// What a run waits for that found no slot of its deployment's limit.
+fn full_deployment(run: &Waiting, ways: &Ways, due: DateTime<Utc>) -> Reason {
+    let of_same = |other: &&Waiting| other.deployment_id == run.deployment_id;
+    let holders: Vec<_> = ways.active.iter().filter(of_same).collect();
+    let again = format!("It looks again at {}.", due.format("%Y-%m-%d %H:%M:%S UTC"));
+    let detail = match held_by(&holders) {
+        Some(held) => format!("{held} {again}"),
+        // Others may share the limit, and a slot may have come free since.
+        None => again,
+    };
+    let link = run.deployment_id.map(|id| format!("/deployment/{id}"));
+    let text = "The concurrency limit of its deployment was full";
+    Reason {
+        link,
+        ..plain("limit", text, Some(detail))
+    }
 }
 
 /// What stands between a queue of a work pool and its runs, and how much it takes to remove it.

@@ -473,13 +473,15 @@ impl Condition {
             for (word, bound) in [(">=", counts.ge_), ("<=", counts.le_)] {
                 if let Some(bound) = bound {
                     let n = self.bind(bound);
-                    parts.push(format!("{o}.concurrency_limit {word} ${n}"));
+                    parts.push(format!(
+                        "(SELECT cl.\"limit\" FROM concurrency_limit_v2 cl WHERE cl.id = {o}.concurrency_limit_id) {word} ${n}"
+                    ));
                 }
             }
             parts.extend(
                 counts
                     .is_null_
-                    .map(|is_null| null(o, "concurrency_limit", is_null)),
+                    .map(|is_null| null(o, "concurrency_limit_id", is_null)),
             );
         }
         let part = f.flow_or_deployment_name.as_ref();

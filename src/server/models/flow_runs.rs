@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
+use super::deployment_limits;
 use super::filters::{Listed, compile};
+use super::flows;
 use super::states::{self, take_optional};
 use super::work_pools::Due;
 use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query, storable};
@@ -75,6 +77,8 @@ pub struct Origin {
     pub work_queue: Option<(WorkQueueId, String)>,
     /// The deployment's version.
     pub deployment_version: Option<String>,
+    /// The deployment's labels.
+    pub labels: Option<Document>,
 }
 
 /// Creates a flow run with its first state, or returns the one of that idempotency key; tells
@@ -87,7 +91,7 @@ pub async fn create(
 ) -> Result<(FlowRun, bool)> {
     let id = FlowRunId::new();
     let run_id = RunId::Flow(id, create.parent_task_run_id);
-    let labels = labels(conn, &create).await?;
+    let labels = labels(conn, &create, &origin).await?;
     let first = create.state.unwrap_or_else(StateCreate::pending);
     let (state, record) = states::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
@@ -188,8 +192,9 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
     Ok(insert.execute(conn).await? == 1)
 }
 
-/// Returns the labels of a new run: the flow's, where it comes from, and what the client gave.
-async fn labels(conn: &mut Conn, create: &FlowRunCreate) -> Result<Document> {
+/// Returns the labels of a new run: those of its deployment or flow, where it comes from, and what
+/// the client gave.
+async fn labels(conn: &mut Conn, create: &FlowRunCreate, origin: &Origin) -> Result<Document> {
     let mut own = serde_json::Map::new();
     own.insert(
         "prefect.flow.id".to_owned(),
@@ -199,18 +204,15 @@ async fn labels(conn: &mut Conn, create: &FlowRunCreate) -> Result<Document> {
         own.insert("prefect.deployment.id".to_owned(), id.to_string().into());
     }
     let own = Document::of(&own).expect("ids are JSON");
-    // Only clients that know labels can have given the flow some.
-    let Some(given) = &create.labels else {
-        return Ok(own);
+    let inherited = match &origin.labels {
+        Some(labels) => labels.clone(),
+        None => flows::labels(conn, create.flow_id).await?,
     };
-    let sql = "SELECT labels FROM flow WHERE id = $1";
-    let of_flow: Option<Document> = query(sql)
-        .bind(create.flow_id)
-        .fetch_optional::<String>(conn)
-        .await?
-        .and_then(|text| Document::parse(text).ok());
-    let inherited = of_flow.unwrap_or_else(Document::empty_object).merge(&own);
-    Ok(inherited.merge(given))
+    let labels = inherited.merge(&own);
+    Ok(create
+        .labels
+        .as_ref()
+        .map_or_else(|| labels.clone(), |given| labels.merge(given)))
 }
 
 /// Adds labels to a run, those of the same names in place of the old ones; tells whether there is
@@ -242,6 +244,12 @@ pub async fn read(conn: &mut Conn, id: FlowRunId) -> Result<Option<FlowRun>> {
         .bind(id)
         .fetch_optional(conn)
         .await
+}
+
+/// Returns the name of a flow run.
+pub async fn read_name(conn: &mut Conn, id: FlowRunId) -> Result<Option<String>> {
+    let sql = "SELECT name FROM flow_run WHERE id = $1";
+    query(sql).bind(id).fetch_optional(conn).await
 }
 
 /// What a transition of a flow run needs to know of it.
@@ -403,7 +411,8 @@ pub async fn update(
 }
 
 /// Deletes a flow run with its task runs and logs; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: FlowRunId) -> Result<bool> {
+pub async fn delete(conn: &mut Conn, id: FlowRunId, now: DateTime<Utc>) -> Result<bool> {
+    deployment_limits::release(conn, id, now).await?;
     query("DELETE FROM log WHERE flow_run_id = $1")
         .bind(id)
         .execute(conn)

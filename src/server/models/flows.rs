@@ -63,6 +63,14 @@ pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<Flow>> {
     query(sql).bind(name).fetch_optional(conn).await
 }
 
+/// Returns the labels of a flow; none are of a flow that is not there.
+pub async fn labels(conn: &mut Conn, id: FlowId) -> Result<Document> {
+    let sql = "SELECT labels FROM flow WHERE id = $1";
+    let labels: Option<String> = query(sql).bind(id).fetch_optional(conn).await?;
+    let labels = labels.and_then(|text| Document::parse(text).ok());
+    Ok(labels.unwrap_or_else(Document::empty_object))
+}
+
 /// Replaces a flow's tags; tells whether there is such a flow.
 pub async fn update(
     conn: &mut Conn,

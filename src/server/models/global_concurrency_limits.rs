@@ -30,6 +30,37 @@ impl FromRow for GlobalConcurrencyLimit {
     }
 }
 
+/// Reads the columns of a limit that may not be there.
+pub fn take_optional(row: &mut Row<'_>) -> Result<Option<GlobalConcurrencyLimit>> {
+    let id: Option<ConcurrencyLimitId> = row.take()?;
+    let created: Option<DateTime<Utc>> = row.take()?;
+    let updated: Option<DateTime<Utc>> = row.take()?;
+    let active: Option<bool> = row.take()?;
+    let name: Option<String> = row.take()?;
+    let limit: Option<i64> = row.take()?;
+    let active_slots: Option<f64> = row.take()?;
+    let denied_slots: Option<f64> = row.take()?;
+    let decay: Option<f64> = row.take()?;
+    let occupancy: Option<f64> = row.take()?;
+    let slots_at: Option<DateTime<Utc>> = row.take()?;
+    let whole = || {
+        Some(GlobalConcurrencyLimit {
+            id: id?,
+            created: created?,
+            updated: updated?,
+            active: active?,
+            name: name?,
+            limit: limit?,
+            active_slots: active_slots?,
+            denied_slots: denied_slots?,
+            slot_decay_per_second: decay?,
+            avg_slot_occupancy_seconds: occupancy?,
+            slots_at: slots_at?,
+        })
+    };
+    Ok(whole())
+}
+
 /// What a limit is meant by: clients give either in the same place.
 #[derive(Debug, Clone)]
 pub enum Which {

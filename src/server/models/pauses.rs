@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::states::{self, Transitioned};
+use super::states::{self, Proposal, Transitioned};
 use super::{flow_run_inputs, flow_runs};
 use crate::db::{Conn, Result};
 use crate::schemas::actions::StateCreate;
@@ -66,7 +66,7 @@ pub async fn resume(
         },
         _ => StateCreate::of(StateType::Running),
     };
-    let done = states::transition_flow_run(conn, id, create, policy, now).await?;
+    let done = states::transition_flow_run(conn, id, Proposal::of(create, policy), now).await?;
     if let Some((key, input)) = answer
         && done
             .as_ref()
@@ -102,7 +102,7 @@ async fn fitting(
     };
     let value = input.read().unwrap_or_default();
     Ok(
-        match json_schema::check(&schema, &value, Required::Checked) {
+        match json_schema::check(&json_schema::as_meant(&schema), &value, Required::Checked) {
             Ok(()) => Ok(input),
             Err(misfit) => Err(format!("Reason: {misfit}")),
         },

@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
+use super::deployment_limits::{self, Terms};
 use super::{flow_runs, names, states};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::schedules::Schedule;
@@ -38,6 +39,7 @@ pub struct Scheduled {
     work_queue_id: Option<WorkQueueId>,
     work_queue_name: Option<String>,
     version: Option<String>,
+    labels: Document,
 }
 
 impl FromRow for Scheduled {
@@ -55,6 +57,7 @@ impl FromRow for Scheduled {
             work_queue_id: row.take()?,
             work_queue_name: row.take()?,
             version: row.take()?,
+            labels: row.take()?,
         };
         let own: Document = row.take()?;
         if own == Document::empty_object() {
@@ -69,7 +72,7 @@ impl FromRow for Scheduled {
 
 const SELECT: &str = "SELECT s.id, d.id, d.flow_id, s.schedule, s.max_scheduled_runs, d.tags, \
     d.parameters, d.flow_runner_type, d.flow_runner_config, d.work_queue_id, d.work_queue_name, \
-    d.version, s.parameters \
+    d.version, d.labels, s.parameters \
     FROM deployment_schedule s JOIN deployment d ON d.id = s.deployment_id \
     WHERE s.active AND d.is_schedule_active";
 
@@ -223,11 +226,13 @@ async fn insert(
 }
 
 fn labels(deployment: &Scheduled) -> Document {
-    let labels = serde_json::json!({
+    let own = serde_json::json!({
         "prefect.flow.id": deployment.flow_id,
         "prefect.deployment.id": deployment.id,
     });
-    Document::of(&labels).expect("ids are JSON")
+    deployment
+        .labels
+        .merge(&Document::of(&own).expect("ids are JSON"))
 }
 
 fn created_by(deployment: &Scheduled) -> Document {
@@ -343,23 +348,41 @@ pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
     .await
 }
 
-/// Proposes the state `Late` for an overdue run; says no if the run has moved on meanwhile.
-pub async fn mark_late(conn: &mut Conn, run: &Overdue, now: DateTime<Utc>) -> Result<bool> {
+/// Proposes the state `Late` for an overdue run and returns the one that it gets; none if the run has
+/// moved on meanwhile.
+pub async fn mark_late(
+    conn: &mut Conn,
+    run: &Overdue,
+    now: DateTime<Utc>,
+) -> Result<Option<State>> {
     let Some(known) = flow_runs::read_for_transition(conn, run.id).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let loaded = known.run;
     // On PostgreSQL another server may have marked the run, or an agent have taken it, since it
     // was listed.
     if loaded.state.as_ref().map(|state| state.id) != Some(run.state_id) {
-        return Ok(false);
+        return Ok(None);
     }
     let late = State::late(run.due, now);
-    let rules = Policy::MarkLate.flow_rules();
-    let walk = orchestration::walk(rules, &loaded, late, &Facts::default(), now);
-    let Some(state) = walk.state else {
-        return Ok(false);
+    let facts = Facts {
+        deployment_limit: deployment_limits::fact(
+            conn,
+            known.deployment_id,
+            loaded.state.as_ref(),
+            late.state_type,
+            Policy::MarkLate,
+            &Terms::default(),
+            now,
+        )
+        .await?,
+        ..Facts::default()
     };
-    states::write(conn, &loaded, state, walk.effects, now).await?;
-    Ok(true)
+    let walk = orchestration::walk(Policy::MarkLate.flow_rules(), &loaded, late, &facts, now);
+    let Some(state) = walk.state else {
+        return Ok(None);
+    };
+    states::write(conn, &loaded, state, walk.effects, now)
+        .await
+        .map(Some)
 }

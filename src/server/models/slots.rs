@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::global_concurrency_limits as limits;
 use crate::db::{Conn, Result, Value, query};
-use crate::schemas::ConcurrencyLimitId;
 use crate::schemas::global_concurrency_limits::{GlobalConcurrencyLimit, Holder, HolderType, Mode};
+use crate::schemas::{ConcurrencyLimitId, FlowRunId};
 
 /// What somebody wants.
 #[derive(Debug, Clone)]
@@ -130,6 +130,18 @@ async fn lease(
     now: DateTime<Utc>,
 ) -> Result<Uuid> {
     let id = Uuid::now_v7();
+    lease_as(conn, id, held, slots, term, now).await?;
+    Ok(id)
+}
+
+async fn lease_as(
+    conn: &mut Conn,
+    id: Uuid,
+    held: &[GlobalConcurrencyLimit],
+    slots: i64,
+    term: Term,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let sql = "INSERT INTO concurrency_lease (id, created, expires, slots, holder_type, holder_id) \
                VALUES ($1, $2, $3, $4, $5, $6)";
     query(sql)
@@ -148,7 +160,48 @@ async fn lease(
         let sql = "INSERT INTO concurrency_lease_limit (lease_id, limit_id) VALUES ($1, $2)";
         query(sql).bind(id).bind(limit.id).execute(conn).await?;
     }
-    Ok(id)
+    Ok(())
+}
+
+/// Gives a flow run a slot of a limit, which is locked, under a lease of this id.
+pub async fn hold_for_flow_run(
+    conn: &mut Conn,
+    run: FlowRunId,
+    lease: Uuid,
+    mut limit: GlobalConcurrencyLimit,
+    expires: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    limit.settle(now);
+    limit.take(1);
+    limits::save(conn, &limit, now).await?;
+    let holder = Holder {
+        holder_type: HolderType::FlowRun,
+        id: run.0,
+    };
+    let term = Term {
+        expires,
+        holder: Some(holder),
+    };
+    lease_as(conn, lease, &[limit], 1, term, now).await
+}
+
+/// Sets when a lease ends; none is when it is given back.
+pub async fn extend(conn: &mut Conn, lease: Uuid, expires: Option<DateTime<Utc>>) -> Result<()> {
+    query("UPDATE concurrency_lease SET expires = $2 WHERE id = $1")
+        .bind(lease)
+        .bind(expires)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Tells whether there is a lease, and keeps it from ending meanwhile.
+pub async fn is_held(conn: &mut Conn, lease: Uuid) -> Result<bool> {
+    let lock = conn.dialect().for_update("concurrency_lease");
+    let sql = format!("SELECT id FROM concurrency_lease WHERE id = $1{lock}");
+    let found: Option<Uuid> = query(sql).bind(lease).fetch_optional(conn).await?;
+    Ok(found.is_some())
 }
 
 /// Gives slots back that are held by no lease.

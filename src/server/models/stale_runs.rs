@@ -3,7 +3,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{flow_runs, states};
+use super::flow_runs;
+use super::states::{self, Proposal};
 use crate::db::{Conn, Result, query};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::{DeploymentId, FlowRunId, State, StateDetails, StateId, StateType};
@@ -109,7 +110,8 @@ pub async fn end(
     if !is_same {
         return Ok(None);
     }
-    let done = states::transition_flow_run(conn, stale.id, create, policy, now).await?;
+    let proposal = Proposal::of(create, policy);
+    let done = states::transition_flow_run(conn, stale.id, proposal, now).await?;
     Ok(done
         .filter(|done| done.is_written)
         .and_then(|done| done.result.state))

@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{concurrency_limits, flow_runs, settling, task_runs};
+use super::deployment_limits::{self, Terms};
+use super::{concurrency_limits, flow_runs, settling, slots, task_runs};
 use crate::db::{self, Conn, FromRow, Result, Row, Value, query, storable};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
@@ -134,19 +135,57 @@ impl Transitioned {
     }
 }
 
+/// What is proposed for a flow run.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// The state.
+    pub state: StateCreate,
+    /// The rules that judge it.
+    pub policy: Policy,
+    /// How the run gets a slot of its deployment's limit, where it needs one.
+    pub terms: Terms,
+}
+
+impl Proposal {
+    /// Proposes a state that needs no slot.
+    pub fn of(state: StateCreate, policy: Policy) -> Self {
+        Self {
+            state,
+            policy,
+            terms: Terms::default(),
+        }
+    }
+}
+
 /// Proposes a state for a flow run; none if there is no such run.
 pub async fn transition_flow_run(
     conn: &mut Conn,
     id: FlowRunId,
-    create: StateCreate,
-    policy: Policy,
+    proposal: Proposal,
     now: DateTime<Utc>,
 ) -> Result<Option<Transitioned>> {
     let Some(known) = flow_runs::read_for_transition(conn, id).await? else {
         return Ok(None);
     };
+    let Proposal {
+        state: create,
+        policy,
+        terms,
+    } = proposal;
     let run = known.run;
-    let facts = Facts::default();
+    let facts = Facts {
+        deployment_limit: deployment_limits::fact(
+            conn,
+            known.deployment_id,
+            run.state.as_ref(),
+            create.state_type,
+            policy,
+            &terms,
+            now,
+        )
+        .await?,
+        ..Facts::default()
+    };
     let walk = walk(
         policy.flow_rules(),
         &run,
@@ -309,6 +348,14 @@ pub async fn write(
                 let id = TaskRunId(run_uuid(run.id));
                 concurrency_limits::release(conn, id, now).await?
             }
+            Effect::TakeDeploymentSlot { lease, until } => {
+                let id = FlowRunId(run_uuid(run.id));
+                deployment_limits::take(conn, id, run.state.as_ref(), lease, until, now).await?
+            }
+            Effect::KeepDeploymentSlot { lease, until } => {
+                slots::extend(conn, lease, until).await?
+            }
+            Effect::ReleaseDeploymentSlot(lease) => slots::end(conn, lease, now).await.map(drop)?,
             Effect::InsertCache => insert_cached(conn, &state, now).await?,
             Effect::NoteTryOfFlow => note_try_of_flow(conn, run.id).await?,
             // What these change is in the record and the plan.

@@ -54,6 +54,7 @@ pub async fn create(
 ) -> Result<(TaskRun, bool)> {
     let id = create.id.unwrap_or_else(TaskRunId::new);
     let run_id = RunId::Task(id, create.flow_run_id);
+    let labels = labels(conn, &create).await?;
     let first = create.state.unwrap_or_else(StateCreate::pending);
     let (state, record) = states::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
@@ -79,7 +80,7 @@ pub async fn create(
         task_inputs: create.task_inputs.unwrap_or_else(Document::empty_object),
         tags: create.tags,
         flow_run_run_count: 0,
-        labels: create.labels.unwrap_or_else(Document::empty_object),
+        labels,
         state: Some(state),
     };
     if !insert(conn, &run).await? {
@@ -94,6 +95,24 @@ pub async fn create(
     let state = run.state.as_ref().expect("the run is made with one");
     states::write_first(conn, run_id, state, now).await?;
     Ok((run, true))
+}
+
+/// Returns the labels of a new run: its flow run's, where it belongs, and what the client gave.
+async fn labels(conn: &mut Conn, create: &TaskRunCreate) -> Result<Document> {
+    let given = create.labels.clone();
+    let Some(flow_run) = create.flow_run_id else {
+        return Ok(given.unwrap_or_else(Document::empty_object));
+    };
+    let sql = "SELECT labels FROM flow_run WHERE id = $1";
+    let inherited: Option<String> = query(sql).bind(flow_run).fetch_optional(conn).await?;
+    let inherited = inherited.and_then(|text| Document::parse(text).ok());
+    let own = serde_json::json!({"prefect.flow-run.id": flow_run});
+    let own = Document::of(&own).expect("ids are JSON");
+    let labels = inherited.unwrap_or_else(Document::empty_object).merge(&own);
+    Ok(match given {
+        Some(given) => labels.merge(&given),
+        None => labels,
+    })
 }
 
 /// Inserts a run with what its row says of its state; says no if its keys are known.

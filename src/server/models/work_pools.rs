@@ -19,7 +19,7 @@ const SELECT: &str = "SELECT p.id, p.created, p.updated, p.name, p.description, 
     p.base_job_template, p.is_paused, p.concurrency_limit, p.storage_configuration, \
     p.default_queue_id, p.served_until, \
     (SELECT COUNT(*) FROM flow_run r JOIN work_queue q ON q.id = r.work_queue_id \
-     WHERE q.work_pool_id = p.id AND r.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')) \
+     WHERE q.work_pool_id = p.id AND r.state_type IN ('PENDING', 'RUNNING')) \
     FROM work_pool p";
 
 impl FromRow for WorkPool {
@@ -215,7 +215,7 @@ pub async fn heartbeat(
 
 /// Keeps with a pool how long its workers count as alive.
 async fn note_served(conn: &mut Conn, pool: WorkPoolId) -> Result<()> {
-    let workers = list_workers(conn, pool, i64::MAX, 0).await?;
+    let workers = list_workers(conn, pool).await?;
     let until = workers
         .iter()
         .map(|worker| {
@@ -249,17 +249,11 @@ impl FromRow for Worker {
 }
 
 /// Returns the workers of a pool, the one last heard of first.
-pub async fn list_workers(
-    conn: &mut Conn,
-    pool: WorkPoolId,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Worker>> {
+pub async fn list_workers(conn: &mut Conn, pool: WorkPoolId) -> Result<Vec<Worker>> {
     let sql = "SELECT id, created, updated, name, work_pool_id, last_heartbeat_time, \
                heartbeat_interval_seconds FROM worker WHERE work_pool_id = $1 \
-               ORDER BY last_heartbeat_time DESC, id LIMIT $2 OFFSET $3";
-    let list = query(sql).bind(pool).bind(limit).bind(offset);
-    list.fetch_all(conn).await
+               ORDER BY last_heartbeat_time DESC, id";
+    query(sql).bind(pool).fetch_all(conn).await
 }
 
 /// Forgets a worker; tells whether there was one.

@@ -99,6 +99,9 @@ impl Plan {
                 ..self
             },
             Effect::TakeSlots(_)
+            | Effect::TakeDeploymentSlot { .. }
+            | Effect::KeepDeploymentSlot { .. }
+            | Effect::ReleaseDeploymentSlot(_)
             | Effect::ReleaseSlots
             | Effect::InsertCache
             | Effect::CountTriesAnew
@@ -129,6 +132,27 @@ pub struct Limit {
     pub is_held: bool,
 }
 
+/// The limit of a flow run's deployment, as far as a run needs a slot of it now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentLimit {
+    /// How many runs at once.
+    pub limit: i64,
+    /// Whether a slot is free.
+    pub has_room: bool,
+    /// Whether the run's own lease has not ended.
+    pub is_held: bool,
+    /// Whether a run that finds no slot is cancelled; else it waits.
+    pub cancels_new: bool,
+    /// When a run that finds no slot looks again.
+    pub retry_at: DateTime<Utc>,
+    /// The id that a lease taken now has.
+    pub next_lease: uuid::Uuid,
+    /// Until when a lease taken or renewed now lasts.
+    pub lease_until: DateTime<Utc>,
+    /// Whether the client renews the leases of its runs.
+    pub client_renews: bool,
+}
+
 /// What rules may ask beyond the run, loaded before the walk.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -138,6 +162,8 @@ pub struct Facts {
     pub limits: Vec<Limit>,
     /// After how many seconds to ask again for a slot.
     pub slot_wait_seconds: i64,
+    /// Of a flow run that needs a slot now: the limit of its deployment.
+    pub deployment_limit: Option<DeploymentLimit>,
     /// Of a task run: its flow run's state, as that run's client knows it, and its tries.
     pub flow_run: Option<(StateType, i64)>,
     /// Of a task run: in which try of its flow run it ran last.
@@ -153,6 +179,8 @@ pub struct Transition<'a> {
     pub facts: &'a Facts,
     /// The state that would be written; none once the proposal has to wait or is aborted.
     pub proposed: Option<State>,
+    /// Whether a rule has put the state in place of the one that the client proposed.
+    pub is_replaced: bool,
     /// The instant of the transition.
     pub now: DateTime<Utc>,
 }
@@ -192,6 +220,22 @@ pub enum Effect {
     TakeSlots(Vec<String>),
     /// The run gives all its slots back.
     ReleaseSlots,
+    /// The flow run takes a slot of its deployment's limit.
+    TakeDeploymentSlot {
+        /// The lease to hold it by.
+        lease: uuid::Uuid,
+        /// Until when; none is until it is given back.
+        until: Option<DateTime<Utc>>,
+    },
+    /// The flow run keeps the slot that it has.
+    KeepDeploymentSlot {
+        /// The lease that it holds it by.
+        lease: uuid::Uuid,
+        /// Until when; none is until it is given back.
+        until: Option<DateTime<Utc>>,
+    },
+    /// The flow run gives its slot back.
+    ReleaseDeploymentSlot(uuid::Uuid),
     /// The written state is found by its cache key from now on.
     InsertCache,
     /// The flow run forgets its pauses, and is tried again by whom this says.
@@ -257,6 +301,7 @@ pub fn walk(
         run,
         facts,
         proposed: Some(proposed),
+        is_replaced: false,
         now,
     };
     let mut outcome = Outcome::Accept {};
@@ -285,6 +330,7 @@ pub fn walk(
             Verdict::Reject(state, reason) => {
                 let is_current = run.state.as_ref().is_some_and(|now| now.id == state.id);
                 transition.proposed = Some(*state);
+                transition.is_replaced = true;
                 rejected = Some(rule);
                 (outcome, decided_by) = (Outcome::Reject { reason }, Some(rule.name()));
                 // Nothing happens, so no later rule has anything to judge. One that did, as if the

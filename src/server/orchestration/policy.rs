@@ -2,7 +2,7 @@
 //!
 //! The lists follow the genuine server of the client's generation; a policy is chosen by dialect,
 //! never patched inside a rule. Beyond genuine 2.0b3, `PreventDuplicateClaims` keeps two agents
-//! from taking one run.
+//! from taking one run, and the limits of deployments hold whoever claims their runs.
 
 use super::Rule;
 use super::rules::cache::{CacheInsertion, CacheRetrieval};
@@ -10,6 +10,11 @@ use super::rules::cancelling::{
     BypassCancellingFlowRunsWithNoInfra, EnforceCancellingToCancelledTransition,
 };
 use super::rules::concurrency::{ReleaseTaskConcurrencySlots, SecureTaskConcurrencySlots};
+use super::rules::deployment_limits::{
+    EnforceDeploymentConcurrencyOnLate, PreserveDeploymentConcurrencyLeaseId,
+    ReleaseFlowConcurrencySlots, SecureFlowConcurrencySlots,
+    ValidateDeploymentConcurrencyAtRunning,
+};
 use super::rules::flow_runs::{PreventRunningTasksFromStoppedFlows, UpdateFlowRunTrackerOnTasks};
 use super::rules::pauses::{HandlePausingFlows, HandleResumingPausedFlows};
 use super::rules::retries::{RenameReruns, RetryFailedFlows, RetryPotentialFailures};
@@ -25,24 +30,32 @@ use crate::schemas::Dialect;
 
 /// Flow runs of 2.0b3 clients.
 pub const CORE_FLOW_B: &[&dyn Rule] = &[
+    &PreserveDeploymentConcurrencyLeaseId::ALWAYS,
     &PreventTransitionsFromTerminalStates,
     &PreventDuplicateClaims,
     &WaitForScheduledTime::FLOORED_ANY,
+    &ValidateDeploymentConcurrencyAtRunning,
+    &SecureFlowConcurrencySlots,
+    &ReleaseFlowConcurrencySlots,
 ];
 
 /// Flow runs of everybody else.
 pub const CORE_FLOW: &[&dyn Rule] = &[
+    &PreserveDeploymentConcurrencyLeaseId::ALWAYS,
     &PreventDuplicateTransitions,
     &HandleFlowTerminalStateTransitions,
     &EnforceCancellingToCancelledTransition,
     &BypassCancellingFlowRunsWithNoInfra,
     &PreventPendingTransitions,
+    &ValidateDeploymentConcurrencyAtRunning,
+    &SecureFlowConcurrencySlots,
     &EnsureOnlyScheduledFlowsMarkedLate,
     &HandlePausingFlows,
     &HandleResumingPausedFlows,
     &CopyScheduledTime,
     &WaitForScheduledTime::ROUNDED_RUNNING,
     &RetryFailedFlows,
+    &ReleaseFlowConcurrencySlots,
 ];
 
 /// Task runs of 2.0b3 clients.
@@ -73,14 +86,21 @@ pub const CORE_TASK: &[&dyn Rule] = &[
 ];
 
 /// Flow runs, by force.
-pub const MINIMAL_FLOW: &[&dyn Rule] =
-    &[&PreventResultDataLoss, &BypassCancellingFlowRunsWithNoInfra];
+pub const MINIMAL_FLOW: &[&dyn Rule] = &[
+    &PreserveDeploymentConcurrencyLeaseId::UNDER_WAY,
+    &PreventResultDataLoss,
+    &BypassCancellingFlowRunsWithNoInfra,
+    &ReleaseFlowConcurrencySlots,
+];
 
 /// Task runs, by force.
 pub const MINIMAL_TASK: &[&dyn Rule] = &[&ReleaseTaskConcurrencySlots];
 
 /// Flow runs that nobody has started in time.
-pub const MARK_LATE: &[&dyn Rule] = &[&EnsureOnlyScheduledFlowsMarkedLate];
+pub const MARK_LATE: &[&dyn Rule] = &[
+    &EnsureOnlyScheduledFlowsMarkedLate,
+    &EnforceDeploymentConcurrencyOnLate,
+];
 
 /// Who asks for a transition, and how much they insist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

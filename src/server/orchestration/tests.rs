@@ -1,5 +1,6 @@
 //! The policies as pictures, and the walk as tables.
 
+mod deployment_limits;
 mod rules;
 mod sequences;
 

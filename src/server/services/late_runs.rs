@@ -10,7 +10,6 @@ use tracing::info;
 
 use super::Service;
 use crate::db;
-use crate::schemas::StateType;
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
 use crate::server::models::scheduled_runs::{self, Overdue};
@@ -61,17 +60,17 @@ async fn mark(app: &AppState, overdue: Vec<Overdue>, now: DateTime<Utc>) -> db::
     let write = async move |conn: &mut db::Conn| {
         let mut marked = Vec::new();
         for run in overdue {
-            if scheduled_runs::mark_late(conn, &run, now).await? {
-                marked.push(run);
+            if let Some(state) = scheduled_runs::mark_late(conn, &run, now).await? {
+                marked.push((run, state));
             }
         }
         Ok(marked)
     };
     let marked = app.db.write(write).await?;
-    for run in &marked {
+    for (run, state) in &marked {
         app.changes.tell(Change {
-            state_type: Some(StateType::Scheduled),
-            state_name: Some("Late".to_owned()),
+            state_type: Some(state.state_type),
+            state_name: Some(state.name.clone()),
             deployment_id: run.deployment_id,
             ..Change::of(Kind::FlowRun, run.id.0)
         });

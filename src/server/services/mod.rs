@@ -11,6 +11,7 @@ mod event_retention;
 #[cfg(test)]
 mod event_tests;
 mod flow_run_events;
+mod flow_run_notifications;
 mod foreman;
 mod late_runs;
 mod lease_repossessor;
@@ -37,6 +38,7 @@ use crate::db;
 pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
+pub use flow_run_notifications::FlowRunNotifications;
 pub use foreman::Foreman;
 pub use late_runs::LateRuns;
 pub use lease_repossessor::LeaseRepossessor;
@@ -111,6 +113,9 @@ impl Services {
         }
         if app.settings.flow_run_events_enabled {
             services.spawn(app, FlowRunEvents::default());
+        }
+        if app.settings.flow_run_notifications_enabled {
+            services.spawn(app, FlowRunNotifications::default());
         }
         if app.settings.triggers_enabled {
             services.spawn(app, Triggers);

@@ -233,7 +233,8 @@ pub(crate) async fn deployment(
 ) -> Result<Option<DeploymentPage>> {
     let sql = "SELECT id, name, flow_id, tags, parameters, is_schedule_active, flow_runner_type, \
                  flow_runner_config, created, updated, version, description, path, entrypoint, pull_steps, \
-                 parameter_openapi_schema, enforce_parameter_schema, job_variables, concurrency_limit, last_polled, \
+                 parameter_openapi_schema, enforce_parameter_schema, job_variables, \
+                 (SELECT l.\"limit\" FROM concurrency_limit_v2 l WHERE l.id = deployment.concurrency_limit_id), last_polled, \
                  COALESCE(last_polled > $2, FALSE) \
                FROM deployment WHERE id = $1";
     let since = now - POLL_PATIENCE;

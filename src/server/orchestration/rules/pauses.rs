@@ -24,7 +24,10 @@ impl Rule for HandlePausingFlows {
         let reject = |reason: String| Verdict::Reject(Box::new(state.clone()), reason);
         let details = &proposed.state_details;
         let gives_up = details.pause_reschedule == Some(true);
-        let verb = if gives_up { "suspend" } else { "pause" };
+        let verb = match proposed.name.as_str() {
+            "Suspended" => "suspend",
+            _ => "pause",
+        };
         if state.type_to_its_client() != StateType::Running {
             return reject(format!(
                 "Cannot {verb} flows that are not currently running."
@@ -39,10 +42,10 @@ impl Rule for HandlePausingFlows {
             return reject(format!("This {verb} has already fired."));
         }
         if gives_up && matches!(transition.run.id, RunId::Flow(_, Some(_))) {
-            return Verdict::Abort("Cannot suspend subflows.".to_owned());
+            return Verdict::Abort(format!("Cannot {verb} subflows."));
         }
         if gives_up && !transition.run.is_deployed {
-            return Verdict::Abort("Cannot suspend flows without a deployment.".to_owned());
+            return Verdict::Abort(format!("Cannot {verb} flows without a deployment."));
         }
         Verdict::Accept
     }

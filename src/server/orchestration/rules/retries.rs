@@ -59,11 +59,15 @@ fn retry(transition: &Transition<'_>) -> Verdict {
         .clamp(0.0, MOST_SECONDS);
     let at = transition.now + TimeDelta::microseconds((delay * 1e6) as i64);
     let failed = transition.proposed.as_ref();
-    let again = State {
+    let mut again = State {
         message: failed.and_then(|state| state.message.clone()),
         data: failed.and_then(|state| state.data.clone()),
         ..State::awaiting_retry(at, transition.now)
     };
+    // The process waits with its slot.
+    let now = transition.run.state.as_ref();
+    again.state_details.deployment_concurrency_lease_id =
+        now.and_then(|state| state.state_details.deployment_concurrency_lease_id);
     Verdict::Reject(Box::new(again), "Retrying".to_owned())
 }
 

@@ -1,0 +1,240 @@
+//! Limits of deployments over time, which a comparison with a genuine server cannot wait for.
+
+use chrono::TimeDelta;
+use prefect_rs::server::services::{LateRuns, LeaseRepossessor, Service};
+use serde_json::{Value, json};
+
+use crate::app::TestApp;
+
+const OLD: [(&str, &str); 1] = [("x-prefect-api-version", "0.3.0")];
+const TWO: [(&str, &str); 1] = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+const NEW: [(&str, &str); 1] = [("user-agent", "prefect/3.8.8 (API 0.8.4)")];
+
+async fn on_both(check: impl AsyncFn(&TestApp)) {
+    let mut apps = vec![TestApp::on_sqlite().await];
+    apps.extend(TestApp::on_postgres().await);
+    for app in apps {
+        check(&app).await;
+        app.close().await;
+    }
+}
+
+async fn ask(
+    app: &TestApp,
+    headers: &[(&str, &str)],
+    method: &str,
+    path: &str,
+    body: Value,
+) -> (u16, Value) {
+    let (status, answer) = app
+        .send(method, &format!("/api{path}"), headers, Some(&body))
+        .await;
+    (status, answer.unwrap_or_default())
+}
+
+/// Makes a flow with a deployment that lets so many runs be under way at once.
+async fn deployment(app: &TestApp, name: &str, limit: Value) -> String {
+    let (_, flow) = ask(app, &NEW, "POST", "/flows/", json!({"name": "f"})).await;
+    let mut body = json!({"name": name, "flow_id": flow["id"]});
+    let members = body.as_object_mut().expect("an object");
+    members.extend(limit.as_object().expect("an object").clone());
+    let (status, made) = ask(app, &NEW, "POST", "/deployments/", body).await;
+    assert_eq!(status, 201, "{made}");
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+async fn run(app: &TestApp, deployment: &str) -> String {
+    let path = format!("/deployments/{deployment}/create_flow_run");
+    let (status, made) = ask(app, &NEW, "POST", &path, json!({})).await;
+    assert_eq!(status, 201, "{made}");
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+/// Proposes a state, and returns the status with the name of the state that the run has then.
+async fn propose(app: &TestApp, headers: &[(&str, &str)], run: &str, to: &str) -> String {
+    let path = format!("/flow_runs/{run}/set_state");
+    let body = json!({"state": {"type": to}});
+    let (_, answer) = ask(app, headers, "POST", &path, body).await;
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    format!(
+        "{} {}",
+        text(&answer["status"]),
+        text(&answer["state"]["name"])
+    )
+}
+
+async fn taken(app: &TestApp, limit: &str) -> i64 {
+    let path = format!("/v2/concurrency_limits/{limit}");
+    let (_, answer) = ask(app, &NEW, "GET", &path, Value::Null).await;
+    answer["active_slots"].as_i64().expect("a number")
+}
+
+async fn pass_time(app: &TestApp, seconds: i64) {
+    app.clock.advance(TimeDelta::seconds(seconds));
+    LeaseRepossessor.pass(app.state()).await.expect("a pass");
+}
+
+#[tokio::test]
+async fn a_claim_that_comes_to_nothing_gives_its_slot_back() {
+    on_both(async |app| {
+        let id = deployment(app, "d", json!({"concurrency_limit": 1})).await;
+        let limit = format!("deployment:{id}");
+        let (first, second) = (run(app, &id).await, run(app, &id).await);
+        assert_eq!(
+            propose(app, &NEW, &first, "PENDING").await,
+            "ACCEPT Pending"
+        );
+        let waits = propose(app, &NEW, &second, "PENDING").await;
+        assert_eq!(waits, "REJECT AwaitingConcurrencySlot");
+        pass_time(app, 301).await;
+        assert_eq!(taken(app, &limit).await, 0);
+        assert_eq!(
+            propose(app, &NEW, &second, "PENDING").await,
+            "ACCEPT Pending"
+        );
+        // The first one comes back to life when somebody else has its place.
+        assert_eq!(
+            propose(app, &NEW, &first, "RUNNING").await,
+            "REJECT Cancelled"
+        );
+        assert_eq!(
+            propose(app, &NEW, &second, "RUNNING").await,
+            "ACCEPT Running"
+        );
+        assert_eq!(taken(app, &limit).await, 1);
+        assert_eq!(
+            propose(app, &NEW, &second, "COMPLETED").await,
+            "ACCEPT Completed"
+        );
+        assert_eq!(taken(app, &limit).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slot_that_is_still_free_is_taken_again() {
+    on_both(async |app| {
+        let options = json!({"collision_strategy": "ENQUEUE", "grace_period_seconds": 60});
+        let wanted = json!({"concurrency_limit": 1, "concurrency_options": options});
+        let id = deployment(app, "d", wanted).await;
+        let limit = format!("deployment:{id}");
+        let slow = run(app, &id).await;
+        propose(app, &NEW, &slow, "PENDING").await;
+        pass_time(app, 59).await;
+        assert_eq!(taken(app, &limit).await, 1);
+        pass_time(app, 2).await;
+        assert_eq!(taken(app, &limit).await, 0);
+        assert_eq!(propose(app, &NEW, &slow, "RUNNING").await, "ACCEPT Running");
+        assert_eq!(taken(app, &limit).await, 1);
+        // Whoever renews leases and stops doing so is gone.
+        pass_time(app, 61).await;
+        assert_eq!(taken(app, &limit).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn runs_of_clients_that_renew_nothing_keep_their_slots_until_they_end() {
+    on_both(async |app| {
+        let id = deployment(app, "d", json!({"concurrency_limit": 1})).await;
+        let limit = format!("deployment:{id}");
+        for older in [&OLD, &TWO] {
+            let first = run(app, &id).await;
+            assert_eq!(
+                propose(app, older, &first, "PENDING").await,
+                "ACCEPT Pending"
+            );
+            assert_eq!(
+                propose(app, older, &first, "RUNNING").await,
+                "ACCEPT Running"
+            );
+            pass_time(app, 86_400).await;
+            assert_eq!(taken(app, &limit).await, 1);
+            let second = run(app, &id).await;
+            let waits = propose(app, older, &second, "PENDING").await;
+            assert_eq!(waits, "REJECT AwaitingConcurrencySlot");
+            assert_eq!(
+                propose(app, older, &first, "COMPLETED").await,
+                "ACCEPT Completed"
+            );
+            assert_eq!(taken(app, &limit).await, 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_late_for_a_full_limit_is_cancelled_where_new_runs_are() {
+    on_both(async |app| {
+        let options = json!({"collision_strategy": "CANCEL_NEW"});
+        let wanted = json!({"concurrency_limit": 1, "concurrency_options": options});
+        let id = deployment(app, "d", wanted).await;
+        let (first, second) = (run(app, &id).await, run(app, &id).await);
+        propose(app, &NEW, &first, "PENDING").await;
+        propose(app, &TWO, &first, "RUNNING").await;
+        app.clock.advance(TimeDelta::seconds(60));
+        LateRuns.pass(app.state()).await.expect("a pass");
+        let (_, late) = ask(
+            app,
+            &NEW,
+            "GET",
+            &format!("/flow_runs/{second}"),
+            Value::Null,
+        )
+        .await;
+        assert_eq!(late["state_name"], "Cancelled");
+        let reason = "Deployment concurrency limit reached.";
+        assert_eq!(late["state"]["message"], reason);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shared_limit_outlives_its_deployments_and_their_own_does_not() {
+    on_both(async |app| {
+        let body = json!({"name": "shared", "limit": 1});
+        let (_, shared) = ask(app, &NEW, "POST", "/v2/concurrency_limits/", body).await;
+        let wanted = json!({"global_concurrency_limit_id": shared["id"]});
+        let one = deployment(app, "one", wanted.clone()).await;
+        let two = deployment(app, "two", wanted).await;
+        let (first, second) = (run(app, &one).await, run(app, &two).await);
+        assert_eq!(
+            propose(app, &NEW, &first, "PENDING").await,
+            "ACCEPT Pending"
+        );
+        let waits = propose(app, &NEW, &second, "PENDING").await;
+        assert_eq!(waits, "REJECT AwaitingConcurrencySlot");
+        let (status, _) = ask(
+            app,
+            &NEW,
+            "DELETE",
+            &format!("/deployments/{one}"),
+            Value::Null,
+        )
+        .await;
+        assert_eq!(status, 204);
+        assert_eq!(taken(app, "shared").await, 1);
+        assert_eq!(
+            propose(app, &NEW, &first, "CRASHED").await,
+            "ACCEPT Crashed"
+        );
+        assert_eq!(taken(app, "shared").await, 0);
+
+        let own = deployment(app, "own", json!({"concurrency_limit": 2})).await;
+        let path = format!("/deployments/{own}");
+        let change = json!({"global_concurrency_limit_id": shared["id"]});
+        assert_eq!(ask(app, &NEW, "PATCH", &path, change).await.0, 204);
+        let (_, shown) = ask(app, &NEW, "GET", &path, Value::Null).await;
+        assert_eq!(shown["global_concurrency_limit"]["name"], "shared");
+        let (status, _) = ask(
+            app,
+            &NEW,
+            "GET",
+            &format!("/v2/concurrency_limits/deployment:{own}"),
+            Value::Null,
+        )
+        .await;
+        assert_eq!(status, 404);
+    })
+    .await;
+}
