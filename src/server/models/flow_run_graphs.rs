@@ -30,6 +30,9 @@ pub struct Bounds {
     pub since: Option<DateTime<Utc>>,
 }
 
+/// When a run started and ended.
+type Times = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+
 /// A graph has more nodes than may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
@@ -42,8 +45,7 @@ pub async fn read(
 ) -> Result<Option<std::result::Result<Graph, TooLarge>>> {
     let sql =
         "SELECT COALESCE(start_time, expected_start_time), end_time FROM flow_run WHERE id = $1";
-    let times: Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> =
-        query(sql).bind(id).fetch_optional(conn).await?;
+    let times: Option<Times> = query(sql).bind(id).fetch_optional(conn).await?;
     let Some((start_time, end_time)) = times else {
         return Ok(None);
     };
