@@ -1,7 +1,7 @@
 //! The graph of a flow run, read from its task runs and what they say of their inputs.
 //!
 //! A task run that stands for a subflow run is shown as that. Inputs name the run that made them;
-//! those under [`ENCLOSING`] name the task that a task was called in.
+//! those under `ENCLOSING` name the task that a task was called in.
 
 use std::collections::{BTreeMap, HashMap};
 
