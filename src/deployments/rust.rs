@@ -275,6 +275,8 @@ fn cargo(folder: &Path, arguments: &[&str], errors: Stdio) -> Result<String, Err
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(arguments)
         .current_dir(folder)
+        // Under `cargo run` it names another package, and libraries that look at it would be built anew.
+        .env_remove("CARGO_MANIFEST_DIR")
         .stdin(Stdio::null())
         .stderr(errors)
         .output()
