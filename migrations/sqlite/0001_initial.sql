@@ -146,6 +146,7 @@ CREATE TABLE flow_run_state (
   data TEXT
 ) WITHOUT ROWID;
 CREATE INDEX ix_flow_run_state__flow_run_id ON flow_run_state (flow_run_id, timestamp);
+CREATE INDEX ix_flow_run_state__timestamp ON flow_run_state (timestamp, id);
 
 CREATE TABLE task_run (
   id TEXT PRIMARY KEY,

@@ -63,6 +63,14 @@ impl AppState {
         self.clock.now()
     }
 
+    /// Returns when the oldest events happened that are kept.
+    pub fn events_since(&self) -> DateTime<Utc> {
+        TimeDelta::from_std(self.settings.events_retention_period)
+            .ok()
+            .and_then(|kept| self.now().checked_sub_signed(kept))
+            .unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
     /// Returns where the dashboard is found from this machine.
     pub fn ui_url(&self) -> String {
         let settings = &self.settings;

@@ -334,7 +334,7 @@ settings! {
     flow_run_graph_max_artifacts: u32 = "10000", "PREFECT_SERVER_FLOW_RUN_GRAPH_MAX_ARTIFACTS" | "PREFECT_API_MAX_FLOW_RUN_GRAPH_ARTIFACTS";
     /// Whether runs become crashed whose heartbeats have stopped.
     crashed_runs_enabled: bool = "true", "PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED";
-    /// Whether the server tells as events how flow runs change their states.
+    /// Whether listeners, automations and notification policies are told how flow runs change their states.
     flow_run_events_enabled: bool = "true", "PREFECT_RS_SERVICES_FLOW_RUN_EVENTS_ENABLED";
     /// Whether people are told of states of flow runs as notification policies say, which needs the events of flow runs.
     flow_run_notifications_enabled: bool = "true", "PREFECT_API_SERVICES_FLOW_RUN_NOTIFICATIONS_ENABLED";

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::app::TestApp;
 
-const CLIENT: &[(&str, &str)] = &[("user-agent", "prefect/3.8.8 (API 0.8.4)")];
+pub const CLIENT: &[(&str, &str)] = &[("user-agent", "prefect/3.8.8 (API 0.8.4)")];
 
 /// Longer than any answer takes, even on a machine that is busy compiling.
 const PATIENCE: Duration = Duration::from_secs(60);

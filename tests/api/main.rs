@@ -10,6 +10,7 @@ mod coverage;
 mod deployment_limits;
 mod event_feed;
 mod events;
+mod flow_run_events;
 #[path = "../support/genuine.rs"]
 mod genuine;
 #[path = "../support/genuine_server.rs"]

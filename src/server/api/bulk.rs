@@ -38,10 +38,11 @@ pub async fn bulk_delete_flows(
     Body(asked): Body<FlowsBulk>,
 ) -> Result<Answer<Deleted<FlowId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
+    let (since, now) = (state.events_since(), state.now());
     let write = async move |conn: &mut Conn| {
         let mut deleted = Vec::new();
         for flow in flows::list(conn, &filters, FlowSort::NameAsc, limit, 0).await? {
-            if flows::delete(conn, flow.id).await? {
+            if flows::delete(conn, flow.id, since, now).await? {
                 deleted.push(flow.id);
             }
         }
@@ -59,11 +60,11 @@ pub async fn bulk_delete_flow_runs(
     Body(asked): Body<FlowRunsBulk>,
 ) -> Result<Answer<Deleted<FlowRunId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
-    let now = state.now();
+    let (since, now) = (state.events_since(), state.now());
     let write = async move |conn: &mut Conn| {
         let mut deleted = Vec::new();
         for run in flow_runs::list(conn, &filters, FlowRunSort::IdDesc, limit, 0).await? {
-            if flow_runs::delete(conn, run.id, now).await? {
+            if flow_runs::delete(conn, run.id, since, now).await? {
                 deleted.push(run.id);
             }
         }
@@ -81,10 +82,11 @@ pub async fn bulk_delete_deployments(
     Body(asked): Body<DeploymentsBulk>,
 ) -> Result<Answer<Deleted<DeploymentId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
+    let (since, now) = (state.events_since(), state.now());
     let write = async move |conn: &mut Conn| {
         let mut deleted = Vec::new();
         for deployment in deployments::list(conn, &filters, FlowSort::NameAsc, limit, 0).await? {
-            if deployments::delete(conn, deployment.id).await? {
+            if deployments::delete(conn, deployment.id, since, now).await? {
                 deleted.push(deployment.id);
             }
         }

@@ -162,7 +162,8 @@ pub async fn delete_deployment(
     State(state): State<AppState>,
     Id(id): Id<DeploymentId>,
 ) -> Result<StatusCode, ApiError> {
-    let write = async move |conn: &mut _| models::deployments::delete(conn, id).await;
+    let (since, now) = (state.events_since(), state.now());
+    let write = async move |conn: &mut _| models::deployments::delete(conn, id, since, now).await;
     if !state.db.write(write).await? {
         return Err(ApiError::not_found(NOUN, id));
     }

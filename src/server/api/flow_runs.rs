@@ -198,10 +198,10 @@ pub async fn delete_flow_run(
     State(state): State<AppState>,
     Id(id): Id<FlowRunId>,
 ) -> Result<StatusCode, ApiError> {
-    let now = state.now();
+    let (since, now) = (state.events_since(), state.now());
     let found = state
         .db
-        .write(async move |conn| models::flow_runs::delete(conn, id, now).await)
+        .write(async move |conn| models::flow_runs::delete(conn, id, since, now).await)
         .await?;
     state.changes.tell(Change::of(Kind::FlowRun, id.0));
     if found {

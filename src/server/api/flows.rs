@@ -93,9 +93,10 @@ pub async fn delete_flow(
     State(state): State<AppState>,
     Id(id): Id<FlowId>,
 ) -> Result<StatusCode, ApiError> {
+    let (since, now) = (state.events_since(), state.now());
     let found = state
         .db
-        .write(async move |conn| models::flows::delete(conn, id).await)
+        .write(async move |conn| models::flows::delete(conn, id, since, now).await)
         .await?;
     if found {
         Ok(StatusCode::NO_CONTENT)

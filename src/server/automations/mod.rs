@@ -123,6 +123,10 @@ impl<'a> Look<'a> {
     ) -> db::Result<()> {
         let mut has_waited = !may_wait;
         for automation in self.automations {
+            // What came before it was as it is now does not set it off.
+            if event.received < automation.updated.0 {
+                continue;
+            }
             for trigger in automation.body.trigger.event_triggers() {
                 if !trigger.covers(event) {
                     continue;

@@ -51,6 +51,11 @@ impl<T: Clone> Hub<T> {
         let _ = self.0.send(batch);
     }
 
+    /// Tells whether anybody listens.
+    pub fn has_listeners(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     /// Starts to listen.
     pub fn listen(&self) -> broadcast::Receiver<T> {
         self.0.subscribe()

@@ -1,8 +1,10 @@
 //! Deployments in the database.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::deployment_limits::{self, Wanted};
+use super::events::of_states;
 use super::filters::{Listed, compile};
 use super::global_concurrency_limits::{self as limits, Which};
 use super::{deployment_schedules, flows, work_pools, work_queues};
@@ -177,7 +179,7 @@ pub async fn update(
     now: DateTime<Utc>,
 ) -> Result<Option<std::result::Result<(), Missing>>> {
     let sql = "SELECT id FROM deployment WHERE id = $1";
-    let known: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
+    let known: Option<Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
     if known.is_none() {
         return Ok(None);
     }
@@ -360,7 +362,17 @@ pub async fn set_schedule_active(
 }
 
 /// Deletes a deployment with its runs that nobody has begun; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: DeploymentId) -> Result<bool> {
+///
+/// What has happened to its runs since `events_since` stays as events that name it.
+pub async fn delete(
+    conn: &mut Conn,
+    id: DeploymentId,
+    events_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let runs = query("SELECT r.id FROM flow_run r WHERE r.deployment_id = $1").bind(id);
+    let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
+    of_states::keep(conn, &runs, events_since, now).await?;
     delete_scheduled_runs(conn, id, false).await?;
     deployment_limits::forget_own(conn, id).await?;
     let sql = "DELETE FROM deployment WHERE id = $1";

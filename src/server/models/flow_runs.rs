@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::deployment_limits;
+use super::events::of_states;
 use super::filters::{Listed, compile};
 use super::flows;
 use super::states::{self, take_optional};
@@ -411,7 +412,15 @@ pub async fn update(
 }
 
 /// Deletes a flow run with its task runs and logs; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: FlowRunId, now: DateTime<Utc>) -> Result<bool> {
+///
+/// What has happened to it since `events_since` stays as events.
+pub async fn delete(
+    conn: &mut Conn,
+    id: FlowRunId,
+    events_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    of_states::keep(conn, &[id.0], events_since, now).await?;
     deployment_limits::release(conn, id, now).await?;
     query("DELETE FROM log WHERE flow_run_id = $1")
         .bind(id)

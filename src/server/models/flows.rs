@@ -1,7 +1,9 @@
 //! Flows in the database.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
+use super::events::of_states;
 use super::filters::{Listed, compile};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::filters::{Filters, FlowSort};
@@ -89,7 +91,17 @@ pub async fn update(
 }
 
 /// Deletes a flow with its runs and deployments; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: FlowId) -> Result<bool> {
+///
+/// What has happened to its runs since `events_since` stays as events.
+pub async fn delete(
+    conn: &mut Conn,
+    id: FlowId,
+    events_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let runs = query("SELECT r.id FROM flow_run r WHERE r.flow_id = $1").bind(id);
+    let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
+    of_states::keep(conn, &runs, events_since, now).await?;
     Ok(query("DELETE FROM flow WHERE id = $1")
         .bind(id)
         .execute(conn)

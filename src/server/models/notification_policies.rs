@@ -133,6 +133,7 @@ pub async fn delete(conn: &mut Conn, id: NotificationPolicyId) -> Result<bool> {
 struct Came {
     state: Uuid,
     name: String,
+    created: DateTime<Utc>,
     tags: Tags,
 }
 
@@ -141,9 +142,17 @@ impl FromRow for Came {
         Ok(Self {
             state: row.take()?,
             name: row.take()?,
+            created: row.take()?,
             tags: row.take()?,
         })
     }
+}
+
+/// Tells whether any policy is in force.
+pub async fn is_any_active(conn: &mut Conn) -> Result<bool> {
+    query("SELECT EXISTS (SELECT 1 FROM flow_run_notification_policy WHERE is_active)")
+        .fetch_one(conn)
+        .await
 }
 
 /// Notes what is to be sent of some states of flow runs; tells whether anything is.
@@ -157,7 +166,7 @@ pub async fn queue(conn: &mut Conn, states: Vec<Uuid>, now: DateTime<Utc>) -> Re
     if policies.is_empty() {
         return Ok(false);
     }
-    let sql = "SELECT s.id, s.name, r.tags FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id \
+    let sql = "SELECT s.id, s.name, s.created, r.tags FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id \
                WHERE s.id = ANY($1) ORDER BY s.id";
     let came: Vec<Came> = query(sql)
         .bind_all([Value::Uuids(states)])
@@ -185,7 +194,8 @@ fn concerns(policy: &NotificationPolicy, came: &Came) -> bool {
     let (names, tags) = (&policy.state_names.0, &policy.tags.0);
     let is_named = names.is_empty() || names.contains(&came.name);
     let is_tagged = tags.is_empty() || tags.iter().any(|tag| came.tags.0.contains(tag));
-    is_named && is_tagged
+    // What came before the policy was as it is now is not told.
+    is_named && is_tagged && came.created >= policy.updated
 }
 
 /// Something to be sent, with all that its message may name.

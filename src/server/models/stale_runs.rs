@@ -81,7 +81,7 @@ pub async fn heartbeats(conn: &mut Conn, id: FlowRunId) -> Result<Vec<Heartbeat>
         .await
 }
 
-/// Returns when a flow run was last heard of in any way: an event, a log line.
+/// Returns when a flow run was last heard of in any way: a state, an event, a log line.
 pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime<Utc>>> {
     let sql = "SELECT o.received FROM event_resources r JOIN events o ON o.id = r.event_id \
                WHERE r.resource_id = $1 ORDER BY r.occurred DESC LIMIT 1";
@@ -92,7 +92,9 @@ pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime
     let sql =
         "SELECT o.created FROM log o WHERE o.flow_run_id = $1 ORDER BY o.timestamp DESC LIMIT 1";
     let log: Option<DateTime<Utc>> = query(sql).bind(id).fetch_optional(conn).await?;
-    Ok(event.max(log))
+    let sql = "SELECT s.created FROM flow_run_state s WHERE s.flow_run_id = $1 ORDER BY s.timestamp DESC LIMIT 1";
+    let state: Option<DateTime<Utc>> = query(sql).bind(id).fetch_optional(conn).await?;
+    Ok(event.max(log).max(state))
 }
 
 /// Ends a run, if it is still as it was; tells the state that was written.

@@ -216,10 +216,12 @@ pub async fn clear_firings(conn: &mut Conn, parent: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether an event is known.
+/// Tells whether an event is known; the event of a state has its id, and is in order anyway.
 pub async fn is_known(conn: &mut Conn, event: Uuid) -> Result<bool> {
-    let found = query("SELECT o.id FROM events o WHERE o.id = $1").bind(event);
-    Ok(found.fetch_optional::<Uuid>(conn).await?.is_some())
+    let sql = "SELECT o.id FROM events o WHERE o.id = $1 UNION ALL \
+               SELECT s.id FROM flow_run_state s WHERE s.id = $1 LIMIT 1";
+    let found: Option<Uuid> = query(sql).bind(event).fetch_optional(conn).await?;
+    Ok(found.is_some())
 }
 
 /// Keeps an event until the one that it follows has come.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::Service;
@@ -34,13 +34,7 @@ impl Service for EventRetention {
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
-        let kept = TimeDelta::from_std(app.settings.events_retention_period);
-        let Some(before) = kept
-            .ok()
-            .and_then(|kept| app.now().checked_sub_signed(kept))
-        else {
-            return Ok(None);
-        };
+        let before = app.events_since();
         let mut deleted = 0;
         loop {
             let oldest = app

@@ -2,9 +2,11 @@
 //!
 //! Reasons to wake: a flow run has changed in this process, or a second has passed (another server
 //! on the same database may have changed one). The events are read from the states, in batches,
-//! after those are durable: a transition itself does not pay for them, and what was not told
-//! before a crash is told afterwards.
+//! after those are durable: a transition itself does not pay for them. They are stored only where
+//! automations or notification policies have to see each of them exactly once, and even looked at
+//! only if somebody listens: everybody else finds them in the states.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,8 +14,11 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::Service;
 use crate::db;
+use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
-use crate::server::{AppState, events, models};
+use crate::server::events;
+use crate::server::models::events::of_states;
+use crate::server::models::notification_policies;
 
 /// States a pass reads at a time.
 const BATCH: i64 = 500;
@@ -29,6 +34,8 @@ const SLACK: TimeDelta = TimeDelta::seconds(5);
 pub struct FlowRunEvents {
     /// The last state that was told; ids of states are in order of time.
     told: Option<Uuid>,
+    /// Those behind [`SLACK`] that were told without being stored.
+    recent: HashSet<Uuid>,
 }
 
 impl Service for FlowRunEvents {
@@ -49,25 +56,60 @@ impl Service for FlowRunEvents {
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
+        let read = async |conn: &mut db::Conn| {
+            let newest = of_states::newest(conn).await?;
+            Ok((newest, notification_policies::is_any_active(conn).await?))
+        };
+        let (newest, has_policies) = app.db.read(read).await?;
         let told = self
             .told
             .unwrap_or_else(|| earliest(real_now() - LOOK_BACK));
-        let mut after = match app.db.dialect() {
-            db::Dialect::Sqlite => told,
-            db::Dialect::Postgres => told.min(earliest(real_now() - SLACK)),
+        let Some(newest) = newest.filter(|newest| *newest > told || self.is_shared(app)) else {
+            return Ok(None);
         };
+        let has_triggers = app.settings.triggers_enabled && !app.automations.get().is_empty();
+        if has_policies || has_triggers {
+            self.tell(app, told, true).await?;
+        } else if app.events.has_listeners() && self.told.is_some() {
+            // What came before the start is no news to those who have subscribed since.
+            self.tell(app, told, false).await?;
+        } else if newest > told {
+            app.changes.tell(Change::of(Kind::Event, Uuid::nil()));
+        }
+        self.told = Some(self.told.unwrap_or(told).max(newest));
+        Ok(None)
+    }
+}
+
+impl FlowRunEvents {
+    /// Tells whether other servers write to the same database.
+    fn is_shared(&self, app: &AppState) -> bool {
+        app.db.dialect() == db::Dialect::Postgres
+    }
+
+    /// Tells the events behind `told`, and stores them first if they have to count once.
+    async fn tell(&mut self, app: &AppState, told: Uuid, stores: bool) -> db::Result<()> {
+        let slack = earliest(real_now() - SLACK);
+        let mut after = if self.is_shared(app) {
+            told.min(slack)
+        } else {
+            told
+        };
+        self.recent.retain(|id| *id > slack);
         loop {
-            let now = app.now();
-            let read = async move |conn: &mut db::Conn| {
-                models::flow_run_events::untold(conn, after, BATCH, now).await
-            };
-            let (untold, last) = app.db.read(read).await?;
-            let count = untold.len();
-            events::keep_own(app, untold).await?;
-            after = last.unwrap_or(after);
+            let read = async move |conn: &mut db::Conn| of_states::untold(conn, after, BATCH).await;
+            let mut untold = app.db.read(read).await?;
+            let is_last = (untold.len() as i64) < BATCH;
+            after = untold.last().map_or(after, |last| last.event.id.0);
+            if stores {
+                events::keep_own(app, untold).await?;
+            } else {
+                untold.retain(|event| self.recent.insert(event.event.id.0));
+                events::tell_own(app, untold, false);
+            }
             self.told = Some(after.max(told));
-            if (count as i64) < BATCH {
-                return Ok(None);
+            if is_last {
+                return Ok(());
             }
         }
     }

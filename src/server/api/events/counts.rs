@@ -117,6 +117,7 @@ pub async fn count_events(
              reduce the time range to produce {MAX_STRETCHES} buckets or fewer."
         )));
     }
+    filter.occurred.clamp(state.events_since());
     Ok(Answer(match countable {
         Countable::Event => by(&state, filter, CountBy::Event, now).await?,
         Countable::Resource => by(&state, filter, CountBy::Resource, now).await?,
@@ -167,11 +168,11 @@ async fn by_time(
         if start >= until {
             break;
         }
-        let found = counted.iter().find(|(stretch, _)| *stretch == n);
+        let found = counted.get(&n);
         counts.push(EventCount {
             value: (n - first).to_string(),
             label: time::format(start, Dialect::Two),
-            count: found.map_or(0, |(_, count)| *count),
+            count: found.copied().unwrap_or(0),
             start_time: time::format(start, Dialect::Three),
             end_time: time::format(end - TimeDelta::microseconds(1), Dialect::Three),
         });

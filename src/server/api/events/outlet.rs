@@ -58,7 +58,7 @@ async fn serve(state: AppState, mut socket: WebSocket) {
     let now = state.now();
     let oldest = TimeDelta::from_std(state.settings.events_maximum_websocket_backfill);
     let oldest = now - oldest.unwrap_or(TimeDelta::minutes(15));
-    filter.occurred.clamp(oldest);
+    filter.occurred.clamp(oldest.max(state.events_since()));
     filter.order = Order::Asc;
     let since = filter.occurred.since.map_or(oldest, |since| since.0);
     let mut outlet = Outlet {

@@ -120,10 +120,12 @@ async fn read(
     limit: i64,
     now: DateTime<Utc>,
 ) -> Result<(EventFilter, Vec<ReceivedEvent>, i64), ApiError> {
+    let mut asked = filter.clone();
+    asked.occurred.clamp(state.events_since());
     let read = async move |conn: &mut _| {
-        let events = models::events::list(conn, &filter, after, limit + 1, now).await?;
+        let events = models::events::list(conn, &asked, after, limit + 1, now).await?;
         let total = match after {
-            None => models::events::count(conn, &filter, now).await?,
+            None => models::events::count(conn, &asked, now).await?,
             Some(_) => 0,
         };
         Ok((filter, events, total))

@@ -1,17 +1,18 @@
-//! Events in the database.
+//! Events that are stored as such, with an index of the resources that they involve.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event_filters::compile;
-use super::rows::{self, pieces, placeholders};
+use super::filters::compile;
+use super::{After, CountBy, Counted};
 use crate::db::{Conn, Dialect, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::Document;
 use crate::schemas::event_filters::{EventFilter, Order};
 use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent};
 use crate::schemas::time::Instant;
+use crate::server::models::rows::{self, pieces, placeholders};
 
 /// The columns of an event `o`, in the order of [`FromRow`].
 pub const COLUMNS: &str =
@@ -121,9 +122,6 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("labels are JSON")
 }
 
-/// Where a page begins: behind this event.
-pub type After = (DateTime<Utc>, Uuid);
-
 /// Returns a page of events, in the order that the filter asks for.
 pub async fn list(
     conn: &mut Conn,
@@ -137,21 +135,13 @@ pub async fn list(
         Order::Asc => (">", ""),
         Order::Desc => ("<", " DESC"),
     };
-    let from = if is_distinct(filter) {
-        format!(
-            "(SELECT o.*, ROW_NUMBER() OVER (PARTITION BY o.resource_id ORDER BY o.occurred{direction}, o.id{direction}) \
-             AS place FROM events o WHERE {condition}) AS o WHERE o.place = 1"
-        )
-    } else {
-        format!("events o WHERE {condition}")
-    };
     let behind = after.map_or_else(String::new, |(occurred, id)| {
         let (occurred, id) = (values.bind(occurred), values.bind(id));
         format!(" AND (o.occurred, o.id) {sign} ({occurred}, {id})")
     });
     let limit = values.bind(limit);
     let sql = format!(
-        "SELECT {COLUMNS} FROM {from}{behind} ORDER BY o.occurred{direction}, o.id{direction} LIMIT {limit}"
+        "SELECT {COLUMNS} FROM events o WHERE {condition}{behind} ORDER BY o.occurred{direction}, o.id{direction} LIMIT {limit}"
     );
     query(sql).bind_all(values.values).fetch_all(conn).await
 }
@@ -159,60 +149,25 @@ pub async fn list(
 /// Counts the events that a filter finds.
 pub async fn count(conn: &mut Conn, filter: &EventFilter, now: DateTime<Utc>) -> Result<i64> {
     let (condition, values) = compile(filter, conn.dialect(), now);
-    let what = if is_distinct(filter) {
-        "DISTINCT o.resource_id"
-    } else {
-        "*"
-    };
+    query(format!("SELECT COUNT(*) FROM events o WHERE {condition}"))
+        .bind_all(values.values)
+        .fetch_one(conn)
+        .await
+}
+
+/// Returns the ids of the resources whose events a filter finds.
+pub async fn resources(
+    conn: &mut Conn,
+    filter: &EventFilter,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let (condition, values) = compile(filter, conn.dialect(), now);
     query(format!(
-        "SELECT COUNT({what}) FROM events o WHERE {condition}"
+        "SELECT DISTINCT o.resource_id FROM events o WHERE {condition}"
     ))
     .bind_all(values.values)
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await
-}
-
-fn is_distinct(filter: &EventFilter) -> bool {
-    filter
-        .resource
-        .as_ref()
-        .is_some_and(|resource| resource.distinct)
-}
-
-/// What events can be counted by, beside time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CountBy {
-    /// The name.
-    Event,
-    /// The resource.
-    Resource,
-}
-
-/// How many events share something, the most first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Counted {
-    /// What they share.
-    pub value: String,
-    /// Its latest name for people.
-    pub label: String,
-    /// How many they are.
-    pub count: i64,
-    /// When the first one happened.
-    pub start: DateTime<Utc>,
-    /// When the last one happened.
-    pub end: DateTime<Utc>,
-}
-
-impl FromRow for Counted {
-    fn from_row(row: &mut Row<'_>) -> Result<Self> {
-        Ok(Self {
-            value: row.take()?,
-            label: row.take()?,
-            count: row.take()?,
-            start: row.take()?,
-            end: row.take()?,
-        })
-    }
 }
 
 /// Counts events by what they share.
@@ -238,13 +193,13 @@ pub async fn count_by(
     let sql = match by {
         CountBy::Event => format!(
             "SELECT {value}, {label}, COUNT(*), MIN(o.occurred), MAX(o.occurred) FROM events o WHERE {condition} \
-             GROUP BY {value} ORDER BY 3 DESC, 2"
+             GROUP BY {value}"
         ),
         CountBy::Resource => format!(
             "SELECT g.resource_id, (SELECT {label} FROM events l WHERE l.resource_id = g.resource_id \
              AND l.occurred = g.latest LIMIT 1), g.count, g.oldest, g.latest FROM (SELECT {value} AS resource_id, \
              COUNT(*) AS count, MIN(o.occurred) AS oldest, MAX(o.occurred) AS latest FROM events o \
-             WHERE {condition} GROUP BY {value}) AS g ORDER BY 3 DESC, 2"
+             WHERE {condition} GROUP BY {value}) AS g"
         ),
     };
     query(sql).bind_all(values.values).fetch_all(conn).await
@@ -262,8 +217,7 @@ pub async fn count_by_time(
     let (condition, mut values) = compile(filter, dialect, now);
     let (pivot, seconds) = (values.bind(pivot.timestamp() as f64), values.bind(seconds));
     let stretch = dialect.stretch("o.occurred", &pivot, &seconds);
-    let sql =
-        format!("SELECT {stretch}, COUNT(*) FROM events o WHERE {condition} GROUP BY 1 ORDER BY 1");
+    let sql = format!("SELECT {stretch}, COUNT(*) FROM events o WHERE {condition} GROUP BY 1");
     query(sql).bind_all(values.values).fetch_all(conn).await
 }
 

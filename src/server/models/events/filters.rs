@@ -1,4 +1,4 @@
-//! Compiles filters of events into one statement.
+//! Compiles filters of stored events into one statement.
 //!
 //! An id or a beginning of one is looked up in the index of resources. What is asked of labels is
 //! asked of the event itself, and of one and the same resource.
@@ -12,7 +12,7 @@ use crate::schemas::event_filters::{
 use crate::schemas::events::{RESOURCE_ID, RESOURCE_ROLE};
 use crate::schemas::text_search::TextFilter;
 
-use super::filters::words_in;
+use crate::server::models::filters::words_in;
 
 /// How far back events are looked for by default.
 const DEFAULT_SPAN: TimeDelta = TimeDelta::days(180);
@@ -26,15 +26,8 @@ pub struct Condition {
 
 /// Returns the condition on an event `o`, and the values so far.
 pub fn compile(filter: &EventFilter, dialect: Dialect, now: DateTime<Utc>) -> (String, Condition) {
-    let mut condition = Condition {
-        dialect,
-        values: Vec::new(),
-    };
-    let since = filter
-        .occurred
-        .since
-        .map_or(now - DEFAULT_SPAN, |since| since.0);
-    let until = filter.occurred.until.map_or(now, |until| until.0);
+    let mut condition = Condition::new(dialect);
+    let (since, until) = span(filter, now);
     let (since, until) = (condition.bind(since), condition.bind(until));
     let mut all = vec![format!("o.occurred >= {since} AND o.occurred <= {until}")];
     let span = format!("r.occurred >= {since} AND r.occurred <= {until}");
@@ -60,7 +53,22 @@ pub fn compile(filter: &EventFilter, dialect: Dialect, now: DateTime<Utc>) -> (S
     (all.join(" AND "), condition)
 }
 
+/// Returns between which instants events are looked for.
+pub fn span(filter: &EventFilter, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+    let since = filter.occurred.since;
+    let since = since.map_or(now - DEFAULT_SPAN, |since| since.0);
+    (since, filter.occurred.until.map_or(now, |until| until.0))
+}
+
 impl Condition {
+    /// Begins a condition.
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            values: Vec::new(),
+        }
+    }
+
     /// Binds a value and returns its placeholder.
     pub fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
@@ -166,8 +174,11 @@ impl Condition {
             return all;
         };
         let mut same = self.labels("e.value", labels);
-        let id = self.dialect.label("e.value", &self.bind(RESOURCE_ID));
-        same.extend(self.ids(&id, &filter.id, &filter.id_prefix));
+        // A value that no condition uses would be refused.
+        if !filter.id.is_empty() || !filter.id_prefix.is_empty() {
+            let id = self.dialect.label("e.value", &self.bind(RESOURCE_ID));
+            same.extend(self.ids(&id, &filter.id, &filter.id_prefix));
+        }
         let in_related = format!(
             "EXISTS (SELECT 1 FROM {} WHERE {})",
             self.dialect.elements("o.related"),
