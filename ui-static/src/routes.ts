@@ -54,10 +54,19 @@ const MOVED: [RegExp, string][] = [
   [/^\/flow\/([^/]+)\/?$/, '/?panel=flow:$1'],
 ]
 
+/** A part of a path as text; a stray percent sign stands for itself. */
+function plain(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
 export function match(path: string): Match | { moved: string } {
   for (const [pattern, load, section] of ROUTES) {
     const found = pattern.exec(path)
-    if (found) return { load, id: found[1] ? decodeURIComponent(found[1]) : '', section }
+    if (found) return { load, id: found[1] ? plain(found[1]) : '', section }
   }
   for (const [pattern, to] of MOVED) if (pattern.test(path)) return { moved: path.replace(pattern, to) }
   return { load: page(() => import('./pages/NotFound.svelte')), id: path, section: '' }

@@ -1,6 +1,7 @@
 // What a person does to runs and deployments, with the notice that says what happened.
 
 import { api, type SetState } from './api'
+import { now } from './clock'
 import { toasts } from './toasts.svelte'
 import { away } from './time'
 
@@ -18,7 +19,7 @@ export function scheduled(run: { id: string; name: string }, at?: Date) {
   toasts.add({
     kind: 'ok',
     title: 'Flow run scheduled',
-    detail: at && at.getTime() > Date.now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
+    detail: at && at.getTime() > now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
     link: { label: 'View run', path: `/flow-run/${run.id}` },
   })
 }

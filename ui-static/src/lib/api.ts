@@ -1,5 +1,6 @@
 // Requests to the API: JSON both ways, errors that say what happened and what to do.
 
+import { notice } from './clock'
 import { BASE } from './router.svelte'
 import { session } from './session.svelte'
 import type { SavedSearch } from './query'
@@ -20,7 +21,9 @@ export const API = `${BASE}/api`
 export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
   for (;;) {
     const headers = { ...init.headers, ...session.headers() }
+    const sent = Date.now()
     const response = await fetch(API + path, { ...init, headers })
+    notice(response.headers.get('date'), sent, Date.now())
     if (response.status !== 401 || !(await session.ask())) return response
   }
 }
@@ -129,16 +132,16 @@ export const api = {
   info: (s?: AbortSignal) => get<T.Info>('/ui/info', s),
   runs: (body: T.Ask, s?: AbortSignal) => post<T.RunsPage>('/ui/flow_runs', body, s),
   taskRuns: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),
-  flowPanel: (id: string, s?: AbortSignal) => get<T.FlowPanel>(`/ui/flows/${id}`, s),
+  flowPanel: (id: string, s?: AbortSignal) => get<T.FlowPanel>(`/ui/flows/${part(id)}`, s),
   deployments: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.DeploymentRow>>('/ui/deployments', body, s),
-  deployment: (id: string, s?: AbortSignal) => get<T.DeploymentPage>(`/ui/deployments/${id}`, s),
-  run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${id}`, s),
-  graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${id}/graph`, s),
-  results: (id: string, s?: AbortSignal) => get<T.ResultRow[]>(`/ui/flow_runs/${id}/results`, s),
+  deployment: (id: string, s?: AbortSignal) => get<T.DeploymentPage>(`/ui/deployments/${part(id)}`, s),
+  run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${part(id)}`, s),
+  graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${part(id)}/graph`, s),
+  results: (id: string, s?: AbortSignal) => get<T.ResultRow[]>(`/ui/flow_runs/${part(id)}/results`, s),
   logs: (body: T.LogAsk, s?: AbortSignal) => post<T.Page<T.Log>>('/ui/logs', body, s),
-  taskRun: (id: string, s?: AbortSignal) => get<T.TaskRunPage>(`/ui/task_runs/${id}/page`, s),
+  taskRun: (id: string, s?: AbortSignal) => get<T.TaskRunPage>(`/ui/task_runs/${part(id)}/page`, s),
   queues: (s?: AbortSignal) => get<T.QueueRow[]>('/ui/work_queues', s),
-  queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${id}`, s),
+  queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${part(id)}`, s),
   limits: (s?: AbortSignal) => get<T.LimitRow[]>('/ui/concurrency_limits', s),
   blocks: (s?: AbortSignal) => get<T.BlockRow[]>('/ui/blocks', s),
   pools: (s?: AbortSignal) => get<T.PoolRow[]>('/ui/work_pools', s),
@@ -152,33 +155,33 @@ export const api = {
   latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
   artifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactRow>('/artifacts', { artifacts }, page, s),
   artifact: (id: string, s?: AbortSignal) => get<T.ArtifactRow>(`/artifacts/${part(id)}`, s),
-  runInput: (id: string, key: string) => get<unknown>(`/flow_runs/${id}/input/${part(key)}`),
-  explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${id}/explain`, s),
+  runInput: (id: string, key: string) => get<unknown>(`/flow_runs/${part(id)}/input/${part(key)}`),
+  explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${part(id)}/explain`, s),
 
-  createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${deployment}/create_flow_run`, body),
-  setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force }), state.type),
+  createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${part(deployment)}/create_flow_run`, body),
+  setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${part(id)}/set_state`, { state, force }), state.type),
   /** Whoever runs a deployment's run ends its processes first, and the server knows whether anybody does; of other runs nobody would hear. */
   cancelRun: async (id: string) => {
-    const run = await get<{ deployment_id: string | null }>(`/flow_runs/${id}`)
+    const run = await get<{ deployment_id: string | null }>(`/flow_runs/${part(id)}`)
     const state: SetState = { type: run.deployment_id ? 'CANCELLING' : 'CANCELLED', message: 'Cancelled through UI' }
-    return accepted(await post<Verdict>(`/flow_runs/${id}/set_state`, { state, force: false }), state.type)
+    return accepted(await post<Verdict>(`/flow_runs/${part(id)}/set_state`, { state, force: false }), state.type)
   },
-  deleteRun: (id: string) => del(`/flow_runs/${id}`),
-  deleteFlow: (id: string) => del(`/flows/${id}`),
-  deleteDeployment: (id: string) => del(`/deployments/${id}`),
-  pauseSchedule: (id: string) => post(`/deployments/${id}/set_schedule_inactive`),
-  resumeSchedule: (id: string) => post(`/deployments/${id}/set_schedule_active`),
-  addSchedule: (id: string, schedule: unknown) => post(`/deployments/${id}/schedules`, [schedule]),
-  updateSchedule: (id: string, schedule: string, body: unknown) => patch(`/deployments/${id}/schedules/${schedule}`, body),
-  deleteSchedule: (id: string, schedule: string) => del(`/deployments/${id}/schedules/${schedule}`),
+  deleteRun: (id: string) => del(`/flow_runs/${part(id)}`),
+  deleteFlow: (id: string) => del(`/flows/${part(id)}`),
+  deleteDeployment: (id: string) => del(`/deployments/${part(id)}`),
+  pauseSchedule: (id: string) => post(`/deployments/${part(id)}/set_schedule_inactive`),
+  resumeSchedule: (id: string) => post(`/deployments/${part(id)}/set_schedule_active`),
+  addSchedule: (id: string, schedule: unknown) => post(`/deployments/${part(id)}/schedules`, [schedule]),
+  updateSchedule: (id: string, schedule: string, body: unknown) => patch(`/deployments/${part(id)}/schedules/${part(schedule)}`, body),
+  deleteSchedule: (id: string, schedule: string) => del(`/deployments/${part(id)}/schedules/${part(schedule)}`),
   createVariable: (body: unknown) => post('/variables/', body),
-  updateVariable: (id: string, body: unknown) => patch(`/variables/${id}`, body),
-  deleteVariable: (id: string) => del(`/variables/${id}`),
-  deleteArtifact: (id: string) => del(`/artifacts/${id}`),
+  updateVariable: (id: string, body: unknown) => patch(`/variables/${part(id)}`, body),
+  deleteVariable: (id: string) => del(`/variables/${part(id)}`),
+  deleteArtifact: (id: string) => del(`/artifacts/${part(id)}`),
   createGlobalLimit: (body: unknown) => post('/v2/concurrency_limits/', body),
-  updateGlobalLimit: (id: string, body: unknown) => patch(`/v2/concurrency_limits/${id}`, body),
-  deleteGlobalLimit: (id: string) => del(`/v2/concurrency_limits/${id}`),
-  resumeRun: async (id: string, input?: unknown) => accepted(await post<Verdict>(`/flow_runs/${id}/resume`, input === undefined ? {} : { run_input: input })),
+  updateGlobalLimit: (id: string, body: unknown) => patch(`/v2/concurrency_limits/${part(id)}`, body),
+  deleteGlobalLimit: (id: string) => del(`/v2/concurrency_limits/${part(id)}`),
+  resumeRun: async (id: string, input?: unknown) => accepted(await post<Verdict>(`/flow_runs/${part(id)}/resume`, input === undefined ? {} : { run_input: input })),
   createPool: (body: unknown) => post('/work_pools/', body),
   updatePool: (name: string, body: unknown) => patch(`/work_pools/${part(name)}`, body),
   deletePool: (name: string) => del(`/work_pools/${part(name)}`),
@@ -187,17 +190,17 @@ export const api = {
   deletePoolQueue: (pool: string, queue: string) => del(`/work_pools/${part(pool)}/queues/${part(queue)}`),
   deleteWorker: (pool: string, worker: string) => del(`/work_pools/${part(pool)}/workers/${part(worker)}`),
   createAutomation: (body: unknown) => post<T.AutomationRow>('/automations/', body),
-  updateAutomation: (id: string, body: unknown) => call('PUT', `/automations/${id}`, body),
-  enableAutomation: (id: string, enabled: boolean) => patch(`/automations/${id}`, { enabled }),
-  deleteAutomation: (id: string) => del(`/automations/${id}`),
+  updateAutomation: (id: string, body: unknown) => call('PUT', `/automations/${part(id)}`, body),
+  enableAutomation: (id: string, enabled: boolean) => patch(`/automations/${part(id)}`, { enabled }),
+  deleteAutomation: (id: string) => del(`/automations/${part(id)}`),
   createQueue: (body: unknown) => post<{ id: string }>('/work_queues/', body),
-  updateQueue: (id: string, body: unknown) => patch(`/work_queues/${id}`, body),
-  deleteQueue: (id: string) => del(`/work_queues/${id}`),
+  updateQueue: (id: string, body: unknown) => patch(`/work_queues/${part(id)}`, body),
+  deleteQueue: (id: string) => del(`/work_queues/${part(id)}`),
   createLimit: (tag: string, limit: number) => post('/concurrency_limits/', { tag, concurrency_limit: limit }),
   deleteLimit: (tag: string) => del(`/concurrency_limits/tag/${encodeURIComponent(tag)}`),
   savedSearches: () => post<SavedSearch[]>('/saved_searches/filter', { limit: 200 }),
   saveSearch: (name: string, filters: SavedSearch['filters']) => call('PUT', '/saved_searches/', { name, filters }),
-  deleteSearch: (id: string) => del(`/saved_searches/${id}`),
+  deleteSearch: (id: string) => del(`/saved_searches/${part(id)}`),
   clearDatabase: () => post('/admin/database/clear', { confirm: true }),
-  deleteBlock: (id: string) => del(`/blocks/${id}`),
+  deleteBlock: (id: string) => del(`/blocks/${part(id)}`),
 }

@@ -1,6 +1,7 @@
 // The push channel: one stream of changes while the page is visible, polling when it breaks, nothing when hidden.
 
 import { send } from './api'
+import { now, onSkew, skew } from './clock'
 import { EventReader } from './sse'
 import type { Change } from './types'
 
@@ -16,9 +17,11 @@ const PAUSES_MS = [500, 1000, 2000, 5000, 10_000]
 class Live {
   link = $state<Link>('connecting')
   /** When something last arrived, a heartbeat included. */
-  heard = $state(Date.now())
-  /** Ticks each second while visible, for ages and running durations. */
-  now = $state(Date.now())
+  heard = $state(now())
+  /** Ticks each second while visible, for ages and running durations; by the server's clock. */
+  now = $state(now())
+  /** By how many milliseconds the server's clock is ahead of this computer's. */
+  skew = $state(0)
 
   #listeners = new Set<Listener>()
   #abort: AbortController | null = null
@@ -33,6 +36,12 @@ class Live {
     this.#started = true
     document.addEventListener('visibilitychange', () => (document.hidden ? this.#pause() : this.#resume()))
     addEventListener('online', () => this.#resume())
+    // What was asked for before was of the wrong hours.
+    onSkew(() => {
+      this.skew = skew()
+      this.now = this.heard = now()
+      this.#emit([])
+    })
     if (!document.hidden) this.#resume()
   }
 
@@ -44,7 +53,7 @@ class Live {
 
   /** A request was answered: the server is there, whatever the stream says. */
   answered() {
-    this.heard = Date.now()
+    this.heard = now()
     if (this.link === 'offline') this.link = 'polling'
   }
 
@@ -57,25 +66,27 @@ class Live {
   }
 
   #resume() {
-    this.#tick ??= setInterval(() => (this.now = Date.now()), 1000)
-    this.now = Date.now()
+    this.#tick ??= setInterval(() => (this.now = now()), 1000)
+    this.now = now()
     if (!this.#abort) void this.#follow((this.#abort = new AbortController()))
   }
 
   /** Keeps one stream open until the page is hidden. */
   async #follow(abort: AbortController) {
     for (let failures = 0; !abort.signal.aborted; failures++) {
-      const opened = await this.#listen(abort.signal)
+      const end = await this.#listen(abort.signal)
       if (abort.signal.aborted) return
-      if (opened) failures = 0
-      if (this.link !== 'offline') this.link = 'polling'
+      if (end === 'ended') failures = 0
+      // Nobody there to refuse: said at once, not when the next request has failed too.
+      this.link = end === 'unreachable' ? 'offline' : 'polling'
       this.#poll ??= setInterval(() => this.#emit([]), POLL_MS)
       await pause(PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)]!, abort.signal)
     }
   }
 
-  /** One connection from its start to its end; tells whether it was opened. */
-  async #listen(hidden: AbortSignal): Promise<boolean> {
+  /** One connection from its start to its end; tells how it went. */
+  async #listen(hidden: AbortSignal): Promise<'ended' | 'refused' | 'unreachable'> {
+    let end: 'ended' | 'refused' | 'unreachable' = 'unreachable'
     const silent = new AbortController()
     const listen = () => setTimeout(() => silent.abort(), SILENCE_MS)
     let timer = listen()
@@ -83,30 +94,35 @@ class Live {
       const headers: Record<string, string> = { accept: 'text/event-stream' }
       if (this.#last) headers['last-event-id'] = this.#last
       const response = await send('/ui/stream', { headers, signal: AbortSignal.any([hidden, silent.signal]), cache: 'no-store' })
-      if (!response.ok || !response.body) return false
+      end = 'refused'
+      if (!response.ok || !response.body) return end
       const reader = new EventReader()
       const decoder = new TextDecoder()
       const body = response.body.getReader()
-      for (let first = true; ; first = false) {
+      for (;;) {
         const { done, value } = await body.read()
-        if (done) return !first
+        if (done) return end
+        end = 'ended'
         clearTimeout(timer)
         timer = listen()
         this.#opened()
         for (const event of reader.take(decoder.decode(value, { stream: true }))) this.#hear(event.name, event.data, event.id)
       }
     } catch {
-      return false
+      return end
     } finally {
       clearTimeout(timer)
     }
   }
 
   #opened() {
+    const isBack = this.link === 'polling' || this.link === 'offline'
     this.link = 'live'
-    this.heard = Date.now()
+    this.heard = now()
     clearInterval(this.#poll)
     this.#poll = undefined
+    // The stream tells what has changed, not which requests failed while it was away.
+    if (isBack) this.#emit([])
   }
 
   #hear(name: string, data: string, id: string | null) {

@@ -43,6 +43,14 @@ export const DEFAULTS: Query = {
   subflows: true,
 }
 
+const all = (params: URLSearchParams, key: string) => [...new Set(params.getAll(key).filter(Boolean))]
+
+/** Which page of a list an address asks for; the first, when it asks for none that there can be. */
+export function pageOf(params: URLSearchParams): number {
+  const page = Number(params.get('page'))
+  return Number.isInteger(page) && page > 0 && page <= 1e7 ? page : 0
+}
+
 /** Reads the query of a page's URL. Unknown values are left out rather than refused. */
 export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Query {
   const base = { ...DEFAULTS, ...defaults }
@@ -54,11 +62,11 @@ export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Q
     next: span(params.get('next') ?? '') ?? (params.has('last') ? 0 : base.next),
     from: fixed ? from : null,
     to: fixed ? to : null,
-    states: params.getAll('state').filter(Boolean),
-    tags: params.getAll('tag').filter(Boolean),
-    flows: params.getAll('flow').filter(Boolean),
-    deployments: params.getAll('deployment').filter(Boolean),
-    pools: params.getAll('pool').filter(Boolean),
+    states: all(params, 'state'),
+    tags: all(params, 'tag'),
+    flows: all(params, 'flow'),
+    deployments: all(params, 'deployment'),
+    pools: all(params, 'pool'),
     name: params.get('name') ?? '',
     subflows: params.get('subflows') !== 'hide',
   }

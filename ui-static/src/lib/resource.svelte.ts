@@ -94,7 +94,7 @@ export function resource<T>(
   })
   $effect(() => {
     const stop = live.subscribe((changes) => {
-      if (changes.length ? changes.some(cares) : !idle()) out.soon()
+      if (changes.length ? changes.some(cares) : !idle() || out.error) out.soon()
     })
     return () => {
       stop()

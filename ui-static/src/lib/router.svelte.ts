@@ -13,6 +13,9 @@ class Location {
     return new URLSearchParams(this.search)
   }
 
+  /** The path whose page is drawn; the one before, while the next page is fetched. */
+  drawn = ''
+
   sync() {
     this.path = strip(location.pathname)
     this.search = location.search
@@ -22,15 +25,64 @@ class Location {
 
 export const here = new Location()
 
-addEventListener('popstate', () => here.sync())
+/** Where somebody was on a page, kept with its entry in the history. */
+interface Left {
+  y?: number
+  /** The link by which they went on. */
+  link?: string | null
+}
+
+const left = (more: Left) => history.replaceState({ ...(history.state as Left | null), ...more }, '')
+let settling: ReturnType<typeof setTimeout> | undefined
+
+// The browser would scroll before the page that it goes back to has its rows.
+history.scrollRestoration = 'manual'
+addEventListener(
+  'scroll',
+  () => {
+    clearTimeout(settling)
+    settling = setTimeout(() => left({ y: scrollY }), 150)
+  },
+  { passive: true },
+)
+
+/** Goes to where somebody was, as soon as the page is as long as it was then; unless they begin to move themselves. */
+function comeBack({ y = 0, link }: Left) {
+  const over = new AbortController()
+  for (const sign of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'popstate']) addEventListener(sign, () => over.abort(), { signal: over.signal, passive: true })
+  const patience = performance.now() + 3000
+  const look = () => {
+    if (over.signal.aborted) return
+    const isThere = here.drawn === here.path && !document.querySelector('main [aria-busy=true]') && document.documentElement.scrollHeight >= y + innerHeight
+    if (!isThere && performance.now() < patience) return requestAnimationFrame(look)
+    over.abort()
+    scrollTo(0, y)
+    if (link) document.querySelector<HTMLElement>(`main a[href="${CSS.escape(link)}"]`)?.focus({ preventScroll: true })
+  }
+  requestAnimationFrame(look)
+}
+
+addEventListener('popstate', () => {
+  clearTimeout(settling)
+  const moved = strip(location.pathname) !== here.path
+  here.sync()
+  if (moved) comeBack((history.state as Left | null) ?? {})
+})
 addEventListener('hashchange', () => here.sync())
+if ((history.state as Left | null)?.y) comeBack({ y: (history.state as Left).y! })
 
 /** The address of a path of ours, base included. */
 export const href = (path: string): string => BASE + path
 
 export function go(path: string, options: { replace?: boolean; keep?: boolean } = {}) {
   const moved = strip(new URL(href(path), location.origin).pathname) !== here.path
-  history[options.replace ? 'replaceState' : 'pushState'](null, '', href(path))
+  clearTimeout(settling)
+  if (options.replace) history.replaceState(moved ? null : history.state, '', href(path))
+  else {
+    const link = document.activeElement?.closest('main a')?.getAttribute('href')
+    left({ y: scrollY, link: link ?? null })
+    history.pushState(moved ? null : { y: scrollY }, '', href(path))
+  }
   here.sync()
   if (moved && !options.keep) {
     scrollTo(0, 0)

@@ -1,5 +1,7 @@
 // Times and durations in words. Instants arrive in UTC and are shown in the viewer's zone.
 
+import { now as serverNow } from './clock'
+
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'short', month: 'short', day: 'numeric' })
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
@@ -22,7 +24,7 @@ export const day = (at: number | string | Date): string => DAY.format(new Date(a
 export const exact = (at: number | string | Date): string => EXACT.format(new Date(at))
 
 /** A moment as a person says it: the clock on the same day, day and clock otherwise. */
-export function moment(at: number | string | Date, now: number = Date.now()): string {
+export function moment(at: number | string | Date, now: number = serverNow()): string {
   const date = new Date(at)
   const same = new Date(now).toDateString() === date.toDateString()
   return same ? CLOCK_SECONDS.format(date) : `${DAY.format(date)}, ${CLOCK.format(date)}`
@@ -56,7 +58,7 @@ export function duration(seconds: number | null | undefined): string {
 }
 
 /** How far away a moment is: `in 5m`, `12m ago`, `now`. */
-export function away(at: number | string | Date, now: number = Date.now()): string {
+export function away(at: number | string | Date, now: number = serverNow()): string {
   const seconds = (new Date(at).getTime() - now) / 1000
   const size = Math.abs(seconds)
   if (size < 1.5) return 'now'
@@ -69,6 +71,26 @@ export function away(at: number | string | Date, now: number = Date.now()): stri
 export function localInput(at: Date): string {
   const pad = (n: number) => String(n).padStart(2, '0')
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`
+}
+
+/**
+ * Round local times of a range, so many hours apart. They are counted from each midnight of the viewer's,
+ * so that the night in which clocks change moves none of them.
+ */
+export function roundTimes(start: number, end: number, hours: number): number[] {
+  const out: number[] = []
+  const days = Math.max(1, Math.floor(hours / 24))
+  const steps = hours < 24 ? Math.round(24 / hours) : 1
+  const date = new Date(start)
+  for (let day = new Date(date.getFullYear(), date.getMonth(), date.getDate()); day.getTime() < end; day = new Date(day.getFullYear(), day.getMonth(), day.getDate() + 1)) {
+    const number = Math.round(Date.UTC(day.getFullYear(), day.getMonth(), day.getDate()) / 86400e3)
+    if (number % days) continue
+    for (let k = 0; k < steps; k++) {
+      const at = new Date(day.getFullYear(), day.getMonth(), day.getDate(), 0, k * hours * 60).getTime()
+      if (at >= start && at < end && at > (out.at(-1) ?? -Infinity)) out.push(at)
+    }
+  }
+  return out
 }
 
 /** Seconds of a span such as `1d`, `12h`, `30m`; undefined when it is not one. */

@@ -115,7 +115,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['POST /ui/flow_runs', (b) => {
       const runs = select(b)
       const sorted = b.sort === 'EXPECTED_START_TIME_ASC' ? newest(runs).reverse() : b.sort === 'NAME_ASC' ? [...runs].sort((x, y) => x.name.localeCompare(y.name)) : newest(runs)
-      return { count: runs.length, results: page(sorted, b).map(row), points: b.points ? newest(runs).filter((r) => r.start_time).slice(0, b.points).map((r) => ({ id: r.id, name: r.name, at: r.start_time, seconds: r.total_run_time || (Date.now() - Date.parse(r.start_time)) / 1000, state_type: r.state_type, state_name: r.state_name })) : [] }
+      return { count: runs.length, started: runs.filter((r) => r.start_time).length, results: page(sorted, b).map(row), points: b.points ? newest(runs).filter((r) => r.start_time).slice(0, b.points).map((r) => ({ id: r.id, name: r.name, at: r.start_time, seconds: r.total_run_time || (Date.now() - Date.parse(r.start_time)) / 1000, state_type: r.state_type, state_name: r.state_name })) : [] }
     }],
     ['POST /ui/task_runs', (b) => {
       const ids = b.flow_runs || b.flows || b.deployments ? new Set(select(b).map((r) => r.id)) : null
@@ -132,7 +132,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const f = flowOf(id)
       if (!f) return null
       const runs = db.runs.filter((r) => r.flow_id === id)
-      return { flow: f, states: counts(runs), deployments: db.deployments.filter((d) => d.flow_id === id).map(deploymentRow), recent: newest(runs.filter((r) => r.start_time || r.state_name === 'Late')).slice(0, 6).map(row) }
+      return { flow: f, states: counts(runs), deployments: db.deployments.filter((d) => d.flow_id === id).slice(0, 50).map(deploymentRow), deployment_count: db.deployments.filter((d) => d.flow_id === id).length, recent: newest(runs.filter((r) => r.start_time || r.state_name === 'Late')).slice(0, 6).map(row) }
     }],
     ['GET /ui/deployments/:id', (_, id) => {
       const d = deploymentOf(id)

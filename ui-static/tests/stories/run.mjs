@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { start } from '../mock/server.mjs'
 import { teller } from '../story.mjs'
+import { night } from './night.mjs'
 
 const { story, end } = await teller(start)
 
@@ -272,4 +273,5 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
   }
 })
 
+await night(story)
 await end()

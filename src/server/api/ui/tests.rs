@@ -28,10 +28,20 @@ struct App {
 
 impl App {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// An app whose database has more in it.
+    async fn with(more: &[&'static str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
         let db = Db::open(&url, Synchronous::Normal).await.unwrap();
         seed(&db).await;
+        for statement in more.iter().copied() {
+            db.write(async move |conn| query(statement).execute(conn).await)
+                .await
+                .unwrap();
+        }
         let now = Utc.with_ymd_and_hms(2026, 11, 23, 12, 0, 0).unwrap();
         let settings = Settings::default_for(home.path());
         let state = AppState::new(db, Arc::new(MockClock::at(now)), settings);
@@ -193,6 +203,81 @@ async fn a_card_and_the_list_behind_it_agree() {
     assert_eq!(list["points"], json!([]));
 }
 
+/// Five hundred runs more, of which every fifth waits; ids end in numbers without an order.
+const MANY: &str = "INSERT INTO flow_run (id, created, updated, name, flow_id, state_type, state_name, \
+       expected_start_time, start_time, end_time, total_run_time, tags) \
+     WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499) \
+     SELECT printf('10000000-0000-4000-8000-%08x%04x', i, (i * 40503) % 65536), '2026-11-23 10:00:00.000000', \
+       '2026-11-23 10:00:00.000000', printf('run-%03d', (i * 7) % 500), '00000000-0000-0000-0000-0000000000f1', \
+       CASE WHEN i % 5 THEN 'COMPLETED' ELSE 'PENDING' END, CASE WHEN i % 5 THEN 'Completed' ELSE 'Pending' END, \
+       printf('2026-11-23 09:%02d:00.000000', i % 60), \
+       CASE WHEN i % 5 THEN printf('2026-11-23 09:%02d:01.000000', i % 60) END, \
+       CASE WHEN i % 5 THEN printf('2026-11-23 09:%02d:30.000000', (i * 11) % 60) END, 1.0, '[]' FROM n";
+
+#[tokio::test]
+async fn the_pages_of_a_list_are_one_list_from_its_first_to_its_last() {
+    let app = App::with(&[MANY]).await;
+    let key = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    for (sort, field, falls) in [
+        ("EXPECTED_START_TIME_DESC", "expected_start_time", true),
+        ("EXPECTED_START_TIME_ASC", "expected_start_time", false),
+        ("END_TIME_DESC", "end_time", true),
+        ("NAME_ASC", "name", false),
+    ] {
+        let mut rows = Vec::new();
+        for offset in (0..600).step_by(40) {
+            let mut ask = day();
+            ask["sort"] = json!(sort);
+            ask["limit"] = json!(40);
+            ask["offset"] = json!(offset);
+            let page = app.post("/ui/flow_runs", ask).await;
+            assert_eq!(page["count"], 502);
+            rows.extend(page["results"].as_array().unwrap().clone());
+        }
+        let ids: std::collections::HashSet<_> = rows.iter().map(|row| key(row, "id")).collect();
+        assert_eq!((rows.len(), ids.len()), (502, 502), "{sort}: each run once");
+        let got: Vec<_> = rows.iter().map(|row| key(row, field)).collect();
+        let mut wanted = got.clone();
+        wanted.sort();
+        if falls {
+            wanted.reverse();
+        }
+        assert_eq!(got, wanted, "{sort}");
+    }
+}
+
+#[tokio::test]
+async fn dots_are_taken_evenly_of_what_has_started() {
+    let app = App::with(&[MANY]).await;
+    let mut ask = day();
+    ask["points"] = json!(100);
+    let page = app.post("/ui/flow_runs", ask.clone()).await;
+    assert_eq!(page["started"], 401);
+    let drawn = page["points"].as_array().unwrap();
+    assert!((60..=140).contains(&drawn.len()), "{} dots", drawn.len());
+    let minutes: std::collections::HashSet<_> = drawn
+        .iter()
+        .map(|dot| dot["at"].as_str().unwrap()[14..15].to_owned())
+        .collect();
+    assert_eq!(minutes.len(), 6, "of every ten minutes");
+    ask["points"] = json!(1000);
+    let page = app.post("/ui/flow_runs", ask).await;
+    assert_eq!(page["points"].as_array().unwrap().len(), 401);
+}
+
+#[tokio::test]
+async fn the_first_page_counts_the_deployments_that_its_list_has() {
+    let app = App::new().await;
+    for (flow, count) in [("etl", 1), ("another", 0)] {
+        let mut ask = day();
+        ask["flows"] = json!({"name": {"any_": [flow]}});
+        let page = app.post("/ui/overview", ask.clone()).await;
+        let list = app.post("/ui/deployments", ask).await;
+        assert_eq!(page["counts"]["deployments"], count);
+        assert_eq!(list["count"], count);
+    }
+}
+
 #[tokio::test]
 async fn every_page_of_one_thing_can_be_read() {
     let app = App::new().await;
@@ -210,6 +295,7 @@ async fn every_page_of_one_thing_can_be_read() {
     assert_eq!(task["flow_run"]["flow_name"], "etl");
     let panel = app.get(&format!("/ui/flows/{FLOW}")).await;
     assert_eq!(panel["deployments"][0]["recent"][0]["name"], "quiet-heron");
+    assert_eq!(panel["deployment_count"], 1);
     let deployment = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
     assert_eq!(deployment["queues"][0]["name"], "etl-queue");
     let queue = app.get(&format!("/ui/work_queues/{QUEUE}")).await;

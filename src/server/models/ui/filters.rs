@@ -114,6 +114,15 @@ impl Ask {
         self.offset.max(0)
     }
 
+    /// The tables that the condition on runs speaks of; what it does not ask for is not joined.
+    pub(crate) fn run_tables(&self) -> &'static str {
+        if self.flows.is_some() || self.deployments.is_some() {
+            RUN_TABLES
+        } else {
+            "flow_run r"
+        }
+    }
+
     /// Whether anything but the window narrows the flows.
     pub(crate) fn narrows(&self) -> bool {
         let run = self.flow_runs.as_ref();
@@ -270,7 +279,7 @@ pub(crate) fn pattern(text: &str) -> String {
     out
 }
 
-/// The tables that a condition on runs speaks of.
+/// The tables that a run's row is read from, and that any condition on runs can speak of.
 pub(crate) const RUN_TABLES: &str = "flow_run r JOIN flow f ON f.id = r.flow_id \
      LEFT JOIN deployment d ON d.id = r.deployment_id";
 

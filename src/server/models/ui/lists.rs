@@ -36,18 +36,33 @@ pub(crate) struct DeploymentRow {
     recent: Vec<Recent>,
 }
 
+const DEPLOYMENT_TABLES: &str = "deployment d JOIN flow f ON f.id = d.flow_id";
+
+fn asked_deployments(conn: &Conn, ask: &Ask) -> Where {
+    let mut found = Where::all(conn.dialect());
+    found.add("f", ask.flows.as_ref(), false);
+    found.add("d", ask.deployments.as_ref(), false);
+    found
+}
+
+/// Counts the deployments that a list of them has.
+pub(crate) async fn count_deployments(conn: &mut Conn, ask: &Ask) -> Result<i64> {
+    let found = asked_deployments(conn, ask);
+    let sql = format!(
+        "SELECT COUNT(*) FROM {DEPLOYMENT_TABLES} WHERE {}",
+        found.sql()
+    );
+    found.query(sql).fetch_one(conn).await
+}
+
 /// Lists deployments.
 pub(crate) async fn deployments(
     conn: &mut Conn,
     ask: Ask,
     now: DateTime<Utc>,
 ) -> Result<Page<DeploymentRow>> {
-    let mut found = Where::all(conn.dialect());
-    found.add("f", ask.flows.as_ref(), false);
-    found.add("d", ask.deployments.as_ref(), false);
-    let tables = "deployment d JOIN flow f ON f.id = d.flow_id";
-    let count = format!("SELECT COUNT(*) FROM {tables} WHERE {}", found.sql());
-    let count = found.clone().query(count).fetch_one(conn).await?;
+    let count = count_deployments(conn, &ask).await?;
+    let mut found = asked_deployments(conn, &ask);
     let n = found.bind(now.into());
     let sql = format!(
         "SELECT d.id, d.name, d.flow_id, f.name, d.tags, (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = d.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
@@ -57,7 +72,7 @@ pub(crate) async fn deployments(
            (SELECT COUNT(*) FROM flow_run r WHERE r.deployment_id = d.id \
              AND r.state_type = 'SCHEDULED' AND r.state_name = 'Late'), \
            (SELECT p.name FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id WHERE q.id = d.work_queue_id) \
-         FROM {tables} WHERE {} ORDER BY LOWER(d.name), d.id LIMIT {} OFFSET {}",
+         FROM {DEPLOYMENT_TABLES} WHERE {} ORDER BY LOWER(d.name), d.id LIMIT {} OFFSET {}",
         found.sql(),
         ask.limit(),
         ask.offset()
@@ -98,7 +113,9 @@ async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid,
 pub(crate) struct FlowPanel {
     flow: FlowRef,
     states: Vec<StateCount>,
+    /// The first of them; a flow may have more than a panel has room for.
     deployments: Vec<DeploymentRow>,
+    deployment_count: i64,
     recent: Vec<RunRow>,
 }
 
@@ -124,7 +141,7 @@ pub(crate) async fn flow(
     let ask: Ask =
         serde_json::from_value(serde_json::json!({"flows": {"id": {"any_": [id]}}, "limit": 50}))
             .expect("the filter is one of ours");
-    let deployments = deployments(conn, ask, now).await?.results;
+    let deployments = deployments(conn, ask, now).await?;
     let sql = format!(
         "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.flow_id = $1 AND r.expected_start_time <= $2 \
          ORDER BY r.expected_start_time DESC LIMIT 6"
@@ -133,7 +150,8 @@ pub(crate) async fn flow(
     Ok(Some(FlowPanel {
         flow,
         states,
-        deployments,
+        deployments: deployments.results,
+        deployment_count: deployments.count,
         recent,
     }))
 }

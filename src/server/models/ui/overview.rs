@@ -9,8 +9,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::filters::{Ask, RUN_TABLES, Where};
-use super::row;
+use super::filters::{Ask, Where};
+use super::{lists, row};
 use crate::db::{Conn, Dialect, Result, query};
 use crate::schemas::{StateType, Tags};
 use crate::server::models::explain::{self, Reason};
@@ -98,9 +98,7 @@ pub(crate) async fn read(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Resul
     let tasks = task_counts(conn, &ask).await?;
     let total: i64 = query("SELECT COUNT(*) FROM flow").fetch_one(conn).await?;
     let (flows, flow_count) = flows(conn, &ask, &shown, &tasks).await?;
-    let deployments = query("SELECT COUNT(*) FROM deployment")
-        .fetch_one(conn)
-        .await?;
+    let deployments = lists::count_deployments(conn, &ask).await?;
     let counts = Counts {
         flows: flow_count,
         deployments,
@@ -163,8 +161,9 @@ async fn cells(
                   WHEN r.start_time IS NULL AND r.expected_start_time < ${n} \
                     AND r.state_type IN ('SCHEDULED', 'PENDING') THEN {waiting} \
                   ELSE 0.0 END AS lateness \
-           FROM {RUN_TABLES} WHERE {} AND r.state_type IS NOT NULL) AS runs \
+           FROM {} WHERE {} AND r.state_type IS NOT NULL) AS runs \
          GROUP BY flow_id, bucket, state_type, state_name",
+        ask.run_tables(),
         found.sql()
     );
     found.query(sql).fetch_all(conn).await
@@ -247,8 +246,9 @@ async fn task_counts(conn: &mut Conn, ask: &Ask) -> Result<HashMap<Uuid, i64>> {
     let mut found = Where::runs(conn.dialect(), ask);
     found.state("r", ask.state.as_ref());
     let sql = format!(
-        "SELECT r.flow_id, COUNT(*) FROM {RUN_TABLES} JOIN task_run t ON t.flow_run_id = r.id \
+        "SELECT r.flow_id, COUNT(*) FROM {} JOIN task_run t ON t.flow_run_id = r.id \
          WHERE {} GROUP BY r.flow_id",
+        ask.run_tables(),
         found.sql()
     );
     let rows: Vec<(Uuid, i64)> = found.query(sql).fetch_all(conn).await?;
@@ -311,7 +311,8 @@ async fn last_runs(conn: &mut Conn, ask: &Ask, flows: Vec<Uuid>) -> Result<HashM
         "SELECT flow_id, id, name, state_type, state_name, start_time FROM ( \
            SELECT r.flow_id, r.id, r.name, r.state_type, r.state_name, r.start_time, \
              ROW_NUMBER() OVER (PARTITION BY r.flow_id ORDER BY r.start_time DESC) AS place \
-           FROM {RUN_TABLES} WHERE {}) AS runs WHERE place = 1",
+           FROM {} WHERE {}) AS runs WHERE place = 1",
+        ask.run_tables(),
         found.sql()
     );
     let rows: Vec<LastRun> = found.query(sql).fetch_all(conn).await?;

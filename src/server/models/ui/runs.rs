@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::filters::{Ask, RUN_TABLES, Where, pattern};
 use super::overview::StateCount;
 use super::{Page, row};
-use crate::db::{Conn, FromRow, Result, Row, Value, query};
+use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query};
 use crate::schemas::{Document, StateType, Tags};
 use crate::server::models::explain::{self, Reason};
 
@@ -56,35 +56,115 @@ row! { Point { id: Uuid, name: String, at: DateTime<Utc>, end: Option<DateTime<U
 pub(crate) struct RunsPage {
     results: Vec<RunRow>,
     count: i64,
+    /// How many have started; the dots are drawn of these.
+    started: i64,
     points: Vec<Point>,
 }
+
+/// How one page of a long list is read.
+struct Listing {
+    /// The columns and tables of a row.
+    row: &'static str,
+    tables: &'static str,
+    /// The tables that the condition speaks of, and the column of the id in them.
+    asked: &'static str,
+    id: &'static str,
+    /// The order, and the same backwards.
+    order: [String; 2],
+}
+
+impl Listing {
+    /// Reads one page. Only ids are passed over, from whichever end is nearer, so that the last page
+    /// comes as soon as the first, and names are looked up for the rows of the page alone.
+    async fn page<T: FromRow>(
+        &self,
+        conn: &mut Conn,
+        found: Where,
+        ask: &Ask,
+        count: i64,
+    ) -> Result<Vec<T>> {
+        let size = ask.limit().min(count - ask.offset()).max(0);
+        let is_behind = ask.offset() > count / 2;
+        let offset = if is_behind {
+            (count - ask.offset() - size).max(0)
+        } else {
+            ask.offset()
+        };
+        let Self {
+            row,
+            tables,
+            asked,
+            id,
+            ..
+        } = self;
+        let order = &self.order[usize::from(is_behind)];
+        let sql = format!(
+            "SELECT {row} FROM {tables} WHERE {id} IN ( \
+               SELECT {id} FROM {asked} WHERE {} ORDER BY {order} LIMIT {size} OFFSET {offset}) \
+             ORDER BY {order}",
+            found.sql()
+        );
+        let mut rows = found.query(sql).fetch_all(conn).await?;
+        if is_behind {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+}
+
+/// Every how many runs one is drawn, told by the ends of their ids, which are as good as thrown by dice:
+/// the same dots stay while new ones come.
+fn evenly(dialect: Dialect, points: i64, of: i64) -> String {
+    if of <= points {
+        return String::new();
+    }
+    let end = match dialect {
+        Dialect::Sqlite => "SUBSTR(r.id, -4)",
+        Dialect::Postgres => "RIGHT(CAST(r.id AS TEXT), 4)",
+    };
+    format!(" AND {end} < '{:04x}'", (points << 16) / of)
+}
+
+/// The order of runs by when they should start, and the same backwards.
+const OLDEST_FIRST: [&str; 2] = [
+    "r.expected_start_time ASC, r.id ASC",
+    "r.expected_start_time DESC, r.id DESC",
+];
 
 /// Lists flow runs.
 pub(crate) async fn list(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Result<RunsPage> {
     let found = Where::runs(conn.dialect(), &ask);
     let order = match ask.sort.as_deref() {
-        Some("EXPECTED_START_TIME_ASC") => "r.expected_start_time, r.id",
-        Some("END_TIME_DESC") => "r.end_time IS NULL, r.end_time DESC, r.id DESC",
-        Some("NAME_ASC") => "r.name, r.id",
-        _ => "r.expected_start_time DESC, r.id DESC",
+        Some("EXPECTED_START_TIME_ASC") => OLDEST_FIRST,
+        Some("END_TIME_DESC") => [
+            "r.end_time DESC NULLS LAST, r.id DESC",
+            "r.end_time ASC NULLS FIRST, r.id ASC",
+        ],
+        Some("NAME_ASC") => ["r.name, r.id", "r.name DESC, r.id DESC"],
+        _ => [OLDEST_FIRST[1], OLDEST_FIRST[0]],
     };
-    let count = format!("SELECT COUNT(*) FROM {RUN_TABLES} WHERE {}", found.sql());
-    let count = found.clone().query(count).fetch_one(conn).await?;
-    let rows = format!(
-        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE {} ORDER BY {order} LIMIT {} OFFSET {}",
-        found.sql(),
-        ask.limit(),
-        ask.offset()
+    let asked = ask.run_tables();
+    let sql = format!(
+        "SELECT COUNT(*), COUNT(r.start_time) FROM {asked} WHERE {}",
+        found.sql()
     );
-    let results = found.clone().query(rows).fetch_all(conn).await?;
+    let (count, started) = found.clone().query(sql).fetch_one(conn).await?;
+    let listing = Listing {
+        row: RUN_ROW,
+        tables: RUN_TABLES,
+        asked,
+        id: "r.id",
+        order: order.map(str::to_owned),
+    };
+    let results = listing.page(conn, found.clone(), &ask, count).await?;
     let mut points: Vec<Point> = Vec::new();
     if ask.points > 0 {
         let sql = format!(
             "SELECT r.id, r.name, r.start_time, r.end_time, r.total_run_time, r.state_type, r.state_name \
-             FROM {RUN_TABLES} WHERE {} AND r.start_time IS NOT NULL \
-             ORDER BY r.expected_start_time DESC LIMIT {}",
+             FROM {asked} WHERE {}{} AND r.start_time IS NOT NULL \
+             ORDER BY r.expected_start_time DESC LIMIT {MOST_POINTS}",
             found.sql(),
-            ask.points.min(MOST_POINTS)
+            evenly(conn.dialect(), ask.points.min(MOST_POINTS), started),
         );
         points = found.query(sql).fetch_all(conn).await?;
         for point in points.iter_mut().filter(|p| p.end.is_none()) {
@@ -94,6 +174,7 @@ pub(crate) async fn list(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Resul
     Ok(RunsPage {
         results,
         count,
+        started,
         points,
     })
 }
@@ -109,19 +190,32 @@ pub(crate) async fn list_tasks(conn: &mut Conn, ask: Ask) -> Result<Page<TaskRun
     } else {
         ""
     };
-    let order = match ask.sort.as_deref() {
-        Some("EXPECTED_START_TIME_ASC") => "t.expected_start_time, t.id",
-        _ => "t.expected_start_time DESC, t.id DESC",
+    let last = if ask.failures_first {
+        first.replace("THEN 0 ELSE 1", "THEN 1 ELSE 0")
+    } else {
+        String::new()
     };
-    let count = format!("SELECT COUNT(*) FROM {tables} WHERE {}", found.sql());
+    let [rising, falling] = OLDEST_FIRST.map(|order| order.replace("r.", "t."));
+    let order = match ask.sort.as_deref() {
+        Some("EXPECTED_START_TIME_ASC") => [format!("{first}{rising}"), format!("{last}{falling}")],
+        _ => [format!("{first}{falling}"), format!("{last}{rising}")],
+    };
+    let is_of_runs = ask.flow_runs.is_some() || ask.work_pools.is_some();
+    let asked = if is_of_runs || ask.flows.is_some() || ask.deployments.is_some() {
+        tables
+    } else {
+        "task_run t"
+    };
+    let count = format!("SELECT COUNT(*) FROM {asked} WHERE {}", found.sql());
     let count = found.clone().query(count).fetch_one(conn).await?;
-    let sql = format!(
-        "SELECT {TASK_RUN_ROW} FROM {tables} WHERE {} ORDER BY {first}{order} LIMIT {} OFFSET {}",
-        found.sql(),
-        ask.limit(),
-        ask.offset()
-    );
-    let results = found.query(sql).fetch_all(conn).await?;
+    let listing = Listing {
+        row: TASK_RUN_ROW,
+        tables,
+        asked,
+        id: "t.id",
+        order,
+    };
+    let results = listing.page(conn, found, &ask, count).await?;
     Ok(Page { results, count })
 }
 
