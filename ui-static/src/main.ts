@@ -4,4 +4,7 @@ import './lib/theme.svelte'
 import { mount } from 'svelte'
 import App from './App.svelte'
 
-mount(App, { target: document.getElementById('app')! })
+// What the page holds until its script is there, so that somebody sees at once that it comes.
+const target = document.getElementById('app')!
+target.replaceChildren()
+mount(App, { target })
