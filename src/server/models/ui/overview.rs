@@ -20,7 +20,7 @@ const MOST_BUCKETS: usize = 120;
 
 row! {
     /// The runs of one flow in one interval and state.
-    Cell { flow_id: Uuid, bucket: i64, #[schema(value_type = StateType)] state_type: String, state_name: String, runs: i64, run_time: f64, lateness: f64 }
+    Cell { flow_id: Uuid, bucket: i64, #[schema(value_type = StateType)] state_type: String, state_name: String, runs: i64, run_time: f64, lateness: f64, started: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -97,7 +97,7 @@ pub(crate) async fn read(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Resul
     let shown = shown(&ask, &cells);
     let tasks = task_counts(conn, &ask).await?;
     let total: i64 = query("SELECT COUNT(*) FROM flow").fetch_one(conn).await?;
-    let (flows, flow_count) = flows(conn, &ask, &shown, &tasks).await?;
+    let (flows, flow_count) = flows(conn, &ask, &cells, &shown, &tasks).await?;
     let deployments = lists::count_deployments(conn, &ask).await?;
     let counts = Counts {
         flows: flow_count,
@@ -153,14 +153,14 @@ async fn cells(
     let started = seconds(dialect, "r.start_time", "r.expected_start_time");
     let waiting = seconds(dialect, &format!("${n}"), "r.expected_start_time");
     let sql = format!(
-        "SELECT flow_id, bucket, state_type, state_name, COUNT(*), SUM(run_time), SUM(lateness) FROM ( \
+        "SELECT flow_id, bucket, state_type, state_name, COUNT(*), SUM(run_time), SUM(lateness), MAX(start_time) FROM ( \
            SELECT r.flow_id, CAST({case} AS BIGINT) AS bucket, r.state_type, \
              COALESCE(r.state_name, r.state_type) AS state_name, \
              r.total_run_time + CASE WHEN r.state_type = 'RUNNING' THEN {running} ELSE 0.0 END AS run_time, \
              CASE WHEN r.start_time > r.expected_start_time THEN {started} \
                   WHEN r.start_time IS NULL AND r.expected_start_time < ${n} \
                     AND r.state_type IN ('SCHEDULED', 'PENDING') THEN {waiting} \
-                  ELSE 0.0 END AS lateness \
+                  ELSE 0.0 END AS lateness, r.start_time \
            FROM {} WHERE {} AND r.state_type IS NOT NULL) AS runs \
          GROUP BY flow_id, bucket, state_type, state_name",
         ask.run_tables(),
@@ -258,6 +258,7 @@ async fn task_counts(conn: &mut Conn, ask: &Ask) -> Result<HashMap<Uuid, i64>> {
 async fn flows(
     conn: &mut Conn,
     ask: &Ask,
+    all: &[Cell],
     cells: &[Cell],
     tasks: &HashMap<Uuid, i64>,
 ) -> Result<(Vec<FlowRow>, i64)> {
@@ -284,7 +285,7 @@ async fn flows(
         ask.offset()
     );
     let bases: Vec<FlowBase> = found.query(sql).fetch_all(conn).await?;
-    let mut last = last_runs(conn, ask, bases.iter().map(|f| f.id).collect()).await?;
+    let mut last = last_runs(conn, all, bases.iter().map(|f| f.id)).await?;
     let rows = bases.into_iter().map(|base| {
         let mine: Vec<_> = cells.iter().filter(|c| c.flow_id == base.id).collect();
         FlowRow {
@@ -301,18 +302,31 @@ async fn flows(
     Ok((rows.collect(), count))
 }
 
-async fn last_runs(conn: &mut Conn, ask: &Ask, flows: Vec<Uuid>) -> Result<HashMap<Uuid, LastRun>> {
-    let mut found = Where::runs(conn.dialect(), ask);
-    let n = found.bind(crate::db::Value::Uuids(flows));
-    found.and(format!(
-        "r.flow_id = ANY(${n}) AND r.start_time IS NOT NULL"
-    ));
+/// The newest run of each flow, whatever states are asked for. When it began is known from the cells, so
+/// that only these few runs are read, by the index of their starts.
+async fn last_runs(
+    conn: &mut Conn,
+    cells: &[Cell],
+    flows: impl Iterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, LastRun>> {
+    let newest = |flow: Uuid| {
+        let mine = cells.iter().filter(|cell| cell.flow_id == flow);
+        Some((flow, mine.filter_map(|cell| cell.started).max()?))
+    };
+    let mut found = Where::all(conn.dialect());
+    let pairs: Vec<_> = flows
+        .filter_map(newest)
+        .map(|(flow, start)| {
+            let (flow, start) = (found.bind(flow.into()), found.bind(start.into()));
+            format!("(r.start_time = ${start} AND r.flow_id = ${flow})")
+        })
+        .collect();
+    if pairs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    found.and(format!("({})", pairs.join(" OR ")));
     let sql = format!(
-        "SELECT flow_id, id, name, state_type, state_name, start_time FROM ( \
-           SELECT r.flow_id, r.id, r.name, r.state_type, r.state_name, r.start_time, \
-             ROW_NUMBER() OVER (PARTITION BY r.flow_id ORDER BY r.start_time DESC) AS place \
-           FROM {} WHERE {}) AS runs WHERE place = 1",
-        ask.run_tables(),
+        "SELECT r.flow_id, r.id, r.name, r.state_type, r.state_name, r.start_time FROM flow_run r WHERE {}",
         found.sql()
     );
     let rows: Vec<LastRun> = found.query(sql).fetch_all(conn).await?;
