@@ -247,6 +247,22 @@ async fn the_pages_of_a_list_are_one_list_from_its_first_to_its_last() {
 }
 
 #[tokio::test]
+async fn the_newest_run_of_a_flow_is_found_among_many() {
+    let app = App::with(&[MANY]).await;
+    let mut late = day();
+    late["state"] = json!({"name": {"any_": ["Late"]}});
+    for ask in [day(), late] {
+        let page = app.post("/ui/overview", ask).await;
+        assert_eq!(page["flows"][0]["last_run"]["name"], "quiet-heron");
+    }
+    let mut before = day();
+    before["flow_runs"]["expected_start_time"]["before_"] = json!("2026-11-23T10:30:00Z");
+    let page = app.post("/ui/overview", before).await;
+    let at = page["flows"][0]["last_run"]["at"].as_str().unwrap();
+    assert!(at.starts_with("2026-11-23T09:59:01"), "{at}");
+}
+
+#[tokio::test]
 async fn dots_are_taken_evenly_of_what_has_started() {
     let app = App::with(&[MANY]).await;
     let mut ask = day();
