@@ -6,17 +6,49 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::api::*;
 use super::extract::MAX_BODY_BYTES;
 use super::{ApiError, AppState, guard};
 
-fn api() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+/// What routes are entered in: a router, or one that is described as well.
+///
+/// A server has no use for the description of its whole API, which takes it more memory than all
+/// the rest of its start.
+trait Table: Sized {
+    /// Enters handlers of one path.
+    fn routes(self, handlers: UtoipaMethodRouter<AppState>) -> Self;
+    /// Enters what has no place in a description.
+    fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self;
+}
+
+impl Table for Router<AppState> {
+    fn routes(self, (_, described, handlers): UtoipaMethodRouter<AppState>) -> Self {
+        let paths = described.paths.keys();
+        paths.fold(self, |table, path| table.route(path, handlers.clone()))
+    }
+
+    fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self {
+        self.route(path, handlers)
+    }
+}
+
+impl Table for OpenApiRouter<AppState> {
+    fn routes(self, handlers: UtoipaMethodRouter<AppState>) -> Self {
+        self.routes(handlers)
+    }
+
+    fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self {
+        self.route(path, handlers)
+    }
+}
+
+fn api<T: Table>(table: T) -> T {
+    table
         // Flows.
         .routes(routes!(flows::create_flow))
         .routes(routes!(flows::read_flows))
@@ -330,8 +362,8 @@ fn api() -> OpenApiRouter<AppState> {
 }
 
 /// Whole pages for our dashboard; they may change with it, so they have a document of their own.
-fn dashboard() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+fn dashboard<T: Table>(table: T) -> T {
+    table
         .routes(routes!(ui::stream_changes))
         .routes(routes!(ui::read_info))
         .routes(routes!(ui::read_overview))
@@ -356,11 +388,11 @@ fn dashboard() -> OpenApiRouter<AppState> {
 
 /// Returns the document of what our dashboard reads.
 pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
-    let shared = OpenApiRouter::new()
+    dashboard(OpenApiRouter::new())
         .routes(routes!(ui::explain_flow_run))
         .routes(routes!(events::read_events))
-        .routes(routes!(automations::read_automations));
-    dashboard().merge(shared).into_openapi()
+        .routes(routes!(automations::read_automations))
+        .into_openapi()
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
@@ -375,14 +407,15 @@ async fn method_not_allowed() -> ApiError {
 
 /// Returns the document that describes the API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    OpenApiRouter::new().nest("/api", api()).split_for_parts().1
+    OpenApiRouter::new()
+        .nest("/api", api(OpenApiRouter::new()))
+        .into_openapi()
 }
 
 /// Makes the whole service of a state.
 pub fn router(state: AppState) -> Router {
     let base = super::ui::base(&state.settings.server_ui_serve_base);
-    let all = api().merge(dashboard());
-    let (mut router, _) = OpenApiRouter::new().nest("/api", all).split_for_parts();
+    let mut router = Router::new().nest("/api", dashboard(api(Router::new())));
     // Who asks for nothing pays nothing for it.
     if guard::is_needed(&state.settings) {
         router = router.route_layer(from_fn_with_state(state.clone(), guard::guard));
