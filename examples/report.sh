@@ -1,5 +1,5 @@
 #!/bin/sh
-# A script that reports: its steps are task runs of the flow run that it is part of.
+# A script that reports: its steps are task runs of the flow run that it is part of, and it leaves an artifact.
 # prefect-rs run -- examples/report.sh
 set -eu
 command=${PREFECT_RS_BIN:-prefect-rs}
@@ -15,4 +15,5 @@ else
     "$command" task-run fail "$check" --message "there are no files"
     exit 1
 fi
+"$command" artifact create file-count --markdown "There are **$files** files." >/dev/null
 echo "$files files"

@@ -1,14 +1,18 @@
-//! `block`: stored configurations of the first generation.
+//! `block`: stored configurations, of the first generation and of later ones.
+//!
+//! To the server these are two kinds of things; to people they are blocks, so both are listed and found here. A block of a
+//! later generation is also known as TYPE/NAME, as the genuine command has it.
 
 use clap::Subcommand;
 use uuid::Uuid;
 
 use super::{
     Context,
-    error::Result,
+    error::{Error, Result},
     output::{self, OutputArg},
+    suggest,
 };
-use crate::client::{Block, Client, Document};
+use crate::client::{Block, BlockType, Client, Document};
 
 /// List, show and delete blocks, which are stored configurations.
 #[derive(Debug, clap::Args)]
@@ -26,29 +30,58 @@ enum Command {
         #[command(flatten)]
         output: OutputArg,
     },
-    /// Show a block with its data.
-    #[command(
-        after_help = "Example:\n  prefect-rs block inspect 0191f7c2-6b1e-7c3a-8000-000000000000"
-    )]
+    /// Show a block with its data, its secrets masked.
+    #[command(after_help = "Example:\n  prefect-rs block inspect secret/api-key")]
     Inspect {
-        /// The block's id, the beginning of it, or its name.
+        /// TYPE/NAME, or the block's name, its id, or the beginning of it.
         block: String,
         #[command(flatten)]
         output: OutputArg,
     },
-    /// List the kinds of blocks.
+    /// Delete a block.
+    #[command(after_help = "Example:\n  prefect-rs block delete secret/api-key")]
+    Delete {
+        /// TYPE/NAME, or the block's name, its id, or the beginning of it.
+        block: String,
+    },
+    /// List, show and delete the types of blocks.
+    #[command(after_help = "Example:\n  prefect-rs block type ls")]
+    Type(TypeArgs),
+    /// List the kinds of blocks of the first generation.
     #[command(after_help = "Example:\n  prefect-rs block specs")]
     Specs {
         #[command(flatten)]
         output: OutputArg,
     },
-    /// Delete a block.
-    #[command(
-        after_help = "Example:\n  prefect-rs block delete 0191f7c2-6b1e-7c3a-8000-000000000000"
-    )]
+}
+
+#[derive(Debug, clap::Args)]
+struct TypeArgs {
+    #[command(subcommand)]
+    command: TypeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TypeCommand {
+    /// List the types of blocks.
+    #[command(after_help = "Example:\n  prefect-rs block type ls")]
+    Ls {
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Show a type of block.
+    #[command(after_help = "Example:\n  prefect-rs block type inspect secret")]
+    Inspect {
+        /// Its slug.
+        slug: String,
+        #[command(flatten)]
+        output: OutputArg,
+    },
+    /// Delete a type of block with its blocks.
+    #[command(after_help = "Example:\n  prefect-rs block type delete my-block")]
     Delete {
-        /// The block's id, the beginning of it, or its name.
-        block: String,
+        /// Its slug.
+        slug: String,
     },
 }
 
@@ -58,14 +91,22 @@ impl Args {
         match self.command {
             Command::Ls { output } => ls(cx, &client, output).await,
             Command::Inspect { block, output } => inspect(&client, &block, output).await,
-            Command::Specs { output } => specs(cx, &client, output).await,
             Command::Delete { block } => delete(&client, &block).await,
+            Command::Type(args) => args.run(cx, &client).await,
+            Command::Specs { output } => specs(cx, &client, output).await,
         }
     }
 }
 
+/// Returns the blocks of all generations that the server knows.
+async fn all(client: &Client) -> Result<Vec<Document<Block>>> {
+    let documents = Client::optional(client.read_block_documents().await)?;
+    let first = Client::optional(client.read_blocks(None).await)?;
+    Ok(documents.into_iter().chain(first).flatten().collect())
+}
+
 async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
-    let blocks = client.read_blocks(None).await?;
+    let blocks = all(client).await?;
     if output.is_json() {
         output::print_json(&blocks);
         return Ok(());
@@ -76,28 +117,51 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
     }
     let mut table = cx
         .style
-        .table(["ID", "Name", "Kind", "Version"])
-        .wraps(&["Name", "Kind"])
-        .spares(&["Version"]);
+        .table(["ID", "Name", "Kind"])
+        .wraps(&["Name", "Kind"]);
     for block in &blocks {
-        let spec = block.block_spec.as_ref();
+        let kind = match (&block.block_type, &block.block_spec) {
+            (Some(kind), _) => kind.name.clone(),
+            (None, Some(spec)) => format!("{} {}", spec.name, spec.version),
+            (None, None) => "-".to_owned(),
+        };
         table.row(vec![
             cx.style.id(block.id),
-            cx.style.name(block.name.as_deref().unwrap_or("-")),
-            cx.style.text(spec.map_or("-", |spec| &spec.name)),
-            cx.style.text(spec.map_or("-", |spec| &spec.version)),
+            cx.style.name(full_name(block)),
+            cx.style.text(kind),
         ]);
     }
     table.print();
     Ok(())
 }
 
+/// What a block can be called: with its type, where it has one.
+fn full_name(block: &Block) -> String {
+    let name = block.name.as_deref().unwrap_or("-");
+    match &block.block_type {
+        Some(kind) => format!("{}/{name}", kind.slug),
+        None => name.to_owned(),
+    }
+}
+
 async fn find(client: &Client, block: &str) -> Result<Document<Block>> {
-    let Ok(id) = Uuid::parse_str(block) else {
-        return super::find::among(block, client.read_blocks(None).await?);
+    let found = match (Uuid::parse_str(block), block.split_once('/')) {
+        (Ok(id), _) => match Client::optional(client.read_block_document(id).await)? {
+            Some(found) => Some(found),
+            None => Client::optional(client.read_block(id).await)?,
+        },
+        (Err(_), Some((slug, name))) => {
+            Client::optional(client.read_block_document_by_name(slug, name).await)?
+        }
+        (Err(_), None) => return super::find::among(block, all(client).await?),
     };
-    Client::optional(client.read_block(id).await)?
-        .ok_or_else(|| super::find::nothing::<Block>(block, None))
+    let Some(found) = found else {
+        let known = all(client).await.unwrap_or_default();
+        let names: Vec<String> = known.iter().map(|block| full_name(block)).collect();
+        let hint = suggest::hint(block, names.iter().map(String::as_str));
+        return Err(super::find::nothing::<Block>(block, hint));
+    };
+    Ok(found)
 }
 
 async fn inspect(client: &Client, block: &str, output: OutputArg) -> Result {
@@ -134,8 +198,72 @@ async fn specs(cx: &Context, client: &Client, output: OutputArg) -> Result {
 
 async fn delete(client: &Client, block: &str) -> Result {
     let block = find(client, block).await?;
-    client.delete_block(block.id).await?;
-    let name = block.name.clone().unwrap_or_else(|| block.id.to_string());
+    match block.block_type {
+        Some(_) => client.delete_block_document(block.id).await?,
+        None => client.delete_block(block.id).await?,
+    }
+    let name = full_name(&block);
     output::say(&format!("Deleted block '{}'.", output::clean(&name)));
     Ok(())
+}
+
+impl TypeArgs {
+    async fn run(self, cx: &Context, client: &Client) -> Result {
+        match self.command {
+            TypeCommand::Ls { output } => types(cx, client, output).await,
+            TypeCommand::Inspect { slug, output } => {
+                let found = find_type(client, &slug).await?;
+                match output.is_json() {
+                    true => output::print_json(&found),
+                    false => output::print_fields(&found.raw),
+                }
+                Ok(())
+            }
+            TypeCommand::Delete { slug } => {
+                let found = find_type(client, &slug).await?;
+                client.delete_block_type(found.id).await?;
+                let slug = output::clean(&found.slug);
+                output::say(&format!("Deleted block type '{slug}'."));
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn types(cx: &Context, client: &Client, output: OutputArg) -> Result {
+    let types = client.read_block_types().await?;
+    if output.is_json() {
+        output::print_json(&types);
+        return Ok(());
+    }
+    if types.is_empty() {
+        output::say("There are no block types; clients register those that they use.");
+        return Ok(());
+    }
+    let mut table = cx
+        .style
+        .table(["Slug", "Name", "ID"])
+        .wraps(&["Slug", "Name"]);
+    for kind in &types {
+        table.row(vec![
+            cx.style.name(&kind.slug),
+            cx.style.text(&kind.name),
+            cx.style.id(kind.id),
+        ]);
+    }
+    table.print();
+    Ok(())
+}
+
+async fn find_type(client: &Client, slug: &str) -> Result<Document<BlockType>> {
+    let types = client.read_block_types().await?;
+    let hint = suggest::hint(slug, types.iter().map(|kind| kind.slug.as_str()));
+    types
+        .into_iter()
+        .find(|kind| kind.slug == slug)
+        .ok_or_else(|| {
+            Error::not_found("block type", slug)
+                .maybe_hint(hint)
+                .hint("list them with `prefect-rs block type ls`")
+        })
 }

@@ -2,6 +2,7 @@
 
 mod create;
 mod execute;
+mod schedule;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
@@ -17,7 +18,7 @@ use super::{
     suggest,
 };
 use crate::{
-    client::{Client, CreateFlowRun, Deployment, Document, FlowRun, State},
+    client::{Client, CreateFlowRun, Deployment, Document},
     settings::Value as _,
 };
 
@@ -83,12 +84,15 @@ enum Command {
         after_help = "Example:\n  prefect-rs deployment execute my-flow/my-deployment --param name=Marvin"
     )]
     Execute(execute::Execute),
-    /// Stop a deployment's schedule and remove its runs that have not started.
+    /// List, create, pause, resume and delete the schedules of a deployment.
+    #[command(after_help = "Example:\n  prefect-rs deployment schedule ls my-flow/my-deployment")]
+    Schedule(schedule::Args),
+    /// Stop a deployment's schedules and remove its runs that have not started.
     #[command(
         after_help = "Example:\n  prefect-rs deployment pause-schedule my-flow/my-deployment"
     )]
     PauseSchedule(One),
-    /// Let a deployment's schedule make runs again.
+    /// Let a deployment's schedules make runs again.
     #[command(
         after_help = "Example:\n  prefect-rs deployment resume-schedule my-flow/my-deployment"
     )]
@@ -123,14 +127,17 @@ struct Run {
     #[command(flatten)]
     parameters: Parameters,
     /// The run's name [default: one is made up].
-    #[arg(long)]
+    #[arg(long, visible_alias = "flow-run-name")]
     name: Option<String>,
     /// A tag beside those of the deployment; may be given several times.
     #[arg(short = 't', long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Start it after this time span, such as `90`, `1:30:00` or `P1D`.
-    #[arg(long, value_name = "SPAN", conflicts_with = "start_at")]
-    start_in: Option<String>,
+    /// A job variable over those of the deployment; the value is JSON, or else text. May be given several times.
+    #[arg(long = "job-variable", value_name = "NAME=VALUE")]
+    job_variables: Vec<String>,
+    /// Start it after this time span, such as `90`, `1:30:00` or `2 hours`.
+    #[arg(long, value_name = "SPAN", conflicts_with = "start_at", value_parser = Duration::parse)]
+    start_in: Option<Duration>,
     /// Start it at this instant, such as `2026-12-01T08:00:00Z`.
     #[arg(long, value_name = "INSTANT")]
     start_at: Option<DateTime<Utc>>,
@@ -150,6 +157,7 @@ impl Args {
             Command::Inspect { deployment, output } => inspect(&client, &deployment, output).await,
             Command::Run(args) => run(cx, &client, args).await,
             Command::Execute(args) => args.run(cx, client).await,
+            Command::Schedule(args) => args.run(cx, &client).await,
             Command::PauseSchedule(args) => {
                 let deployment = find(&client, &args.deployment).await?;
                 client.pause_schedule(deployment.id).await?;
@@ -318,6 +326,7 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
         name: args.name.clone(),
         parameters: args.parameters.read()?,
         tags: args.tags.clone(),
+        job_variables: pairs(&args.job_variables)?,
         state: Some(json!({
             "type": "SCHEDULED",
             "name": "Scheduled",
@@ -335,37 +344,30 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
         }
     }
     if args.watch {
-        watch(cx, client, &run).await?;
+        flow_run::watch::until_end(cx, client, &run).await?;
     }
     Ok(())
 }
 
 /// Returns when the run is to start.
 fn start(cx: &Context, args: &Run) -> Result<DateTime<Utc>> {
-    let Some(span) = &args.start_in else {
+    let Some(span) = args.start_in else {
         return Ok(args.start_at.unwrap_or_else(|| cx.now()));
     };
-    let wrong = |reason: String| {
-        Error::new(
-            Code::Usage,
-            format!("'{span}' is not valid for --start-in: {reason}"),
-        )
-    };
-    let span = Duration::parse(span).map_err(wrong)?;
     TimeDelta::from_std(span)
         .ok()
         .and_then(|span| cx.now().checked_add_signed(span))
-        .ok_or_else(|| wrong("it is out of range".to_owned()))
+        .ok_or_else(|| Error::new(Code::Usage, "the time span of --start-in is out of range"))
 }
 
 /// Parameters over those of the deployment.
 #[derive(Debug, clap::Args)]
 struct Parameters {
     /// A parameter; the value is JSON, or else text. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// All parameters as a JSON object; `--param` wins.
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, visible_alias = "params", value_name = "JSON")]
     params_json: Option<String>,
 }
 
@@ -380,53 +382,22 @@ impl Parameters {
                 )
             })?,
         };
-        for param in &self.params {
-            let (name, value) = param.split_once('=').ok_or_else(|| {
-                Error::new(
-                    Code::Usage,
-                    format!("'{param}' is not of the form NAME=VALUE"),
-                )
-            })?;
-            let value =
-                serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-            parameters.insert(name.to_owned(), value);
-        }
+        parameters.extend(pairs(&self.params)?);
         Ok(parameters)
     }
 }
 
-/// Tells the states of a run until it has ended.
-async fn watch(cx: &Context, client: &Client, run: &FlowRun) -> Result {
-    let mut told = None;
-    loop {
-        let now = flow_run::read(client, run.id).await?;
-        let Some(state) = &now.state else { continue };
-        if told != state.id || told.is_none() {
-            output::say(&format!("{}  {}", output::instant(cx.now()), state.label()));
-            told = state.id;
-        }
-        if state.is_terminal() {
-            return ended(run, state);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-fn ended(run: &FlowRun, state: &State) -> Result {
-    match state.r#type.as_str() {
-        "COMPLETED" => Ok(()),
-        _ => {
-            let message = state.message.as_deref().unwrap_or("no message was given");
-            Err(Error::failure(format!(
-                "flow run '{}' is {}: {}",
-                run.name,
-                state.label(),
-                output::clean(message)
-            ))
-            .hint(format!(
-                "read its logs with `prefect-rs flow-run logs {}`",
-                run.id
-            )))
-        }
-    }
+/// Reads `NAME=VALUE` pairs whose values are JSON, or else text.
+pub(super) fn pairs(pairs: &[String]) -> Result<Map<String, Value>> {
+    let read = |pair: &String| {
+        let (name, text) = pair.split_once('=').ok_or_else(|| {
+            Error::new(
+                Code::Usage,
+                format!("'{pair}' is not of the form NAME=VALUE"),
+            )
+        })?;
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        Ok((name.to_owned(), value))
+    };
+    pairs.iter().map(read).collect()
 }

@@ -1,5 +1,8 @@
 //! `flow-run`: what ran, what runs, and why something does not.
 
+mod change;
+pub(super) mod watch;
+
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,11 +12,12 @@ use uuid::Uuid;
 
 use super::{
     Context,
-    error::{Code, Error, Result},
+    error::Result,
     explain, find,
     output::{self, OutputArg},
 };
 use crate::client::{Client, Document, FlowRun, Log, State};
+use crate::settings::Value as _;
 
 /// List, show, follow and stop flow runs.
 #[derive(Debug, clap::Args)]
@@ -50,6 +54,44 @@ enum Command {
         after_help = "Example:\n  prefect-rs flow-run cancel 0191f7c2-6b1e-7c3a-8000-000000000000"
     )]
     Cancel {
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
+    },
+    /// Have a flow run that is over begin again, by an agent or worker.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run retry 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Retry {
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
+    },
+    /// Hold up a flow run that is running; what it has begun goes on.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run pause --timeout 1:00:00 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Pause {
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
+        /// Let it fail when nobody has resumed it after this time span [default: it waits].
+        #[arg(long, value_name = "SPAN", value_parser = Duration::parse)]
+        timeout: Option<Duration>,
+    },
+    /// Let a paused flow run go on.
+    #[command(
+        after_help = "Examples:\n  prefect-rs flow-run resume calm-otter\n  prefect-rs flow-run resume calm-otter --input '{\"approved\": true}'"
+    )]
+    Resume {
+        /// The flow run's id, the beginning of it, or its name.
+        flow_run: String,
+        /// What the run waits for, as a JSON object.
+        #[arg(long, value_name = "JSON")]
+        input: Option<String>,
+    },
+    /// Tell the states of a flow run until it has ended; the exit code says whether it completed.
+    #[command(
+        after_help = "Example:\n  prefect-rs flow-run watch 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Watch {
         /// The flow run's id, the beginning of it, or its name.
         flow_run: String,
     },
@@ -107,7 +149,18 @@ impl Args {
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { flow_run, output } => inspect(cx, &client, &flow_run, output).await,
             Command::Logs(args) => logs(cx, &client, &args).await,
-            Command::Cancel { flow_run } => cancel(&client, &flow_run).await,
+            Command::Cancel { flow_run } => change::cancel(&client, &flow_run).await,
+            Command::Retry { flow_run } => change::retry(&client, &flow_run).await,
+            Command::Pause { flow_run, timeout } => {
+                change::pause(cx, &client, &flow_run, timeout).await
+            }
+            Command::Resume { flow_run, input } => {
+                change::resume(&client, &flow_run, input.as_deref()).await
+            }
+            Command::Watch { flow_run } => {
+                let run = find(&client, &flow_run).await?;
+                watch::until_end(cx, &client, &run).await
+            }
             Command::Delete { flow_run } => delete(&client, &flow_run).await,
             Command::Explain { flow_run } => explain::run(cx, &client, &flow_run).await,
         }
@@ -325,6 +378,15 @@ fn is_silent(state: &State, now: DateTime<Utc>) -> bool {
     state.is_terminal() && since > TimeDelta::seconds(3)
 }
 
+/// Prints log lines that are all there are.
+pub(super) fn print_logs(lines: &[Document<Log>], output: OutputArg, none: &str) {
+    match (output.is_json(), lines.is_empty()) {
+        (true, _) => output::print_json(&lines),
+        (false, true) => output::say(none),
+        (false, false) => lines.iter().for_each(|line| print_log(line, output)),
+    }
+}
+
 fn print_log(line: &Document<Log>, output: OutputArg) {
     if output.is_json() {
         return output::print_line(&line.raw.to_string());
@@ -346,51 +408,6 @@ fn level_name(level: i64) -> &'static str {
         20.. => "INFO",
         _ => "DEBUG",
     }
-}
-
-async fn cancel(client: &Client, flow_run: &str) -> Result {
-    let run = find(client, flow_run).await?;
-    let id = run.id;
-    if let Some(state) = run.state.as_ref().filter(|state| state.is_terminal()) {
-        return Err(Error::new(
-            Code::Conflict,
-            format!("flow run '{id}' has ended already: it is {}", state.label()),
-        ));
-    }
-    let told = |kind: &str, name: &str| json!({"type": kind, "name": name, "message": "Cancelled from the command line."});
-    let cancelled = told("CANCELLED", "Cancelled");
-    // Whoever runs a deployment's run ends its processes first; the server knows whether anybody does. Of a run by hand nobody
-    // would hear.
-    let result = match run.deployment_id {
-        None => client.set_flow_run_state(id, &cancelled, false).await?,
-        Some(_) => {
-            let cancelling = told("CANCELLING", "Cancelling");
-            match client.set_flow_run_state(id, &cancelling, false).await {
-                // A server of the first generation has no such state.
-                Err(error) if error.status().is_some_and(|status| status == 422) => {
-                    client.set_flow_run_state(id, &cancelled, false).await?
-                }
-                outcome => outcome?,
-            }
-        }
-    };
-    let now = result.state.as_ref().map_or("unchanged", State::label);
-    if result.status == "ABORT" || result.status == "WAIT" {
-        let reason = result
-            .details
-            .get("reason")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason was given");
-        return Err(Error::new(
-            Code::Conflict,
-            format!("flow run '{id}' was not cancelled: {reason}"),
-        ));
-    }
-    output::say(&format!(
-        "Flow run '{}' is {now}.",
-        output::clean(&run.name)
-    ));
-    Ok(())
 }
 
 async fn delete(client: &Client, flow_run: &str) -> Result {

@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::{
-    Context,
-    error::{Code, Error, Result},
+    Context, deployment,
+    error::{Error, Result},
     output, stop,
 };
 use crate::agent::command;
@@ -32,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     run_name: Option<String>,
     /// A parameter; the value is JSON, or else text. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// A tag; may be given several times.
     #[arg(short = 't', long = "tag", value_name = "TAG")]
@@ -61,7 +59,7 @@ impl Args {
                 .name
                 .unwrap_or_else(|| program.to_string_lossy().into_owned()),
             run_name: self.run_name,
-            parameters: parameters(&self.params)?,
+            parameters: deployment::pairs(&self.params)?,
             words: self.words,
             tags: self.tags,
             timeout: self.timeout,
@@ -81,20 +79,4 @@ impl Args {
             )),
         }
     }
-}
-
-fn parameters(pairs: &[String]) -> Result<Map<String, Value>> {
-    pairs
-        .iter()
-        .map(|pair| {
-            let (name, text) = pair.split_once('=').ok_or_else(|| {
-                Error::new(
-                    Code::Usage,
-                    format!("'{pair}' is not of the form NAME=VALUE"),
-                )
-            })?;
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-            Ok((name.to_owned(), value))
-        })
-        .collect()
 }

@@ -39,6 +39,16 @@ enum Command {
         #[command(flatten)]
         output: OutputArg,
     },
+    /// Print the logs of a task run.
+    #[command(
+        after_help = "Example:\n  prefect-rs task-run logs 0191f7c2-6b1e-7c3a-8000-000000000000"
+    )]
+    Logs {
+        /// The task run's id, the beginning of it, or its name.
+        task_run: String,
+        #[command(flatten)]
+        output: OutputArg,
+    },
     /// Begin a task run of the flow run that this script is part of, and print its id.
     ///
     /// Where one of its tags has a concurrency limit, it waits for a slot.
@@ -94,6 +104,12 @@ impl Args {
         match self.command {
             Command::Ls(args) => ls(cx, &client, args).await,
             Command::Inspect { task_run, output } => inspect(cx, &client, &task_run, output).await,
+            Command::Logs { task_run, output } => {
+                let id = find(&client, &task_run).await?.id;
+                let lines = client.read_task_run_logs(id).await?;
+                super::flow_run::print_logs(&lines, output, "The task run has no logs.");
+                Ok(())
+            }
             Command::Start {
                 name,
                 flow_run,

@@ -1,11 +1,21 @@
 //! Artifacts.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Artifact, Client, Document, Result};
 
 impl Client {
+    /// Leaves an artifact.
+    pub async fn create_artifact(&self, artifact: &Value) -> Result<Document<Artifact>> {
+        self.post("/artifacts/", artifact).await
+    }
+
+    /// Changes an artifact.
+    pub async fn update_artifact(&self, id: Uuid, changes: &Value) -> Result<()> {
+        self.patch(&format!("/artifacts/{id}"), changes).await
+    }
+
     /// Returns the newest artifacts of their keys, `limit` at most.
     pub async fn read_latest_artifacts(&self, limit: usize) -> Result<Vec<Document<Artifact>>> {
         let asked =

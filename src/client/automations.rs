@@ -5,6 +5,13 @@ use uuid::Uuid;
 
 use super::{Automation, Client, Document, Event, Result};
 
+#[derive(serde::Deserialize)]
+struct EventPage {
+    events: Vec<Document<Event>>,
+    #[serde(default)]
+    next_page: Option<String>,
+}
+
 impl Client {
     /// Returns the automations, of a name where one is given.
     pub async fn read_automations(&self, name: Option<&str>) -> Result<Vec<Document<Automation>>> {
@@ -20,6 +27,16 @@ impl Client {
         self.get(&format!("/automations/{id}")).await
     }
 
+    /// Creates an automation.
+    pub async fn create_automation(&self, automation: &Value) -> Result<Document<Automation>> {
+        self.post("/automations/", automation).await
+    }
+
+    /// Puts another automation in the place of one.
+    pub async fn replace_automation(&self, id: Uuid, automation: &Value) -> Result<()> {
+        self.put(&format!("/automations/{id}"), automation).await
+    }
+
     /// Switches an automation on or off.
     pub async fn set_automation_enabled(&self, id: Uuid, enabled: bool) -> Result<()> {
         self.patch(&format!("/automations/{id}"), &json!({"enabled": enabled}))
@@ -33,13 +50,26 @@ impl Client {
 
     /// Returns the newest events that a filter finds, at most 50.
     pub async fn read_events(&self, filter: &Value, limit: u32) -> Result<Vec<Document<Event>>> {
-        #[derive(serde::Deserialize)]
-        struct Page {
-            events: Vec<Document<Event>>,
-        }
         let asked = json!({"filter": filter, "limit": limit});
-        let page: Page = self.post("/events/filter", &asked).await?;
+        let page: EventPage = self.post("/events/filter", &asked).await?;
         Ok(page.events)
+    }
+
+    /// Returns all events that a filter finds, page by page.
+    pub async fn read_all_events(&self, filter: &Value) -> Result<Vec<Document<Event>>> {
+        let asked = json!({"filter": filter, "limit": 50});
+        let mut page: EventPage = self.post("/events/filter", &asked).await?;
+        let mut events = page.events;
+        // The address of the next page is told in full; the way to this server is known.
+        while let Some((_, token)) = page
+            .next_page
+            .as_deref()
+            .and_then(|url| url.split_once('?'))
+        {
+            page = self.get(&format!("/events/filter/next?{token}")).await?;
+            events.append(&mut page.events);
+        }
+        Ok(events)
     }
 
     /// Tells of events.

@@ -1,9 +1,9 @@
-//! Blocks of the first generation and the default storage.
+//! Blocks: those of the first generation, the documents of later ones, and the default storage.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Block, BlockSpec, Client, Document, Error, Result};
+use super::{Block, BlockSpec, BlockType, Client, Document, Error, Result, segment};
 
 impl Client {
     /// Returns blocks, of one type if asked.
@@ -33,7 +33,44 @@ impl Client {
         self.delete(&format!("/blocks/{id}")).await
     }
 
-    /// Returns kinds of blocks, of one type if asked.
+    /// Returns the block documents that are not of some client's own.
+    pub async fn read_block_documents(&self) -> Result<Vec<Document<Block>>> {
+        self.pages("/block_documents/filter", json!({}), 0, None)
+            .await
+    }
+
+    /// Returns a block document.
+    pub async fn read_block_document(&self, id: Uuid) -> Result<Document<Block>> {
+        self.get(&format!("/block_documents/{id}")).await
+    }
+
+    /// Returns a block document by its type and name.
+    pub async fn read_block_document_by_name(
+        &self,
+        slug: &str,
+        name: &str,
+    ) -> Result<Document<Block>> {
+        let (slug, name) = (segment(slug), segment(name));
+        let path = format!("/block_types/slug/{slug}/block_documents/name/{name}");
+        self.get(&path).await
+    }
+
+    /// Deletes a block document.
+    pub async fn delete_block_document(&self, id: Uuid) -> Result<()> {
+        self.delete(&format!("/block_documents/{id}")).await
+    }
+
+    /// Returns the types of block documents.
+    pub async fn read_block_types(&self) -> Result<Vec<Document<BlockType>>> {
+        self.pages("/block_types/filter", json!({}), 0, None).await
+    }
+
+    /// Deletes a type of block documents with its documents.
+    pub async fn delete_block_type(&self, id: Uuid) -> Result<()> {
+        self.delete(&format!("/block_types/{id}")).await
+    }
+
+    /// Returns kinds of blocks of the first generation, of one type if asked.
     pub async fn read_block_specs(
         &self,
         spec_type: Option<&str>,

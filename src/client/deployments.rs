@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Client, Deployment, Document, FlowRun, Result, segment};
+use super::{Client, Deployment, DeploymentSchedule, Document, FlowRun, Result, segment};
 
 /// A run to be made of a deployment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -16,6 +16,9 @@ pub struct CreateFlowRun {
     pub parameters: Map<String, Value>,
     /// Tags beside those of the deployment.
     pub tags: Vec<String>,
+    /// Settings of its infrastructure over those of the deployment.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub job_variables: Map<String, Value>,
     /// The state to begin with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
@@ -66,6 +69,33 @@ impl Client {
     pub async fn pause_schedule(&self, id: Uuid) -> Result<()> {
         let path = format!("/deployments/{id}/set_schedule_inactive");
         self.post_only(&path, &json!({})).await
+    }
+
+    /// Returns the schedules of a deployment.
+    pub async fn read_schedules(&self, id: Uuid) -> Result<Vec<Document<DeploymentSchedule>>> {
+        self.get(&format!("/deployments/{id}/schedules")).await
+    }
+
+    /// Gives a deployment another schedule.
+    pub async fn create_schedule(
+        &self,
+        id: Uuid,
+        schedule: &Value,
+    ) -> Result<Vec<Document<DeploymentSchedule>>> {
+        let path = format!("/deployments/{id}/schedules");
+        self.post(&path, &[schedule]).await
+    }
+
+    /// Changes a schedule of a deployment.
+    pub async fn update_schedule(&self, id: Uuid, schedule: Uuid, changes: &Value) -> Result<()> {
+        let path = format!("/deployments/{id}/schedules/{schedule}");
+        self.patch(&path, changes).await
+    }
+
+    /// Takes a schedule from a deployment.
+    pub async fn delete_schedule(&self, id: Uuid, schedule: Uuid) -> Result<()> {
+        let path = format!("/deployments/{id}/schedules/{schedule}");
+        self.delete(&path).await
     }
 
     /// Makes a run of a deployment.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Client, Document, FlowRun, OrchestrationResult, Result, State};
+use super::{Client, Document, Explanation, FlowRun, OrchestrationResult, Result, State};
 
 impl Client {
     /// Returns a flow run.
@@ -30,6 +30,21 @@ impl Client {
         let body = json!({"state": state, "force": force});
         self.post(&format!("/flow_runs/{id}/set_state"), &body)
             .await
+    }
+
+    /// Lets a paused flow run go on, with the input that it waits for.
+    pub async fn resume_flow_run(
+        &self,
+        id: Uuid,
+        input: Option<&Value>,
+    ) -> Result<OrchestrationResult> {
+        let body = json!({"run_input": input});
+        self.post(&format!("/flow_runs/{id}/resume"), &body).await
+    }
+
+    /// Returns why a flow run does not run, as the server sees it.
+    pub async fn explain_flow_run(&self, id: Uuid) -> Result<Explanation> {
+        self.get(&format!("/flow_runs/{id}/explain")).await
     }
 
     /// Changes fields of a flow run.

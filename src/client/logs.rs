@@ -24,4 +24,13 @@ impl Client {
         });
         self.pages("/logs/filter", body, offset, limit).await
     }
+
+    /// Returns the log lines of a task run, oldest first.
+    pub async fn read_task_run_logs(&self, task_run_id: Uuid) -> Result<Vec<Document<Log>>> {
+        let body = json!({
+            "logs": {"task_run_id": {"any_": [task_run_id]}},
+            "sort": "TIMESTAMP_ASC",
+        });
+        self.pages("/logs/filter", body, 0, None).await
+    }
 }

@@ -36,9 +36,10 @@ pub use error::Error;
 pub use reqwest;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
-    Artifact, Automation, Block, BlockSpec, ConcurrencyLimit, Deployment, Document, Event, Flow,
-    FlowRun, GlobalConcurrencyLimit, Log, OrchestrationResult, QueueFilter, State, StateDetails,
-    TaskRun, Variable, WorkPool, WorkQueue,
+    Artifact, Automation, Block, BlockSpec, BlockType, ConcurrencyLimit, Deployment,
+    DeploymentSchedule, Document, Event, Explanation, Flow, FlowRun, GlobalConcurrencyLimit, Log,
+    OrchestrationResult, QueueFilter, Reason, State, StateDetails, TaskRun, Variable, WorkPool,
+    WorkQueue,
 };
 pub use work_pools::PoolRun;
 pub use work_queues::CreateWorkQueue;
@@ -122,6 +123,13 @@ impl Client {
     /// Sends a `PATCH`.
     pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(Request::with_body(Method::PATCH, path, body)?)
+            .await
+            .map(drop)
+    }
+
+    /// Sends a `PUT` whose answer is not read.
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<()> {
+        self.send(Request::with_body(Method::PUT, path, body)?)
             .await
             .map(drop)
     }

@@ -114,6 +114,8 @@ pub struct GlobalConcurrencyLimit {
 /// An event.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Event {
+    /// Its id.
+    pub id: Uuid,
     /// When it happened.
     pub occurred: DateTime<Utc>,
     /// What happened.
@@ -265,6 +267,22 @@ pub struct TaskRun {
     pub total_run_time: f64,
 }
 
+/// One schedule of a deployment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeploymentSchedule {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name among the schedules of its deployment.
+    pub slug: Option<String>,
+    /// When runs are made.
+    pub schedule: Value,
+    /// Whether it makes runs.
+    pub active: bool,
+    /// Parameters of its runs over those of the deployment.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+}
+
 /// A deployment.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployment {
@@ -409,15 +427,30 @@ pub struct ConcurrencyLimit {
     pub updated: Option<DateTime<Utc>>,
 }
 
-/// A block of the first generation.
+/// A block: one of the first generation has a spec, a block document of later ones a type.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Block {
     /// Its id.
     pub id: Uuid,
     /// Its name.
     pub name: Option<String>,
-    /// What kind of block it is.
+    /// What kind of block it is, in the first generation.
     pub block_spec: Option<BlockSpec>,
+    /// What kind of block it is, in later ones.
+    pub block_type: Option<BlockType>,
+}
+
+/// A kind of block of the later generations.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BlockType {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its name in addresses and commands.
+    pub slug: String,
+    /// What it is for.
+    pub description: Option<String>,
 }
 
 /// A kind of block of the first generation.
@@ -434,6 +467,26 @@ pub struct BlockSpec {
     /// The JSON schema of its data.
     #[serde(default)]
     pub fields: Value,
+}
+
+/// Why a flow run does not run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Explanation {
+    /// Whether it waits at all.
+    pub waiting: bool,
+    /// What it waits for, the most telling first.
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that keeps a run from running.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Reason {
+    /// A sentence for people.
+    pub summary: String,
+    /// More of it.
+    pub detail: Option<String>,
+    /// The command that helps.
+    pub command: Option<String>,
 }
 
 /// What the server made of a proposed state.

@@ -262,7 +262,7 @@ fn some<T>(path: &Path, specifications: Vec<T>) -> Result<Vec<T>, Error> {
 }
 
 /// Returns what is wrong without the place, which is told apart, and without advice for programmers.
-fn yaml_message(error: &serde_saphyr::Error) -> String {
+pub(crate) fn yaml_message(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);

@@ -128,7 +128,7 @@ impl AsOf<Deployment> {
         let AsOf(now, deployment) = self;
         let polled = deployment.last_polled;
         match polled {
-            Some(polled) if *now - polled <= Patience::chosen().deployment => "READY",
+            Some(polled) if Patience::chosen().is_deployment_served(polled, *now) => "READY",
             _ => "NOT_READY",
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Whether a pool, queue, deployment or worker is served is no fact that is stored, but what its last
 //! sign of life means now; it is computed where it is rendered, far from any settings. So this is
-//! one for the whole process, chosen once before the server answers.
+//! one for the whole process, chosen once before the server answers, and the only idea of it: what the
+//! API calls ready, what the dashboard calls polled and what keeps a run waiting agree at each moment.
+//! A minute is what genuine servers wait; the slowest agents ask every fifteen seconds, and a poll is
+//! noted once the last note is fifteen seconds old.
 
 use std::sync::OnceLock;
 
@@ -43,6 +46,16 @@ impl Patience {
     /// Returns the patience of the process.
     pub fn chosen() -> Self {
         CHOSEN.get().copied().unwrap_or_default()
+    }
+
+    /// Returns whether a work queue that was last polled at an instant counts as served.
+    pub fn is_queue_served(self, polled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        now - polled < self.work_queue
+    }
+
+    /// Returns whether a deployment whose runs were last asked for at an instant counts as served.
+    pub fn is_deployment_served(self, polled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        now - polled <= self.deployment
     }
 
     /// Returns until when a worker counts as alive without another heartbeat.

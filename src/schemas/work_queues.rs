@@ -58,7 +58,7 @@ impl AsOf<WorkQueue> {
         let AsOf(now, queue) = self;
         match queue.last_polled {
             _ if queue.is_paused => "PAUSED",
-            Some(polled) if *now - polled < Patience::chosen().work_queue => "READY",
+            Some(polled) if Patience::chosen().is_queue_served(polled, *now) => "READY",
             _ => "NOT_READY",
         }
     }

@@ -32,7 +32,15 @@ use super::task::{Call, Handle, TaskCall, TaskFuture, TaskFutures};
 ///     reply.code == 200
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not data that a run can record",
+    label = "is not data",
+    note = "put `#[data]` where `{Self}` is defined, or derive `Clone`, `Serialize`, `Deserialize` and `JsonSchema` there",
+    note = "what is no data, such as a connection, is made within the task or flow that uses it"
+)]
 pub trait TaskInput: Serialize + Clone + Send + Sync + 'static {}
+// The one message above instead of one for each of the bounds.
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + Clone + Send + Sync + 'static> TaskInput for T {}
 
 /// What a task or flow can give back: data that can be read again.
@@ -50,7 +58,14 @@ impl<T: Serialize + Clone + Send + Sync + 'static> TaskInput for T {}
 ///     Ok(Reply { code: url.len() as u16 })
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not data that a run can record and read again",
+    label = "is not data",
+    note = "put `#[data]` where `{Self}` is defined, or derive `Clone`, `Serialize` and `Deserialize` there",
+    note = "what is no data, such as a connection, is made within the task or flow that uses it"
+)]
 pub trait TaskOutput: TaskInput + DeserializeOwned {}
+#[diagnostic::do_not_recommend]
 impl<T: TaskInput + DeserializeOwned> TaskOutput for T {}
 
 /// A value whose type is not known here.

@@ -180,6 +180,12 @@ fn time_spans_are_read_as_python_writes_them() {
     assert_eq!(seconds("100 days, 0:00:00"), Ok(8_640_000.0));
     assert_eq!(seconds("1:02:03"), Ok(3_723.0));
     assert_eq!(seconds("P1DT12H30M5S"), Ok(131_405.0));
+    assert_eq!(seconds("10m"), Ok(600.0));
+    assert_eq!(seconds("1h 30min"), Ok(5_400.0));
+    assert_eq!(seconds("2 Days, 1.5 hours"), Ok(178_200.0));
+    for bad in ["5 parsecs", "m", "1.5.2h", "2 ss", "1 h 2"] {
+        assert!(seconds(bad).is_err(), "{bad}");
+    }
     for bad in ["", "P", "PT", "-1", "soon", "1:2:3:4", "P1Y", "nan", "inf"] {
         assert!(seconds(bad).is_err(), "{bad}");
     }

@@ -121,7 +121,8 @@ impl Value for f64 {
 }
 
 impl Value for Duration {
-    const ALLOWED: &'static str = "a time span in seconds, as HH:MM:SS or as P1DT2H";
+    const ALLOWED: &'static str =
+        "a time span in seconds, as HH:MM:SS, as P1DT2H, or in words such as 10m or 2 hours";
 
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
@@ -130,7 +131,7 @@ impl Value for Duration {
         } else if text.contains(':') {
             clock_seconds(text)
         } else {
-            text.parse().ok()
+            text.parse().ok().or_else(|| worded_seconds(text))
         };
         let seconds: f64 = seconds.ok_or("it is not a time span")?;
         Self::try_from_secs_f64(seconds).map_err(|_| "it is out of range".to_owned())
@@ -157,6 +158,36 @@ fn clock_seconds(text: &str) -> Option<f64> {
     }
     let seconds = parts.iter().fold(0.0, |sum, part| sum * 60.0 + part);
     Some(days * 86_400.0 + seconds)
+}
+
+/// Reads numbers with units, such as `10m`, `1h 30m` or `2 days, 4 hours`.
+fn worded_seconds(text: &str) -> Option<f64> {
+    const UNITS: &[(&[&str], f64)] = &[
+        (&["s", "sec", "second"], 1.0),
+        (&["m", "min", "minute"], 60.0),
+        (&["h", "hr", "hour"], 3_600.0),
+        (&["d", "day"], 86_400.0),
+        (&["w", "week"], 604_800.0),
+    ];
+    let is_between = |c: char| c.is_whitespace() || c == ',';
+    let mut rest = text.trim_start_matches(is_between);
+    let mut total = None;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = rest[end..].trim_start();
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
+        let word = rest[..end].to_ascii_lowercase();
+        let one = word.strip_suffix('s').filter(|one| !one.is_empty());
+        let (_, seconds) = UNITS.iter().find(|(names, _)| {
+            names.contains(&word.as_str()) || one.is_some_and(|one| names.contains(&one))
+        })?;
+        total = Some(total.unwrap_or(0.0) + number * seconds);
+        rest = rest[end..].trim_start_matches(is_between);
+    }
+    total
 }
 
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds, its `P` taken off.

@@ -6,3 +6,4 @@ mod pools;
 mod server;
 mod settings;
 mod support;
+mod told;

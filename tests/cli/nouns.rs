@@ -8,6 +8,7 @@ const DEPLOYMENT: &str = r#"{"id": "33333333-3333-4333-8333-333333333333", "crea
 const FLOW_RUN: &str = r#"{"id": "44444444-4444-4444-8444-444444444444", "created": null, "name": "calm-\u001b[31motter", "flow_id": "22222222-2222-4222-8222-222222222222", "deployment_id": "33333333-3333-4333-8333-333333333333", "tags": ["ETL"], "run_count": 0, "total_run_time": 0, "next_scheduled_start_time": "2020-01-01T00:00:00Z", "state": {"id": "55555555-5555-4555-8555-555555555555", "type": "SCHEDULED", "name": "Late", "timestamp": "2020-01-01T00:00:05Z", "state_details": {"scheduled_time": "2020-01-01T00:00:00Z"}}}"#;
 const ENDED_RUN: &str = r#"{"id": "66666666-6666-4666-8666-666666666666", "created": null, "name": "done", "flow_id": "22222222-2222-4222-8222-222222222222", "state": {"type": "COMPLETED", "name": "Completed", "timestamp": "2020-01-01T00:00:05Z"}}"#;
 const LOGS: &str = r#"[{"id": null, "name": "prefect.flow_runs", "level": 20, "message": "one", "timestamp": "2020-01-01T00:00:01.5Z"}, {"id": null, "name": "prefect.task_runs", "level": 40, "message": "two", "timestamp": "2020-01-01T00:00:02Z"}]"#;
+const REASONS: &str = r#"{"flow_run_id": "44444444-4444-4444-8444-444444444444", "state_name": "Late", "waiting": true, "reasons": [{"code": "no_agent", "summary": "No agent polls work queue etl-queue.", "detail": "The last one asked at \u001b[31m2020.", "command": "prefect-rs agent start etl-queue", "link": null, "since": null}]}"#;
 const QUEUE_ID: &str = "11111111-1111-4111-8111-111111111111";
 const RUN_ID: &str = "44444444-4444-4444-8444-444444444444";
 
@@ -52,6 +53,7 @@ fn api() -> FixedApi {
             ENDED_RUN,
         ),
         ("POST /logs/filter", 200, LOGS),
+        (&format!("GET /flow_runs/{RUN_ID}/explain"), 200, REASONS),
     ])
 }
 
@@ -238,8 +240,8 @@ fn explain_names_the_queue_and_the_remedy() {
         --- stdout
         Flow run 'calm-�[31motter' (44444444-4444-4444-8444-444444444444)
 
-        It was due N years ago (2020-01-01 00:00:00 UTC).
-        Work queue 'etl-queue': gives it out as number 1 of those due. Start an agent: prefect-rs agent start 'etl-queue'
+        No agent polls work queue etl-queue. The last one asked at �[31m2020.
+        What helps: prefect-rs agent start etl-queue
         --- stderr
         "#);
 }

@@ -235,6 +235,8 @@ fn scripts_report_their_steps() {
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["check the number", "count files", "measure"]);
+    let artifacts = home.json(&["artifact", "ls", "-o", "json"]);
+    assert_eq!(artifacts[0]["key"], "file-count");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! The run begins as PENDING, which says that somebody has it, so no agent takes it meanwhile.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
-use super::{Parameters, ended, find};
+use super::{Parameters, find};
 use crate::agent;
 use crate::cli::{
     Context, agent as agent_command,
@@ -35,6 +35,7 @@ impl Execute {
             name: self.name.clone(),
             parameters: self.parameters.read()?,
             tags: Vec::new(),
+            job_variables: Map::new(),
             state: Some(json!({"type": "PENDING", "name": "Pending"})),
         };
         let run = client
@@ -65,7 +66,7 @@ impl Execute {
                     output::clean(&run.name),
                     state.label()
                 ));
-                ended(&run, state)
+                flow_run::watch::ended(&run, state)
             }
             Some(_) | None => Err(Error::failure(format!(
                 "flow run '{}' was left before its end",

@@ -13,7 +13,7 @@ use crate::server::extract::{Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
 const NOUN: &str = "Work queue";
-/// How old the note of the last poll may be; see `explain::POLL_PATIENCE`.
+/// How old the note of the last poll may be; see [`crate::schemas::patience`].
 const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
 /// Who asks, where a client of ours does; others are known by what they call themselves.
 const AGENT: &str = "x-prefect-agent";

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,11 +15,8 @@ use super::ui::row;
 use super::ui::runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
 use crate::schemas::Tags;
-use crate::schemas::work_pools::AGENT_TYPE;
-
-/// An agent that has not asked for this long is taken to be gone: the slowest ask every fifteen
-/// seconds, and a poll is noted when the last note is fifteen seconds old.
-pub(crate) const POLL_PATIENCE: Duration = Duration::seconds(35);
+use crate::schemas::patience::Patience;
+use crate::schemas::work_pools::{AGENT_TYPE, PROCESS_TYPE};
 
 /// Late runs beyond this many are not looked at one by one.
 const MOST_LATE: i64 = 500;
@@ -372,14 +369,14 @@ fn obstacle_in_pool(place: &Place, ways: &Ways, now: DateTime<Utc>) -> (u8, Reas
     };
     let shell = is_plain(pool).then_some(pool);
     if place.pool_is_paused {
-        let command = shell.map(|name| format!("prefect work-pool resume {name}"));
+        let command = shell.map(|name| format!("prefect-rs work-pool resume {name}"));
         let text = format!("Work pool {pool} is paused");
         return (3, with("pool_paused", text, None, command));
     }
     if place.is_paused {
         let command = shell.filter(|_| is_plain(queue));
         let command =
-            command.map(|pool| format!("prefect work-queue resume {queue} --pool {pool}"));
+            command.map(|pool| format!("prefect-rs work-queue resume {queue} --pool {pool}"));
         let text = format!("Queue {queue} of work pool {pool} is paused");
         return (3, with("queue_paused", text, None, command));
     }
@@ -399,10 +396,14 @@ fn obstacle_in_pool(place: &Place, ways: &Ways, now: DateTime<Utc>) -> (u8, Reas
     if let Some(found) = full(text, place.concurrency_limit, in_queue.collect()) {
         return found;
     }
-    let is_polled = place.last_polled.is_some_and(|at| now - at < POLL_PATIENCE);
-    let (who, start) = match place.pool_type == AGENT_TYPE {
-        true => ("agent", "prefect agent start --pool"),
-        false => ("worker", "prefect worker start --pool"),
+    let is_polled = place
+        .last_polled
+        .is_some_and(|at| Patience::chosen().is_queue_served(at, now));
+    let (who, start) = match place.pool_type.as_str() {
+        AGENT_TYPE => ("agent", "prefect agent start --pool"),
+        PROCESS_TYPE => ("worker", "prefect-rs worker start --pool"),
+        // Ours run processes; whatever else there is has genuine workers.
+        _ => ("worker", "prefect worker start --pool"),
     };
     if !is_polled && place.served_until.is_none_or(|until| until < now) {
         let gone = |at: DateTime<Utc>| {
@@ -430,7 +431,7 @@ fn unserved(deployment: &Served, now: DateTime<Utc>) -> (u8, Reason) {
         ..plain(code, text, detail)
     };
     match deployment.last_polled {
-        Some(at) if now - at < POLL_PATIENCE => {
+        Some(at) if Patience::chosen().is_deployment_served(at, now) => {
             let text = format!("A program serves {name} and should take it at its next poll");
             (0, with("soon", text, None))
         }
@@ -525,7 +526,7 @@ fn obstacle(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> (u8, Reaso
     let is_polled = queue
         .row
         .last_polled
-        .is_some_and(|at| now - at < POLL_PATIENCE);
+        .is_some_and(|at| Patience::chosen().is_queue_served(at, now));
     if !is_polled {
         let text = format!("No agent polls work queue {name}");
         let command = format!("prefect-rs agent start {shell}");
@@ -701,8 +702,8 @@ mod tests {
         };
         out.push(say_of(&mine, &both));
         insta::assert_snapshot!(out.join("\n"), @r"
-        Work pool k8s is paused. | prefect work-pool resume k8s
-        Queue fast of work pool k8s is paused. | prefect work-queue resume fast --pool k8s
+        Work pool k8s is paused. | prefect-rs work-pool resume k8s
+        Queue fast of work pool k8s is paused. | prefect-rs work-queue resume fast --pool k8s
         The limit of work pool k8s is full (1 of 1). | 
         The limit of queue fast in work pool k8s is full (1 of 1). | 
         No worker polls work pool k8s. | prefect worker start --pool k8s

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::explain::POLL_PATIENCE;
 use crate::db::{Conn, Result, query};
 use crate::schemas::patience::Patience;
 
@@ -15,19 +14,21 @@ pub(crate) type Present = BTreeSet<(Uuid, String)>;
 /// Returns who was heard of lately enough: agents by their queue, workers by their pool, and queues
 /// of pools and deployments by themselves.
 pub(crate) async fn read(conn: &mut Conn, now: DateTime<Utc>) -> Result<Present> {
-    let since = now - POLL_PATIENCE;
+    let patience = Patience::chosen();
     let sql = "SELECT work_queue_id, agent FROM work_queue_poll WHERE last_polled > $1 \
                UNION ALL SELECT id, '' FROM work_queue WHERE last_polled > $1 \
-               UNION ALL SELECT id, '' FROM deployment WHERE work_queue_id IS NULL AND last_polled > $1";
-    let polled: Vec<(Uuid, String)> = query(sql).bind(since).fetch_all(conn).await?;
+               UNION ALL SELECT id, '' FROM deployment WHERE work_queue_id IS NULL AND last_polled > $2";
+    let polled: Vec<(Uuid, String)> = query(sql)
+        .bind(now - patience.work_queue)
+        .bind(now - patience.deployment)
+        .fetch_all(conn)
+        .await?;
     let sql =
         "SELECT work_pool_id, name, last_heartbeat_time, heartbeat_interval_seconds FROM worker";
     let workers: Vec<(Uuid, String, DateTime<Utc>, i64)> = query(sql).fetch_all(conn).await?;
     let online = workers
         .into_iter()
-        .filter(|(_, _, heartbeat, interval)| {
-            now <= Patience::chosen().alive_until(*heartbeat, *interval)
-        })
+        .filter(|(_, _, heartbeat, interval)| now <= patience.alive_until(*heartbeat, *interval))
         .map(|(pool, name, ..)| (pool, name));
     Ok(polled.into_iter().chain(online).collect())
 }

@@ -5,11 +5,11 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::explain::POLL_PATIENCE;
 use super::work_pools;
 use crate::db::Dialect;
 use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::patience::Patience;
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 use crate::schemas::work_queues::{QueueFilter, QueueStatus, WorkQueue};
 use crate::schemas::{Document, WorkPoolId, WorkQueueId};
@@ -319,7 +319,7 @@ pub async fn note_poll(
         .bind(now - REMEMBERED)
         .execute(conn)
         .await?;
-    let was_served = |at| now - at < POLL_PATIENCE;
+    let was_served = |at| Patience::chosen().is_queue_served(at, now);
     Ok(queue.last_polled.is_some_and(was_served))
 }
 

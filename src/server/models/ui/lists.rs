@@ -11,9 +11,10 @@ use super::overview::StateCount;
 use super::runs::{FlowRef, RUN_ROW, RunRow};
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
+use crate::schemas::patience::Patience;
 use crate::schemas::schedules::Schedule;
 use crate::schemas::{Document, StateType, Tags};
-use crate::server::models::explain::{self, POLL_PATIENCE, Waiting};
+use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
 const RECENT: i64 = 12;
@@ -255,7 +256,7 @@ pub(crate) async fn deployment(
                  (SELECT l.\"limit\" FROM concurrency_limit_v2 l WHERE l.id = deployment.concurrency_limit_id), last_polled, \
                  COALESCE(last_polled > $2, FALSE) \
                FROM deployment WHERE id = $1";
-    let since = now - POLL_PATIENCE;
+    let since = now - Patience::chosen().deployment;
     let Some(full) = query(sql)
         .bind(id)
         .bind(since)

@@ -12,7 +12,6 @@ use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
 use crate::schemas::patience::Patience;
-use crate::server::models::explain::POLL_PATIENCE;
 
 /// Runs of each kind that a pool's page shows.
 const SHOWN: i64 = 50;
@@ -157,7 +156,9 @@ async fn parts(conn: &mut Conn, pools: Vec<Uuid>, now: DateTime<Utc>) -> Result<
     let loads = loads(conn, queues.iter().map(|q| q.id).collect(), now).await?;
     let queues = queues.into_iter().map(|base| PoolQueueRow {
         load: loads.get(&base.id).copied().unwrap_or_default(),
-        is_polled: base.last_polled.is_some_and(|at| now - at < POLL_PATIENCE),
+        is_polled: base
+            .last_polled
+            .is_some_and(|at| Patience::chosen().is_queue_served(at, now)),
         base,
     });
     let sql = "SELECT work_pool_id, id, name, last_heartbeat_time, heartbeat_interval_seconds \

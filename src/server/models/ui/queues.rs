@@ -10,7 +10,8 @@ use super::row;
 use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
-use crate::server::models::explain::{self, POLL_PATIENCE, Queue, QueueFilter, WAITING, Waiting};
+use crate::schemas::patience::Patience;
+use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
 use crate::server::vault::Vault;
 use crate::settings::MASK;
 
@@ -32,7 +33,7 @@ pub(crate) struct AgentRow {
 }
 
 fn is_fresh(polled: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    now - polled < POLL_PATIENCE
+    Patience::chosen().is_queue_served(polled, now)
 }
 
 async fn agents(conn: &mut Conn) -> Result<Vec<Agent>> {

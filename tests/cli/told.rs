@@ -1,0 +1,210 @@
+//! What scripts and people tell the server: artifacts, schedules, automations, and what becomes of runs.
+//!
+//! Without a server each command opens the database of its home, so the real API answers here.
+
+use serde_json::Value;
+
+use crate::support::{FixedApi, Home, Ran};
+
+fn done(ran: Ran) -> String {
+    assert_eq!(ran.code, 0, "{ran}");
+    ran.stdout.trim_end().to_owned()
+}
+
+fn json(home: &Home, args: &[&str]) -> Value {
+    serde_json::from_str(&done(home.run(args))).unwrap()
+}
+
+fn file(home: &Home, name: &str, text: &str) -> String {
+    let path = home.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Deploys an executable and returns the deployment's id.
+fn deployment(home: &Home) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let script = file(home, "hello.sh", "#!/bin/sh\necho hello\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let spec = file(
+        home,
+        "hello.yaml",
+        "name: often\nflow_name: Hello\nflow_location: ./hello.sh\n",
+    );
+    done(home.run(&["deployment", "create", &spec]))
+}
+
+#[test]
+fn a_script_leaves_artifacts_with_its_run() {
+    let home = Home::new();
+    let script = r##"
+        "$0" artifact create report --markdown "# All well" >/dev/null
+        upload=$("$0" artifact create upload --progress 0 --description "so far")
+        "$0" artifact update "$upload" --progress 60%
+        "$0" artifact create rows --table '[{"name": "a", "rows": 1}]' >/dev/null
+        "$0" artifact create page --link http://localhost/ >/dev/null
+    "##;
+    let program = env!("CARGO_BIN_EXE_prefect-rs");
+    let ran = home.run(&["run", "--", "sh", "-ec", script, program]);
+    assert_eq!(ran.code, 0, "{ran}");
+    let run = json(&home, &["flow-run", "ls", "-o", "json"])[0]["id"].clone();
+    let mut left: Vec<String> = json(&home, &["artifact", "ls", "--all", "-o", "json"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|artifact| {
+            assert_eq!(artifact["flow_run_id"], run, "{artifact}");
+            format!("{} {} {}", artifact["key"], artifact["type"], artifact["data"])
+        })
+        .collect();
+    left.sort();
+    insta::assert_snapshot!(left.join("\n"), @r##"
+        "page" "markdown" "[http://localhost/](http://localhost/)"
+        "report" "markdown" "# All well"
+        "rows" "table" "[{\"name\":\"a\",\"rows\":1}]"
+        "upload" "progress" 60.0
+        "##);
+    // A key means its newest artifact, and what is shown stays of one kind.
+    done(home.run(&["artifact", "update", "report", "--markdown", "# Ill"]));
+    let ran = home.run(&["artifact", "update", "report", "--progress", "1"]);
+    assert_eq!(ran.code, 5, "{ran}");
+}
+
+#[rstest::rstest]
+#[case::nothing(&["artifact", "create", "a"], 2, "--markdown")]
+#[case::two_things(&["artifact", "create", "a", "--progress", "1", "--markdown", "x"], 2, "cannot be used with")]
+#[case::too_much(&["artifact", "create", "a", "--progress", "101"], 2, "no number from 0 to 100")]
+#[case::no_table(&["artifact", "create", "a", "--table", "3"], 2, "neither a list of rows")]
+#[case::no_json(&["artifact", "create", "a", "--table", "[{]"], 2, "an example: --table")]
+#[case::a_bad_key(&["artifact", "create", "A b", "--markdown", "x"], 1, "key")]
+#[case::not_there(&["artifact", "update", "a", "--markdown", "x"], 4, "artifact ls")]
+#[case::no_schedule(&["deployment", "schedule", "create", "a"], 2, "--cron")]
+#[case::two_schedules(&["deployment", "schedule", "create", "a", "--cron", "* * * * *", "--interval", "5"], 2, "cannot be used with")]
+#[case::no_span(&["deployment", "schedule", "create", "a", "--interval", "soon"], 2, "it is not a time span")]
+#[case::no_automation_file(&["automation", "create", "-f", "/absent.yaml"], 4, "/absent.yaml")]
+#[case::no_automation(&["automation", "create", "-j", "3"], 2, "automation create --help")]
+#[case::no_block(&["block", "inspect", "secret/absent"], 4, "block ls")]
+#[case::no_block_type(&["block", "type", "inspect", "secrt"], 4, "block type ls")]
+#[case::no_input(&["flow-run", "watch", "absent"], 4, "flow-run ls")]
+fn a_mistake_is_told_with_its_remedy(
+    #[case] args: &[&str],
+    #[case] code: i32,
+    #[case] remedy: &str,
+) {
+    let ran = Home::new().run(args);
+    assert_eq!(ran.code, code, "{ran}");
+    assert!(ran.stderr.contains(remedy), "{ran}");
+}
+
+#[test]
+fn a_deployment_gets_schedules_and_loses_them() {
+    let home = Home::new();
+    let id = deployment(&home);
+    let create = ["deployment", "schedule", "create", "often"];
+    let with = |more: &[&str]| done(home.run(&[&create[..], more].concat()));
+    with(&["--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]);
+    with(&["--interval", "15 minutes", "--slug", "quarterly", "--paused"]);
+    let ran = home.run(&["deployment", "schedule", "pause", "Hello/often"]);
+    assert_eq!(ran.code, 2, "two are there: {ran}");
+    done(home.run(&["deployment", "schedule", "resume", &id, "quarterly"]));
+    let all = json(&home, &["deployment", "schedule", "ls", "often", "-o", "json"]);
+    let mut all: Vec<String> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let schedule = &one["schedule"];
+            let when = schedule.get("cron").unwrap_or(&schedule["interval"]);
+            format!("{when} {} {}", one["slug"], one["active"])
+        })
+        .collect();
+    all.sort();
+    assert_eq!(all, [r#""0 3 * * *" null true"#, r#"900.0 "quarterly" true"#]);
+    done(home.run(&["deployment", "schedule", "delete", "often", "quarterly"]));
+    let ran = home.run(&["deployment", "schedule", "pause", "often"]);
+    assert!(ran.stderr.contains("(cron 0 3 * * * Europe/Berlin)"), "{ran}");
+    done(home.run(&["deployment", "schedule", "clear", "often"]));
+    let ran = home.run(&["deployment", "schedule", "ls", "often"]);
+    assert_eq!(ran.stdout, "", "{ran}");
+}
+
+#[test]
+fn a_run_that_is_over_begins_again_only_where_somebody_would_take_it() {
+    let home = Home::new();
+    deployment(&home);
+    let id = done(home.run(&["deployment", "run", "often", "--job-variable", "env={}"]));
+    let ran = home.run(&["flow-run", "retry", &id]);
+    assert!(ran.code == 5 && ran.stderr.contains("is not over"), "{ran}");
+    done(home.run(&["flow-run", "cancel", &id]));
+    let state = |id: &str| json(&home, &["flow-run", "inspect", id, "-o", "json"])["state"].clone();
+    assert_eq!(state(&id)["type"], "CANCELLED");
+    done(home.run(&["flow-run", "retry", &id]));
+    assert_eq!(state(&id)["name"], "AwaitingRetry");
+
+    assert_eq!(home.run(&["run", "--", "false"]).code, 1);
+    let runs = json(&home, &["flow-run", "ls", "--state", "FAILED", "-o", "json"]);
+    let by_hand = runs[0]["id"].as_str().unwrap();
+    let ran = home.run(&["flow-run", "retry", by_hand]);
+    assert!(ran.code == 5 && ran.stderr.contains("no deployment"), "{ran}");
+    let ran = home.run(&["flow-run", "resume", by_hand]);
+    assert!(ran.code == 5 && ran.stderr.contains("not paused"), "{ran}");
+}
+
+#[test]
+fn a_run_is_resumed_with_the_input_that_it_waits_for() {
+    let run = r#"{"id": "44444444-4444-4444-8444-444444444444", "name": "otter", "flow_id": "22222222-2222-4222-8222-222222222222", "state": {"type": "PAUSED", "name": "Paused"}}"#;
+    let path = "/flow_runs/44444444-4444-4444-8444-444444444444";
+    let accepted = r#"{"status": "ACCEPT", "details": {}, "state": {"type": "RUNNING", "name": "Running"}}"#;
+    let api = FixedApi::start(&[
+        (&format!("GET {path}"), 200, run),
+        (&format!("POST {path}/resume"), 201, accepted),
+    ]);
+    let resume = |input: &str| {
+        let id = "44444444-4444-4444-8444-444444444444";
+        let args = ["flow-run", "resume", id, "--input", input];
+        Home::new().run_with(&args, &[("PREFECT_API_URL", &api.url)])
+    };
+    assert_eq!(resume("[]").code, 2);
+    let ran = resume(r#"{"approved": true}"#);
+    assert_eq!(ran.stderr, "Flow run 'otter' is Running.\n");
+    let sent = api.requests().pop().unwrap();
+    assert_eq!(sent, format!(r#"POST {path}/resume {{"run_input":{{"approved":true}}}}"#));
+}
+
+#[test]
+fn automations_come_from_yaml_and_json() {
+    let home = Home::new();
+    let automation = |name: &str| {
+        format!(
+            "- name: {name}\n  trigger: {{type: event, posture: Reactive, expect: [file.arrived], threshold: 1, within: 0}}\n  actions: [{{type: do-nothing}}]\n"
+        )
+    };
+    let both = file(
+        &home,
+        "two.yaml",
+        &format!("{}{}", automation("a"), automation("b")),
+    );
+    let ids = done(home.run(&["automation", "create", "-f", &both]));
+    assert_eq!(ids.lines().count(), 2);
+    let ran = home.run(&["automation", "update", "a", "-f", &both]);
+    assert_eq!(ran.code, 2, "{ran}");
+    let one = file(&home, "one.yaml", &automation("c"));
+    done(home.run(&["automation", "update", "a", "-f", &one]));
+    let all = json(&home, &["automation", "ls", "-o", "json"]);
+    let mut names: Vec<_> = all.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    names.sort_by_key(|name| name.to_string());
+    assert_eq!(names, ["b", "c"]);
+}
+
+#[test]
+fn an_explanation_is_that_of_the_server() {
+    let home = Home::new();
+    deployment(&home);
+    let id = done(home.run(&["deployment", "run", "often"]));
+    let ran = home.run(&["flow-run", "explain", &id]);
+    assert!(
+        ran.stdout.contains("No work queue matches it.")
+            && ran.stdout.contains("What helps: prefect-rs work-queue create"),
+        "{ran}"
+    );
+}
