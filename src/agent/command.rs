@@ -4,7 +4,7 @@
 //! comes, the exit code the outcome, and the server decides about retries.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::logs::{Forwarder, Line};
-use super::process::{Ended, Group, Halt, Invocation, Stream};
+use super::process::{self, Ended, Group, Halt, Invocation, Stream};
 use super::report::{Patience, Reporter};
 use super::runners;
 use super::states::{self, Answer};
@@ -23,6 +23,8 @@ use crate::clock::{Clock, SystemClock};
 
 /// How long the last log lines may take.
 const LAST_FLUSH: Duration = Duration::from_secs(15);
+/// How often the server is asked whether the run was cancelled.
+const WATCH: Duration = Duration::from_secs(5);
 
 /// A command and how it is to be run.
 #[derive(Debug, Clone)]
@@ -50,8 +52,10 @@ pub struct Command {
 pub struct Outcome {
     /// The flow run.
     pub run: Uuid,
-    /// How the last attempt ended; nothing if there was none.
+    /// How the last attempt ended by itself; nothing if there was none, or it was ended.
     pub status: Option<ExitStatus>,
+    /// Whether somebody at this terminal wished its end.
+    pub is_interrupted: bool,
     /// Whether the run completed.
     pub is_completed: bool,
     /// What there is to say about its end.
@@ -83,13 +87,19 @@ async fn carry_out(
     let mut outcome = Outcome {
         run: id,
         status: None,
+        is_interrupted: false,
         is_completed: false,
         message: "The run was not started.".to_owned(),
     };
     while begin(&reporter, id, &mut outcome, stops).await {
         let (kind, name) = match attempt(client, command, run, &logs, stops).await {
-            Ok((ended, tail)) => {
-                outcome.status = Some(ended.status);
+            Ok(Attempt {
+                ended,
+                tail,
+                is_interrupted,
+            }) => {
+                outcome.status = ended.halt.is_none().then_some(ended.status);
+                outcome.is_interrupted = is_interrupted;
                 let limit = command.timeout.unwrap_or_default().as_secs_f64();
                 let last_error = tail.back().map(String::as_str);
                 let (kind, name, message) = states::of_executable(&ended, last_error, limit);
@@ -117,6 +127,8 @@ async fn carry_out(
                     }
                 }
             }
+            // A run that somebody has cancelled already needs no other reason.
+            Some(Answer::Refused(_)) if kind == "CANCELLED" => break,
             Some(Answer::Refused(reason)) => {
                 outcome.is_completed = false;
                 outcome.message = reason;
@@ -176,11 +188,20 @@ async fn begin(
 
 async fn cancel(reporter: &Reporter, run: Uuid, outcome: &mut Outcome) {
     outcome.is_completed = false;
+    outcome.is_interrupted = true;
     outcome.message = "The run was interrupted.".to_owned();
     let message = Some(outcome.message.as_str());
     reporter
         .propose(run, "CANCELLED", "Cancelled", message)
         .await;
+}
+
+/// How an attempt went.
+struct Attempt {
+    ended: Ended,
+    /// The last words of error output.
+    tail: VecDeque<String>,
+    is_interrupted: bool,
 }
 
 async fn attempt(
@@ -189,11 +210,15 @@ async fn attempt(
     run: &FlowRun,
     logs: &Forwarder,
     stops: &mut mpsc::Receiver<()>,
-) -> Result<(Ended, VecDeque<String>), String> {
+) -> Result<Attempt, String> {
     let invocation = invocation(client, command, run)?;
     let program = invocation.program.display();
     let group = Group::start(&invocation)
-        .map_err(|error| format!("`{program}` could not be started: {error}."))?;
+        .map_err(|error| {
+            let why = process::why_not_started(&invocation.program, &error);
+            format!("`{program}` could not be started: {why}.")
+        })?;
+    let pgid = group.id();
     let (lines, mut received) = mpsc::channel(64);
     let (halt, mut halts) = mpsc::channel(1);
     let forward = async {
@@ -203,20 +228,48 @@ async fn attempt(
         }
         tail
     };
+    let mut is_interrupted = false;
     let listen = async {
         while stops.recv().await.is_some() {
-            // A full channel means that the end is under way.
-            let _ = halt.try_send(Halt::Cancelled);
+            match is_interrupted {
+                // A full channel means that the end is under way.
+                false => drop(halt.try_send(Halt::Cancelled)),
+                // Who asks twice does not want to wait.
+                true => process::kill_group(pgid),
+            }
+            is_interrupted = true;
         }
+        std::future::pending::<()>().await;
+    };
+    let watch = async {
+        cancelled(client, run.id).await;
+        let _ = halt.try_send(Halt::Cancelled);
         std::future::pending::<()>().await;
     };
     let wait = async { tokio::join!(group.wait(lines, &mut halts, None), forward) };
     let (ended, tail) = tokio::select! {
         ended = wait => ended,
         () = listen => unreachable!("listening has no end"),
+        () = watch => unreachable!("watching has no end"),
     };
     let ended = ended.map_err(|error| format!("`{program}` could not be waited for: {error}."))?;
-    Ok((ended, tail))
+    Ok(Attempt {
+        ended,
+        tail,
+        is_interrupted,
+    })
+}
+
+/// Returns once somebody has cancelled the run, from the dashboard or another terminal.
+async fn cancelled(client: &Client, run: Uuid) {
+    loop {
+        sleep(WATCH).await;
+        let state = client.read_flow_run(run).await.ok();
+        let state = state.and_then(|run| run.into_view().state);
+        if state.is_some_and(|state| matches!(state.r#type.as_str(), "CANCELLED" | "CANCELLING")) {
+            return;
+        }
+    }
 }
 
 fn invocation(client: &Client, command: &Command, run: &FlowRun) -> Result<Invocation, String> {
@@ -225,6 +278,8 @@ fn invocation(client: &Client, command: &Command, run: &FlowRun) -> Result<Invoc
         program: program.into(),
         arguments: arguments.iter().map(Into::into).collect(),
         timeout: command.timeout,
+        // A terminal stops a group in the background that reads from it, and a second attempt would find a pipe empty.
+        reads_ours: command.retries == 0 && !std::io::stdin().is_terminal(),
         ..Default::default()
     };
     runners::describe_run(&mut invocation, run)?;

@@ -43,6 +43,8 @@ pub struct Invocation {
     pub directory: Option<PathBuf>,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Whether it reads what we are given to read; otherwise there is nothing to read.
+    pub reads_ours: bool,
     /// Whether it may be an engine that can be told why it is ended.
     pub hears_why: bool,
 }
@@ -114,7 +116,10 @@ impl Group {
         command
             .args(&invocation.arguments)
             .envs(invocation.set.iter().map(|(key, value)| (key, value)))
-            .stdin(Stdio::null())
+            .stdin(match invocation.reads_ours {
+                true => Stdio::inherit(),
+                false => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -203,6 +208,11 @@ impl Group {
         signal(self.pgid, Signal::SIGKILL);
         self.child.wait().await
     }
+}
+
+/// Ends a group at once.
+pub fn kill_group(group: i32) {
+    signal(Pid::from_raw(group), Signal::SIGKILL);
 }
 
 /// Ends what is left of a group: SIGTERM, a grace period, SIGKILL.
@@ -344,7 +354,7 @@ pub fn why_not_started(program: &Path, error: &std::io::Error) -> String {
     const NO_FORMAT: i32 = 8;
     match error.kind() {
         ErrorKind::NotFound if program.components().count() == 1 => {
-            format!("there is no `{}` on the agent's PATH", program.display())
+            format!("there is no `{}` on the PATH", program.display())
         }
         ErrorKind::NotFound if program.exists() => {
             "the interpreter that its first line names does not exist on this machine".into()
@@ -398,7 +408,7 @@ mod tests {
             };
             why_not_started(&program, &Group::start(&invocation).unwrap_err())
         };
-        assert!(told("no-such-conda".into()).contains("`no-such-conda` on the agent's PATH"));
+        assert!(told("no-such-conda".into()).contains("`no-such-conda` on the PATH"));
         assert!(told(script("a", "#!/no/such/shell\n")).contains("interpreter"));
         assert!(told(script("b", "echo no first line\n")).contains("#!/bin/sh"));
     }

@@ -1,6 +1,8 @@
 //! `run`: any command as a flow run.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::{
@@ -11,13 +13,19 @@ use super::{
 use crate::agent::command;
 use crate::settings::Value as _;
 
+/// The exit code of what was interrupted, in the list of exit codes too.
+const INTERRUPTED: i32 = 130;
+
 /// Run a command and record it as a flow run.
 ///
 /// Its output is shown and kept as logs, its exit code is the outcome. It finds the id of the run in PREFECT__FLOW_RUN_ID, so
 /// that it can report with `prefect-rs task-run`, and its parameters as JSON in PREFECT__PARAMETERS and one by one in
-/// PREFECT__PARAMETER_<NAME>. Without a server it is recorded in the local database.
+/// PREFECT__PARAMETER_<NAME>. What is piped in reaches it, unless it may be retried. Without a server it is recorded in the local database.
 ///
-/// The exit code is that of the command, or 1 where it has none.
+/// A first Ctrl+C, or cancelling the run from elsewhere, sends SIGTERM to the command and what it has started, and SIGKILL
+/// ten seconds later; a second Ctrl+C does so at once.
+///
+/// The exit code is that of the command, 128 and the number of the signal that killed it, 130 when interrupted, else 1.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  prefect-rs run -- ./backup.sh /data\n  prefect-rs run --name nightly --retries 2 --retry-delay 30 --timeout 600 -- ./backup.sh"
@@ -74,9 +82,13 @@ impl Args {
         ));
         match outcome.is_completed {
             true => Ok(()),
-            false => Err(Error::passed_on(
-                outcome.status.and_then(|status| status.code()),
-            )),
+            false if outcome.is_interrupted => Err(Error::passed_on(Some(INTERRUPTED))),
+            false => Err(Error::passed_on(outcome.status.and_then(as_shells_do))),
         }
     }
+}
+
+/// Returns the exit code, or what shells say of a process that was killed.
+fn as_shells_do(status: ExitStatus) -> Option<i32> {
+    status.code().or_else(|| Some(128 + status.signal()?))
 }

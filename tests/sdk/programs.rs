@@ -266,6 +266,47 @@ fn a_command_is_recorded_with_its_exit_code_and_retries() {
     let output = home.cli(&["run", "--timeout", "0.2", "--", "sleep", "60"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("timeout of 0.2 seconds"));
+    let output = home.cli(&["run", "--", "sh", "-c", "kill -9 $$"]);
+    assert_eq!(output.status.code(), Some(137));
+    let mut piped = home.command(env!("CARGO_BIN_EXE_prefect-rs"));
+    piped.args(["run", "--", "wc", "-c"]).stdin(Stdio::piped());
+    let mut piped = piped.stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut piped.stdin.take().unwrap(), b"12345").unwrap();
+    let output = piped.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "5");
+    let output = home.cli(&["run", "--", "no-such-command"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no `no-such-command` on the PATH"), "{said}");
+}
+
+#[test]
+fn a_command_ends_when_it_is_interrupted_or_cancelled_from_elsewhere() {
+    let home = Home::new(None);
+    let begin = |script: &str| {
+        let mut command = home.command(env!("CARGO_BIN_EXE_prefect-rs"));
+        command.args(["run", "--", "sh", "-c", script]);
+        let mut command = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let reader = std::io::BufReader::new(command.stdout.take().unwrap());
+        let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("begun"));
+        command
+    };
+    // What takes no notice of SIGTERM does so of a second wish.
+    let mut stubborn = begin("trap '' TERM; echo begun; while :; do sleep 0.1; done");
+    signal(stubborn.id(), "INT");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(stubborn.id(), "INT");
+    assert_eq!(stubborn.wait().unwrap().code(), Some(130));
+
+    let mut cancelled = begin("echo begun; sleep 600");
+    let runs = home.json(&["flow-run", "ls", "--state", "RUNNING", "-o", "json"]);
+    home.prints(&["flow-run", "cancel", runs[0]["id"].as_str().unwrap()]);
+    assert_eq!(cancelled.wait().unwrap().code(), Some(1));
+    let runs = home.json(&["flow-run", "ls", "-o", "json"]);
+    for run in runs.as_array().unwrap() {
+        assert_eq!(run["state"]["type"], "CANCELLED", "{run}");
+    }
 }
 
 #[test]
