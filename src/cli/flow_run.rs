@@ -17,7 +17,21 @@ use super::{
     output::{self, OutputArg},
 };
 use crate::client::{Client, Document, FlowRun, Log, State};
+use crate::schemas::StateType;
 use crate::settings::Value as _;
+
+/// Names of states beside those of their types.
+const STATE_NAMES: &[&str] = &[
+    "Late",
+    "AwaitingRetry",
+    "AwaitingConcurrencySlot",
+    "Retrying",
+    "Resuming",
+    "Suspended",
+    "TimedOut",
+    "Cached",
+    "NotReady",
+];
 
 /// List, show, follow and stop flow runs.
 #[derive(Debug, clap::Args)]
@@ -186,24 +200,26 @@ pub(super) async fn read(client: &Client, id: Uuid) -> Result<Document<FlowRun>>
 }
 
 /// Returns the filter for states given by name or by type, or `None` for no condition.
+///
+/// A type is written in capitals or in small letters, and a name as it is shown: `FAILED` and `failed` are also runs that
+/// timed out, `Failed` are those of this name.
 pub(super) fn state_filter(states: &[String]) -> Option<Value> {
-    const TYPES: &[&str] = &[
-        "SCHEDULED",
-        "PENDING",
-        "RUNNING",
-        "COMPLETED",
-        "FAILED",
-        "CANCELLED",
-        "CRASHED",
-        "PAUSED",
-        "CANCELLING",
-    ];
     if states.is_empty() {
         return None;
     }
-    let is_type = |state: &&String| TYPES.contains(&state.as_str());
-    let types: Vec<&String> = states.iter().filter(is_type).collect();
-    let names: Vec<&String> = states.iter().filter(|state| !is_type(state)).collect();
+    let mut types = Vec::new();
+    let mut names = Vec::new();
+    for state in states {
+        let is_one_case = *state == state.to_uppercase() || *state == state.to_lowercase();
+        let kind = StateType::ALL
+            .into_iter()
+            .find(|kind| is_one_case && kind.as_str().eq_ignore_ascii_case(state));
+        let name = || STATE_NAMES.iter().find(|name| name.eq_ignore_ascii_case(state));
+        match kind {
+            Some(kind) => types.push(kind.as_str()),
+            None => names.push(name().map_or(state.as_str(), |name| *name)),
+        }
+    }
     let mut filter = Map::new();
     // A run has one state, so types and names together mean either.
     if !types.is_empty() && !names.is_empty() {
@@ -415,4 +431,24 @@ async fn delete(client: &Client, flow_run: &str) -> Result {
     client.delete_flow_run(run.id).await?;
     output::say(&format!("Deleted flow run '{}'.", output::clean(&run.name)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_asked_for_by_type_or_by_name() {
+        let filter = |states: &[&str]| {
+            let states: Vec<String> = states.iter().map(|state| (*state).to_owned()).collect();
+            state_filter(&states).unwrap_or_default().to_string()
+        };
+        assert_eq!(filter(&[]), "null");
+        assert_eq!(filter(&["failed", "CRASHED"]), r#"{"type":{"any_":["FAILED","CRASHED"]}}"#);
+        assert_eq!(filter(&["Failed", "late"]), r#"{"name":{"any_":["Failed","Late"]}}"#);
+        assert_eq!(
+            filter(&["Mine", "RUNNING"]),
+            r#"{"operator":"or_","type":{"any_":["RUNNING"]},"name":{"any_":["Mine"]}}"#
+        );
+    }
 }
