@@ -213,11 +213,10 @@ async fn attempt(
 ) -> Result<Attempt, String> {
     let invocation = invocation(client, command, run)?;
     let program = invocation.program.display();
-    let group = Group::start(&invocation)
-        .map_err(|error| {
-            let why = process::why_not_started(&invocation.program, &error);
-            format!("`{program}` could not be started: {why}.")
-        })?;
+    let group = Group::start(&invocation).map_err(|error| {
+        let why = process::why_not_started(&invocation.program, &error);
+        format!("`{program}` could not be started: {why}.")
+    })?;
     let pgid = group.id();
     let (lines, mut received) = mpsc::channel(64);
     let (halt, mut halts) = mpsc::channel(1);

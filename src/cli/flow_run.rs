@@ -214,7 +214,11 @@ pub(super) fn state_filter(states: &[String]) -> Option<Value> {
         let kind = StateType::ALL
             .into_iter()
             .find(|kind| is_one_case && kind.as_str().eq_ignore_ascii_case(state));
-        let name = || STATE_NAMES.iter().find(|name| name.eq_ignore_ascii_case(state));
+        let name = || {
+            STATE_NAMES
+                .iter()
+                .find(|name| name.eq_ignore_ascii_case(state))
+        };
         match kind {
             Some(kind) => types.push(kind.as_str()),
             None => names.push(name().map_or(state.as_str(), |name| *name)),
@@ -444,8 +448,14 @@ mod tests {
             state_filter(&states).unwrap_or_default().to_string()
         };
         assert_eq!(filter(&[]), "null");
-        assert_eq!(filter(&["failed", "CRASHED"]), r#"{"type":{"any_":["FAILED","CRASHED"]}}"#);
-        assert_eq!(filter(&["Failed", "late"]), r#"{"name":{"any_":["Failed","Late"]}}"#);
+        assert_eq!(
+            filter(&["failed", "CRASHED"]),
+            r#"{"type":{"any_":["FAILED","CRASHED"]}}"#
+        );
+        assert_eq!(
+            filter(&["Failed", "late"]),
+            r#"{"name":{"any_":["Failed","Late"]}}"#
+        );
         assert_eq!(
             filter(&["Mine", "RUNNING"]),
             r#"{"operator":"or_","type":{"any_":["RUNNING"]},"name":{"any_":["Mine"]}}"#

@@ -204,7 +204,10 @@ async fn ls(cx: &Context, client: &Client, output: OutputArg) -> Result {
 }
 
 async fn find(client: &Client, which: &str) -> Result<Document<GlobalConcurrencyLimit>> {
-    if let Some(found) = Client::optional(client.read_global_concurrency_limit(which).await)? {
+    // No name would ask for something else.
+    if !which.is_empty()
+        && let Some(found) = Client::optional(client.read_global_concurrency_limit(which).await)?
+    {
         return Ok(found);
     }
     let known = client

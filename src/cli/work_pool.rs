@@ -196,7 +196,10 @@ pub(super) fn or_default(cx: &Context, name: Option<String>) -> Result<String> {
 
 /// Finds a pool by its name.
 pub(super) async fn find(client: &Client, name: &str) -> Result<Document<WorkPool>> {
-    if let Some(found) = Client::optional(client.read_work_pool(name).await)? {
+    // No name would ask for something else.
+    if !name.is_empty()
+        && let Some(found) = Client::optional(client.read_work_pool(name).await)?
+    {
         return Ok(found);
     }
     let known = client.read_work_pools().await.unwrap_or_default();

@@ -54,7 +54,10 @@ fn a_script_leaves_artifacts_with_its_run() {
         .iter()
         .map(|artifact| {
             assert_eq!(artifact["flow_run_id"], run, "{artifact}");
-            format!("{} {} {}", artifact["key"], artifact["type"], artifact["data"])
+            format!(
+                "{} {} {}",
+                artifact["key"], artifact["type"], artifact["data"]
+            )
         })
         .collect();
     left.sort();
@@ -85,7 +88,9 @@ fn a_script_leaves_artifacts_with_its_run() {
 #[case::no_automation(&["automation", "create", "-j", "3"], 2, "automation create --help")]
 #[case::no_block(&["block", "inspect", "secret/absent"], 4, "block ls")]
 #[case::no_block_type(&["block", "type", "inspect", "secrt"], 4, "block type ls")]
-#[case::no_input(&["flow-run", "watch", "absent"], 4, "flow-run ls")]
+#[case::no_pool(&["work-pool", "inspect", ""], 4, "there is no work pool ''")]
+#[case::no_limit(&["gcl", "inspect", ""], 4, "there is no concurrency limit ''")]
+#[case::no_run(&["flow-run", "watch", "absent"], 4, "flow-run ls")]
 fn a_mistake_is_told_with_its_remedy(
     #[case] args: &[&str],
     #[case] code: i32,
@@ -103,11 +108,20 @@ fn a_deployment_gets_schedules_and_loses_them() {
     let create = ["deployment", "schedule", "create", "often"];
     let with = |more: &[&str]| done(home.run(&[&create[..], more].concat()));
     with(&["--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]);
-    with(&["--interval", "15 minutes", "--slug", "quarterly", "--paused"]);
+    with(&[
+        "--interval",
+        "15 minutes",
+        "--slug",
+        "quarterly",
+        "--paused",
+    ]);
     let ran = home.run(&["deployment", "schedule", "pause", "Hello/often"]);
     assert_eq!(ran.code, 2, "two are there: {ran}");
     done(home.run(&["deployment", "schedule", "resume", &id, "quarterly"]));
-    let all = json(&home, &["deployment", "schedule", "ls", "often", "-o", "json"]);
+    let all = json(
+        &home,
+        &["deployment", "schedule", "ls", "often", "-o", "json"],
+    );
     let mut all: Vec<String> = all
         .as_array()
         .unwrap()
@@ -119,10 +133,16 @@ fn a_deployment_gets_schedules_and_loses_them() {
         })
         .collect();
     all.sort();
-    assert_eq!(all, [r#""0 3 * * *" null true"#, r#"900.0 "quarterly" true"#]);
+    assert_eq!(
+        all,
+        [r#""0 3 * * *" null true"#, r#"900.0 "quarterly" true"#]
+    );
     done(home.run(&["deployment", "schedule", "delete", "often", "quarterly"]));
     let ran = home.run(&["deployment", "schedule", "pause", "often"]);
-    assert!(ran.stderr.contains("(cron 0 3 * * * Europe/Berlin)"), "{ran}");
+    assert!(
+        ran.stderr.contains("(cron 0 3 * * * Europe/Berlin)"),
+        "{ran}"
+    );
     done(home.run(&["deployment", "schedule", "clear", "often"]));
     let ran = home.run(&["deployment", "schedule", "ls", "often"]);
     assert_eq!(ran.stdout, "", "{ran}");
@@ -142,10 +162,16 @@ fn a_run_that_is_over_begins_again_only_where_somebody_would_take_it() {
     assert_eq!(state(&id)["name"], "AwaitingRetry");
 
     assert_eq!(home.run(&["run", "--", "false"]).code, 1);
-    let runs = json(&home, &["flow-run", "ls", "--state", "FAILED", "-o", "json"]);
+    let runs = json(
+        &home,
+        &["flow-run", "ls", "--state", "FAILED", "-o", "json"],
+    );
     let by_hand = runs[0]["id"].as_str().unwrap();
     let ran = home.run(&["flow-run", "retry", by_hand]);
-    assert!(ran.code == 5 && ran.stderr.contains("no deployment"), "{ran}");
+    assert!(
+        ran.code == 5 && ran.stderr.contains("no deployment"),
+        "{ran}"
+    );
     let ran = home.run(&["flow-run", "resume", by_hand]);
     assert!(ran.code == 5 && ran.stderr.contains("not paused"), "{ran}");
 }
@@ -154,7 +180,8 @@ fn a_run_that_is_over_begins_again_only_where_somebody_would_take_it() {
 fn a_run_is_resumed_with_the_input_that_it_waits_for() {
     let run = r#"{"id": "44444444-4444-4444-8444-444444444444", "name": "otter", "flow_id": "22222222-2222-4222-8222-222222222222", "state": {"type": "PAUSED", "name": "Paused"}}"#;
     let path = "/flow_runs/44444444-4444-4444-8444-444444444444";
-    let accepted = r#"{"status": "ACCEPT", "details": {}, "state": {"type": "RUNNING", "name": "Running"}}"#;
+    let accepted =
+        r#"{"status": "ACCEPT", "details": {}, "state": {"type": "RUNNING", "name": "Running"}}"#;
     let api = FixedApi::start(&[
         (&format!("GET {path}"), 200, run),
         (&format!("POST {path}/resume"), 201, accepted),
@@ -168,7 +195,10 @@ fn a_run_is_resumed_with_the_input_that_it_waits_for() {
     let ran = resume(r#"{"approved": true}"#);
     assert_eq!(ran.stderr, "Flow run 'otter' is Running.\n");
     let sent = api.requests().pop().unwrap();
-    assert_eq!(sent, format!(r#"POST {path}/resume {{"run_input":{{"approved":true}}}}"#));
+    assert_eq!(
+        sent,
+        format!(r#"POST {path}/resume {{"run_input":{{"approved":true}}}}"#)
+    );
 }
 
 #[test]
@@ -191,7 +221,12 @@ fn automations_come_from_yaml_and_json() {
     let one = file(&home, "one.yaml", &automation("c"));
     done(home.run(&["automation", "update", "a", "-f", &one]));
     let all = json(&home, &["automation", "ls", "-o", "json"]);
-    let mut names: Vec<_> = all.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    let mut names: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
     names.sort_by_key(|name| name.to_string());
     assert_eq!(names, ["b", "c"]);
 }
@@ -204,7 +239,9 @@ fn an_explanation_is_that_of_the_server() {
     let ran = home.run(&["flow-run", "explain", &id]);
     assert!(
         ran.stdout.contains("No work queue matches it.")
-            && ran.stdout.contains("What helps: prefect-rs work-queue create"),
+            && ran
+                .stdout
+                .contains("What helps: prefect-rs work-queue create"),
         "{ran}"
     );
 }

@@ -286,7 +286,11 @@ fn a_command_ends_when_it_is_interrupted_or_cancelled_from_elsewhere() {
     let begin = |script: &str| {
         let mut command = home.command(env!("CARGO_BIN_EXE_prefect-rs"));
         command.args(["run", "--", "sh", "-c", script]);
-        let mut command = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let reader = std::io::BufReader::new(command.stdout.take().unwrap());
         let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
         assert_eq!(lines.next().as_deref(), Some("begun"));
