@@ -4,7 +4,7 @@
 //! comes, the exit code the outcome, and the server decides about retries.
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -279,6 +279,7 @@ fn invocation(client: &Client, command: &Command, run: &FlowRun) -> Result<Invoc
         timeout: command.timeout,
         // A terminal stops a group in the background that reads from it, and a second attempt would find a pipe empty.
         reads_ours: command.retries == 0 && !std::io::stdin().is_terminal(),
+        writes_ours: true,
         ..Default::default()
     };
     runners::describe_run(&mut invocation, run)?;
@@ -298,11 +299,6 @@ async fn take_line(
     let (name, level) = match stream {
         Stream::Out => ("process.stdout", 20),
         Stream::Err => ("process.stderr", 30),
-    };
-    // Whoever closed our output still wants the command to run.
-    let _ = match stream {
-        Stream::Out => writeln!(std::io::stdout(), "{line}"),
-        Stream::Err => writeln!(std::io::stderr(), "{line}"),
     };
     if stream == Stream::Err && !line.trim().is_empty() {
         tail.clear();

@@ -6,7 +6,7 @@
 //! `setsid` cannot be followed this way.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -45,6 +45,8 @@ pub struct Invocation {
     pub timeout: Option<Duration>,
     /// Whether it reads what we are given to read; otherwise there is nothing to read.
     pub reads_ours: bool,
+    /// Whether its output is also ours, byte by byte, for whoever redirects it.
+    pub writes_ours: bool,
     /// Whether it may be an engine that can be told why it is ended.
     pub hears_why: bool,
 }
@@ -104,6 +106,7 @@ impl Ended {
 /// A running process group.
 #[derive(Debug)]
 pub struct Group {
+    writes_ours: bool,
     child: Child,
     pgid: Pid,
     deadline: Option<Instant>,
@@ -136,6 +139,7 @@ impl Group {
             .expect("a child that was just started has not been waited for");
         let deadline = invocation.timeout.map(|timeout| Instant::now() + timeout);
         Ok(Group {
+            writes_ours: invocation.writes_ours,
             child,
             pgid: Pid::from_raw(pid as i32),
             deadline,
@@ -157,10 +161,12 @@ impl Group {
     ) -> std::io::Result<Ended> {
         let mut readers = JoinSet::new();
         if let Some(pipe) = self.child.stdout.take() {
-            readers.spawn(read_lines(pipe, Stream::Out, lines.clone()));
+            let shown = self.writes_ours.then(std::io::stdout);
+            readers.spawn(read_lines(pipe, Stream::Out, lines.clone(), shown));
         }
         if let Some(pipe) = self.child.stderr.take() {
-            readers.spawn(read_lines(pipe, Stream::Err, lines));
+            let shown = self.writes_ours.then(std::io::stderr);
+            readers.spawn(read_lines(pipe, Stream::Err, lines, shown));
         }
         let connected = async {
             match control {
@@ -302,12 +308,17 @@ async fn read_lines(
     mut pipe: impl AsyncRead + Unpin,
     stream: Stream,
     lines: mpsc::Sender<(Stream, String)>,
+    mut shown: Option<impl Write>,
 ) {
     let mut pending = Vec::new();
     let mut buffer = [0; 8192];
     while let Ok(length) = pipe.read(&mut buffer).await {
         if length == 0 {
             break;
+        }
+        if let Some(shown) = &mut shown {
+            // Whoever closed our output still wants the command to run.
+            let _ = shown.write_all(&buffer[..length]).and_then(|()| shown.flush());
         }
         pending.extend_from_slice(&buffer[..length]);
         for line in take_lines(&mut pending) {

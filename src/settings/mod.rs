@@ -280,8 +280,8 @@ settings! {
     late_runs_enabled: bool = "true", "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED" | "PREFECT_API_SERVICES_LATE_RUNS_ENABLED" | "PREFECT_ORION_SERVICES_LATE_RUNS_ENABLED";
     /// Seconds between two looks for late runs.
     late_runs_loop_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_LOOP_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS";
-    /// Seconds after its scheduled time from which a run is late.
-    late_runs_after_seconds: Duration = "5", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_AFTER_SECONDS";
+    /// Seconds after its scheduled time from which a run is late; workers of 3.x ask every ten.
+    late_runs_after_seconds: Duration = "15", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_API_SERVICES_LATE_RUNS_AFTER_SECONDS" | "PREFECT_ORION_SERVICES_LATE_RUNS_AFTER_SECONDS";
     /// How many labels a resource of an event has at most.
     events_maximum_labels_per_resource: u32 = "500", "PREFECT_SERVER_EVENTS_MAXIMUM_LABELS_PER_RESOURCE" | "PREFECT_EVENTS_MAXIMUM_LABELS_PER_RESOURCE";
     /// How many related resources an event has at most.

@@ -274,6 +274,9 @@ fn a_command_is_recorded_with_its_exit_code_and_retries() {
     std::io::Write::write_all(&mut piped.stdin.take().unwrap(), b"12345").unwrap();
     let output = piped.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "5");
+    let output = home.cli(&["run", "--", "printf", r"\377\000\n%040000d", "7"]);
+    let (first, last) = (output.stdout.first(), output.stdout.last());
+    assert_eq!((output.stdout.len(), first, last), (40_003, Some(&255), Some(&b'7')));
     let output = home.cli(&["run", "--", "no-such-command"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);

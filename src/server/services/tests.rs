@@ -240,14 +240,14 @@ async fn a_run_is_late_once_its_grace_has_passed_and_only_once() {
     stage.deployment("hourly", json!({"interval": 3600})).await;
     stage.schedule().await;
     let next = LateRuns.pass(&stage.app).await.expect("a pass");
-    assert_eq!(next, Some(at("2026-11-23T11:00:05Z")));
-    stage.clock.set(at("2026-11-23T11:00:04.999999Z"));
+    assert_eq!(next, Some(at("2026-11-23T11:00:15Z")));
+    stage.clock.set(at("2026-11-23T11:00:14.999999Z"));
     LateRuns.pass(&stage.app).await.expect("a pass");
     assert!(!stage.picture().await.contains("Late"));
-    stage.clock.set(at("2026-11-23T11:00:05Z"));
+    stage.clock.set(at("2026-11-23T11:00:15Z"));
     let mut changes = stage.app.changes.listen();
     let next = LateRuns.pass(&stage.app).await.expect("a pass");
-    assert_eq!(next, Some(at("2026-11-23T12:00:05Z")));
+    assert_eq!(next, Some(at("2026-11-23T12:00:15Z")));
     let change = changes.try_recv().expect("a change is told");
     assert_eq!(change.state_name.as_deref(), Some("Late"));
     let picture = stage.picture().await;
@@ -333,7 +333,7 @@ async fn equal_servers_neither_double_a_run_nor_mark_it_twice() {
     let states = "SELECT COUNT(*) FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id \
                   WHERE r.deployment_id = $1";
     assert_eq!((count(runs).await, count(states).await), (3, 3));
-    stage.clock.set(at("2001-03-04T11:00:06Z"));
+    stage.clock.set(at("2001-03-04T11:00:16Z"));
     let marker = || {
         let app = stage.app.clone();
         async move { LateRuns.pass(&app).await.expect("a pass") }
