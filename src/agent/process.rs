@@ -318,7 +318,9 @@ async fn read_lines(
         }
         if let Some(shown) = &mut shown {
             // Whoever closed our output still wants the command to run.
-            let _ = shown.write_all(&buffer[..length]).and_then(|()| shown.flush());
+            let _ = shown
+                .write_all(&buffer[..length])
+                .and_then(|()| shown.flush());
         }
         pending.extend_from_slice(&buffer[..length]);
         for line in take_lines(&mut pending) {

@@ -163,7 +163,7 @@ fn set(cx: &Context, args: &Set) -> Result {
         }
     }
     let (mut profiles, profile) = open(cx)?;
-    for (name, value) in pairs {
+    for (name, value) in &pairs {
         // One profile holds one spelling of a setting, else the one that loses would mislead its reader.
         for spelling in settings::find(name)
             .into_iter()
@@ -172,10 +172,12 @@ fn set(cx: &Context, args: &Set) -> Result {
             profiles.unset(&profile, spelling)?;
         }
         profiles.set(&profile, name, value)?;
+    }
+    profiles.write()?;
+    for (name, value) in pairs {
         output::say(&format!("Set '{name}' to '{}'.", shown(name, value)));
         warn_about_environment(name);
     }
-    profiles.write()?;
     output::say(&format!("Updated profile '{profile}'."));
     Ok(())
 }
@@ -211,10 +213,12 @@ fn unset(cx: &Context, args: &Unset) -> Result {
                 present.iter().map(|(name, _)| name.as_str()),
             )));
         }
+    }
+    profiles.write()?;
+    for name in &args.variables {
         output::say(&format!("Unset '{name}'."));
         warn_about_environment(name);
     }
-    profiles.write()?;
     output::say(&format!("Updated profile '{profile}'."));
     Ok(())
 }

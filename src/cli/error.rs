@@ -126,8 +126,12 @@ impl From<client::Error> for Error {
             (_, Some(409)) => Code::Conflict,
             _ => Code::Failure,
         };
+        let is_elsewhere = error.status().is_some_and(|status| status.as_u16() == 405);
         let error = Self::new(code, message);
         match code {
+            // The dashboard's address answers so, for example.
+            Code::Failure if is_elsewhere => error
+                .hint("the URL of an API ends in /api; see yours with `prefect-rs config view --show-sources`"),
             Code::Unreachable => error
                 .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
             Code::Unauthorized => error

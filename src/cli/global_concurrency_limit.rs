@@ -103,7 +103,19 @@ impl Args {
                     "name": name, "limit": limit, "active": !disable,
                     "slot_decay_per_second": slot_decay_per_second,
                 });
-                let created = client.create_global_concurrency_limit(&limit).await?;
+                let created = match client.create_global_concurrency_limit(&limit).await {
+                    Err(error) if error.status().is_some_and(|status| status == 409) => {
+                        let name = output::clean(&name);
+                        return Err(Error::new(
+                            Code::Conflict,
+                            format!("a concurrency limit '{name}' exists already"),
+                        )
+                        .hint(format!(
+                            "change it with `prefect-rs global-concurrency-limit update {name}`"
+                        )));
+                    }
+                    created => created?,
+                };
                 output::print_line(&created.id.to_string());
                 Ok(())
             }

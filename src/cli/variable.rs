@@ -123,7 +123,7 @@ async fn set(client: &Client, name: &str, value: &str, overwrite: bool, tags: &[
         Some(_) if overwrite => client.update_variable(name, &value, tags).await?,
         Some(_) => {
             let text = format!("variable '{clean}' has a value already");
-            return Err(Error::new(Code::Usage, text).hint("replace it with `--overwrite`"));
+            return Err(Error::new(Code::Conflict, text).hint("replace it with `--overwrite`"));
         }
         None => client.create_variable(name, &value, tags).await.map(drop)?,
     }

@@ -41,8 +41,31 @@ fn a_misspelt_command_is_told_the_right_one() {
 }
 
 #[test]
-fn completions_know_the_nouns() {
-    let ran = Home::new().run(&["completions", "bash"]);
-    assert_eq!(ran.code, 0);
-    assert!(ran.stdout.contains("work-queue"));
+fn completions_know_the_nouns_and_their_verbs() {
+    let home = Home::new();
+    let scripts = ["bash", "zsh", "fish"].map(|shell| home.run(&["completions", shell]));
+    for ran in &scripts {
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("work-queue"));
+    }
+    // What bash itself makes of it, for each word that is typed.
+    let complete = |words: &str, last: &str| {
+        let script = format!(
+            "{}\nCOMP_WORDS=({words} '{last}'); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             function=$(complete -p prefect-rs | sed 's/.* -F \\([^ ]*\\) .*/\\1/'); \
+             $function prefect-rs '{last}' ''; echo \"${{COMPREPLY[@]}}\"",
+            scripts[0].stdout
+        );
+        let output = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .output();
+        String::from_utf8(output.unwrap().stdout)
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(complete("prefect-rs", "flow-"), "flow-run");
+    assert_eq!(complete("prefect-rs flow-run", "lo"), "logs");
+    assert_eq!(complete("prefect-rs deployment schedule", "cr"), "create");
+    assert_eq!(complete("prefect-rs server start", "--po"), "--port");
 }

@@ -245,3 +245,19 @@ fn an_explanation_is_that_of_the_server() {
         "{ran}"
     );
 }
+
+#[test]
+fn what_is_there_already_is_told_so() {
+    let home = Home::new();
+    let create = ["gcl", "create", "pool", "--limit", "1"];
+    done(home.run(&create));
+    let ran = home.run(&create);
+    assert!(
+        ran.code == 5 && ran.stderr.contains("exists already"),
+        "{ran}"
+    );
+    let set = ["variable", "set", "region", "eu"];
+    done(home.run(&set));
+    let ran = home.run(&set);
+    assert!(ran.code == 5 && ran.stderr.contains("--overwrite"), "{ran}");
+}

@@ -276,7 +276,10 @@ fn a_command_is_recorded_with_its_exit_code_and_retries() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "5");
     let output = home.cli(&["run", "--", "printf", r"\377\000\n%040000d", "7"]);
     let (first, last) = (output.stdout.first(), output.stdout.last());
-    assert_eq!((output.stdout.len(), first, last), (40_003, Some(&255), Some(&b'7')));
+    assert_eq!(
+        (output.stdout.len(), first, last),
+        (40_003, Some(&255), Some(&b'7'))
+    );
     let output = home.cli(&["run", "--", "no-such-command"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
