@@ -49,12 +49,14 @@ fn completions_know_the_nouns_and_their_verbs() {
         assert!(ran.stdout.contains("work-queue"));
     }
     // What bash itself makes of it, for each word that is typed.
+    let file = home.path().join("completions");
+    std::fs::write(&file, &scripts[0].stdout).unwrap();
     let complete = |words: &str, last: &str| {
         let script = format!(
-            "{}\nCOMP_WORDS=({words} '{last}'); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+            "source {}\nCOMP_WORDS=({words} '{last}'); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
              function=$(complete -p prefect-rs | sed 's/.* -F \\([^ ]*\\) .*/\\1/'); \
              $function prefect-rs '{last}' ''; echo \"${{COMPREPLY[@]}}\"",
-            scripts[0].stdout
+            file.display()
         );
         let output = std::process::Command::new("bash")
             .args(["-c", &script])
