@@ -304,10 +304,11 @@ fn a_command_ends_when_it_is_interrupted_or_cancelled_from_elsewhere() {
     };
     // What takes no notice of SIGTERM does so of a second wish.
     let mut stubborn = begin("trap '' TERM; echo begun; while :; do sleep 0.1; done");
-    signal(stubborn.id(), "INT");
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    signal(stubborn.id(), "INT");
-    assert_eq!(stubborn.wait().unwrap().code(), Some(130));
+    let ended = home.wait(|| {
+        signal(stubborn.id(), "INT");
+        stubborn.try_wait().unwrap()
+    });
+    assert_eq!(ended.code(), Some(130));
 
     let mut cancelled = begin("echo begun; sleep 600");
     let runs = home.json(&["flow-run", "ls", "--state", "RUNNING", "-o", "json"]);
