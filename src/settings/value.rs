@@ -180,7 +180,8 @@ fn worded_seconds(text: &str) -> Option<f64> {
             .find(|c: char| !c.is_ascii_alphabetic())
             .unwrap_or(rest.len());
         let word = rest[..end].to_ascii_lowercase();
-        let one = word.strip_suffix('s').filter(|one| !one.is_empty());
+        // `ms` is no plural of minutes.
+        let one = word.strip_suffix('s').filter(|one| one.len() > 1);
         let (_, seconds) = UNITS.iter().find(|(names, _)| {
             names.contains(&word.as_str()) || one.is_some_and(|one| names.contains(&one))
         })?;
