@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::logs::{Forwarder, Line};
 use super::process::{self, Ended, Group, Halt, Invocation, Stream};
 use super::report::{Patience, Reporter};
+use super::role::Role;
 use super::runners;
 use super::states::{self, Answer};
 use crate::client::{self, Client, Document, FlowRun};
@@ -102,7 +103,8 @@ async fn carry_out(
                 outcome.is_interrupted = is_interrupted;
                 let limit = command.timeout.unwrap_or_default().as_secs_f64();
                 let last_error = tail.back().map(String::as_str);
-                let (kind, name, message) = states::of_executable(&ended, last_error, limit);
+                let (kind, name, message) =
+                    states::of_executable(&ended, last_error, limit, Role::Agent);
                 outcome.message = message;
                 (kind, name)
             }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::process::{end_group, groups_with};
 use super::report::{Patience, Reporter};
+use super::role::Role;
 use crate::client::Client;
 use crate::sdk::program::FLOW_RUN_ID;
 
@@ -71,6 +72,11 @@ impl Guard {
                 (Guard::default(), None)
             }
         }
+    }
+
+    /// Says whose guard it is, as messages name it.
+    pub async fn of(&self, role: Role) {
+        self.tell(format!("of {role}\n")).await;
     }
 
     /// Says that a claim is about to be proposed.
@@ -121,12 +127,16 @@ pub async fn watch(client: Client) -> std::io::Result<()> {
     ];
     let mut runs = BTreeMap::new();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut role = Role::default();
     while let Ok(Some(line)) = lines.next_line().await {
-        note(&mut runs, &line);
+        match line.strip_prefix("of ") {
+            Some(word) => role = Role::of(word),
+            None => note(&mut runs, &line),
+        }
     }
     let settling: Vec<_> = runs
         .into_iter()
-        .map(|(run, known)| tokio::spawn(settle(client.clone(), run, known)))
+        .map(|(run, known)| tokio::spawn(settle(client.clone(), run, known, role)))
         .collect();
     for task in settling {
         let _ = task.await;
@@ -169,7 +179,7 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
 /// that would be overtaken.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
-async fn settle(client: Client, run: Uuid, known: Known) {
+async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
     if !matches!(known, Known::Running(_)) {
         sleep(ON_ITS_WAY).await;
     }
@@ -195,15 +205,14 @@ async fn settle(client: Client, run: Uuid, known: Known) {
                 && kind == "PENDING"
                 && state["state_details"]["transition_id"] == transition.to_string() =>
         {
-            reporter
-                .hand_back(&current, "The agent that had claimed the run was killed.")
-                .await;
+            let message = format!("The {role} that had claimed the run was killed.");
+            reporter.hand_back(&current, &message).await;
         }
         Known::Claiming(_) => {}
         // No other agent takes it while it seems to have one.
         Known::Retrying if current.waits_for_retry() => {
-            let message = "The agent that would have tried the run again was killed.";
-            reporter.hand_back(&current, message).await;
+            let message = format!("The {role} that would have tried the run again was killed.");
+            reporter.hand_back(&current, &message).await;
         }
         Known::Retrying => {}
         Known::Owned(_) | Known::Running(_) if kind == "CANCELLING" => {
@@ -219,10 +228,11 @@ async fn settle(client: Client, run: Uuid, known: Known) {
         // Somebody else's by now, unless it was made to be run here and nowhere else.
         Known::Owned(transition) if kind == "PENDING" && !has_started && !transition.is_nil() => {}
         Known::Owned(_) | Known::Running(_) if matches!(kind, "RUNNING" | "PENDING") => {
-            let message =
-                "The agent that ran the flow was killed; the flow's processes were ended.";
+            let message = format!(
+                "The {role} that ran the flow was killed; the flow's processes were ended."
+            );
             reporter
-                .propose(run, "CRASHED", "Crashed", Some(message))
+                .propose(run, "CRASHED", "Crashed", Some(&message))
                 .await;
         }
         Known::Owned(_) | Known::Running(_) => {}

@@ -225,7 +225,7 @@ fn lost_note(flow_run_id: Uuid, count: u64) -> Value {
         name: "prefect.agent",
         level: 30,
         message: format!(
-            "{count} lines of output are missing here: the API was away and the agent's buffer full"
+            "{count} lines of output are missing here: the API was away and the buffer full"
         ),
         timestamp,
     })

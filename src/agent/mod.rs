@@ -20,6 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::settings::Settings;
 use dispatcher::{Command, Dispatcher, Event};
 use process::Halt;
+use role::Role;
 
 pub mod command;
 mod control;
@@ -31,6 +32,7 @@ mod logs;
 mod process;
 mod push;
 mod report;
+mod role;
 mod runners;
 mod states;
 mod submit;
@@ -107,6 +109,14 @@ pub enum Error {
     /// There is no queue with the given id.
     #[error("there is no work queue with the id `{0}`")]
     NoQueue(Uuid),
+    /// There is no pool of that name, and one that is created has no such queue.
+    #[error("there is no work pool '{pool}', and one that is created has no work queue '{queue}'")]
+    NoPoolOfQueue {
+        /// The pool.
+        pool: String,
+        /// The queue.
+        queue: String,
+    },
     /// There is no pool of that name, and none may be created.
     #[error("there is no work pool '{0}'")]
     NoPool(String),
@@ -170,7 +180,7 @@ pub async fn run(
         health: None,
     };
     let source = Source::Queue(queue_id);
-    let host = host(settings, api_url);
+    let host = host(settings, api_url, Role::Agent);
     work(client, source, pace, host, &options.guard, stops).await;
     info!("agent stopped");
     Ok(())
@@ -186,6 +196,7 @@ async fn work(
     mut stops: mpsc::Receiver<()>,
 ) {
     let (guard, guard_process) = guard::Guard::start(guard, &host.api_url);
+    guard.of(host.role).await;
     let (logs, forwarding) = logs::Forwarder::start(client.clone());
     let (sender, mut events) = mpsc::unbounded_channel();
     let push = push::listen(client.clone(), push::path(&source), sender.clone());
@@ -263,7 +274,7 @@ pub async fn execute(
         prefetch: Duration::ZERO,
         logs: logs.clone(),
         guard: guard.clone(),
-        host: host(settings, api_url),
+        host: host(settings, api_url, Role::Agent),
         is_foreground: true,
         health: None,
         events: sender,
@@ -355,7 +366,7 @@ async fn find_queue(
     }
 }
 
-fn host(settings: &Settings, api_url: String) -> runners::Host {
+fn host(settings: &Settings, api_url: String, role: Role) -> runners::Host {
     // 2.x flows can only send a bearer token, and the server takes the auth string as one.
     let key = settings
         .api_key
@@ -367,5 +378,6 @@ fn host(settings: &Settings, api_url: String) -> runners::Host {
         python: settings.python.clone(),
         virtual_env: std::env::var_os("VIRTUAL_ENV").map(PathBuf::from),
         path: std::env::var_os("PATH").unwrap_or_default(),
+        role,
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::jobs::Job;
 use super::process::Invocation;
+use super::role::Role;
 use crate::client::FlowRun;
 use crate::deployments::FlowCode;
 use crate::deployments::document::{ExecutableCode, PythonCode};
@@ -32,6 +33,8 @@ pub struct Host {
     pub virtual_env: Option<PathBuf>,
     /// The search path.
     pub path: OsString,
+    /// What takes the runs, in words.
+    pub role: Role,
 }
 
 /// Who tells the server about RUNNING and the end.
@@ -65,11 +68,13 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
         .as_ref()
         .filter(|runner| runner["type"].is_string())
         .unwrap_or(&deployment["flow_runner"]);
+    let role = host.role;
     match runner["type"].as_str().unwrap_or("universal") {
         "universal" | "subprocess" => {}
         other => {
             return Err(format!(
-                "This agent cannot start flow runs with the flow runner `{other}`; it has `subprocess`. Deploy the flow again with that one, or start an agent that has `{other}`."
+                "This {role} cannot start flow runs with the flow runner `{other}`; it has `subprocess`. Deploy the flow again with that one, or start {} that has `{other}`.",
+                role.one()
             ));
         }
     }
@@ -78,7 +83,7 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
     config.extend(code.options().clone());
     let mut launch = match code {
         FlowCode::Python(code) => python(run, &code, &config, host)?,
-        FlowCode::Executable(code) => executable(run, &code, &config)?,
+        FlowCode::Executable(code) => executable(run, &code, &config, host.role)?,
     };
     add_host(&mut launch.invocation, host);
     let set = &mut launch.invocation.set;
@@ -193,7 +198,7 @@ fn python(
         .as_ref()
         .filter(|path| path.is_absolute() && !path.exists())
     {
-        return Err(missing(path));
+        return Err(missing(path, host.role));
     }
     let mut invocation = Invocation {
         directory: directory(config)?,
@@ -297,16 +302,20 @@ fn interpreter(code: &PythonCode, host: &Host) -> Result<PathBuf, String> {
             .map(|folder| folder.join(name))
             .find(|file| file.is_file())
     });
-    found.ok_or_else(|| "No Python interpreter was found for this flow: there is none on the agent's PATH. Start the agent in the flow's virtual environment, or set PREFECT_RS_PYTHON.".into())
+    found.ok_or_else(|| {
+        let role = host.role;
+        format!("No Python interpreter was found for this flow: there is none on the {role}'s PATH. Start the {role} in the flow's virtual environment, or set PREFECT_RS_PYTHON.")
+    })
 }
 
 fn executable(
     run: &FlowRun,
     code: &ExecutableCode,
     config: &Map<String, Value>,
+    role: Role,
 ) -> Result<Launch, String> {
     if !code.path.exists() {
-        return Err(missing(&code.path));
+        return Err(missing(&code.path, role));
     }
     let arguments = match config.get("args") {
         None | Some(Value::Null) => Vec::new(),
@@ -478,16 +487,16 @@ fn expand(path: &str) -> Result<PathBuf, String> {
     let Some(rest) = path.strip_prefix('~') else {
         return Ok(PathBuf::from(path));
     };
-    let home = std::env::var_os("HOME").ok_or_else(|| {
-        format!("`{path}` needs a home folder, and HOME is not set for the agent.")
-    })?;
+    let home = std::env::var_os("HOME")
+        .ok_or_else(|| format!("`{path}` needs a home folder, and HOME is not set here."))?;
     Ok(Path::new(&home).join(rest.trim_start_matches('/')))
 }
 
-fn missing(path: &Path) -> String {
+fn missing(path: &Path, role: Role) -> String {
     format!(
-        "The flow's code is not at `{}` on this machine. Deploy the flow again here, or start an agent where it was deployed.",
-        path.display()
+        "The flow's code is not at `{}` on this machine. Deploy the flow again here, or start {} where it was deployed.",
+        path.display(),
+        role.one()
     )
 }
 

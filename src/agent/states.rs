@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::process::{Ended, Halt};
+use super::role::Role;
 use crate::client::OrchestrationResult;
 
 /// What the server's answer means for the one who proposed.
@@ -82,6 +83,7 @@ pub fn of_executable(
     ended: &Ended,
     last_error: Option<&str>,
     timeout_seconds: f64,
+    role: Role,
 ) -> (&'static str, &'static str, String) {
     let said = last_error
         .map(|line| format!(" Its last line of error output: {}", line.trim()))
@@ -97,7 +99,7 @@ pub fn of_executable(
             "TimedOut",
             format!("The flow exceeded its timeout of {timeout_seconds} seconds and was ended."),
         ),
-        (Some(Halt::AgentStopped), _) => ("CRASHED", "Crashed", stopped()),
+        (Some(Halt::AgentStopped), _) => ("CRASHED", "Crashed", stopped(role)),
         (None, Some(0)) => (
             "COMPLETED",
             "Completed",
@@ -121,6 +123,7 @@ pub fn of_engine(
     ended: &Ended,
     current: &str,
     last_error: Option<&str>,
+    role: Role,
 ) -> Option<(&'static str, &'static str, String)> {
     let said = last_error
         .map(|line| format!(" Its last line of error output: {}", line.trim()))
@@ -134,7 +137,7 @@ pub fn of_engine(
             "Cancelled",
             "The run was cancelled and its processes were ended.".into(),
         )),
-        (_, Some(Halt::AgentStopped)) => Some(("CRASHED", "Crashed", stopped())),
+        (_, Some(Halt::AgentStopped)) => Some(("CRASHED", "Crashed", stopped(role))),
         (_, Some(Halt::TimedOut)) => Some((
             "FAILED",
             "TimedOut",
@@ -159,8 +162,8 @@ pub fn of_engine(
     }
 }
 
-fn stopped() -> String {
-    "The agent that ran the flow was stopped, and the flow's processes with it.".into()
+fn stopped(role: Role) -> String {
+    format!("The {role} that ran the flow was stopped, and the flow's processes with it.")
 }
 
 #[cfg(test)]
@@ -186,7 +189,8 @@ mod tests {
     #[test]
     fn the_ends_of_an_executable() {
         let told = |ended: Ended| {
-            let (kind, name, message) = of_executable(&ended, Some("no such table"), 1.5);
+            let (kind, name, message) =
+                of_executable(&ended, Some("no such table"), 1.5, Role::Worker);
             format!("{kind}/{name}: {message}")
         };
         let all = [
@@ -203,7 +207,7 @@ mod tests {
         CRASHED/Crashed: The flow was killed by signal 9 (SIGKILL). If nobody did it on purpose, the machine may be out of memory. Its last line of error output: no such table
         CANCELLED/Cancelled: The run was cancelled and its processes were ended.
         FAILED/TimedOut: The flow exceeded its timeout of 1.5 seconds and was ended.
-        CRASHED/Crashed: The agent that ran the flow was stopped, and the flow's processes with it.
+        CRASHED/Crashed: The worker that ran the flow was stopped, and the flow's processes with it.
         ");
     }
 
@@ -226,7 +230,7 @@ mod tests {
         #[case] expected: Option<&str>,
     ) {
         assert_eq!(
-            of_engine(&ended, current, None).map(|(kind, ..)| kind),
+            of_engine(&ended, current, None, Role::Agent).map(|(kind, ..)| kind),
             expected
         );
     }

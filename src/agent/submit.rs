@@ -219,7 +219,7 @@ impl Shared {
                 return;
             }
             Some(Answer::Refused(reason)) => {
-                debug!(flow_run.id = %run, "flow run `{run}` is not for this agent: {reason}")
+                debug!(flow_run.id = %run, "flow run `{run}` is not for this {}: {reason}", self.host.role)
             }
             Some(Answer::Rescheduled(_) | Answer::Wait(_)) => {
                 debug!(flow_run.id = %run, "flow run `{run}` is not due yet")
@@ -234,7 +234,10 @@ impl Shared {
         let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
         if let Some(run) = reporter.read(id).await {
             reporter
-                .hand_back(&run, "The agent that had claimed the run stops.")
+                .hand_back(
+                    &run,
+                    &format!("The {} that had claimed the run stops.", self.host.role),
+                )
                 .await;
             info!(flow_run.id = %id, "handed back flow run `{id}`");
         }
@@ -270,10 +273,10 @@ impl Shared {
 
     async fn prepare(&self, run: &FlowRun) -> Result<Launch, String> {
         let Some(id) = run.deployment_id else {
-            return Err(
-                "The run belongs to no deployment, so this agent does not know what to start."
-                    .into(),
-            );
+            return Err(format!(
+                "The run belongs to no deployment, so this {} does not know what to start.",
+                self.host.role
+            ));
         };
         let read = || self.client.read_deployment(id);
         let deployment = persist("The run's deployment", read).await?;
@@ -343,7 +346,9 @@ impl Shared {
         match block["block_type"]["slug"].as_str() {
             Some("process") | None => Ok(jobs::template_of_block(&block["data"])),
             Some(other) => Err(format!(
-                "This agent starts processes, and the deployment's infrastructure is a block of the type `{other}`. Deploy the flow again with a `process` block, or start an agent that has `{other}`."
+                "This {} starts processes, and the deployment's infrastructure is a block of the type `{other}`. Deploy the flow again with a `process` block, or start {} that has `{other}`.",
+                self.host.role,
+                self.host.role.one()
             )),
         }
     }
@@ -364,9 +369,12 @@ impl Shared {
             .as_ref()
             .map_or("", |state| state.r#type.as_str());
         let was_crashed = kind == "CRASHED";
-        let Some((kind, name, message)) =
-            states::of_engine(&ended, kind, tail.back().map(String::as_str))
-        else {
+        let Some((kind, name, message)) = states::of_engine(
+            &ended,
+            kind,
+            tail.back().map(String::as_str),
+            self.host.role,
+        ) else {
             return;
         };
         if kind == "CRASHED" && !tail.is_empty() {
@@ -459,8 +467,11 @@ impl Shared {
         if let Some(current) = reporter.read(run).await
             && current.waits_for_retry()
         {
-            let message = "The agent that would have tried the run again stops.";
-            reporter.hand_back(&current, message).await;
+            let message = format!(
+                "The {} that would have tried the run again stops.",
+                self.host.role
+            );
+            reporter.hand_back(&current, &message).await;
         }
     }
 
@@ -476,7 +487,7 @@ impl Shared {
             Ok((ended, tail)) => {
                 let timeout = launch.invocation.timeout.unwrap_or_default();
                 let last_error = tail.back().map(String::as_str);
-                states::of_executable(&ended, last_error, timeout.as_secs_f64())
+                states::of_executable(&ended, last_error, timeout.as_secs_f64(), self.host.role)
             }
             Err(reason) => ("CRASHED", "Crashed", reason),
         };
@@ -620,7 +631,7 @@ impl Shared {
         self.logs
             .send(Line {
                 flow_run_id: run,
-                name: "prefect.agent",
+                name: self.host.role.logger(),
                 level,
                 message,
                 timestamp,

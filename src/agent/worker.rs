@@ -15,6 +15,7 @@ use tokio::time::{interval, sleep};
 use tracing::{debug, info, warn};
 
 use super::health::{self, Health};
+use super::role::Role;
 use super::{Error, Pace, Source, host, work};
 use crate::client::{self, Client, Document, WorkPool};
 use crate::schemas::work_pools::{PROCESS_TYPE, process_template};
@@ -22,6 +23,9 @@ use crate::settings::Settings;
 
 /// How often a server that is away is looked for.
 const SERVER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The queue that every new pool has.
+const DEFAULT: &str = "default";
 
 /// What a worker is told when it starts.
 #[derive(Debug, Clone)]
@@ -87,7 +91,7 @@ pub async fn run(
         queues: options.queues,
         worker: options.name,
     };
-    let host = host(settings, api_url);
+    let host = host(settings, api_url, Role::Worker);
     work(client, source, pace, host, &options.guard, stops).await;
     heartbeats.abort();
     if let Some((_, serving)) = health {
@@ -147,7 +151,16 @@ async fn find_pool(
 async fn pool(client: &Client, options: &Options) -> Result<Document<WorkPool>, Error> {
     let found = match Client::optional(client.read_work_pool(&options.pool).await)? {
         Some(found) => found,
-        None if options.creates_pool => create(client, options).await?,
+        // Not created for a mistake in the queue's name.
+        None if options.creates_pool => match options.queues.iter().find(|name| *name != DEFAULT) {
+            None => create(client, options).await?,
+            Some(queue) => {
+                return Err(Error::NoPoolOfQueue {
+                    pool: options.pool.clone(),
+                    queue: queue.clone(),
+                });
+            }
+        },
         None => return Err(Error::NoPool(options.pool.clone())),
     };
     if found.r#type != PROCESS_TYPE {

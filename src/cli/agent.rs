@@ -102,6 +102,7 @@ pub(super) fn failed(error: agent::Error) -> Error {
         agent::Error::NoPool(_)
         | agent::Error::NoPort { .. }
         | agent::Error::NoPoolQueue { .. }
+        | agent::Error::NoPoolOfQueue { .. }
         | agent::Error::WrongPool { .. } => Error::failure(error.to_string()),
     }
 }

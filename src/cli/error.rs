@@ -118,8 +118,21 @@ impl fmt::Display for Error {
 
 impl From<client::Error> for Error {
     fn from(error: client::Error) -> Self {
-        let message = error.to_string();
-        let code = match (&error, error.status().map(|status| status.as_u16())) {
+        let status = error.status().map(|status| status.as_u16());
+        let message = match (&error, status) {
+            (client::Error::Refused { message, .. }, Some(422)) => {
+                format!("the server cannot take this: {message}")
+            }
+            (client::Error::Refused { message, .. }, Some(409)) => {
+                format!("the server refuses this: {message}")
+            }
+            _ => error.to_string(),
+        };
+        let request = match &error {
+            client::Error::Refused { method, path, .. } => format!("{method} {path}"),
+            _ => String::new(),
+        };
+        let code = match (&error, status) {
             (client::Error::Unreachable { .. }, _) => Code::Unreachable,
             (_, Some(401 | 403)) => Code::Unauthorized,
             (_, Some(404)) => Code::NotFound,
@@ -136,6 +149,12 @@ impl From<client::Error> for Error {
                 .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
             Code::Unauthorized => error
                 .hint("give the credentials with `prefect-rs config set PREFECT_API_AUTH_STRING=user:password` or `PREFECT_API_KEY=key`"),
+            Code::Conflict => error.hint(format!(
+                "something of that name exists already, or is in a state that forbids this; the commands `ls` and `inspect` show it (the request was {request})"
+            )),
+            _ if status == Some(422) => error.hint(format!(
+                "correct the option or file that gives this value and try again (the request was {request})"
+            )),
             _ => error,
         }
     }

@@ -145,6 +145,11 @@ fn failed(error: agent::Error) -> Error {
         agent::Error::NoPool(pool) => Error::new(Code::NotFound, text).hint(format!(
             "create it with `prefect-rs work-pool create {pool}`"
         )),
+        agent::Error::NoPoolOfQueue { pool, queue } => {
+            Error::new(Code::NotFound, text).hint(format!(
+                "create both with `prefect-rs work-pool create --type process {pool}` and `prefect-rs work-queue create {queue} --pool {pool}`"
+            ))
+        }
         agent::Error::NoPoolQueue { pool, queue } => Error::new(Code::NotFound, text).hint(format!(
             "create it with `prefect-rs work-queue create {queue} --pool {pool}`"
         )),

@@ -315,14 +315,14 @@ fn said(body: &[u8]) -> String {
     match (body.get("detail"), body.get("exception_message")) {
         (Some(detail), _) => text(detail),
         (None, Some(message)) => match body.get("exception_detail").map(details) {
-            Some(details) if !details.is_empty() => format!("{} {details}", text(message)),
+            Some(details) if !details.is_empty() => details,
             Some(_) | None => text(message),
         },
         (None, None) => body.to_string(),
     }
 }
 
-/// Joins the parts of a validation error: where and what.
+/// Joins the parts of a validation error: where in the body, and what.
 fn details(details: &Value) -> String {
     let Some(list) = details.as_array() else {
         return details.as_str().unwrap_or_default().to_owned();
@@ -332,16 +332,17 @@ fn details(details: &Value) -> String {
             .as_array()
             .into_iter()
             .flatten()
+            .skip_while(|part| *part == "body")
             .map(|part| {
                 part.as_str()
                     .map_or_else(|| part.to_string(), str::to_owned)
             })
             .collect();
-        format!(
-            "{}: {}",
-            place.join("."),
-            detail["msg"].as_str().unwrap_or("not valid")
-        )
+        let why = detail["msg"].as_str().unwrap_or("not valid");
+        match place.is_empty() {
+            true => why.to_owned(),
+            false => format!("{}: {why}", place.join(".")),
+        }
     };
     list.iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -359,10 +360,9 @@ mod tests {
     #[test]
     fn a_validation_error_is_told_with_its_place() {
         let body = br#"{"exception_message": "Invalid request received.", "exception_detail": [{"loc": ["body", "name"], "msg": "field required", "type": "x"}]}"#;
-        assert_eq!(
-            said(body),
-            "Invalid request received. body.name: field required"
-        );
+        assert_eq!(said(body), "name: field required");
+        let whole = br#"{"exception_message": "Invalid request received.", "exception_detail": [{"loc": ["body"], "msg": "Field required"}]}"#;
+        assert_eq!(said(whole), "Field required");
         assert_eq!(said(br#"{"detail": "Flow not found"}"#), "Flow not found");
         assert_eq!(said(b"<html>"), "<html>");
     }

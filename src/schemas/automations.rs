@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::dialect::{Dialect, Fields, Render};
 use super::event_filters::{Labels, is_match};
 use super::events::{Event, ReceivedEvent};
 use super::{AutomationId, Document, StateType, Tags, place};
@@ -36,8 +37,28 @@ pub struct Automation {
     pub body: AutomationBody,
 }
 
+impl Render for Automation {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let body = &self.body;
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("name", &body.name)?;
+        fields.all("description", &body.description)?;
+        fields.all("enabled", &body.enabled)?;
+        fields.newest("tags", &body.tags)?;
+        fields.all("trigger", &body.trigger)?;
+        fields.all("actions", &body.actions)?;
+        fields.all("actions_on_trigger", &body.actions_on_trigger)?;
+        fields.all("actions_on_resolve", &body.actions_on_resolve)?;
+        fields.all("id", &self.id)?;
+        fields.time("created", self.created.0)?;
+        fields.time("updated", self.updated.0)?;
+        fields.end()
+    }
+}
+
 /// What an automation is and does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AutomationBody {
     /// A name for people.
     pub name: String,
@@ -80,10 +101,14 @@ impl<'de> Deserialize<'de> for AutomationCreate {
             #[serde(default)]
             owner_resource: Option<String>,
         }
-        let value = Json::deserialize(deserializer)?;
+        let mut value = Json::deserialize(deserializer)?;
+        let Owner { owner_resource } = place::read(&value)?;
+        if let Some(members) = value.as_object_mut() {
+            members.shift_remove("owner_resource");
+        }
         Ok(Self {
             body: place::read(&value)?,
-            owner_resource: place::read::<Owner, _>(&value)?.owner_resource,
+            owner_resource,
         })
     }
 }
@@ -241,7 +266,13 @@ impl<'de> Deserialize<'de> for Trigger {
             .map_or("event", |kind| kind.as_str().unwrap_or_default());
         let unfit = |message: String| Err(place::misplaced(&["type".into()], message));
         match kind {
-            "event" => place::read(&value).map(Self::Event),
+            "event" => place::read(&value).map(|mut trigger: EventTrigger| {
+                let is_said = value.get("within").is_some_and(|within| !within.is_null());
+                if trigger.posture == Posture::Proactive && !is_said {
+                    trigger.within = LEAST_PROACTIVE;
+                }
+                Self::Event(trigger)
+            }),
             "compound" => place::read(&value).map(Self::Compound),
             "sequence" => place::read(&value).map(Self::Sequence),
             "metric" => unfit(

@@ -42,9 +42,12 @@ pub struct ConcurrencyOptions {
 fn grace_seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
     let seconds = Option::<i64>::deserialize(d)?;
     match seconds {
-        Some(seconds) if !GRACE_SECONDS.contains(&seconds) => Err(D::Error::custom(format!(
-            "ensure this value is from {} to {}",
-            GRACE_SECONDS.start(),
+        Some(seconds) if seconds < *GRACE_SECONDS.start() => Err(D::Error::custom(format!(
+            "ensure this value is greater than or equal to {}",
+            GRACE_SECONDS.start()
+        ))),
+        Some(seconds) if seconds > *GRACE_SECONDS.end() => Err(D::Error::custom(format!(
+            "ensure this value is less than or equal to {}",
             GRACE_SECONDS.end()
         ))),
         seconds => Ok(seconds),

@@ -11,6 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::dialect::{Fields, Render};
 use super::time::Instant;
 use super::{Dialect, Document, EventId};
 
@@ -261,8 +262,8 @@ impl ReceivedEvent {
     }
 }
 
-impl Serialize for ReceivedEvent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Render for ReceivedEvent {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         let Event {
             occurred,
             event,
@@ -272,19 +273,22 @@ impl Serialize for ReceivedEvent {
             id,
             follows,
         } = &self.event;
-        let mut map = serializer.serialize_map(Some(8))?;
-        map.serialize_entry("occurred", occurred)?;
-        map.serialize_entry("event", event)?;
-        map.serialize_entry("resource", resource)?;
-        map.serialize_entry("related", related)?;
-        map.serialize_entry("payload", payload)?;
-        map.serialize_entry("id", id)?;
-        map.serialize_entry("follows", follows)?;
-        map.serialize_entry(
-            "received",
-            &super::time::format(self.received, Dialect::Three),
-        )?;
-        map.end()
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.time("occurred", occurred.0)?;
+        fields.all("event", event)?;
+        fields.all("resource", resource)?;
+        fields.all("related", related)?;
+        fields.all("payload", payload)?;
+        fields.all("id", id)?;
+        fields.all("follows", follows)?;
+        fields.time("received", self.received)?;
+        fields.end()
+    }
+}
+
+impl Serialize for ReceivedEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.render(Dialect::Three, serializer)
     }
 }
 

@@ -350,7 +350,7 @@ pub struct AutomationsQuery {
     pub sort: Option<AutomationSort>,
     #[serde(default)]
     pub limit: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "offset")]
     pub offset: Option<u32>,
 }
 

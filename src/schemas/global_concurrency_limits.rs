@@ -354,7 +354,7 @@ fn usual_duration() -> f64 {
 
 fn fit_name<E: serde::de::Error>(name: String) -> Result<String, E> {
     if name.is_empty() || name.contains(NOT_IN_NAMES) {
-        let text = "a name has at least one character and none of `/`, `%`, `&`, `>` and `<`";
+        let text = "String should match pattern '^[^/%&><]+$'";
         return Err(E::custom(text));
     }
     Ok(name)

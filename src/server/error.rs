@@ -9,7 +9,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::mistake::{Mistake, refuse};
 use crate::db;
+use crate::schemas::Dialect;
 
 /// Why a request was not carried out.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub enum ApiError {
     Conflict(String),
     /// The request is not understood; each detail says where and why.
     Invalid {
-        /// What is wrong, each with `loc`, `msg` and `type`.
-        details: Vec<Value>,
+        /// All that is wrong.
+        details: Vec<Mistake>,
         /// The body as it came, where it was JSON.
         body: Value,
     },
@@ -87,7 +89,12 @@ impl ApiError {
             | Self::Forbidden(text)
             | Self::Unavailable(text)
             | Self::Misconfigured(text) => text,
-            Self::Invalid { details, .. } => Value::from(details).to_string(),
+            Self::Invalid { details, body } => {
+                let told = details
+                    .iter()
+                    .map(|mistake| mistake.told(Dialect::Three, &body));
+                Value::from_iter(told).to_string()
+            }
             Self::Internal(cause) => {
                 tracing::error!("a part of a request failed: {cause}");
                 "Internal Server Error".to_owned()
@@ -102,11 +109,22 @@ impl ApiError {
         }
     }
 
-    /// One field is wrong.
-    pub fn invalid(loc: &[&str], message: impl Into<String>) -> Self {
-        let detail = json!({"loc": loc, "msg": message.into(), "type": "value_error"});
+    /// One part of a request is wrong, for a reason in words that [`Mistake::of`] reads.
+    pub fn invalid(loc: &[&str], message: impl AsRef<str>) -> Self {
+        let loc = loc.iter().map(|step| json!(step)).collect();
         Self::Invalid {
-            details: vec![detail],
+            details: vec![Mistake::of(loc, message.as_ref())],
+            body: Value::Null,
+        }
+    }
+
+    /// As [`Self::invalid`], and names what was given there.
+    pub fn invalid_input(loc: &[&str], message: impl AsRef<str>, input: impl Into<Value>) -> Self {
+        let loc = loc.iter().map(|step| json!(step)).collect();
+        let mut mistake = Mistake::of(loc, message.as_ref());
+        mistake.input = Some(input.into());
+        Self::Invalid {
+            details: vec![mistake],
             body: Value::Null,
         }
     }
@@ -140,14 +158,7 @@ impl IntoResponse for ApiError {
             Self::NotFound(detail) => (StatusCode::NOT_FOUND, json!({"detail": detail})),
             Self::NoObject(text) => (StatusCode::NOT_FOUND, exception(&text)),
             Self::Conflict(detail) => (StatusCode::CONFLICT, json!({"detail": detail})),
-            Self::Invalid { details, body } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                json!({
-                    "exception_message": "Invalid request received.",
-                    "exception_detail": details,
-                    "request_body": body,
-                }),
-            ),
+            Self::Invalid { details, body } => return refuse(details, body),
             Self::Unfit(detail) => (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": detail})),
             Self::Gone(detail) => (StatusCode::GONE, json!({"detail": detail})),
             Self::Locked(detail, retry_after) => {

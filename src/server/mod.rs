@@ -12,6 +12,7 @@ pub mod events;
 mod extract;
 mod guard;
 pub mod local;
+mod mistake;
 pub mod models;
 mod openapi;
 pub mod orchestration;

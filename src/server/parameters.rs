@@ -189,7 +189,7 @@ impl Maker {
     fn make_template(&mut self, template: &str) -> std::result::Result<Option<Value>, String> {
         let wrong = |error: String| format!("Invalid jinja: {error}");
         if self.unknown.is_some() {
-            templates::check(template).map_err(wrong)?;
+            templates::check(template).map_err(|fault| wrong(fault.text))?;
             return Ok(Some(self.unknown_here(None)));
         }
         let context = Map::new().into();

@@ -1,9 +1,8 @@
-//! Says why a body is not understood, in the words of the genuine servers.
+//! Finds what is wrong with a body that is not understood.
 //!
-//! They validate with pydantic, and clients and scripts know its `loc`, `msg` and `type`. What
-//! serde says is turned into that here: the text is read, since serde keeps no kind of error
+//! What serde says becomes a [`Mistake`]: its text is read, since serde keeps no kind of error
 //! beside it. A text that is not recognised is passed on as it is, without its position, which
-//! `loc` tells better.
+//! the place tells better.
 
 use std::collections::VecDeque;
 
@@ -11,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::ApiError;
+use super::mistake::{Mistake, Wrong};
 use crate::schemas::place;
 
 /// Bodies larger than this are not sent back.
@@ -36,36 +36,34 @@ pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
 
 /// Says that a body is missing which is needed.
 pub fn missing_body() -> ApiError {
-    let detail = words("missing field", &[json!("body")]);
+    let mistake = Mistake {
+        loc: vec![json!("body")],
+        wrong: Wrong::Missing,
+        input: None,
+    };
     ApiError::Invalid {
-        details: vec![detail],
-        body: Value::Null,
-    }
-}
-
-/// Says that a number of the body is not from 0 to `most`.
-pub fn above(name: &str, most: i64) -> ApiError {
-    let detail = json!({
-        "loc": ["body", name],
-        "msg": format!("ensure this value is less than or equal to {most}"),
-        "type": "value_error.number.not_le",
-        "ctx": {"limit_value": most},
-    });
-    ApiError::Invalid {
-        details: vec![detail],
+        details: vec![mistake],
         body: Value::Null,
     }
 }
 
 /// Explains what `text` says of a query: which parameter is missing or wrong.
-pub fn query(text: &str) -> ApiError {
+pub fn query(text: &str, given: Option<&str>) -> ApiError {
     let text = text.rsplit("query string: ").next().unwrap_or(text);
     let (name, message) = match between(text, "missing field `", "`") {
         Some(name) => (name, text),
         None => text.split_once(": ").unwrap_or(("", text)),
     };
+    let pairs = given.unwrap_or_default().split('&');
+    let input = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(key, value)| (key == name).then(|| json!(value)));
+    let mistake = Mistake {
+        input,
+        ..Mistake::of(vec![json!("query"), json!(name)], message)
+    };
     ApiError::Invalid {
-        details: vec![words(message, &[json!("query"), json!(name)])],
+        details: vec![mistake],
         body: Value::Null,
     }
 }
@@ -74,8 +72,8 @@ pub fn query(text: &str) -> ApiError {
 ///
 /// A parser stops at the first mistake. So each one is mended in a copy, by leaving the member out
 /// or by putting something there that is taken, and the copy is read again.
-fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Value> {
-    let Err(first) = detail_of::<T>(text) else {
+fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Mistake> {
+    let Some(first) = detail_of::<T>(text) else {
         return Vec::new();
     };
     let copy = (text.len() <= LARGEST_ECHO_BYTES).then(|| serde_json::from_slice(text));
@@ -83,15 +81,15 @@ fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Value> {
         return vec![first];
     };
     let mut next = Some(first);
-    let mut details: Vec<Value> = Vec::new();
+    let mut details: Vec<Mistake> = Vec::new();
     // What stands in for a member has members of its own, which nobody has sent.
-    let mut stands_in: Vec<Value> = Vec::new();
+    let mut stands_in: Vec<Vec<Value>> = Vec::new();
     for _ in 0..MOST_MISTAKES {
         let Some(detail) = next.take() else { break };
-        let loc = detail["loc"].clone();
+        let loc = detail.loc.clone();
         let mended = mend::<T>(&mut copy, &detail);
         // Where leaving a member out was the remedy, it may be missed later.
-        let is_told = details.iter().any(|told| told["loc"] == loc);
+        let is_told = details.iter().any(|told| told.loc == loc);
         if !is_told && !stands_in.iter().any(|outer| is_within(&loc, outer)) {
             details.push(detail);
         }
@@ -108,20 +106,19 @@ fn details_of<T: DeserializeOwned>(text: &[u8]) -> Vec<Value> {
     details
 }
 
-fn is_within(loc: &Value, outer: &Value) -> bool {
-    let (Some(loc), Some(outer)) = (loc.as_array(), outer.as_array()) else {
-        return false;
-    };
+fn is_within(loc: &[Value], outer: &[Value]) -> bool {
     loc.len() > outer.len() && loc.starts_with(outer)
 }
 
 /// Changes the place of a mistake so that reading goes beyond it; returns the next mistake, and
 /// whether an object was made up.
-fn mend<T: DeserializeOwned>(copy: &mut Value, detail: &Value) -> Option<(Option<Value>, bool)> {
-    let loc = detail["loc"].as_array()?;
-    let (place, path) = loc.get(1..)?.split_last()?;
-    let next_of = |copy: &Value| detail_of::<T>(copy.to_string().as_bytes()).err();
-    let is_here = |next: &Option<Value>| next.as_ref().is_some_and(|n| n["loc"] == detail["loc"]);
+fn mend<T: DeserializeOwned>(
+    copy: &mut Value,
+    detail: &Mistake,
+) -> Option<(Option<Mistake>, bool)> {
+    let (place, path) = detail.loc.get(1..)?.split_last()?;
+    let next_of = |copy: &Value| detail_of::<T>(copy.to_string().as_bytes());
+    let is_here = |next: &Option<Mistake>| next.as_ref().is_some_and(|n| n.loc == detail.loc);
     let mut trial = copy.clone();
     if let (Some(name), Some(outer)) = (place.as_str(), child(&mut trial, path))
         && let Some(members) = outer.as_object_mut()
@@ -141,7 +138,7 @@ fn mend<T: DeserializeOwned>(copy: &mut Value, detail: &Value) -> Option<(Option
         json!([]),
         json!({}),
     ]);
-    let mut member = detail["ctx"]["enum_values"].get(0).cloned();
+    let mut member = first_member(Some(detail));
     loop {
         // What may stand there is told once something else does.
         let filler = member.take().or_else(|| fillers.pop_front())?;
@@ -162,8 +159,14 @@ fn mend<T: DeserializeOwned>(copy: &mut Value, detail: &Value) -> Option<(Option
             *copy = trial;
             return Some((next, is_object));
         }
-        let told = next.and_then(|next| next["ctx"]["enum_values"].get(0).cloned());
-        member = told.filter(|told| *told != filler);
+        member = first_member(next.as_ref()).filter(|told| *told != filler);
+    }
+}
+
+fn first_member(mistake: Option<&Mistake>) -> Option<Value> {
+    match &mistake?.wrong {
+        Wrong::NoMember(members) => members.first().map(|member| json!(member)),
+        _ => None,
     }
 }
 
@@ -174,12 +177,13 @@ fn child<'a>(value: &'a mut Value, path: &[Value]) -> Option<&'a mut Value> {
     })
 }
 
-fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
+/// Returns the first mistake, if there is one.
+fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Option<Mistake> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Ok(_) => match deserializer.end() {
-            Ok(()) => return Ok(()),
-            Err(error) => return Err(broken(text, &error)),
+            Ok(()) => return None,
+            Err(error) => return Some(broken(text, &error)),
         },
         Err(error) => error,
     };
@@ -187,7 +191,7 @@ fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
     loc.extend(place::steps(error.path()));
     let error = error.into_inner();
     if !error.is_data() {
-        return Err(broken(text, &error));
+        return Some(broken(text, &error));
     }
     let message = without_position(&error.to_string());
     let (inside, message) = place::split(&message);
@@ -195,85 +199,31 @@ fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Result<(), Value> {
     if let Some(field) = between(message, "missing field `", "`") {
         loc.push(json!(field));
     }
-    Err(words(message, &loc))
+    Some(Mistake::of(loc, message))
 }
 
 /// Says where the text stops being JSON.
-fn broken(text: &[u8], error: &serde_json::Error) -> Value {
+fn broken(text: &[u8], error: &serde_json::Error) -> Mistake {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum();
-    let at = before + error.column().saturating_sub(1);
-    json!({
-        "loc": ["body", at],
-        "msg": without_position(&error.to_string()),
-        "type": "value_error.jsondecode",
-    })
-}
-
-fn words(message: &str, loc: &[Value]) -> Value {
-    let known = |msg: &str, kind: &str| json!({"loc": loc, "msg": msg, "type": kind});
-    let expected = message
-        .rsplit_once("expected ")
-        .map_or("", |(_, what)| what);
-    if message.starts_with("missing field") {
-        return known("field required", "value_error.missing");
+    let mut at = before + error.column().saturating_sub(1);
+    let message = without_position(&error.to_string());
+    if error.is_eof() {
+        at = text.len();
+    } else if message == "expected ident" {
+        // The word began before the letter that makes it none.
+        while at > 0 && text.get(at - 1).is_some_and(u8::is_ascii_alphabetic) {
+            at -= 1;
+        }
     }
-    if message.starts_with("unknown field") {
-        return known("extra fields not permitted", "value_error.extra");
+    Mistake {
+        loc: vec![json!("body"), json!(at)],
+        wrong: Wrong::NoJson(message),
+        input: None,
     }
-    if message.starts_with("unknown variant") {
-        return not_a_member(message, loc);
-    }
-    if message.starts_with("invalid type: null") {
-        return known(
-            "none is not an allowed value",
-            "type_error.none.not_allowed",
-        );
-    }
-    if message.contains("UUID") {
-        return known("value is not a valid uuid", "type_error.uuid");
-    }
-    if message == "ensure this value is greater than or equal to 0" {
-        let mut detail = known(message, "value_error.number.not_ge");
-        detail["ctx"] = json!({"limit_value": 0});
-        return detail;
-    }
-    if !message.starts_with("invalid ") {
-        return known(message, "value_error");
-    }
-    let is_any = |words: &[&str]| words.iter().any(|word| expected.starts_with(word));
-    if is_any(&["a string", "a borrowed string"]) {
-        known("str type expected", "type_error.str")
-    } else if is_any(&["i64", "u32", "u64", "i32", "u16", "usize"]) {
-        known("value is not a valid integer", "type_error.integer")
-    } else if is_any(&["f64"]) {
-        known("value is not a valid float", "type_error.float")
-    } else if is_any(&["a boolean"]) {
-        known("value could not be parsed to a boolean", "type_error.bool")
-    } else if is_any(&["a sequence"]) {
-        known("value is not a valid list", "type_error.list")
-    } else if is_any(&["struct", "a map", "an object"]) {
-        known("value is not a valid dict", "type_error.dict")
-    } else if is_any(&["an instant", "a date"]) {
-        known("invalid datetime format", "value_error.datetime")
-    } else {
-        known(message, "value_error")
-    }
-}
-
-fn not_a_member(message: &str, loc: &[Value]) -> Value {
-    let (_, list) = message.split_once(", expected ").unwrap_or_default();
-    let members: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-    let quoted: Vec<String> = members.iter().map(|member| format!("'{member}'")).collect();
-    json!({
-        "loc": loc,
-        "msg": format!("value is not a valid enumeration member; permitted: {}", quoted.join(", ")),
-        "type": "type_error.enum",
-        "ctx": {"enum_values": members},
-    })
 }
 
 fn without_position(message: &str) -> String {
@@ -291,9 +241,8 @@ mod tests {
     use crate::schemas::actions::{FlowRunCreate, LogCreate, SetState};
 
     fn places<T: DeserializeOwned>(text: &str) -> Vec<String> {
-        let place = |detail: &Value| {
-            let loc = detail["loc"].as_array().expect("a list");
-            let steps = loc[1..]
+        let place = |detail: &Mistake| {
+            let steps = detail.loc[1..]
                 .iter()
                 .map(|step| step.to_string().replace('"', ""));
             steps.collect::<Vec<_>>().join(".")
@@ -375,7 +324,8 @@ mod tests {
     }
 
     fn told<T: DeserializeOwned>(text: &str) -> String {
-        let detail = detail_of::<T>(text.as_bytes()).expect_err("the body is wrong");
+        let mistake = detail_of::<T>(text.as_bytes()).expect("the body is wrong");
+        let detail = mistake.told(crate::schemas::Dialect::Two, &Value::Null);
         format!("{} {} [{}]", detail["loc"], detail["msg"], detail["type"])
     }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::api::*;
 use super::extract::MAX_BODY_BYTES;
-use super::{ApiError, AppState, guard};
+use super::{ApiError, AppState, guard, mistake};
 
 /// What routes are entered in: a router, or one that is described as well.
 ///
@@ -424,6 +424,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // Handlers refuse without asking whom.
+        .layer(from_fn(mistake::in_words_of_client))
         // Around the guard, since a browser asks whether it may before it sends credentials.
         .layer(super::cors::layer(&state.settings))
         // A fault of ours costs its own request, not the connection and what else is on it.

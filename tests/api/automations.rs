@@ -273,7 +273,7 @@ async fn what_cannot_work_is_refused_with_a_reason() {
             nothing.clone(),
             "metric triggers need",
         ),
-        (json!({"type": "event"}), nothing.clone(), "field required"),
+        (json!({"type": "event"}), nothing.clone(), "Field required"),
         (
             json!({"posture": "Proactive", "within": 5}),
             nothing.clone(),
@@ -297,7 +297,7 @@ async fn what_cannot_work_is_refused_with_a_reason() {
         (
             reactive.clone(),
             json!([{"type": "dance"}]),
-            "permitted: 'do-nothing'",
+            "Input should be 'do-nothing'",
         ),
         (
             reactive,

@@ -11,7 +11,11 @@ use crate::app::TestApp;
 const OPERATIONS: &str = include_str!("operations.tsv");
 const GENERATIONS: [&str; 3] = ["2.0b3", "2.20", "3.8"];
 /// The stories told to a genuine server of each generation.
-const STORIES: [&str; 3] = ["requests.txt", "two.txt", "three.txt"];
+const STORIES: [&[&str]; 3] = [
+    &["requests.txt"],
+    &["two.txt", "events.txt"],
+    &["runs.txt", "three.txt", "events.txt"],
+];
 const BEGIN: &str = "<!-- operations: written by `make compatibility` -->";
 const END: &str = "<!-- end of operations -->";
 
@@ -34,10 +38,11 @@ fn routed() -> BTreeSet<String> {
     operations.collect()
 }
 
-/// Returns the method and path parts of each request of a story; none where there is no such story.
-fn told(story: &str) -> Vec<(String, Vec<String>)> {
+/// Returns the method and path parts of each request of a story.
+fn told(story: &[&str]) -> Vec<(String, Vec<String>)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/beside");
-    let text = std::fs::read_to_string(format!("{folder}/{story}")).unwrap_or_default();
+    let read = |file: &&str| std::fs::read_to_string(format!("{folder}/{file}")).expect("a story");
+    let text: String = story.iter().map(read).collect();
     let requests = text.lines().filter(|line| !line.starts_with('#'));
     requests
         .filter_map(|line| {

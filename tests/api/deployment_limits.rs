@@ -1,7 +1,7 @@
 //! Limits of deployments over time, which a comparison with a genuine server cannot wait for.
 
 use chrono::TimeDelta;
-use prefect_rs::server::services::{LateRuns, LeaseRepossessor, Service};
+use prefect_rs::server::services::{FreedSlots, LateRuns, LeaseRepossessor, Service};
 use serde_json::{Value, json};
 
 use crate::app::TestApp;
@@ -72,6 +72,59 @@ async fn taken(app: &TestApp, limit: &str) -> i64 {
 async fn pass_time(app: &TestApp, seconds: i64) {
     app.clock.advance(TimeDelta::seconds(seconds));
     LeaseRepossessor.pass(app.state()).await.expect("a pass");
+}
+
+/// Returns how many seconds from now a run is to start.
+async fn starts_in(app: &TestApp, run: &str) -> i64 {
+    let path = format!("/flow_runs/{run}");
+    let (_, answer) = ask(app, &NEW, "GET", &path, Value::Null).await;
+    let at = answer["next_scheduled_start_time"]
+        .as_str()
+        .expect("a run that waits");
+    let at: chrono::DateTime<chrono::Utc> = at.parse().expect("an instant");
+    (at - app.state().now()).num_seconds()
+}
+
+#[tokio::test]
+async fn a_slot_that_becomes_free_brings_the_first_waiting_run_forward_and_no_other() {
+    on_both(async |app| {
+        let id = deployment(app, "d", json!({"concurrency_limit": 1})).await;
+        let running = run(app, &id).await;
+        assert_eq!(
+            propose(app, &NEW, &running, "PENDING").await,
+            "ACCEPT Pending"
+        );
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            app.clock.advance(TimeDelta::seconds(1));
+            let waiter = run(app, &id).await;
+            let told = propose(app, &NEW, &waiter, "PENDING").await;
+            assert_eq!(told, "REJECT AwaitingConcurrencySlot");
+            waiting.push(waiter);
+        }
+        FreedSlots.pass(app.state()).await.expect("a pass");
+        assert_eq!(starts_in(app, &waiting[0]).await, 29);
+        assert_eq!(
+            propose(app, &NEW, &running, "FAILED").await,
+            "ACCEPT Failed"
+        );
+        for _ in 0..2 {
+            FreedSlots.pass(app.state()).await.expect("a pass");
+            assert_eq!(starts_in(app, &waiting[0]).await, 0);
+        }
+        // The slot is given once, to whoever claims it first.
+        assert_eq!(
+            propose(app, &NEW, &waiting[0], "PENDING").await,
+            "ACCEPT Pending"
+        );
+        FreedSlots.pass(app.state()).await.expect("a pass");
+        assert_eq!(starts_in(app, &waiting[1]).await, 30);
+        assert_eq!(
+            propose(app, &NEW, &waiting[1], "PENDING").await,
+            "REJECT AwaitingConcurrencySlot"
+        );
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -172,6 +172,7 @@ fn pools_and_queues_of_them_are_changed() {
 #[case::another_type(&["worker", "start", "-p", "x", "-t", "docker"], 2, "prefect worker start --type docker")]
 #[case::a_pool_of_another_type(&["worker", "start", "-p", "dock"], 5, "prefect worker start --pool dock")]
 #[case::a_queue_that_is_not_there(&["worker", "start", "-p", "shed", "-q", "slow"], 4, "prefect-rs work-queue create slow --pool shed")]
+#[case::a_queue_of_no_pool(&["worker", "start", "-p", "shud", "-q", "slow"], 4, "prefect-rs work-pool create --type process shud")]
 #[case::a_pool_that_may_not_be_made(&["worker", "start", "-p", "shad", "--no-create-pool-if-not-found"], 4, "prefect-rs work-pool create shad")]
 #[case::no_template(&["work-pool", "create", "--base-job-template", "/absent.json", "shed"], 2, "get-default-base-job-template")]
 fn a_mistake_is_told_with_its_remedy(

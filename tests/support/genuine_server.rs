@@ -16,8 +16,11 @@ pub struct GenuineServer {
 }
 
 impl GenuineServer {
-    /// Starts one of a version without services, or returns none where it is not installed.
-    pub async fn start(version: &str) -> Option<Self> {
+    /// Starts one of a version, or returns none where it is not installed.
+    ///
+    /// Its services are switched off as far as they change what is asked about; `settings` are more
+    /// variables of its environment.
+    pub async fn start(version: &str, settings: &[(&str, &str)]) -> Option<Self> {
         let python = genuine::python_of(version)?;
         let application = match version {
             "2.0b3" => "prefect.orion.api.server:create_app",
@@ -41,6 +44,7 @@ impl GenuineServer {
             .env("PREFECT_ORION_SERVICES_LATE_RUNS_ENABLED", "false")
             // Newer ones start services by another command only; this is for what they share.
             .env("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
+            .envs(settings.iter().copied())
             .env_remove("PREFECT_API_URL")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

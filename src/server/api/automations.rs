@@ -5,25 +5,27 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::schemas::AutomationId;
 use crate::schemas::automations::{
     Action, Automation, AutomationBody, AutomationCreate, AutomationPatch, Flaw,
 };
 use crate::schemas::filters::{AutomationSort, AutomationsCount, AutomationsQuery};
+use crate::schemas::{AutomationId, Dialect};
 use crate::server::automations::templates;
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id};
+use crate::server::extract::{Answer, Body, Id, view};
+use crate::server::mistake::Mistake;
 use crate::server::{ApiError, AppState, models};
 
 /// Creates an automation.
 #[utoipa::path(post, path = "/automations/", request_body = AutomationCreate, responses((status = 201, body = Automation)))]
 pub async fn create_automation(
     State(state): State<AppState>,
+    dialect: Dialect,
     Body(AutomationCreate {
         body,
         owner_resource,
     }): Body<AutomationCreate>,
-) -> Result<(StatusCode, Answer<Automation>), ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     check(&body)?;
     let now = state.now();
     let write = async move |conn: &mut _| {
@@ -31,7 +33,7 @@ pub async fn create_automation(
     };
     let automation = state.db.write(write).await?;
     changed(&state, automation.id).await?;
-    Ok((StatusCode::CREATED, Answer(automation)))
+    Ok((StatusCode::CREATED, view(dialect, automation)))
 }
 
 /// Changes what an automation is and does.
@@ -87,23 +89,25 @@ pub async fn delete_automation(
 #[utoipa::path(get, path = "/automations/{id}", params(("id" = AutomationId, Path)), responses((status = 200, body = Automation)))]
 pub async fn read_automation(
     State(state): State<AppState>,
+    dialect: Dialect,
     Id(id): Id<AutomationId>,
-) -> Result<Answer<Automation>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let found = state
         .db
         .read(async move |conn| models::automations::read(conn, id).await)
         .await?;
     found
-        .map(Answer)
-        .ok_or_else(|| ApiError::not_found("Automation", id))
+        .map(|automation| view(dialect, automation))
+        .ok_or_else(|| unknown(id))
 }
 
 /// Returns the automations of a page.
 #[utoipa::path(post, path = "/automations/filter", request_body = AutomationsQuery, responses((status = 200, body = Vec<Automation>)))]
 pub async fn read_automations(
     State(state): State<AppState>,
+    dialect: Dialect,
     Body(asked): Body<AutomationsQuery>,
-) -> Result<Answer<Vec<Automation>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let (limit, offset) = (
         state.limit(asked.limit)?,
         i64::from(asked.offset.unwrap_or(0)),
@@ -113,7 +117,7 @@ pub async fn read_automations(
     let read = async move |conn: &mut _| {
         models::automations::list(conn, &filter, sort, limit, offset).await
     };
-    Ok(Answer(state.db.read(read).await?))
+    Ok(view(dialect, state.db.read(read).await?))
 }
 
 /// Counts automations.
@@ -135,11 +139,12 @@ pub async fn count_automations(
 #[utoipa::path(get, path = "/automations/related-to/{resource_id}", params(("resource_id" = String, Path)), responses((status = 200, body = Vec<Automation>)))]
 pub async fn read_automations_related_to_resource(
     State(state): State<AppState>,
+    dialect: Dialect,
     Id(resource): Id<String>,
-) -> Result<Answer<Vec<Automation>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let read =
         async move |conn: &mut _| models::automations::list_related_to(conn, &resource).await;
-    Ok(Answer(state.db.read(read).await?))
+    Ok(view(dialect, state.db.read(read).await?))
 }
 
 /// Deletes the automations that belong to a resource.
@@ -158,11 +163,12 @@ pub async fn delete_automations_owned_by_resource(
 
 /// Checks that a text is a template.
 #[utoipa::path(post, path = "/templates/validate", request_body = String, responses((status = 204), (status = 422)))]
-pub async fn validate_template(Body(template): Body<String>) -> Response {
+pub async fn validate_template(Body(template): Body<Option<String>>) -> Response {
+    let template = template.unwrap_or_default();
     match templates::check(&template) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(cause) => {
-            let body = json!({"error": {"line": 0, "message": cause, "source": template}});
+        Err(templates::Fault { line, text }) => {
+            let body = json!({"error": {"line": line, "message": text, "source": template}});
             (StatusCode::UNPROCESSABLE_ENTITY, Answer(body)).into_response()
         }
     }
@@ -170,7 +176,7 @@ pub async fn validate_template(Body(template): Body<String>) -> Response {
 
 /// Checks that a text is a template, as an action of an automation would use it.
 #[utoipa::path(post, path = "/automations/templates/validate", request_body = String, responses((status = 204), (status = 422)))]
-pub async fn validate_automation_template(body: Body<String>) -> Response {
+pub async fn validate_automation_template(body: Body<Option<String>>) -> Response {
     validate_template(body).await
 }
 
@@ -185,7 +191,7 @@ fn check(body: &AutomationBody) -> Result<(), ApiError> {
             _ => &[],
         };
         for (field, text) in texts {
-            if let Err(why) = templates::check(text) {
+            if let Err(templates::Fault { text: why, .. }) = templates::check(text) {
                 let place = [&place[..], &[(*field).into()]].concat();
                 let text = format!("'{field}' is not a valid template: {why}");
                 flaws.push(Flaw::new(&place, text));
@@ -195,19 +201,21 @@ fn check(body: &AutomationBody) -> Result<(), ApiError> {
     if flaws.is_empty() {
         return Ok(());
     }
-    let detail = |flaw: Flaw| {
-        let loc = [&[json!("body")], &flaw.place[..]].concat();
-        json!({"loc": loc, "msg": flaw.text, "type": "value_error"})
-    };
+    let mistake =
+        |flaw: Flaw| Mistake::of([&[json!("body")], &flaw.place[..]].concat(), &flaw.text);
     Err(ApiError::Invalid {
-        details: flaws.into_iter().map(detail).collect(),
+        details: flaws.into_iter().map(mistake).collect(),
         body: serde_json::to_value(body).unwrap_or_default(),
     })
 }
 
+fn unknown(id: AutomationId) -> ApiError {
+    ApiError::NoObject(format!("Automation {id} not found"))
+}
+
 async fn done(state: &AppState, id: AutomationId, found: bool) -> Result<StatusCode, ApiError> {
     if !found {
-        return Err(ApiError::not_found("Automation", id));
+        return Err(unknown(id));
     }
     changed(state, id).await?;
     Ok(StatusCode::NO_CONTENT)

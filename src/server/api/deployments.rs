@@ -20,7 +20,7 @@ use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::deployments::{Missing, Usual};
 use crate::server::models::flow_runs::Origin;
-use crate::server::{ApiError, AppState, models, parameters, refusal, services};
+use crate::server::{ApiError, AppState, models, parameters, services};
 
 const NOUN: &str = "Deployment";
 
@@ -185,7 +185,8 @@ pub async fn schedule_deployment(
     let end = span.end_time.map(|end| end.0).or(furthest).unwrap_or(start);
     let most = span.max_runs.unwrap_or(settings.scheduler_max_runs);
     if most > MOST_RUNS {
-        return Err(refusal::above("max_runs", i64::from(MOST_RUNS)));
+        let text = format!("ensure this value is less than or equal to {MOST_RUNS}");
+        return Err(ApiError::invalid_input(&["body", "max_runs"], text, most));
     }
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     services::schedule_deployment(&state, id, start, end, most).await?;

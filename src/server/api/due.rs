@@ -27,9 +27,18 @@ use crate::server::{ApiError, AppState, models};
 /// Proxies and agents take a connection that is silent for longer as dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// What is asked about.
+#[derive(Debug, Clone)]
+enum Source {
+    Queue(WorkQueueId),
+    Pool(String),
+}
+
 /// What an agent is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hint {
+    /// A run has ended: if the source is limited, ask for due runs now.
+    Freed,
     /// Ask for due runs now.
     Due(Option<Uuid>),
     /// End this run, if it is yours.
@@ -48,7 +57,7 @@ pub async fn stream_due_runs(
     if state.db.read(read).await?.is_none() {
         return Err(ApiError::not_found("Work queue", id));
     }
-    Ok(hints(changes, Some(id.0)))
+    Ok(hints(state, changes, Source::Queue(id)))
 }
 
 /// Streams hints that runs of a pool are due or cancelled, as server-sent events.
@@ -65,25 +74,46 @@ pub async fn stream_due_runs_of_pool(
             "Work pool \"{which}\" not found."
         )));
     }
-    Ok(hints(changes, None))
+    Ok(hints(state, changes, Source::Pool(which)))
 }
 
 /// Makes hints of changes, those of a queue's own settings for that queue only, if one is named.
 fn hints(
+    state: AppState,
     changes: Receiver<Change>,
-    queue: Option<Uuid>,
+    source: Source,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let hints = stream::unfold(
-        (changes, VecDeque::new()),
-        move |(mut changes, mut told)| async move {
+    let begin = (state, changes, source, VecDeque::new());
+    let hints = stream::unfold(begin, |(state, mut changes, source, mut told)| async move {
+        let queue = match &source {
+            Source::Queue(id) => Some(id.0),
+            Source::Pool(_) => None,
+        };
+        loop {
             while told.is_empty() {
                 gather(&mut changes, queue, &mut told).await?;
             }
-            let hint = told.pop_front()?;
-            Some((Ok(event(hint)), (changes, told)))
-        },
-    );
+            let mut hint = told.pop_front()?;
+            if hint == Hint::Freed {
+                if !is_limited(&state, source.clone()).await {
+                    continue;
+                }
+                hint = Hint::Due(None);
+            }
+            return Some((Ok(event(hint)), (state, changes, source, told)));
+        }
+    });
     Sse::new(hints).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}
+
+/// Tells whether a slot may have become free, so that somebody who was told of no run finds one now.
+async fn is_limited(state: &AppState, source: Source) -> bool {
+    let read = async move |conn: &mut _| match source {
+        Source::Queue(id) => models::work_queues::is_limited(conn, id).await,
+        Source::Pool(name) => models::work_pools::is_limited(conn, &name).await,
+    };
+    // A hint that is lost costs no more than the wait for the next poll.
+    state.db.read_short(read).await.unwrap_or_default()
 }
 
 /// Waits for changes and notes what they mean; `None` when there will be no more.
@@ -107,19 +137,31 @@ async fn gather(
 }
 
 fn note(change: &Change, queue: Option<Uuid>, told: &mut VecDeque<Hint>) {
+    if (change.kind, change.state_type) == (Kind::FlowRun, Some(StateType::Cancelled)) {
+        told.push_back(Hint::Cancelled(change.id));
+    }
     let hint = match (change.kind, change.state_type) {
         (Kind::FlowRun, Some(StateType::Scheduled)) if change.deployment_id.is_some() => {
             Hint::Due(Some(change.id))
         }
-        (Kind::FlowRun, Some(StateType::Cancelled | StateType::Cancelling)) => {
-            Hint::Cancelled(change.id)
+        (Kind::FlowRun, Some(StateType::Cancelling)) => Hint::Cancelled(change.id),
+        (Kind::FlowRun, Some(ended)) if ended.is_terminal() && change.deployment_id.is_some() => {
+            Hint::Freed
         }
         // The queue may have been resumed, or its limit raised.
         (Kind::WorkQueue, _) if queue.is_none_or(|queue| change.id == queue) => Hint::Due(None),
         _ => return,
     };
     // One look at the queue finds everything that is due.
-    let is_known = matches!(hint, Hint::Due(_)) && told.iter().any(|h| matches!(h, Hint::Due(_)));
+    let is_look = |hint: &Hint| matches!(hint, Hint::Due(_) | Hint::Freed);
+    let is_known = match hint {
+        Hint::Due(_) => {
+            told.retain(|hint| *hint != Hint::Freed);
+            told.iter().any(is_look)
+        }
+        Hint::Freed => told.iter().any(is_look),
+        Hint::Cancelled(_) => false,
+    };
     if !is_known {
         told.push_back(hint);
     }
@@ -127,6 +169,7 @@ fn note(change: &Change, queue: Option<Uuid>, told: &mut VecDeque<Hint>) {
 
 fn event(hint: Hint) -> Event {
     let (name, run) = match hint {
+        Hint::Freed => ("due", None),
         Hint::Due(run) => ("due", run),
         Hint::Cancelled(run) => ("cancelled", Some(run)),
     };

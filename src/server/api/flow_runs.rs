@@ -20,7 +20,7 @@ use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, vie
 use crate::server::models::states::Proposal;
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
-use crate::server::{ApiError, AppState, refusal};
+use crate::server::{ApiError, AppState};
 
 /// Points a scatter may have.
 const MOST_POINTS: i64 = 1000;
@@ -425,7 +425,8 @@ pub async fn read_flow_run_points(
 ) -> Result<impl IntoResponse, ApiError> {
     let limit = asked.limit.unwrap_or(MOST_POINTS);
     if !(0..=MOST_POINTS).contains(&limit) {
-        return Err(refusal::above("limit", MOST_POINTS));
+        let text = format!("ensure this value is less than or equal to {MOST_POINTS}");
+        return Err(ApiError::invalid_input(&["body", "limit"], text, limit));
     }
     let offset = i64::from(asked.offset.unwrap_or(0));
     let sort = asked.sort.unwrap_or(FlowRunSort::ExpectedStartTimeDesc);

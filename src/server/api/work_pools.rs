@@ -41,9 +41,10 @@ fn taken_queue(pool: &str, queue: &str) -> String {
 /// Keeps out of names what would end a part of a path, or begin something else.
 fn check_characters(name: &str) -> Result<(), ApiError> {
     match name.contains(['/', '%', '&', '>', '<']) || name.is_empty() {
-        true => Err(ApiError::invalid(
+        true => Err(ApiError::invalid_input(
             &["body", "name"],
-            "a name has at least one character and none of `/`, `%`, `&`, `>` and `<`",
+            "String should match pattern '^[^/%&><]+$'",
+            name,
         )),
         false => Ok(()),
     }
@@ -109,9 +110,10 @@ fn check_name(name: &str, action: &str) -> Result<(), ApiError> {
 
 fn check_limit(limit: Option<i64>) -> Result<(), ApiError> {
     match limit {
-        Some(..0) => Err(ApiError::invalid(
+        Some(limit @ ..0) => Err(ApiError::invalid_input(
             &["body", "concurrency_limit"],
             "ensure this value is greater than or equal to 0",
+            limit,
         )),
         _ => Ok(()),
     }

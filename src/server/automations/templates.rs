@@ -28,12 +28,24 @@ pub fn render(template: &str, context: &Json, ui_url: &str) -> Result<String, St
 }
 
 /// Checks that a text is a template.
-pub fn check(template: &str) -> Result<(), String> {
+pub fn check(template: &str) -> Result<(), Fault> {
     let environment = environment("");
     environment
         .template_from_str(template)
         .map(|_| ())
-        .map_err(|error| format!("{error:#}"))
+        .map_err(|error| Fault {
+            line: error.line().unwrap_or(1),
+            text: format!("{error:#}"),
+        })
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1 on.
+    pub line: usize,
+    /// What.
+    pub text: String,
 }
 
 /// Tells whether a text has anything to render.

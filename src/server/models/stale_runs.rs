@@ -5,9 +5,11 @@ use chrono::{DateTime, Utc};
 
 use super::flow_runs;
 use super::states::{self, Proposal};
-use crate::db::{Conn, Result, query};
+use crate::db::{Conn, FromRow, Result, query};
 use crate::schemas::actions::StateCreate;
-use crate::schemas::{DeploymentId, FlowRunId, State, StateDetails, StateId, StateType};
+use crate::schemas::{
+    ConcurrencyLimitId, DeploymentId, FlowRunId, State, StateDetails, StateId, StateType,
+};
 use crate::server::orchestration::policy::Policy;
 
 /// A flow run as it was when it was looked at.
@@ -25,7 +27,7 @@ pub struct Stale {
     pub details: StateDetails,
 }
 
-impl crate::db::FromRow for Stale {
+impl FromRow for Stale {
     fn from_row(row: &mut crate::db::Row<'_>) -> Result<Self> {
         Ok(Self {
             id: row.take()?,
@@ -52,6 +54,30 @@ pub async fn list_retrying(conn: &mut Conn) -> Result<Vec<Stale>> {
                AND (SELECT p.type FROM flow_run_state p WHERE p.flow_run_id = o.id AND p.id <> s.id \
                ORDER BY p.timestamp DESC LIMIT 1) = 'RUNNING' ORDER BY s.timestamp, o.id";
     query(sql).fetch_all(conn).await
+}
+
+/// Returns the flow runs that wait for a slot of their deployment's limit until `latest` at most, with the limit where there
+/// still is one; those that were to run first come first.
+pub async fn list_awaiting_slots(
+    conn: &mut Conn,
+    latest: DateTime<Utc>,
+    most: i64,
+) -> Result<Vec<(Stale, Option<ConcurrencyLimitId>)>> {
+    let sql = "SELECT o.id, o.deployment_id, s.id, s.timestamp, s.state_details, d.concurrency_limit_id FROM flow_run o \
+               JOIN flow_run_state s ON s.id = o.state_id JOIN deployment d ON d.id = o.deployment_id \
+               WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= $1 \
+               AND o.state_name = 'AwaitingConcurrencySlot' ORDER BY o.expected_start_time, o.id LIMIT $2";
+    let rows: Vec<Awaiting> = query(sql).bind(latest).bind(most).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.0, row.1)).collect())
+}
+
+/// A run and the limit that it waits for.
+struct Awaiting(Stale, Option<ConcurrencyLimitId>);
+
+impl FromRow for Awaiting {
+    fn from_row(row: &mut crate::db::Row<'_>) -> Result<Self> {
+        Ok(Self(Stale::from_row(row)?, row.take()?))
+    }
 }
 
 /// Returns subflow runs of deployments that go on although the run around them was cancelled.
@@ -97,7 +123,7 @@ pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime
     Ok(event.max(log).max(state))
 }
 
-/// Ends a run, if it is still as it was; tells the state that was written.
+/// Ends a run, or puts it elsewhere, if it is still as it was; tells the state that was written.
 pub async fn end(
     conn: &mut Conn,
     stale: &Stale,

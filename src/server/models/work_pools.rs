@@ -75,6 +75,14 @@ pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<WorkPool
     query(sql).bind(name).fetch_optional(conn).await
 }
 
+/// Tells whether a pool, or one of its queues, bounds how many of its runs are under way at once.
+pub async fn is_limited(conn: &mut Conn, name: &str) -> Result<bool> {
+    let sql = "SELECT p.id FROM work_pool p WHERE p.name = $1 AND (p.concurrency_limit IS NOT NULL OR EXISTS \
+               (SELECT 1 FROM work_queue o WHERE o.work_pool_id = p.id AND o.concurrency_limit IS NOT NULL))";
+    let found: Option<uuid::Uuid> = query(sql).bind(name).fetch_optional(conn).await?;
+    Ok(found.is_some())
+}
+
 /// Returns the pool of queues that were made without one, and makes it first if need be.
 pub async fn ensure_default_agent_pool(conn: &mut Conn, now: DateTime<Utc>) -> Result<WorkPool> {
     if let Some(pool) = read_by_name(conn, DEFAULT_AGENT_POOL).await? {

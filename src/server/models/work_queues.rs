@@ -172,6 +172,14 @@ pub async fn read(conn: &mut Conn, id: WorkQueueId) -> Result<Option<WorkQueue>>
     query(sql).bind(id).fetch_optional(conn).await
 }
 
+/// Tells whether a queue, or its pool, bounds how many of its runs are under way at once.
+pub async fn is_limited(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
+    let sql = "SELECT o.id FROM work_queue o LEFT JOIN work_pool p ON p.id = o.work_pool_id \
+               WHERE o.id = $1 AND (o.concurrency_limit IS NOT NULL OR p.concurrency_limit IS NOT NULL)";
+    let found: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
+    Ok(found.is_some())
+}
+
 /// Returns a queue that nobody else locks until the write ends.
 pub async fn read_locked(conn: &mut Conn, id: WorkQueueId) -> Result<Option<WorkQueue>> {
     if conn.dialect() == Dialect::Postgres {

@@ -1,65 +1,45 @@
-//! Does what automations have to do, after the write that says so.
-//!
-//! Reasons to wake: an automation was set off in this process, or half a minute has passed (another
-//! server may have died before it did what it had taken).
+//! Does what automations have to do.
 
-use std::time::Duration;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
-use super::Service;
+use super::errands::{Errand, Errands};
 use crate::db::{self, Conn};
+use crate::schemas::automations::TriggeredAction;
 use crate::server::AppState;
 use crate::server::automations::actions::Actor;
-use crate::server::changes::{Change, Kind};
 use crate::server::models::triggers;
 
 /// Actions taken at a time.
 const BATCH: i64 = 20;
 
-/// An action that was taken so long ago and is not done was taken by a server that is gone.
-const GONE: TimeDelta = TimeDelta::minutes(5);
+/// The service.
+pub type AutomationActions = Errands<TriggeredAction>;
 
-/// The service; see the module.
-#[derive(Default)]
-pub struct AutomationActions {
-    actor: Option<Actor>,
-}
+impl Errand for TriggeredAction {
+    const NAME: &'static str = "automation actions";
 
-impl Service for AutomationActions {
-    fn name(&self) -> &'static str {
-        "automation actions"
+    fn id(&self) -> Uuid {
+        self.id
     }
 
-    fn longest_sleep(&self, _: &AppState) -> Duration {
-        Duration::from_secs(30)
+    async fn carry_out(&self, _: &AppState, actor: &Actor) {
+        actor.perform(self).await;
     }
 
-    fn concerns(change: &Change) -> bool {
-        change.kind == Kind::Automation
+    async fn has_any(conn: &mut Conn) -> db::Result<bool> {
+        triggers::has_actions(conn).await
     }
 
-    async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
-        loop {
-            let now = app.now();
-            let read = async |conn: &mut Conn| triggers::has_actions(conn).await;
-            if !app.db.read(read).await? {
-                return Ok(None);
-            }
-            let claim = async move |conn: &mut Conn| {
-                triggers::claim_actions(conn, now, now - GONE, BATCH).await
-            };
-            let actions = app.db.write(claim).await?;
-            if actions.is_empty() {
-                return Ok(None);
-            }
-            let actor = self.actor.get_or_insert_with(|| Actor::new(app));
-            for action in actions {
-                actor.perform(&action).await;
-                let id = action.id;
-                let finish = async move |conn: &mut Conn| triggers::finish_action(conn, id).await;
-                app.db.write(finish).await?;
-            }
-        }
+    async fn claim(
+        conn: &mut Conn,
+        now: DateTime<Utc>,
+        gone: DateTime<Utc>,
+    ) -> db::Result<Vec<Self>> {
+        triggers::claim_actions(conn, now, gone, BATCH).await
+    }
+
+    async fn finish(conn: &mut Conn, id: Uuid) -> db::Result<()> {
+        triggers::finish_action(conn, id).await
     }
 }

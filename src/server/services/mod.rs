@@ -7,12 +7,14 @@
 //! An idle pass reads and never writes.
 
 mod automation_actions;
+mod errands;
 mod event_retention;
 #[cfg(test)]
 mod event_tests;
 mod flow_run_events;
 mod flow_run_notifications;
 mod foreman;
+mod freed_slots;
 mod late_runs;
 mod lease_repossessor;
 mod presence;
@@ -40,6 +42,7 @@ pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
 pub use flow_run_notifications::FlowRunNotifications;
 pub use foreman::Foreman;
+pub use freed_slots::FreedSlots;
 pub use late_runs::LateRuns;
 pub use lease_repossessor::LeaseRepossessor;
 pub use presence::Presence;
@@ -124,6 +127,7 @@ impl Services {
         if app.settings.event_persister_enabled {
             services.spawn(app, EventRetention);
         }
+        services.spawn(app, FreedSlots);
         services.spawn(app, Presence::default());
         services
     }

@@ -1,14 +1,16 @@
 //! Counts of events by day, time, name or resource.
 
 use axum::extract::{Path, State};
+use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::schemas::Dialect;
+use crate::schemas::dialect::Fields;
 use crate::schemas::event_filters::EventFilter;
 use crate::schemas::time::{self, Instant};
-use crate::server::extract::{Answer, Body};
+use crate::schemas::{Dialect, Render};
+use crate::server::extract::{Body, view};
 use crate::server::models::events::{self, CountBy};
 use crate::server::{ApiError, AppState};
 
@@ -69,7 +71,7 @@ pub struct CountQuery {
 }
 
 /// How many events share something.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct EventCount {
     /// What they share.
     pub value: String,
@@ -78,26 +80,46 @@ pub struct EventCount {
     /// How many they are.
     pub count: i64,
     /// When the first one happened, or where the stretch begins.
-    pub start_time: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub start_time: DateTime<Utc>,
     /// When the last one happened, or where the stretch ends.
-    pub end_time: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub end_time: DateTime<Utc>,
+}
+
+impl Render for EventCount {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("value", &self.value)?;
+        fields.all("label", &self.label)?;
+        fields.all("count", &self.count)?;
+        fields.time("start_time", self.start_time)?;
+        fields.time("end_time", self.end_time)?;
+        fields.end()
+    }
 }
 
 /// Counts events.
 #[utoipa::path(post, path = "/events/count-by/{countable}", params(("countable" = Countable, Path)), request_body = CountQuery, responses((status = 200, body = Vec<EventCount>)))]
 pub async fn count_events(
     State(state): State<AppState>,
+    dialect: Dialect,
     countable: Result<Path<Countable>, axum::extract::rejection::PathRejection>,
     Body(asked): Body<CountQuery>,
-) -> Result<Answer<Vec<EventCount>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let Ok(Path(countable)) = countable else {
-        let text = "value is not one of day, time, event, resource";
+        let text = "unknown variant, expected one of `day`, `time`, `event`, `resource`";
         return Err(ApiError::invalid(&["path", "countable"], text));
     };
     let interval = asked.time_interval.unwrap_or(1.0);
     if !interval.is_finite() || interval < 0.01 {
-        let text = "Input should be greater than or equal to 0.01";
-        return Err(ApiError::invalid(&["body", "time_interval"], text));
+        let text = "ensure this value is greater than or equal to 0.01";
+        let given = asked.time_interval;
+        return Err(ApiError::invalid_input(
+            &["body", "time_interval"],
+            text,
+            given,
+        ));
     }
     let now = state.now();
     let mut filter = asked.filter;
@@ -118,13 +140,14 @@ pub async fn count_events(
         )));
     }
     filter.occurred.clamp(state.events_since());
-    Ok(Answer(match countable {
+    let counts = match countable {
         Countable::Event => by(&state, filter, CountBy::Event, now).await?,
         Countable::Resource => by(&state, filter, CountBy::Resource, now).await?,
         Countable::Day | Countable::Time => {
             by_time(&state, filter, (since, until), seconds, now).await?
         }
-    }))
+    };
+    Ok(view(dialect, counts))
 }
 
 async fn by(
@@ -143,8 +166,8 @@ async fn by(
             value: one.value,
             label: one.label,
             count: one.count,
-            start_time: time::format(one.start, Dialect::Three),
-            end_time: time::format(one.end, Dialect::Three),
+            start_time: one.start,
+            end_time: one.end,
         });
     Ok(counted.collect())
 }
@@ -173,8 +196,8 @@ async fn by_time(
             value: (n - first).to_string(),
             label: time::format(start, Dialect::Two),
             count: found.copied().unwrap_or(0),
-            start_time: time::format(start, Dialect::Three),
-            end_time: time::format(end - TimeDelta::microseconds(1), Dialect::Three),
+            start_time: start,
+            end_time: end - TimeDelta::microseconds(1),
         });
     }
     Ok(counts)

@@ -12,9 +12,11 @@ pub use pages::*;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 use crate::schemas::events::Event;
 use crate::server::extract::Body;
+use crate::server::mistake::Mistake;
 use crate::server::{ApiError, AppState, events};
 
 /// Records a batch of events.
@@ -26,7 +28,11 @@ pub async fn create_events(
     let limits = events::limits(&state.settings);
     for (n, event) in events.iter().enumerate() {
         if let Err((field, why)) = event.check(&limits) {
-            return Err(ApiError::invalid(&["body", &n.to_string(), field], why));
+            let loc = vec![json!("body"), json!(n), json!(field)];
+            return Err(ApiError::Invalid {
+                details: vec![Mistake::of(loc, &why)],
+                body: Value::Null,
+            });
         }
     }
     events::receive(&state, events).await?;

@@ -5,17 +5,20 @@
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::schemas::dialect::Fields;
 use crate::schemas::event_filters::EventFilter;
 use crate::schemas::events::ReceivedEvent;
 use crate::schemas::time::Instant;
-use crate::server::extract::{Answer, Body};
+use crate::schemas::{Dialect, Render};
+use crate::server::extract::{Body, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Events of a page, by default and at most.
@@ -33,7 +36,7 @@ pub struct EventsQuery {
 }
 
 /// A page of events.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct EventPage {
     /// The events.
     pub events: Vec<ReceivedEvent>,
@@ -41,6 +44,16 @@ pub struct EventPage {
     pub total: i64,
     /// Where the next page is, if there is one.
     pub next_page: Option<String>,
+}
+
+impl Render for EventPage {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.part("events", &self.events)?;
+        fields.all("total", &self.total)?;
+        fields.all("next_page", &self.next_page)?;
+        fields.end()
+    }
 }
 
 /// What a link to a page holds.
@@ -64,29 +77,35 @@ pub struct PageQuery {
 #[utoipa::path(post, path = "/events/filter", request_body = EventsQuery, responses((status = 200, body = EventPage)))]
 pub async fn read_events(
     State(state): State<AppState>,
+    dialect: Dialect,
     headers: HeaderMap,
     Body(asked): Body<EventsQuery>,
-) -> Result<Answer<EventPage>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let limit = asked.limit.unwrap_or(PAGE);
     if !(0..=PAGE).contains(&limit) {
-        let text = format!("a page has 0 to {PAGE} events");
-        return Err(ApiError::invalid(&["body", "limit"], text));
+        let text = match limit {
+            ..0 => "ensure this value is greater than or equal to 0".to_owned(),
+            _ => format!("ensure this value is less than or equal to {PAGE}"),
+        };
+        return Err(ApiError::invalid_input(&["body", "limit"], text, limit));
     }
     let now = state.now();
     let mut filter = asked.filter.unwrap_or_default();
     // What comes later belongs to none of the pages.
     filter.occurred.until.get_or_insert(Instant(now));
     let (filter, events, total) = read(&state, filter, None, limit, now).await?;
-    Ok(Answer(page(&headers, filter, events, limit, total, true)))
+    let page = page(&headers, filter, events, limit, total, true);
+    Ok(view(dialect, page))
 }
 
 /// Returns a further page.
 #[utoipa::path(get, path = "/events/filter/next", params(("page-token" = String, Query)), responses((status = 200, body = EventPage), (status = 403)))]
 pub async fn read_events_page(
     State(state): State<AppState>,
+    dialect: Dialect,
     headers: HeaderMap,
     Query(query): Query<PageQuery>,
-) -> Result<Answer<EventPage>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let Some(token) = query.page_token else {
         return Err(ApiError::invalid(
             &["query", "page-token"],
@@ -109,7 +128,8 @@ pub async fn read_events_page(
     };
     let after = Some((occurred.0, id));
     let (filter, events, _) = read(&state, filter, after, limit, state.now()).await?;
-    Ok(Answer(page(&headers, filter, events, limit, total, false)))
+    let page = page(&headers, filter, events, limit, total, false);
+    Ok(view(dialect, page))
 }
 
 /// Reads one event more than a page has, which tells whether there is another page.
