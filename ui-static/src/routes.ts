@@ -8,17 +8,21 @@ export interface Match {
   id: string
   /** The navigation entry that it belongs to. */
   section: string
+  /** What it asks for first, if that is known by its address. */
+  first: string[]
 }
 
 type Load = Match['load']
 
 const page = (load: () => Promise<unknown>) => load as Load
 
-const ROUTES: [RegExp, Load, string][] = [
+const run = (id: string) => [`/ui/flow_runs/${encodeURIComponent(id)}`, `/ui/flow_runs/${encodeURIComponent(id)}/graph`]
+
+const ROUTES: [RegExp, Load, string, ((id: string) => string[])?][] = [
   [/^\/(?:flows|dashboard)?\/?$/, page(async () => ({ default: Dashboard })), '/'],
   [/^\/runs\/?$/, page(() => import('./pages/Runs.svelte')), '/runs'],
   [/^\/task-runs\/?$/, page(() => import('./pages/TaskRuns.svelte')), '/task-runs'],
-  [/^\/flow-run\/([^/]+)\/?$/, page(() => import('./pages/FlowRun.svelte')), '/runs'],
+  [/^\/flow-run\/([^/]+)\/?$/, page(() => import('./pages/FlowRun.svelte')), '/runs', run],
   [/^\/task-run\/([^/]+)\/?$/, page(() => import('./pages/TaskRun.svelte')), '/task-runs'],
   [/^\/deployments\/?$/, page(() => import('./pages/Deployments.svelte')), '/deployments'],
   [/^\/deployment\/([^/]+)\/?$/, page(() => import('./pages/Deployment.svelte')), '/deployments'],
@@ -64,10 +68,11 @@ function plain(part: string): string {
 }
 
 export function match(path: string): Match | { moved: string } {
-  for (const [pattern, load, section] of ROUTES) {
+  for (const [pattern, load, section, first] of ROUTES) {
     const found = pattern.exec(path)
-    if (found) return { load, id: found[1] ? plain(found[1]) : '', section }
+    const id = found?.[1] ? plain(found[1]) : ''
+    if (found) return { load, id, section, first: first?.(id) ?? [] }
   }
   for (const [pattern, to] of MOVED) if (pattern.test(path)) return { moved: path.replace(pattern, to) }
-  return { load: page(() => import('./pages/NotFound.svelte')), id: path, section: '' }
+  return { load: page(() => import('./pages/NotFound.svelte')), id: path, section: '', first: [] }
 }

@@ -93,7 +93,25 @@ function reason(status: number, body: unknown): string {
   return `The server refused the request (${status}).`
 }
 
-const get = <R>(path: string, signal?: AbortSignal) => call<R>('GET', path, undefined, signal)
+/** What was asked for before the page that shows it was there. */
+const early = new Map<string, Promise<unknown>>()
+const EARLY_MS = 5000
+
+/** Asks for what a page will ask for first, while its script is still on the way. */
+export function askAhead(paths: string[]) {
+  for (const path of paths) {
+    const answer = call('GET', path)
+    answer.catch(() => null)
+    early.set(path, answer)
+    setTimeout(() => early.get(path) === answer && early.delete(path), EARLY_MS)
+  }
+}
+
+function get<R>(path: string, signal?: AbortSignal): Promise<R> {
+  const answer = early.get(path)
+  early.delete(path)
+  return answer ? (answer as Promise<R>) : call<R>('GET', path, undefined, signal)
+}
 const post = <R>(path: string, body: unknown = {}, signal?: AbortSignal) => call<R>('POST', path, body, signal)
 const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 /** A name as a part of a path. */
