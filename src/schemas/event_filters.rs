@@ -127,6 +127,7 @@ pub struct AnyResourceFilter {
 /// Conditions on ids of events.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = EventIds)]
 pub struct Ids {
     /// Has one of these ids.
     #[serde(deserialize_with = "or_default")]
