@@ -251,8 +251,9 @@ async fn answer(
 }
 
 /// What newer clients are told beyond what a genuine server says, and ignore.
-const BEYOND: [&str; 5] = [
-    // An action that 2.20 does not know waits before it is done.
+const BEYOND: [&str; 6] = [
+    // Members of actions that 2.20 has not.
+    ".force is not in the contract",
     ".schedule_after is not in the contract",
     // Our agent reads these of any deployment.
     ".schedule is not in the contract",
