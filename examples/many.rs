@@ -17,7 +17,7 @@ fn sum(squares: Vec<u64>) -> u64 {
 #[flow(name = "Many")]
 async fn many(#[default(10_000)] tasks: u64) -> Result<u64> {
     let squares = square::map(0..tasks).submit();
-    Ok(sum(&squares).await?)
+    sum(&squares).await
 }
 
 prefect_rs::main!(many);

@@ -26,7 +26,7 @@ async fn watch(seconds: f64) -> Result<u64> {
 
 #[flow(name = "Patient")]
 async fn patient(#[default(0.2)] seconds: f64) -> Result<u64> {
-    Ok(watch(seconds).await?)
+    watch(seconds).await
 }
 
 prefect_rs::main!(patient(0.2));

@@ -35,7 +35,7 @@ async fn write_results(rows: Vec<String>) -> Result<usize> {
 async fn pipeline(msg: String) -> Result<usize> {
     let reply = call_unreliable_api("http://127.0.0.1/data").await?;
     let rows = augment(reply, msg).await?;
-    Ok(write_results(rows).await?)
+    write_results(rows).await
 }
 
 prefect_rs::main!(pipeline("Hello from Rust"));

@@ -5,8 +5,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Expr, FnArg, GenericArgument, Ident, ItemFn, Lit, Meta, Pat, Path, PathArguments,
-    ReturnType, Type,
+    Attribute, Block, Expr, FnArg, GenericArgument, Ident, ItemFn, Lit, Meta, Pat, Path,
+    PathArguments, ReturnType, Stmt, Type,
 };
 
 /// A function as the attributes see it.
@@ -60,6 +60,9 @@ impl Function {
         body.vis = syn::Visibility::Inherited;
         body.sig.ident = name.clone();
         body.attrs.retain(|attribute| !is_doc(attribute));
+        if returns_result(&body.sig.output) {
+            pass_on_block(&mut body.block);
+        }
         // What the function prints becomes logs of its run; an import of its own in the body would still win.
         body.block.stmts.insert(
             0,
@@ -234,6 +237,59 @@ fn output(output: &ReturnType) -> (TokenStream, &'static str) {
             (argument.map_or(quote!(()), |data| quote!(#data)), "state")
         }
         Some(_) | None => (quote!(#ty), "plain"),
+    }
+}
+
+fn returns_result(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, ty) = output else {
+        return false;
+    };
+    last_segment(ty).is_some_and(|(name, _)| name == "Result")
+}
+
+/// Lets a body end with the call of a task or flow, whose error becomes the function's own as with `?`.
+fn pass_on_block(block: &mut Block) {
+    if let Some(Stmt::Expr(tail, None)) = block.stmts.last_mut() {
+        pass_on(tail);
+    }
+}
+
+fn pass_on(tail: &mut Expr) {
+    match tail {
+        Expr::Await(awaited) if is_call_of_own(&awaited.base) => {
+            let passed = quote_spanned!(tail.span()=> ::prefect_rs::sdk::check::passed_on(#tail));
+            *tail = Expr::Verbatim(passed);
+        }
+        Expr::Block(block) => pass_on_block(&mut block.block),
+        Expr::If(choice) => {
+            pass_on_block(&mut choice.then_branch);
+            if let Some((_, otherwise)) = &mut choice.else_branch {
+                pass_on(otherwise);
+            }
+        }
+        Expr::Match(choice) => {
+            for arm in &mut choice.arms {
+                pass_on(&mut arm.body);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Tells whether a function is called whose error has a type of its own. That of a block, or of what the standard library
+/// has for anything (`pending()`), may be known by what the outer function returns alone.
+fn is_call_of_own(called: &Expr) -> bool {
+    match called {
+        Expr::MethodCall(call) => is_call_of_own(&call.receiver),
+        Expr::Call(call) => match &*call.func {
+            Expr::Path(path) => path
+                .path
+                .segments
+                .first()
+                .is_some_and(|first| first.ident != "std" && first.ident != "core"),
+            _ => false,
+        },
+        _ => false,
     }
 }
 

@@ -19,7 +19,7 @@
 //! #[flow(name = "Count rows")]
 //! async fn pipeline(url: String) -> Result<usize> {
 //!     let rows = rows(url).await?;
-//!     Ok(count(rows).await?)
+//!     count(rows).await
 //! }
 //!
 //! fn main() -> Result<()> {
@@ -77,4 +77,8 @@ pub mod check {
     pub fn input<T: super::TaskInput>() {}
     /// Is compiled only for results.
     pub fn output<T: super::TaskOutput>() {}
+    /// Turns the error that a function ends with into its own, as `?` does.
+    pub fn passed_on<T, E, F: From<E>>(result: Result<T, E>) -> Result<T, F> {
+        result.map_err(F::from)
+    }
 }

@@ -214,3 +214,36 @@ async fn a_limit_on_a_tag_bounds_how_many_run_at_once() {
     pass-3: Pending Running Completed
     ");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_may_end_with_the_call_of_a_task() {
+    #[task]
+    async fn half(n: i64) -> Result<i64> {
+        ensure!(n % 2 == 0, "{n} is odd");
+        Ok(n / 2)
+    }
+    async fn plain(n: i64) -> Result<i64> {
+        Ok(n)
+    }
+    #[flow]
+    async fn flow(n: i64) -> Result<i64> {
+        match n {
+            0 => Ok(0),
+            1 => plain(n).await,
+            n if n > 100 => {
+                if n > 1000 {
+                    half(n).with_name("large").await
+                } else {
+                    flow(n - 100).await
+                }
+            }
+            n => half(n).await,
+        }
+    }
+    let history = History::new().await;
+    for (n, expected) in [(0, 0), (1, 1), (8, 4), (108, 4), (2000, 1000)] {
+        assert_eq!(history.session.run(flow(n)).await.unwrap(), expected);
+    }
+    let failed = history.session.run(flow(7)).await.unwrap_err();
+    assert!(failed.to_string().contains("7 is odd"), "{failed}");
+}
