@@ -109,7 +109,7 @@ impl ApiError {
         }
     }
 
-    /// One part of a request is wrong, for a reason in words that [`Mistake::of`] reads.
+    /// One part of a request is wrong, for a reason in words that `Mistake::of` reads.
     pub fn invalid(loc: &[&str], message: impl AsRef<str>) -> Self {
         let loc = loc.iter().map(|step| json!(step)).collect();
         Self::Invalid {

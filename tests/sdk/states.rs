@@ -244,6 +244,6 @@ async fn a_flow_may_end_with_the_call_of_a_task() {
     for (n, expected) in [(0, 0), (1, 1), (8, 4), (108, 4), (2000, 1000)] {
         assert_eq!(history.session.run(flow(n)).await.unwrap(), expected);
     }
-    let failed = history.session.run(flow(7)).await.unwrap_err();
-    assert!(failed.to_string().contains("7 is odd"), "{failed}");
+    let failed = Error::from(history.session.run(flow(7)).await.unwrap_err());
+    assert!(format!("{failed:#}").contains("7 is odd"), "{failed:#}");
 }
