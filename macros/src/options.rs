@@ -8,7 +8,7 @@ use quote::quote_spanned;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, Ident, Token};
+use syn::{Expr, Ident, Lit, Token};
 
 /// `name = value`.
 struct Pair {
@@ -52,15 +52,35 @@ pub(crate) fn methods(
                 format!("`{text}` is given twice"),
             ));
         }
+        if let Some(message) = unfit(&text, value) {
+            return Err(syn::Error::new(value.span(), message));
+        }
         methods.extend(quote_spanned!(value.span()=> .#name(#value)));
     }
     Ok(methods)
 }
 
+/// Says what is wrong with a literal whose mistake the compiler would tell in words about traits.
+fn unfit(option: &str, value: &Expr) -> Option<&'static str> {
+    let Expr::Lit(literal) = value else {
+        return None;
+    };
+    let is_text = matches!(literal.lit, Lit::Str(_));
+    match option {
+        "name" if !is_text => Some("a name is a text: `name = \"…\"`"),
+        "tags" => Some("tags are a list: `tags = [\"…\"]`"),
+        _ => None,
+    }
+}
+
 fn unknown(name: &str, what: &str, known: &[&str]) -> String {
     let near = known
         .iter()
-        .map(|known| (distance(name, known), known))
+        .map(|known| {
+            // Who leaves out the unit has most of the word.
+            let is_begun = name.len() > 3 && known.starts_with(name);
+            (if is_begun { 0 } else { distance(name, known) }, known)
+        })
         .min()
         .filter(|(distance, _)| *distance <= 3);
     let guess = near
@@ -101,11 +121,24 @@ mod tests {
             error.to_string(),
             "a task has no option `retrys`; did you mean `retries`? It has: name, retries"
         );
+        let error = methods(quote!(timeout = 3), "task", &["tags", "timeout_seconds"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("did you mean `timeout_seconds`?"), "{text}");
         let error = methods(quote!(colour = 3), "task", &["name", "retries"]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "a task has no option `colour`. It has: name, retries"
         );
+    }
+
+    #[test]
+    fn a_literal_of_the_wrong_kind_is_told_by_what_is_expected() {
+        let known = &["name", "tags"];
+        let name = methods(quote!(name = 3), "task", known).unwrap_err();
+        assert_eq!(name.to_string(), "a name is a text: `name = \"…\"`");
+        let tags = methods(quote!(tags = "db"), "task", known).unwrap_err();
+        assert_eq!(tags.to_string(), "tags are a list: `tags = [\"…\"]`");
+        assert!(methods(quote!(name = NAME, tags = ["db"]), "task", known).is_ok());
     }
 
     #[test]

@@ -25,6 +25,9 @@ use crate::server::orchestration::policy::Policy;
 /// Waiting runs that one pass looks at.
 const MOST: i64 = 200;
 
+/// Waits longer than this are no times that a database has.
+const LONGEST: TimeDelta = TimeDelta::days(3650);
+
 /// The service; see the module.
 #[derive(Debug, Clone, Copy)]
 pub struct FreedSlots;
@@ -53,8 +56,7 @@ impl Service for FreedSlots {
         let now = app.now();
         // Those that wait longer are told so by a setting that has changed since.
         let wait = TimeDelta::from_std(app.settings.deployment_concurrency_slot_wait_seconds);
-        let latest = wait.ok().and_then(|wait| now.checked_add_signed(wait));
-        let latest = latest.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let latest = now + wait.map_or(LONGEST, |wait| wait.min(LONGEST));
         let read = async move |conn: &mut Conn| next_ones(conn, now, latest).await;
         for run in app.db.read(read).await? {
             bring_forward(app, run, now).await?;

@@ -1,3 +1,5 @@
+//! A result and an argument that cannot be recorded.
+
 use prefect_rs::prelude::*;
 
 struct Connection;

@@ -1,3 +1,5 @@
+//! A task that cannot move between threads.
+
 use std::rc::Rc;
 
 use prefect_rs::prelude::*;

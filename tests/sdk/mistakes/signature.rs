@@ -1,3 +1,5 @@
+//! Functions that cannot be tasks or flows.
+
 use prefect_rs::prelude::*;
 
 #[task]

@@ -1,3 +1,5 @@
+//! An option that does not exist.
+
 use prefect_rs::prelude::*;
 
 #[task(retrys = 3)]

@@ -1,3 +1,5 @@
+//! A call with an argument of the wrong type.
+
 use prefect_rs::prelude::*;
 
 #[task]

@@ -1,3 +1,5 @@
+//! An option with a value of the wrong type.
+
 use prefect_rs::prelude::*;
 
 #[task(retries = "three")]
