@@ -242,7 +242,10 @@ async fn answer(
         let is_kept = total.is_none_or(|total| {
             answer.as_ref().and_then(|answer| answer["total"].as_u64()) == Some(total)
         });
-        let is_answered = status != reqwest::StatusCode::SERVICE_UNAVAILABLE && is_kept;
+        // In bulk it is told item by item, within an answer of 200.
+        let is_locked = String::from_utf8_lossy(&bytes).contains("database is locked");
+        let is_unavailable = status == reqwest::StatusCode::SERVICE_UNAVAILABLE || is_locked;
+        let is_answered = !is_unavailable && is_kept;
         if is_answered || tries == TRIES {
             return (at, status.as_u16(), answer);
         }
