@@ -242,7 +242,7 @@ await story('an automation is made of JSON, refused with reasons, seen in words,
   const body = { name: 'Watch orders', trigger: { type: 'event', expect: ['acme.order.lost'], posture: 'Sideways', threshold: 1, within: 0 }, actions: [{ type: 'do-nothing' }] }
   await dialog.getByLabel(/Name, trigger and actions/).fill(JSON.stringify(body))
   await dialog.getByRole('button', { name: 'Create' }).click()
-  await dialog.getByText(/permitted: 'Reactive', 'Proactive'/).waitFor()
+  await dialog.getByText(/Input should be 'Reactive' or 'Proactive'/).waitFor()
   body.trigger.posture = 'Reactive'
   await dialog.getByLabel(/Name, trigger and actions/).fill(JSON.stringify(body))
   await dialog.getByRole('button', { name: 'Create' }).click()
