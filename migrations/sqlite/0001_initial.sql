@@ -1,5 +1,8 @@
 -- The tables of the genuine server, under its names; ids are text, instants UTC text of fixed
 -- width, documents JSON text.
+--
+-- Types of states are compared one by one: for an `IN` of more than two, SQLite builds a table anew for
+-- each row that it checks, which costs more than all else about the row.
 
 -- For genuine clients and servers that open this database by mistake: instead of changing it they
 -- stop, with this text as the revision that they cannot find.
@@ -91,7 +94,7 @@ CREATE TABLE flow_run (
   deployment_id TEXT REFERENCES deployment (id) ON DELETE SET NULL,
   parent_task_run_id TEXT REFERENCES task_run (id) ON DELETE SET NULL,
   state_id TEXT,
-  state_type TEXT CHECK (state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  state_type TEXT CHECK (state_type = 'SCHEDULED' OR state_type = 'PENDING' OR state_type = 'RUNNING' OR state_type = 'COMPLETED' OR state_type = 'FAILED' OR state_type = 'CANCELLED' OR state_type = 'CRASHED' OR state_type = 'PAUSED' OR state_type = 'CANCELLING'),
   state_name TEXT,
   state_timestamp TEXT,
   run_count BIGINT NOT NULL DEFAULT 0,
@@ -138,7 +141,7 @@ CREATE TABLE flow_run_state (
   created TEXT NOT NULL,
   updated TEXT NOT NULL,
   flow_run_id TEXT NOT NULL REFERENCES flow_run (id) ON DELETE CASCADE,
-  type TEXT NOT NULL CHECK (type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  type TEXT NOT NULL CHECK (type = 'SCHEDULED' OR type = 'PENDING' OR type = 'RUNNING' OR type = 'COMPLETED' OR type = 'FAILED' OR type = 'CANCELLED' OR type = 'CRASHED' OR type = 'PAUSED' OR type = 'CANCELLING'),
   name TEXT NOT NULL,
   timestamp TEXT NOT NULL,
   message TEXT,
@@ -157,7 +160,7 @@ CREATE TABLE task_run (
   task_key TEXT NOT NULL,
   dynamic_key TEXT NOT NULL,
   state_id TEXT,
-  state_type TEXT CHECK (state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  state_type TEXT CHECK (state_type = 'SCHEDULED' OR state_type = 'PENDING' OR state_type = 'RUNNING' OR state_type = 'COMPLETED' OR state_type = 'FAILED' OR state_type = 'CANCELLED' OR state_type = 'CRASHED' OR state_type = 'PAUSED' OR state_type = 'CANCELLING'),
   state_name TEXT,
   state_timestamp TEXT,
   run_count BIGINT NOT NULL DEFAULT 0,
@@ -186,7 +189,7 @@ CREATE TABLE task_run_state (
   created TEXT NOT NULL,
   updated TEXT NOT NULL,
   task_run_id TEXT NOT NULL REFERENCES task_run (id) ON DELETE CASCADE,
-  type TEXT NOT NULL CHECK (type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED', 'PAUSED', 'CANCELLING')),
+  type TEXT NOT NULL CHECK (type = 'SCHEDULED' OR type = 'PENDING' OR type = 'RUNNING' OR type = 'COMPLETED' OR type = 'FAILED' OR type = 'CANCELLED' OR type = 'CRASHED' OR type = 'PAUSED' OR type = 'CANCELLING'),
   name TEXT NOT NULL,
   timestamp TEXT NOT NULL,
   message TEXT,
