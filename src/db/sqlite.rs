@@ -2,8 +2,8 @@
 //!
 //! The thread hop decides, not SQLite: an operation crosses to the owning thread once, and runs
 //! there from its first statement to its last. The writer gathers what waits into one
-//! transaction, each operation in a savepoint of its own, and answers after the commit; so an
-//! answered write is on disk, and a hundred waiting writers pay for one commit. Where nobody else
+//! transaction, each operation in a savepoint of its own unless it is short, and answers after the
+//! commit; so an answered write is on disk, and a hundred waiting writers pay for one commit. Where nobody else
 //! is writing there is nothing to gather, and a short write runs where it was asked for: waking the
 //! writer and being woken by it would cost as much as the write. There is one connection that
 //! writes, so "database is locked" cannot occur inside the process; another process on the same
@@ -39,7 +39,23 @@ const STATEMENT_CACHE: usize = 512;
 /// What the owner of a connection does next: run the operation, then learn how the commit went.
 ///
 /// Handed an error instead of the connection, it only delivers that.
-type Job = Box<dyn FnOnce(Result<&mut Conn>) -> Finish + Send>;
+type Run = Box<dyn FnOnce(Result<&mut Conn>) -> Finish + Send>;
+
+/// An operation on its way to the thread that owns the connection.
+struct Job {
+    run: Run,
+    length: Length,
+}
+
+/// What is known of an operation before it runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    /// A few statements on a few rows; where it fails at all, it fails before it has changed anything.
+    Short,
+    /// Anything else.
+    Any,
+}
+
 /// Delivers the outcome; told `Err` when the shared commit failed.
 struct Finish {
     /// Why the operation's own part must be undone.
@@ -114,7 +130,7 @@ impl Sqlite {
         &self,
         op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        send(&self.0.readers, op).await
+        send(&self.0.readers, op, Length::Any).await
     }
 
     /// Runs `op` in a read transaction where it is asked for, unless another one is there.
@@ -133,17 +149,20 @@ impl Sqlite {
         &self,
         op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        send(&self.0.writer, op).await
+        send(&self.0.writer, op, Length::Any).await
     }
 
     /// Runs `op` where it is asked for if nobody else is writing, and returns after the commit.
+    ///
+    /// Others may share its transaction, and are undone with it should it fail after it has changed
+    /// something: an operation that does so in earnest is not a short one.
     pub(super) async fn write_short<T: Send + 'static>(
         &self,
         op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match self.0.writing.in_place(op) {
             Ok(done) => done,
-            Err(op) => self.write(op).await,
+            Err(op) => send(&self.0.writer, op, Length::Short).await,
         }
     }
 
@@ -320,9 +339,10 @@ where
 async fn send<T: Send + 'static>(
     to: &Mutex<Option<Sender<Job>>>,
     op: impl AsyncFnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    length: Length,
 ) -> Result<T> {
     let (answer, outcome) = oneshot::channel();
-    let job: Job = Box::new(move |conn| {
+    let run: Run = Box::new(move |conn| {
         let result = conn.and_then(|conn| run(op, conn));
         Finish {
             failure: result.as_ref().err().cloned(),
@@ -335,7 +355,7 @@ async fn send<T: Send + 'static>(
     let sender = to.lock().expect("no holder of this lock panics").clone();
     sender
         .ok_or(Error::Closed)?
-        .send(job)
+        .send(Job { run, length })
         .map_err(|_| Error::Closed)?;
     outcome.await.map_err(|_| Error::Closed)?
 }
@@ -356,7 +376,7 @@ fn read_loop(mut conn: Conn, jobs: &Mutex<Receiver<Job>>) {
         let Ok(job) = next else { return };
         // One snapshot for all statements of an operation.
         let begun = batch(&conn, "BEGIN");
-        let finish = job(begun.map(|()| &mut conn));
+        let finish = (job.run)(begun.map(|()| &mut conn));
         end_read(&conn);
         (finish.deliver)(Ok(()));
     }
@@ -400,7 +420,7 @@ fn write_together(
         .check_unmoved()
         .and_then(|()| batch(conn, "BEGIN IMMEDIATE"));
     if let Err(error) = begun {
-        finished.push(first(Err(error)));
+        finished.push((first.run)(Err(error)));
         return Ok(());
     }
     let outcome = gather(conn, first, jobs, finished).and_then(|()| batch(conn, "COMMIT"));
@@ -419,7 +439,7 @@ fn gather(
     finished: &mut Vec<Finish>,
 ) -> Result<()> {
     // What the first one has done is all there is to undo, so it needs no savepoint.
-    let finish = first(Ok(conn));
+    let finish = (first.run)(Ok(conn));
     let failure = finish.failure.clone();
     finished.push(finish);
     if let Some(failure) = failure {
@@ -427,15 +447,42 @@ fn gather(
     }
     while finished.len() < MAX_BATCH {
         let Ok(job) = jobs.try_recv() else { break };
-        in_savepoint(conn, job, finished)?;
+        match job.length {
+            Length::Short => beside(conn, job, finished)?,
+            Length::Any => in_savepoint(conn, job, finished)?,
+        }
     }
     Ok(())
+}
+
+/// Runs a job that needs no savepoint, in which SQLite would copy every page before its first change; an
+/// error means that the whole transaction is lost.
+fn beside(conn: &mut Conn, job: Job, finished: &mut Vec<Finish>) -> Result<()> {
+    let before = changes(conn);
+    let finish = (job.run)(Ok(conn));
+    let failure = finish.failure.clone();
+    finished.push(finish);
+    match failure {
+        Some(failure) if is_over(conn) => Err(failure),
+        Some(failure) if changes(conn) != before => Err(Error::Busy(format!(
+            "undone with a write beside it that failed ({failure}); send it again"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns how many rows the connection has changed since it was opened.
+fn changes(conn: &Conn) -> u64 {
+    match conn {
+        Conn::Sqlite(conn) => conn.total_changes(),
+        Conn::Postgres(_) => 0,
+    }
 }
 
 /// Runs a job; an error means that the whole transaction is lost, not only the job's part.
 fn in_savepoint(conn: &mut Conn, job: Job, finished: &mut Vec<Finish>) -> Result<()> {
     let begun = batch(conn, "SAVEPOINT job");
-    let finish = job(begun.clone().map(|()| &mut *conn));
+    let finish = (job.run)(begun.clone().map(|()| &mut *conn));
     let failure = finish.failure.clone();
     finished.push(finish);
     begun?;

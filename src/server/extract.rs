@@ -147,19 +147,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 /// What is too deep for a parser that goes down step by step, as most do, could be stored here and
 /// never be read again by a client.
 fn is_too_deep(text: &[u8]) -> bool {
-    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
     // Almost always there are not enough of them to look any closer.
-    if text.iter().filter(opens).count() <= MAX_DEPTH {
+    if text.len() <= MAX_DEPTH || memchr::memchr2_iter(b'[', b'{', text).count() <= MAX_DEPTH {
         return false;
     }
-    let (mut depth, mut is_text, mut is_escaped) = (0usize, false, false);
-    for byte in text {
+    let (mut depth, mut rest) = (0usize, text);
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_text => is_escaped = true,
-            b'"' => is_text = !is_text,
-            b'[' | b'{' if !is_text => depth += 1,
-            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            b'"' => rest = behind_text(rest),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth > MAX_DEPTH {
@@ -167,6 +165,18 @@ fn is_too_deep(text: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Returns what stands behind the end of a text in quotes, which is most of every body.
+fn behind_text(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let length = if rest[at] == b'"' { 1 } else { 2 };
+        rest = rest.get(at + length..).unwrap_or_default();
+        if length == 1 {
+            return rest;
+        }
+    }
+    &[]
 }
 
 /// Tells whether a body says that it is JSON, or says nothing.
@@ -212,4 +222,29 @@ pub fn created<T: Render>(
         StatusCode::OK
     };
     (status, view(dialect, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_DEPTH, is_too_deep};
+
+    #[test]
+    fn depth_is_that_of_brackets_outside_of_texts() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let many = "[],".repeat(MAX_DEPTH);
+        for (text, expected) in [
+            (nested(MAX_DEPTH), false),
+            (nested(MAX_DEPTH + 1), true),
+            (format!("[{many}{}]", nested(MAX_DEPTH)), true),
+            (format!("[{many}{}]", nested(MAX_DEPTH - 1)), false),
+            (format!("[{many}\"{}\"]", "{".repeat(500)), false),
+            (format!("[{many}\"\\\"{}\"]", "{".repeat(500)), false),
+            (format!("[{many}\"\\\\\"{}", "{".repeat(500)), true),
+            // What does not end is refused by the parser.
+            (format!("[{many}\"{}", "{".repeat(500)), false),
+            (format!("[{many}\"\\"), false),
+        ] {
+            assert_eq!(is_too_deep(text.as_bytes()), expected, "{text}");
+        }
+    }
 }

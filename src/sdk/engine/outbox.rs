@@ -1,15 +1,16 @@
 //! What goes to the API in batches: task run events and log lines.
 //!
-//! While one batch is on its way the next one gathers, so batches are small when there is little to say and large when there
-//! is much. While the API is away everything is kept and sent again; the memory for it is bounded, and whoever fills it
+//! While batches are on their way the next one gathers, so batches are small when there is little to say and large when there
+//! is much. The API may take them in any order: each entry has its time. While the API is away everything is kept and sent again; the memory for it is bounded, and whoever fills it
 //! waits ([`Outbox::room`]) or is told that there is none ([`Outbox::try_push`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::client::Client;
@@ -18,6 +19,8 @@ use crate::client::Client;
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// How many entries one request carries at most.
 const BATCH_ENTRIES: usize = 2000;
+/// Batches under way at once: while one is written, the API reads the next.
+const ON_THEIR_WAY: usize = 2;
 /// How long an entry waits for company.
 const LINGER: Duration = Duration::from_millis(5);
 /// What is kept in memory at most.
@@ -49,13 +52,21 @@ struct Queue {
     is_urgent: bool,
 }
 
-#[derive(Default)]
 struct Batch {
     body: Vec<u8>,
     entries: usize,
+    opened: Instant,
 }
 
 impl Batch {
+    fn open() -> Self {
+        Self {
+            body: Vec::new(),
+            entries: 0,
+            opened: Instant::now(),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.body.len() >= BATCH_BYTES || self.entries >= BATCH_ENTRIES
     }
@@ -89,7 +100,7 @@ impl Outbox {
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut queue = self.queue();
         if queue.batches.back().is_none_or(Batch::is_full) {
-            queue.batches.push_back(Batch::default());
+            queue.batches.push_back(Batch::open());
         }
         let batch = queue.batches.back_mut().expect("one was just pushed");
         let before = batch.body.len();
@@ -98,11 +109,15 @@ impl Outbox {
             .push(if batch.entries == 0 { b'[' } else { b',' });
         write(&mut batch.body);
         batch.entries += 1;
+        // All others are sent with the first of their batch.
+        let is_news = batch.entries == 1 || batch.is_full();
         let added = batch.body.len() - before;
         queue.bytes += added;
         queue.pushed += 1;
         drop(queue);
-        self.0.wake.notify_one();
+        if is_news {
+            self.0.wake.notify_one();
+        }
     }
 
     /// Takes an entry if there is room, and counts it if there is not.
@@ -167,31 +182,39 @@ impl Outbox {
         self.0.sent.notify_waiters();
     }
 
-    fn can_wait(&self) -> bool {
+    /// Returns until when the oldest batch may wait for more; none if it is to go at once.
+    fn lingers_until(&self) -> Option<Instant> {
         let queue = self.queue();
-        !queue.is_urgent && queue.batches.front().is_some_and(|batch| !batch.is_full())
+        let oldest = queue.batches.front()?;
+        (!queue.is_urgent && !oldest.is_full()).then_some(oldest.opened + LINGER)
     }
 }
 
 async fn deliver(outbox: Outbox, client: Client) {
+    let mut on_their_way = FuturesOrdered::new();
     loop {
-        while outbox.can_wait() {
-            // Told early when somebody flushes; more entries only make the batch fuller.
-            if timeout(LINGER, outbox.0.wake.notified()).await.is_err() {
-                break;
+        let has_room = on_their_way.len() < ON_THEIR_WAY;
+        let lingers = outbox.lingers_until().filter(|until| *until > Instant::now());
+        if has_room
+            && lingers.is_none()
+            && let Some((mut batch, dropped)) = outbox.next()
+        {
+            let bytes = batch.body.len();
+            batch.body.push(b']');
+            if dropped > 0 {
+                warn!(target: "prefect", "{dropped} entries for {} were dropped: the API was away and the buffer full", outbox.0.path);
             }
+            let (client, path) = (&client, outbox.0.path);
+            on_their_way.push_back(async move {
+                send(client, path, batch.body).await;
+                (batch.entries, bytes)
+            });
+            continue;
         }
-        match outbox.next() {
-            Some((mut batch, dropped)) => {
-                let bytes = batch.body.len();
-                batch.body.push(b']');
-                if dropped > 0 {
-                    warn!(target: "prefect", "{dropped} entries for {} were dropped: the API was away and the buffer full", outbox.0.path);
-                }
-                send(&client, outbox.0.path, batch.body).await;
-                outbox.done(batch.entries, bytes);
-            }
-            None => outbox.0.wake.notified().await,
+        tokio::select! {
+            Some((entries, bytes)) = on_their_way.next() => outbox.done(entries, bytes),
+            () = outbox.0.wake.notified() => {}
+            () = sleep_until(lingers.unwrap_or_else(Instant::now)), if has_room && lingers.is_some() => {}
         }
     }
 }
