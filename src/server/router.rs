@@ -4,12 +4,15 @@ use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
-use utoipa_axum::routes;
+use utoipa::__dev::SchemaReferences;
+use utoipa::openapi::path::{HttpMethod, Paths};
+use utoipa_axum::PathItemExt;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::api::*;
 use super::extract::MAX_BODY_BYTES;
@@ -17,19 +20,38 @@ use super::{ApiError, AppState, guard, mistake};
 
 /// What routes are entered in: a router, or one that is described as well.
 ///
-/// A server has no use for the description of its whole API, which takes it more memory than all
-/// the rest of its start.
+/// A server has no use for the description of its whole API, which would take it more memory than all
+/// the rest of its start, and two megabytes of its executable.
 trait Table: Sized {
-    /// Enters handlers of one path.
-    fn routes(self, handlers: UtoipaMethodRouter<AppState>) -> Self;
+    /// Enters a handler under the path and the methods that its attribute names.
+    fn enter<D, H, T>(self, handler: H) -> Self
+    where
+        D: utoipa::Path + SchemaReferences,
+        H: Handler<T, AppState>,
+        T: 'static;
     /// Enters what has no place in a description.
     fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self;
 }
 
+/// Enters handlers, each named with its module.
+macro_rules! routes {
+    ($table:expr, $($module:ident::$handler:ident),+ $(,)?) => {{
+        let table = $table;
+        utoipa_axum::paste! {
+            $(let table = table.enter::<$module::[<__path_ $handler>], _, _>($module::$handler);)+
+        }
+        table
+    }};
+}
+
 impl Table for Router<AppState> {
-    fn routes(self, (_, described, handlers): UtoipaMethodRouter<AppState>) -> Self {
-        let paths = described.paths.keys();
-        paths.fold(self, |table, path| table.route(path, handlers.clone()))
+    fn enter<D, H, T>(self, handler: H) -> Self
+    where
+        D: utoipa::Path,
+        H: Handler<T, AppState>,
+        T: 'static,
+    {
+        self.route(&D::path(), on(filter(&D::methods()), handler))
     }
 
     fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self {
@@ -38,8 +60,16 @@ impl Table for Router<AppState> {
 }
 
 impl Table for OpenApiRouter<AppState> {
-    fn routes(self, handlers: UtoipaMethodRouter<AppState>) -> Self {
-        self.routes(handlers)
+    fn enter<D, H, T>(self, handler: H) -> Self
+    where
+        D: utoipa::Path + SchemaReferences,
+        H: Handler<T, AppState>,
+        T: 'static,
+    {
+        let (mut schemas, mut paths) = (Vec::new(), Paths::new());
+        D::schemas(&mut schemas);
+        paths.add_path_operation(D::path(), D::methods(), D::operation());
+        self.routes((schemas, paths, on(filter(&D::methods()), handler)))
     }
 
     fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self {
@@ -47,352 +77,306 @@ impl Table for OpenApiRouter<AppState> {
     }
 }
 
+fn filter(methods: &[HttpMethod]) -> MethodFilter {
+    let filters = methods.iter().map(PathItemExt::to_method_filter);
+    filters
+        .reduce(MethodFilter::or)
+        .expect("an attribute names at least one method")
+}
+
 fn api<T: Table>(table: T) -> T {
-    table
+    let table = routes!(
+        table,
         // Flows.
-        .routes(routes!(flows::create_flow))
-        .routes(routes!(flows::read_flows))
-        .routes(routes!(flows::count_flows))
-        .routes(routes!(flows::read_flow_by_name))
-        .routes(routes!(
-            flows::read_flow,
-            flows::update_flow,
-            flows::delete_flow
-        ))
+        flows::create_flow,
+        flows::read_flows,
+        flows::count_flows,
+        flows::read_flow_by_name,
+        flows::read_flow,
+        flows::update_flow,
+        flows::delete_flow,
         // Flow runs.
-        .routes(routes!(flow_runs::create_flow_run))
-        .routes(routes!(flow_runs::read_flow_runs))
-        .routes(routes!(flow_runs::count_flow_runs))
-        .routes(routes!(flow_runs::flow_run_history))
-        .routes(routes!(
-            flow_runs::read_flow_run,
-            flow_runs::update_flow_run,
-            flow_runs::delete_flow_run
-        ))
-        .routes(routes!(flow_runs::set_flow_run_state))
-        .routes(routes!(flow_runs::resume_flow_run))
-        .routes(routes!(flow_runs::update_flow_run_labels))
-        .routes(routes!(flow_runs::read_flow_run_graph))
-        .routes(routes!(flow_run_graphs::read_flow_run_graph_v2))
-        .routes(routes!(flow_runs::read_flow_run_points))
-        .routes(routes!(flow_run_inputs::create_flow_run_input))
-        .routes(routes!(flow_run_inputs::filter_flow_run_inputs))
-        .routes(routes!(
-            flow_run_inputs::read_flow_run_input,
-            flow_run_inputs::delete_flow_run_input
-        ))
+        flow_runs::create_flow_run,
+        flow_runs::read_flow_runs,
+        flow_runs::count_flow_runs,
+        flow_runs::flow_run_history,
+        flow_runs::read_flow_run,
+        flow_runs::update_flow_run,
+        flow_runs::delete_flow_run,
+        flow_runs::set_flow_run_state,
+        flow_runs::resume_flow_run,
+        flow_runs::update_flow_run_labels,
+        flow_runs::read_flow_run_graph,
+        flow_run_graphs::read_flow_run_graph_v2,
+        flow_runs::read_flow_run_points,
+        flow_run_inputs::create_flow_run_input,
+        flow_run_inputs::filter_flow_run_inputs,
+        flow_run_inputs::read_flow_run_input,
+        flow_run_inputs::delete_flow_run_input,
         // Task runs.
-        .routes(routes!(task_runs::create_task_run))
-        .routes(routes!(task_runs::read_task_runs))
-        .routes(routes!(task_runs::count_task_runs))
-        .routes(routes!(task_runs::task_run_history))
-        .routes(routes!(
-            task_runs::read_task_run,
-            task_runs::update_task_run,
-            task_runs::delete_task_run
-        ))
-        .routes(routes!(task_runs::set_task_run_state))
+        task_runs::create_task_run,
+        task_runs::read_task_runs,
+        task_runs::count_task_runs,
+        task_runs::task_run_history,
+        task_runs::read_task_run,
+        task_runs::update_task_run,
+        task_runs::delete_task_run,
+        task_runs::set_task_run_state,
         // States and logs.
-        .routes(routes!(states::read_flow_run_states))
-        .routes(routes!(states::read_flow_run_state))
-        .routes(routes!(states::read_task_run_states))
-        .routes(routes!(states::read_task_run_state))
-        .routes(routes!(logs::create_logs))
-        .routes(routes!(logs::read_logs))
-        .routes(routes!(logs::download_logs))
+        states::read_flow_run_states,
+        states::read_flow_run_state,
+        states::read_task_run_states,
+        states::read_task_run_state,
+        logs::create_logs,
+        logs::read_logs,
+        logs::download_logs,
         // Deployments.
-        .routes(routes!(deployments::create_deployment))
-        .routes(routes!(deployments::read_deployments))
-        .routes(routes!(deployments::count_deployments))
-        .routes(routes!(deployments::read_deployment_by_name))
-        .routes(routes!(
-            deployments::read_deployment,
-            deployments::update_deployment,
-            deployments::delete_deployment
-        ))
-        .routes(routes!(deployments::schedule_deployment))
-        .routes(routes!(deployments::set_schedule_active))
-        .routes(routes!(deployments::set_schedule_inactive))
-        .routes(routes!(deployments::create_flow_run_from_deployment))
-        .routes(routes!(deployment_schedules::read_deployment_runs))
-        .routes(routes!(deployment_schedules::pause_deployment))
-        .routes(routes!(deployment_schedules::resume_deployment))
-        .routes(routes!(
-            deployment_schedules::read_deployment_schedules,
-            deployment_schedules::create_deployment_schedules
-        ))
-        .routes(routes!(
-            deployment_schedules::update_deployment_schedule,
-            deployment_schedules::delete_deployment_schedule
-        ))
-        .routes(routes!(deployment_schedules::check_work_queues))
+        deployments::create_deployment,
+        deployments::read_deployments,
+        deployments::count_deployments,
+        deployments::read_deployment_by_name,
+        deployments::read_deployment,
+        deployments::update_deployment,
+        deployments::delete_deployment,
+        deployments::schedule_deployment,
+        deployments::set_schedule_active,
+        deployments::set_schedule_inactive,
+        deployments::create_flow_run_from_deployment,
+        deployment_schedules::read_deployment_runs,
+        deployment_schedules::pause_deployment,
+        deployment_schedules::resume_deployment,
+        deployment_schedules::read_deployment_schedules,
+        deployment_schedules::create_deployment_schedules,
+        deployment_schedules::update_deployment_schedule,
+        deployment_schedules::delete_deployment_schedule,
+        deployment_schedules::check_work_queues,
         // Work queues.
-        .routes(routes!(work_queues::create_work_queue))
-        .routes(routes!(work_queues::read_work_queues))
-        .routes(routes!(work_queues::read_work_queue_by_name))
-        .routes(routes!(
-            work_queues::read_work_queue,
-            work_queues::update_work_queue,
-            work_queues::delete_work_queue
-        ))
-        .routes(routes!(work_queues::read_work_queue_runs))
-        .routes(routes!(work_queues::read_work_queue_status))
-        .routes(routes!(
-            concurrency_status::read_work_queue_concurrency_status
-        ))
+        work_queues::create_work_queue,
+        work_queues::read_work_queues,
+        work_queues::read_work_queue_by_name,
+        work_queues::read_work_queue,
+        work_queues::update_work_queue,
+        work_queues::delete_work_queue,
+        work_queues::read_work_queue_runs,
+        work_queues::read_work_queue_status,
+        concurrency_status::read_work_queue_concurrency_status,
         // Work pools.
-        .routes(routes!(work_pools::create_work_pool))
-        .routes(routes!(work_pools::read_work_pools))
-        .routes(routes!(work_pools::count_work_pools))
-        .routes(routes!(
-            work_pools::read_work_pool,
-            work_pools::update_work_pool,
-            work_pools::delete_work_pool
-        ))
-        .routes(routes!(work_pools::read_work_pool_runs))
-        .routes(routes!(
-            concurrency_status::read_work_pool_concurrency_status
-        ))
-        .routes(routes!(work_pools::create_pool_queue))
-        .routes(routes!(work_pools::read_pool_queues))
-        .routes(routes!(
-            work_pools::read_pool_queue,
-            work_pools::update_pool_queue,
-            work_pools::delete_pool_queue
-        ))
-        .routes(routes!(work_pools::worker_heartbeat))
-        .routes(routes!(work_pools::read_workers))
-        .routes(routes!(work_pools::delete_worker))
+        work_pools::create_work_pool,
+        work_pools::read_work_pools,
+        work_pools::count_work_pools,
+        work_pools::read_work_pool,
+        work_pools::update_work_pool,
+        work_pools::delete_work_pool,
+        work_pools::read_work_pool_runs,
+        concurrency_status::read_work_pool_concurrency_status,
+        work_pools::create_pool_queue,
+        work_pools::read_pool_queues,
+        work_pools::read_pool_queue,
+        work_pools::update_pool_queue,
+        work_pools::delete_pool_queue,
+        work_pools::worker_heartbeat,
+        work_pools::read_workers,
+        work_pools::delete_worker,
+        due::stream_due_runs,
+        due::stream_due_runs_of_pool,
+        // Limits on task runs by tag.
+        concurrency_limits::create_concurrency_limit,
+        concurrency_limits::read_concurrency_limits,
+        concurrency_limits::read_concurrency_limit_by_tag,
+        concurrency_limits::delete_concurrency_limit_by_tag,
+        concurrency_limits::reset_concurrency_limit_by_tag,
+        concurrency_limits::read_concurrency_limit,
+        concurrency_limits::delete_concurrency_limit,
+        concurrency_limits::increment_concurrency_limits,
+        concurrency_limits::decrement_concurrency_limits,
+        // Limits on whatever has a name.
+        global_concurrency_limits::create_global_concurrency_limit,
+        global_concurrency_limits::read_global_concurrency_limits,
+        global_concurrency_limits::increment_slots,
+        global_concurrency_limits::decrement_slots,
+        global_concurrency_limits::increment_slots_with_lease,
+        global_concurrency_limits::decrement_slots_with_lease,
+        global_concurrency_limits::renew_lease,
+        global_concurrency_limits::read_global_concurrency_limit,
+        global_concurrency_limits::update_global_concurrency_limit,
+        global_concurrency_limits::delete_global_concurrency_limit,
+        // Blocks.
+        block_specs::create_block_spec,
+        block_specs::read_block_specs,
+        block_specs::delete_block_spec,
+        block_specs::read_block_spec_versions,
+        block_specs::read_block_spec_version,
+        block_specs::read_latest_block_by_name,
+        block_specs::read_block_by_name,
+        blocks::create_block,
+        blocks::read_blocks,
+        blocks::get_default_storage_block,
+        blocks::clear_default_storage_block,
+        blocks::read_block,
+        blocks::update_block,
+        blocks::delete_block,
+        blocks::set_default_storage_block,
+        block_types::create_block_type,
+        block_types::read_block_types,
+        block_types::read_block_type_by_slug,
+        block_types::read_block_documents_for_block_type,
+        block_types::read_block_document_by_name_for_block_type,
+        block_types::install_system_block_types,
+        block_types::read_block_type_by_id,
+        block_types::update_block_type,
+        block_types::delete_block_type,
+        block_schemas::create_block_schema,
+        block_schemas::read_block_schemas,
+        block_schemas::read_block_schema_by_checksum,
+        block_schemas::read_block_schema_by_id,
+        block_schemas::delete_block_schema,
+        block_schemas::read_available_block_capabilities,
+        block_documents::create_block_document,
+        block_documents::read_block_documents,
+        block_documents::count_block_documents,
+        block_documents::read_block_document_by_id,
+        block_documents::update_block_document_data,
+        block_documents::delete_block_document,
+        // Events.
+        events::create_events,
+        events::read_events,
+        events::read_events_page,
+        events::count_events,
+        // Automations.
+        automations::create_automation,
+        automations::read_automations,
+        automations::count_automations,
+        automations::read_automation,
+        automations::update_automation,
+        automations::patch_automation,
+        automations::delete_automation,
+        automations::read_automations_related_to_resource,
+        automations::delete_automations_owned_by_resource,
+        automations::validate_template,
+        automations::validate_automation_template,
+        // Background tasks.
+        task_workers::read_task_workers,
+        // Variables.
+        variables::create_variable,
+        variables::read_variables,
+        variables::count_variables,
+        variables::read_variable_by_name,
+        variables::update_variable_by_name,
+        variables::delete_variable_by_name,
+        variables::read_variable,
+        variables::update_variable,
+        variables::delete_variable,
+        // Artifacts.
+        artifacts::create_artifact,
+        artifacts::read_artifacts,
+        artifacts::count_artifacts,
+        artifacts::read_latest_artifacts,
+        artifacts::count_latest_artifacts,
+        artifacts::read_latest_artifact,
+        artifacts::read_artifact,
+        artifacts::update_artifact,
+        artifacts::delete_artifact,
+        // Pages with their number, and many objects at once.
+        pages::paginate_flows,
+        pages::paginate_flow_runs,
+        pages::paginate_task_runs,
+        pages::paginate_deployments,
+        bulk::bulk_delete_flows,
+        bulk::bulk_delete_flow_runs,
+        bulk::bulk_delete_deployments,
+        bulk::bulk_set_flow_run_state,
+        bulk::bulk_create_flow_runs_from_deployment,
+        // Counts for dashboards of others.
+        counts::average_flow_run_lateness,
+        counts::count_task_runs_by_flow_run,
+        counts::count_deployments_by_flow,
+        counts::next_runs_by_flow,
+        counts::count_task_runs_by_state,
+        counts::count_task_runs_by_time,
+        counts::read_task_run_for_ui,
+        collections::read_collection_view,
+        // Saved searches.
+        saved_searches::put_saved_search,
+        saved_searches::read_saved_searches,
+        saved_searches::read_saved_search,
+        saved_searches::delete_saved_search,
+        // The server itself.
+        admin::health,
+        admin::ready,
+        admin::api_version,
+        admin::hello,
+        admin::hello_at_the_root,
+        ui_schemas::validate_values,
+        // Notifications about flow runs.
+        notification_policies::create_notification_policy,
+        notification_policies::read_notification_policies,
+        notification_policies::read_notification_policy,
+        notification_policies::update_notification_policy,
+        notification_policies::delete_notification_policy,
+        admin::version,
+        admin::read_result_storage,
+        admin::update_result_storage,
+        admin::clear_result_storage,
+        csrf_tokens::create_csrf_token,
+        admin::settings,
+        admin::clear_database,
+        admin::drop_database,
+        admin::create_database,
+        // Why a run does not run.
+        ui::explain_flow_run,
+    );
+    // What is no exchange of JSON has no place in a description.
+    table
         .route(
             "/work_pools/{name}/workers/connect",
             get(worker_channel::connect_worker),
         )
-        .routes(routes!(due::stream_due_runs))
-        .routes(routes!(due::stream_due_runs_of_pool))
-        // Limits on task runs by tag.
-        .routes(routes!(concurrency_limits::create_concurrency_limit))
-        .routes(routes!(concurrency_limits::read_concurrency_limits))
-        .routes(routes!(
-            concurrency_limits::read_concurrency_limit_by_tag,
-            concurrency_limits::delete_concurrency_limit_by_tag
-        ))
-        .routes(routes!(concurrency_limits::reset_concurrency_limit_by_tag))
-        .routes(routes!(
-            concurrency_limits::read_concurrency_limit,
-            concurrency_limits::delete_concurrency_limit
-        ))
-        .routes(routes!(concurrency_limits::increment_concurrency_limits))
-        .routes(routes!(concurrency_limits::decrement_concurrency_limits))
-        // Limits on whatever has a name.
-        .routes(routes!(
-            global_concurrency_limits::create_global_concurrency_limit
-        ))
-        .routes(routes!(
-            global_concurrency_limits::read_global_concurrency_limits
-        ))
-        .routes(routes!(global_concurrency_limits::increment_slots))
-        .routes(routes!(global_concurrency_limits::decrement_slots))
-        .routes(routes!(
-            global_concurrency_limits::increment_slots_with_lease
-        ))
-        .routes(routes!(
-            global_concurrency_limits::decrement_slots_with_lease
-        ))
-        .routes(routes!(global_concurrency_limits::renew_lease))
-        .routes(routes!(
-            global_concurrency_limits::read_global_concurrency_limit,
-            global_concurrency_limits::update_global_concurrency_limit,
-            global_concurrency_limits::delete_global_concurrency_limit
-        ))
-        // Blocks.
-        .routes(routes!(block_specs::create_block_spec))
-        .routes(routes!(block_specs::read_block_specs))
-        .routes(routes!(block_specs::delete_block_spec))
-        .routes(routes!(block_specs::read_block_spec_versions))
-        .routes(routes!(block_specs::read_block_spec_version))
-        .routes(routes!(block_specs::read_latest_block_by_name))
-        .routes(routes!(block_specs::read_block_by_name))
-        .routes(routes!(blocks::create_block))
-        .routes(routes!(blocks::read_blocks))
-        .routes(routes!(blocks::get_default_storage_block))
-        .routes(routes!(blocks::clear_default_storage_block))
-        .routes(routes!(
-            blocks::read_block,
-            blocks::update_block,
-            blocks::delete_block
-        ))
-        .routes(routes!(blocks::set_default_storage_block))
-        .routes(routes!(block_types::create_block_type))
-        .routes(routes!(block_types::read_block_types))
-        .routes(routes!(block_types::read_block_type_by_slug))
-        .routes(routes!(block_types::read_block_documents_for_block_type))
-        .routes(routes!(
-            block_types::read_block_document_by_name_for_block_type
-        ))
-        .routes(routes!(block_types::install_system_block_types))
-        .routes(routes!(
-            block_types::read_block_type_by_id,
-            block_types::update_block_type,
-            block_types::delete_block_type
-        ))
-        .routes(routes!(block_schemas::create_block_schema))
-        .routes(routes!(block_schemas::read_block_schemas))
-        .routes(routes!(block_schemas::read_block_schema_by_checksum))
-        .routes(routes!(
-            block_schemas::read_block_schema_by_id,
-            block_schemas::delete_block_schema
-        ))
-        .routes(routes!(block_schemas::read_available_block_capabilities))
-        .routes(routes!(block_documents::create_block_document))
-        .routes(routes!(block_documents::read_block_documents))
-        .routes(routes!(block_documents::count_block_documents))
-        .routes(routes!(
-            block_documents::read_block_document_by_id,
-            block_documents::update_block_document_data,
-            block_documents::delete_block_document
-        ))
-        // Events.
-        .routes(routes!(events::create_events))
-        .routes(routes!(events::read_events))
-        .routes(routes!(events::read_events_page))
-        .routes(routes!(events::count_events))
         .route("/events/in", get(events::stream_events_in))
         .route("/events/out", get(events::stream_events_out))
         .route("/logs/out", get(logs::stream_logs_out))
-        // Automations.
-        .routes(routes!(automations::create_automation))
-        .routes(routes!(automations::read_automations))
-        .routes(routes!(automations::count_automations))
-        .routes(routes!(
-            automations::read_automation,
-            automations::update_automation,
-            automations::patch_automation,
-            automations::delete_automation
-        ))
-        .routes(routes!(automations::read_automations_related_to_resource))
-        .routes(routes!(automations::delete_automations_owned_by_resource))
-        .routes(routes!(automations::validate_template))
-        .routes(routes!(automations::validate_automation_template))
-        // Background tasks.
-        .routes(routes!(task_workers::read_task_workers))
         .route(
             "/task_runs/subscriptions/scheduled",
             get(task_workers::scheduled_task_subscription),
         )
-        // Variables.
-        .routes(routes!(variables::create_variable))
-        .routes(routes!(variables::read_variables))
-        .routes(routes!(variables::count_variables))
-        .routes(routes!(
-            variables::read_variable_by_name,
-            variables::update_variable_by_name,
-            variables::delete_variable_by_name
-        ))
-        .routes(routes!(
-            variables::read_variable,
-            variables::update_variable,
-            variables::delete_variable
-        ))
-        // Artifacts.
-        .routes(routes!(artifacts::create_artifact))
-        .routes(routes!(artifacts::read_artifacts))
-        .routes(routes!(artifacts::count_artifacts))
-        .routes(routes!(artifacts::read_latest_artifacts))
-        .routes(routes!(artifacts::count_latest_artifacts))
-        .routes(routes!(artifacts::read_latest_artifact))
-        .routes(routes!(
-            artifacts::read_artifact,
-            artifacts::update_artifact,
-            artifacts::delete_artifact
-        ))
-        // Pages with their number, and many objects at once.
-        .routes(routes!(pages::paginate_flows))
-        .routes(routes!(pages::paginate_flow_runs))
-        .routes(routes!(pages::paginate_task_runs))
-        .routes(routes!(pages::paginate_deployments))
-        .routes(routes!(bulk::bulk_delete_flows))
-        .routes(routes!(bulk::bulk_delete_flow_runs))
-        .routes(routes!(bulk::bulk_delete_deployments))
-        .routes(routes!(bulk::bulk_set_flow_run_state))
-        .routes(routes!(bulk::bulk_create_flow_runs_from_deployment))
-        // Counts for dashboards of others.
-        .routes(routes!(counts::average_flow_run_lateness))
-        .routes(routes!(counts::count_task_runs_by_flow_run))
-        .routes(routes!(counts::count_deployments_by_flow))
-        .routes(routes!(counts::next_runs_by_flow))
-        .routes(routes!(counts::count_task_runs_by_state))
-        .routes(routes!(counts::count_task_runs_by_time))
-        .routes(routes!(counts::read_task_run_for_ui))
-        .routes(routes!(collections::read_collection_view))
-        // Saved searches.
-        .routes(routes!(saved_searches::put_saved_search))
-        .routes(routes!(saved_searches::read_saved_searches))
-        .routes(routes!(
-            saved_searches::read_saved_search,
-            saved_searches::delete_saved_search
-        ))
-        // The server itself.
-        .routes(routes!(admin::health))
-        .routes(routes!(admin::ready))
-        .routes(routes!(admin::api_version))
-        .routes(routes!(admin::hello))
-        .routes(routes!(admin::hello_at_the_root))
-        .routes(routes!(ui_schemas::validate_values))
-        // Notifications about flow runs.
-        .routes(routes!(notification_policies::create_notification_policy))
-        .routes(routes!(notification_policies::read_notification_policies))
-        .routes(routes!(
-            notification_policies::read_notification_policy,
-            notification_policies::update_notification_policy,
-            notification_policies::delete_notification_policy
-        ))
-        .routes(routes!(admin::version))
-        .routes(routes!(
-            admin::read_result_storage,
-            admin::update_result_storage,
-            admin::clear_result_storage
-        ))
-        .routes(routes!(csrf_tokens::create_csrf_token))
-        .routes(routes!(admin::settings))
-        .routes(routes!(admin::clear_database))
-        .routes(routes!(admin::drop_database))
-        .routes(routes!(admin::create_database))
-        // Why a run does not run.
-        .routes(routes!(ui::explain_flow_run))
 }
 
 /// Whole pages for our dashboard; they may change with it, so they have a document of their own.
 fn dashboard<T: Table>(table: T) -> T {
-    table
-        .routes(routes!(ui::stream_changes))
-        .routes(routes!(ui::read_info))
-        .routes(routes!(ui::read_overview))
-        .routes(routes!(ui::list_flow_runs))
-        .routes(routes!(ui::read_flow_run_page))
-        .routes(routes!(ui::read_flow_run_columns))
-        .routes(routes!(ui::list_flow_run_results))
-        .routes(routes!(ui::list_task_runs))
-        .routes(routes!(ui::read_task_run_page))
-        .routes(routes!(ui::list_logs))
-        .routes(routes!(ui::read_flow_panel))
-        .routes(routes!(ui::list_deployments))
-        .routes(routes!(ui::read_deployment_page))
-        .routes(routes!(ui::preview_schedule))
-        .routes(routes!(ui::list_work_pools))
-        .routes(routes!(ui::read_work_pool_page))
-        .routes(routes!(ui::list_work_queues))
-        .routes(routes!(ui::read_work_queue_page))
-        .routes(routes!(ui::list_concurrency_limits))
-        .routes(routes!(ui::list_blocks))
+    routes!(
+        table,
+        ui::stream_changes,
+        ui::read_info,
+        ui::read_overview,
+        ui::list_flow_runs,
+        ui::read_flow_run_page,
+        ui::read_flow_run_columns,
+        ui::list_flow_run_results,
+        ui::list_task_runs,
+        ui::read_task_run_page,
+        ui::list_logs,
+        ui::read_flow_panel,
+        ui::list_deployments,
+        ui::read_deployment_page,
+        ui::preview_schedule,
+        ui::list_work_pools,
+        ui::read_work_pool_page,
+        ui::list_work_queues,
+        ui::read_work_queue_page,
+        ui::list_concurrency_limits,
+        ui::list_blocks,
+    )
 }
 
 /// Returns the document of what our dashboard reads.
 pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
-    dashboard(OpenApiRouter::new())
-        .routes(routes!(ui::explain_flow_run))
-        .routes(routes!(events::read_events))
-        .routes(routes!(automations::read_automations))
-        .into_openapi()
+    let table = dashboard(OpenApiRouter::new());
+    routes!(
+        table,
+        ui::explain_flow_run,
+        events::read_events,
+        automations::read_automations
+    )
+    .into_openapi()
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {

@@ -273,7 +273,8 @@ impl<'a> Look<'a> {
         firing: Firing,
     ) -> db::Result<()> {
         let told = triggered_event(automation, &firing).receive(self.now);
-        models::events::create(conn, std::slice::from_ref(&told), self.now).await?;
+        let rows = models::events::Rows::of(std::slice::from_ref(&told), self.now);
+        models::events::create(conn, rows).await?;
         let body = &automation.body;
         let all = body
             .actions

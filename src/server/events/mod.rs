@@ -17,6 +17,7 @@ use super::AppState;
 use super::automations::{Consequences, Look};
 use super::changes::{Change, Kind};
 use super::models;
+use super::models::events::Rows;
 use super::models::notification_policies;
 use super::models::task_run_events::Told;
 use crate::db::{self, Conn, Error};
@@ -110,12 +111,13 @@ async fn write_again(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Re
 async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<()> {
     let now = app.now();
     let told: Vec<Told> = events.iter().filter_map(recorder::told).collect();
+    let rows = models::events::Rows::of(events, now);
     let batch = Arc::clone(events);
     let automations = match app.settings.triggers_enabled {
         true => app.automations.get(),
         false => Arc::default(),
     };
-    let written = async move |conn: &mut Conn| keep(conn, &batch, told, &automations, now).await;
+    let written = async move |conn: &mut Conn| keep(conn, &batch, rows, told, &automations, now).await;
     let Kept {
         new,
         recorded,
@@ -162,11 +164,12 @@ struct Kept {
 async fn keep(
     conn: &mut Conn,
     events: &[ReceivedEvent],
+    rows: Rows,
     told: Vec<Told>,
     automations: &[Automation],
     now: DateTime<Utc>,
 ) -> db::Result<Kept> {
-    let mut created = models::events::create(conn, events, now).await?;
+    let mut created = models::events::create(conn, rows).await?;
     let mut new = Vec::with_capacity(created.len());
     for (n, event) in events.iter().enumerate() {
         // An event that is twice in a batch is new once.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use stored::{create, delete_before, oldest};
+pub use stored::{Rows, create, delete_before, oldest};
 
 use crate::db::{Conn, FromRow, Result, Row};
 use crate::schemas::event_filters::{EventFilter, Order};

@@ -344,7 +344,7 @@ pub async fn keep(
         let changed = query(sql).bind_all([runs, since.into()]);
         let changed: Vec<Changed> = changed.fetch_all(conn).await?;
         let events: Vec<ReceivedEvent> = changed.into_iter().map(event).collect();
-        stored::create(conn, &events, now).await?;
+        stored::create(conn, stored::Rows::of(&events, now)).await?;
     }
     Ok(())
 }

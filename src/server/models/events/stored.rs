@@ -43,28 +43,63 @@ impl FromRow for ReceivedEvent {
     }
 }
 
+/// Events as the rows that they will be; made beforehand, since the one writer has enough to do.
+pub struct Rows {
+    events: Vec<[Value; 10]>,
+    /// What makes an event findable by every resource that it involves.
+    resources: Vec<[Value; 4]>,
+}
+
+impl Rows {
+    /// Makes the rows of events that are kept at `now`.
+    pub fn of(events: &[ReceivedEvent], now: DateTime<Utc>) -> Self {
+        let row = |received: &ReceivedEvent| -> [Value; 10] {
+            let event = &received.event;
+            [
+                event.id.into(),
+                event.occurred.0.into(),
+                (&event.event).into(),
+                event.resource.id().into(),
+                json(&event.resource).into(),
+                json(&event.related).into(),
+                event.payload.clone().into(),
+                received.received.into(),
+                now.into(),
+                event.follows.into(),
+            ]
+        };
+        let mut resources = Vec::with_capacity(events.len() * 4);
+        for ReceivedEvent { event, .. } in events {
+            let involved = std::iter::once(&event.resource).chain(&event.related);
+            for (n, resource) in involved.enumerate() {
+                let role = if n == 0 { "" } else { resource.role() };
+                resources.push([
+                    resource.id().into(),
+                    event.occurred.0.into(),
+                    event.id.into(),
+                    role.into(),
+                ]);
+            }
+        }
+        Self {
+            events: events.iter().map(row).collect(),
+            resources,
+        }
+    }
+}
+
 /// Keeps those events that are not there yet and returns their ids.
 pub async fn create(
     conn: &mut Conn,
-    events: &[ReceivedEvent],
-    now: DateTime<Utc>,
+    Rows {
+        events: rows,
+        mut resources,
+    }: Rows,
 ) -> Result<HashSet<Uuid>> {
-    let row = |received: &ReceivedEvent| -> [Value; 10] {
-        let event = &received.event;
-        [
-            event.id.into(),
-            event.occurred.0.into(),
-            (&event.event).into(),
-            event.resource.id().into(),
-            json(&event.resource).into(),
-            json(&event.related).into(),
-            event.payload.clone().into(),
-            received.received.into(),
-            now.into(),
-            event.follows.into(),
-        ]
+    let id = |value: &Value| match value {
+        Value::Uuid(id) => Some(*id),
+        _ => None,
     };
-    let rows: Vec<_> = events.iter().map(row).collect();
     let sql = |rows| {
         format!(
             "INSERT INTO events (id, occurred, event, resource_id, resource, related, payload, received, recorded, \
@@ -72,16 +107,12 @@ pub async fn create(
             placeholders(rows, 10)
         )
     };
-    let mut created = HashSet::with_capacity(events.len());
+    let mut created = HashSet::with_capacity(rows.len());
     match conn.dialect() {
         Dialect::Sqlite => {
             let inserted = query(sql(1)).execute_each(conn, &rows).await?;
-            let pairs = events.iter().zip(inserted);
-            created.extend(
-                pairs
-                    .filter(|pair| pair.1 == 1)
-                    .map(|pair| pair.0.event.id.0),
-            );
+            let new = rows.iter().zip(inserted).filter(|pair| pair.1 == 1);
+            created.extend(new.filter_map(|(row, _)| id(&row[0])));
         }
         Dialect::Postgres => {
             for piece in pieces(&rows) {
@@ -91,31 +122,12 @@ pub async fn create(
             }
         }
     }
-    let is_new = |event: &&ReceivedEvent| created.contains(&event.event.id.0);
-    index_resources(conn, events.iter().filter(is_new)).await?;
-    Ok(created)
-}
-
-/// Makes events findable by every resource that they involve.
-async fn index_resources(
-    conn: &mut Conn,
-    events: impl Iterator<Item = &ReceivedEvent>,
-) -> Result<()> {
-    let mut rows: Vec<[Value; 4]> = Vec::new();
-    for ReceivedEvent { event, .. } in events {
-        let involved = std::iter::once(&event.resource).chain(&event.related);
-        for (n, resource) in involved.enumerate() {
-            let role = if n == 0 { "" } else { resource.role() };
-            rows.push([
-                resource.id().into(),
-                event.occurred.0.into(),
-                event.id.into(),
-                role.into(),
-            ]);
-        }
+    if created.len() < rows.len() {
+        resources.retain(|row| id(&row[2]).is_some_and(|event| created.contains(&event)));
     }
     let into = "INSERT INTO event_resources (resource_id, occurred, event_id, resource_role)";
-    rows::insert(conn, into, rows, "ON CONFLICT DO NOTHING").await
+    rows::insert(conn, into, resources, "ON CONFLICT DO NOTHING").await?;
+    Ok(created)
 }
 
 fn json(value: &impl serde::Serialize) -> String {
