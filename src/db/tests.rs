@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ async fn pragma(db: &Db, text: String) {
     db.write(set).await.expect("a pragma");
 }
 
-/// How an operation of the random test ends after it has written.
+/// How an operation of the random tests ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Well,
@@ -60,41 +61,58 @@ enum End {
     Panic,
 }
 
+impl End {
+    fn random(chance: &mut StdRng) -> Self {
+        match chance.random_range(0..8) {
+            0 => Self::Refused,
+            1 => Self::Twice,
+            2 => Self::Panic,
+            _ => Self::Well,
+        }
+    }
+
+    /// Comes to this end; `taken` is a number that is kept already.
+    async fn come(self, conn: &mut Conn, taken: i64) -> Result<()> {
+        match self {
+            Self::Well => Ok(()),
+            Self::Refused => Err(Error::Busy("by choice".into())),
+            Self::Twice => keep(conn, taken).await,
+            Self::Panic => panic!("by choice"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_fails_in_a_shared_commit_takes_only_its_own_part_with_it() {
     for seed in 0..SEEDS {
         let (db, _home) = database().await;
+        db.write(async |conn: &mut Conn| keep(conn, -1).await)
+            .await
+            .expect("a number");
         let mut chance = StdRng::seed_from_u64(seed);
-        let ends: Vec<End> = (0..100)
-            .map(|_| match chance.random_range(0..8) {
-                0 => End::Refused,
-                1 => End::Twice,
-                2 => End::Panic,
-                _ => End::Well,
-            })
-            .collect();
+        let ends: Vec<End> = (0..100).map(|_| End::random(&mut chance)).collect();
         let writes = ends.iter().enumerate().map(|(job, end)| {
             let (first, end, db) = (job as i64 * 10, *end, &db);
+            let is_short = job % 2 == 1;
             let write = async move |conn: &mut Conn| {
+                // A short one fails before it changes anything.
+                if is_short {
+                    end.come(conn, -1).await?;
+                }
                 for n in first..first + 3 {
                     keep(conn, n).await?;
                 }
-                match end {
-                    End::Well => Ok(()),
-                    End::Refused => Err(Error::Busy("by choice".into())),
-                    End::Twice => keep(conn, first).await,
-                    End::Panic => panic!("by choice"),
-                }
+                end.come(conn, first).await
             };
             async move {
-                match job % 2 {
-                    0 => db.write(write).await,
-                    _ => db.write_short(write).await,
+                match is_short {
+                    false => db.write(write).await,
+                    true => db.write_short(write).await,
                 }
             }
         });
         let outcomes = join_all(writes).await;
-        let mut wanted = Vec::new();
+        let mut wanted = vec![-1];
         for (job, (end, outcome)) in ends.iter().zip(&outcomes).enumerate() {
             assert_eq!(
                 outcome.is_ok(),
@@ -108,6 +126,45 @@ async fn what_fails_in_a_shared_commit_takes_only_its_own_part_with_it() {
         assert_eq!(kept(&db).await, wanted, "seed {seed}");
         db.close().await;
     }
+}
+
+#[tokio::test]
+async fn whom_a_short_write_takes_with_it_is_told_to_try_again() {
+    let mut are_taken_along = 0;
+    for seed in 0..SEEDS {
+        let (db, _home) = database().await;
+        let mut chance = StdRng::seed_from_u64(seed);
+        let ends: Vec<End> = (0..100).map(|_| End::random(&mut chance)).collect();
+        let writes = ends.iter().enumerate().map(|(job, end)| {
+            let (first, end, db) = (job as i64 * 10, *end, &db);
+            db.write_short(async move |conn: &mut Conn| {
+                keep(conn, first).await?;
+                end.come(conn, first).await
+            })
+        });
+        // While this one writes, the others gather.
+        let first = db.write(async |_: &mut Conn| {
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        });
+        let (first, outcomes) = join(first, join_all(writes)).await;
+        first.expect("it writes nothing");
+        let mut wanted = Vec::new();
+        for (job, (end, outcome)) in ends.iter().zip(&outcomes).enumerate() {
+            match (end, outcome) {
+                (End::Well, Ok(())) => wanted.push(job as i64 * 10),
+                (End::Well, Err(Error::Busy(_))) => are_taken_along += 1,
+                (End::Well, Err(other)) => panic!("seed {seed}, operation {job}: {other:?}"),
+                (_, outcome) => assert!(outcome.is_err(), "seed {seed}, operation {job}"),
+            }
+        }
+        assert_eq!(kept(&db).await, wanted, "seed {seed}");
+        db.close().await;
+    }
+    assert!(
+        are_taken_along > 0,
+        "no write shared a commit with a failing one"
+    );
 }
 
 #[tokio::test]
