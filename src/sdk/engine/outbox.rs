@@ -194,7 +194,9 @@ async fn deliver(outbox: Outbox, client: Client) {
     let mut on_their_way = FuturesOrdered::new();
     loop {
         let has_room = on_their_way.len() < ON_THEIR_WAY;
-        let lingers = outbox.lingers_until().filter(|until| *until > Instant::now());
+        let lingers = outbox
+            .lingers_until()
+            .filter(|until| *until > Instant::now());
         if has_room
             && lingers.is_none()
             && let Some((mut batch, dropped)) = outbox.next()

@@ -117,7 +117,8 @@ async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<(
         true => app.automations.get(),
         false => Arc::default(),
     };
-    let written = async move |conn: &mut Conn| keep(conn, &batch, rows, told, &automations, now).await;
+    let written =
+        async move |conn: &mut Conn| keep(conn, &batch, rows, told, &automations, now).await;
     let Kept {
         new,
         recorded,
