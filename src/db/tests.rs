@@ -152,7 +152,7 @@ async fn whom_a_short_write_takes_with_it_is_told_to_try_again() {
             Ok(())
         });
         let (first, outcomes) = join(first, join_all(writes)).await;
-        first.expect("it writes nothing");
+        assert!(matches!(first, Ok(()) | Err(Error::Busy(_))), "{first:?}");
         let mut wanted = Vec::new();
         for (job, (end, outcome)) in ends.iter().zip(&outcomes).enumerate() {
             match (end, outcome) {
