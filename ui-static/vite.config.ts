@@ -19,31 +19,61 @@ const compressed = (): Plugin => ({
   },
 })
 
-/** The modules of the first page: what `main.ts` imports, and what those import, but nothing that is fetched later. */
-function firstPage(file = resolve('src/main.ts'), seen = new Set<string>()): Set<string> {
+/**
+ * Runs the script that asks ahead as soon as it is there; the others wait for the end of the page. The first
+ * page calls most of what is in its script: told so, a browser reads it once, beside the page, and not twice.
+ */
+const early = (): Plugin => ({
+  name: 'early',
+  apply: 'build',
+  writeBundle({ dir }, bundle) {
+    for (const name of Object.keys(bundle).filter((one) => /\/first-.*\.js$/.test(one))) {
+      const file = join(dir!, name)
+      writeFileSync(file, `//# allFunctionsCalledOnLoad\n${readFileSync(file, 'utf8')}`)
+    }
+  },
+  transformIndexHtml: {
+    order: 'post',
+    handler(html) {
+      const script = /<script type="module"(?=[^>]* src="[^"]*\/early-)/
+      if (!script.test(html)) throw new Error('the page has no early script')
+      return html.replace(script, '$& async')
+    },
+  },
+})
+
+/** A module with what it imports, and what those import, but nothing that is fetched later. */
+function closure(file: string, seen = new Set<string>()): Set<string> {
   seen.add(file)
   for (const [, path] of readFileSync(file, 'utf8').matchAll(/^\s*import\s(?!type\b)(?:[^'"]*?from\s*)?['"](\.[^'"]+)['"]/gm)) {
     const base = resolve(dirname(file), path!)
     const found = [base, `${base}.ts`].find((name) => existsSync(name) && !name.endsWith('.css'))
-    if (found && !seen.has(found)) firstPage(found, seen)
+    if (found && !seen.has(found)) closure(found, seen)
   }
   return seen
 }
 
-// One file for all of the first page: split by who shares what it would be a dozen requests.
-const first = firstPage()
-const isFirst = (id: string) => first.has(id.split('?')[0]!) || /node_modules\/(svelte|esm-env|clsx)\//.test(id)
+const isIn = (modules: Set<string>) => (id: string) => modules.has(id.split('?')[0]!)
+const isOfFirst = isIn(closure(resolve('src/main.ts')))
+
+// One file for all of the first page and one for what several others share: split by who shares what, a page
+// would be a dozen requests.
+const GROUPS = [
+  { name: 'early', test: isIn(closure(resolve('src/early.ts'))), priority: 2 },
+  { name: 'first', test: (id: string) => isOfFirst(id) || /node_modules\/(svelte|esm-env|clsx)\//.test(id), priority: 1 },
+  { name: 'shared', test: /\/src\//, minShareCount: 2 },
+]
 
 // Relative asset paths, so that one build works under any base path: the server writes `<base href>` into the page.
 export default defineConfig({
   base: './',
-  plugins: [svelte(), compressed()],
+  plugins: [svelte(), early(), compressed()],
   build: {
     target: 'es2022',
     // Small files inlined as data: URLs would need a wider Content-Security-Policy.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'first', test: isFirst }] } } },
+    rolldownOptions: { output: { codeSplitting: { groups: GROUPS } } },
     reportCompressedSize: false,
     manifest: 'manifest.json',
   },

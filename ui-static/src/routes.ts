@@ -1,6 +1,7 @@
 // Every page of the dashboard on one screen. All but the first are fetched when somebody goes there.
 
 import type { Component } from 'svelte'
+import { plain } from './lib/ahead'
 import Dashboard from './pages/Dashboard.svelte'
 
 export interface Match {
@@ -8,21 +9,17 @@ export interface Match {
   id: string
   /** The navigation entry that it belongs to. */
   section: string
-  /** What it asks for first, if that is known by its address. */
-  first: string[]
 }
 
 type Load = Match['load']
 
 const page = (load: () => Promise<unknown>) => load as Load
 
-const run = (id: string) => [`/ui/flow_runs/${encodeURIComponent(id)}`, `/ui/flow_runs/${encodeURIComponent(id)}/graph`]
-
-const ROUTES: [RegExp, Load, string, ((id: string) => string[])?][] = [
+const ROUTES: [RegExp, Load, string][] = [
   [/^\/(?:flows|dashboard)?\/?$/, page(async () => ({ default: Dashboard })), '/'],
   [/^\/runs\/?$/, page(() => import('./pages/Runs.svelte')), '/runs'],
   [/^\/task-runs\/?$/, page(() => import('./pages/TaskRuns.svelte')), '/task-runs'],
-  [/^\/flow-run\/([^/]+)\/?$/, page(() => import('./pages/FlowRun.svelte')), '/runs', run],
+  [/^\/flow-run\/([^/]+)\/?$/, page(() => import('./pages/FlowRun.svelte')), '/runs'],
   [/^\/task-run\/([^/]+)\/?$/, page(() => import('./pages/TaskRun.svelte')), '/task-runs'],
   [/^\/deployments\/?$/, page(() => import('./pages/Deployments.svelte')), '/deployments'],
   [/^\/deployment\/([^/]+)\/?$/, page(() => import('./pages/Deployment.svelte')), '/deployments'],
@@ -58,21 +55,11 @@ const MOVED: [RegExp, string][] = [
   [/^\/flow\/([^/]+)\/?$/, '/?panel=flow:$1'],
 ]
 
-/** A part of a path as text; a stray percent sign stands for itself. */
-function plain(part: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    return part
-  }
-}
-
 export function match(path: string): Match | { moved: string } {
-  for (const [pattern, load, section, first] of ROUTES) {
+  for (const [pattern, load, section] of ROUTES) {
     const found = pattern.exec(path)
-    const id = found?.[1] ? plain(found[1]) : ''
-    if (found) return { load, id, section, first: first?.(id) ?? [] }
+    if (found) return { load, id: found[1] ? plain(found[1]) : '', section }
   }
   for (const [pattern, to] of MOVED) if (pattern.test(path)) return { moved: path.replace(pattern, to) }
-  return { load: page(() => import('./pages/NotFound.svelte')), id: path, section: '', first: [] }
+  return { load: page(() => import('./pages/NotFound.svelte')), id: path, section: '' }
 }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
@@ -45,6 +45,16 @@ const PREVIEWED: usize = 5;
 
 type Result<T> = std::result::Result<T, ApiError>;
 
+/// Names, in the answer of a page, the last change before it was read: a browser that follows the stream from
+/// there misses nothing that happens between the two.
+const SEEN: &str = "x-last-change";
+
+/// The header of a page that is about to be read.
+fn seen(changes: &Changes) -> [(HeaderName, String); 1] {
+    let mark = changes.mark(*changes.head().borrow());
+    [(HeaderName::from_static(SEEN), mark)]
+}
+
 fn found<T: Serialize>(noun: &str, id: Uuid, value: Option<T>) -> Result<Answer<T>> {
     value
         .map(Answer)
@@ -58,7 +68,8 @@ macro_rules! by_body {
         #[utoipa::path(post, path = $path, request_body = $body, responses((status = 200, body = $($page)+)))]
         pub(crate) async fn $name(State(state): State<AppState>, Body($ask): Body<$body>) -> Result<impl IntoResponse> {
             let $now = state.now();
-            Ok(Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?))
+            let seen = seen(&state.changes);
+            Ok((seen, Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?)))
         }
     )*};
 }
@@ -70,8 +81,9 @@ macro_rules! by_id {
         #[utoipa::path(get, path = $path, params(("id" = Uuid, Path)), responses((status = 200, body = $($page)+)))]
         pub(crate) async fn $name(State(state): State<AppState>, Id($id): Id<Uuid>) -> Result<impl IntoResponse> {
             let $now = state.now();
+            let seen = seen(&state.changes);
             let page = state.db.read(async move |$conn: &mut db::Conn| $read.await).await?;
-            found($noun, $id, page)
+            Ok((seen, found($noun, $id, page)?))
         }
     )*};
 }
@@ -83,7 +95,8 @@ macro_rules! whole {
         #[utoipa::path(get, path = $path, responses((status = 200, body = $($page)+)))]
         pub(crate) async fn $name(State(state): State<AppState>) -> Result<impl IntoResponse> {
             let $now = state.now();
-            Ok(Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?))
+            let seen = seen(&state.changes);
+            Ok((seen, Answer(state.db.read(async move |$conn: &mut db::Conn| $read.await).await?)))
         }
     )*};
 }
@@ -132,16 +145,18 @@ pub(crate) async fn list_concurrency_limits(
 ) -> Result<impl IntoResponse> {
     let now = state.now();
     let waiting = state.waiting.list(now);
+    let seen = seen(&state.changes);
     let read = async move |conn: &mut db::Conn| limits::list(conn, &waiting, now).await;
-    Ok(Answer(state.db.read(read).await?))
+    Ok((seen, Answer(state.db.read(read).await?)))
 }
 
 /// Lists the blocks with their secrets masked.
 #[utoipa::path(get, path = "/ui/blocks", responses((status = 200, body = Vec<BlockText>)))]
 pub(crate) async fn list_blocks(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let vault = state.vault.clone();
+    let seen = seen(&state.changes);
     let read = async move |conn: &mut db::Conn| queues::blocks(conn, &vault).await;
-    Ok(Answer(state.db.read(read).await?))
+    Ok((seen, Answer(state.db.read(read).await?)))
 }
 
 /// A schedule that somebody thinks of.
@@ -175,9 +190,10 @@ pub(crate) async fn read_work_pool_page(
 ) -> Result<impl IntoResponse> {
     let now = state.now();
     let wanted = name.clone();
+    let seen = seen(&state.changes);
     let read = async move |conn: &mut db::Conn| pools::read(conn, &wanted, now).await;
     let page = state.db.read(read).await?;
-    page.map(Answer)
+    page.map(|page| (seen, Answer(page)))
         .ok_or_else(|| ApiError::NotFound(format!("Work pool '{name}' not found")))
 }
 
@@ -250,7 +266,7 @@ pub async fn stream_changes(
     (
         [
             (header::CACHE_CONTROL, "no-store"),
-            (header::HeaderName::from_static("x-accel-buffering"), "no"),
+            (HeaderName::from_static("x-accel-buffering"), "no"),
         ],
         Sse::new(events),
     )

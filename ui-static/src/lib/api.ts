@@ -1,7 +1,9 @@
 // Requests to the API: JSON both ways, errors that say what happened and what to do.
 
+import { takeAhead, type Ahead } from './ahead'
+import { API } from './base'
 import { notice } from './clock'
-import { BASE } from './router.svelte'
+import { see } from './seen'
 import { session } from './session.svelte'
 import type { SavedSearch } from './query'
 import type * as T from './types'
@@ -15,35 +17,36 @@ export class ApiError extends Error {
   }
 }
 
-export const API = `${BASE}/api`
-
 /** Sends a request as this browser's user: every way to the server goes through here, the stream of changes too. */
-export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}, ahead?: Ahead): Promise<Response> {
   for (;;) {
     const headers = { ...init.headers, ...session.headers() }
-    const sent = Date.now()
-    const response = await fetch(API + path, { ...init, headers })
+    const sent = ahead?.sent ?? Date.now()
+    const response = await (ahead?.response ?? fetch(API + path, { ...init, headers }))
+    ahead = undefined
     notice(response.headers.get('date'), sent, Date.now())
     if (response.status !== 401 || !(await session.ask())) return response
   }
 }
 
-async function call<R>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<R> {
+async function call<R>(method: string, path: string, body?: unknown, signal?: AbortSignal, ahead?: Ahead): Promise<R> {
   const headers: Record<string, string> = { accept: 'application/json' }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const init = { method, signal: signal ?? null, body: body === undefined ? null : JSON.stringify(body) }
   let response: Response
   try {
-    response = await send(path, { ...init, headers: { ...headers, ...csrf.headers(method) } })
+    response = await send(path, { ...init, headers: { ...headers, ...csrf.headers(method) } }, ahead)
     // A server that guards against forged requests says so at the first that changes something.
     if (response.status === 403 && method !== 'GET' && (await csrf.renew())) {
       response = await send(path, { ...init, headers: { ...headers, ...csrf.headers(method) } })
     }
   } catch (cause) {
     if ((cause as Error).name === 'AbortError') throw cause
+    see(null)
     throw new ApiError('The server does not answer. Is it running?', 0)
   }
   const text = await response.text()
+  see(response.headers.get('x-last-change'))
   let answer: unknown = null
   try {
     answer = text ? JSON.parse(text) : null
@@ -93,25 +96,7 @@ function reason(status: number, body: unknown): string {
   return `The server refused the request (${status}).`
 }
 
-/** What was asked for before the page that shows it was there. */
-const early = new Map<string, Promise<unknown>>()
-const EARLY_MS = 5000
-
-/** Asks for what a page will ask for first, while its script is still on the way. */
-export function askAhead(paths: string[]) {
-  for (const path of paths) {
-    const answer = call('GET', path)
-    answer.catch(() => null)
-    early.set(path, answer)
-    setTimeout(() => early.get(path) === answer && early.delete(path), EARLY_MS)
-  }
-}
-
-function get<R>(path: string, signal?: AbortSignal): Promise<R> {
-  const answer = early.get(path)
-  early.delete(path)
-  return answer ? (answer as Promise<R>) : call<R>('GET', path, undefined, signal)
-}
+const get = <R>(path: string, signal?: AbortSignal) => call<R>('GET', path, undefined, signal, takeAhead(path))
 const post = <R>(path: string, body: unknown = {}, signal?: AbortSignal) => call<R>('POST', path, body, signal)
 const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 /** A name as a part of a path. */
@@ -146,7 +131,7 @@ function accepted(verdict: Verdict, asked?: T.StateType): Verdict {
 }
 
 export const api = {
-  overview: (body: T.Ask, s?: AbortSignal) => post<T.Overview>('/ui/overview', body, s),
+  overview: (body: T.Ask, key: string, s?: AbortSignal) => call<T.Overview>('POST', '/ui/overview', body, s, takeAhead(key)),
   info: (s?: AbortSignal) => get<T.Info>('/ui/info', s),
   runs: (body: T.Ask, s?: AbortSignal) => post<T.RunsPage>('/ui/flow_runs', body, s),
   taskRuns: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),

@@ -2,6 +2,7 @@
 
 import { send } from './api'
 import { now, onSkew, skew } from './clock'
+import { firstSeen } from './seen'
 import { EventReader } from './sse'
 import type { Change } from './types'
 
@@ -12,6 +13,8 @@ type Listener = (changes: Change[]) => void
 const POLL_MS = 10_000
 /** The server beats every ten seconds; twice that in silence is a dead connection. */
 const SILENCE_MS = 25_000
+/** How long the first stream waits for the answer that says where it begins. */
+const PATIENCE_MS = 2000
 const PAUSES_MS = [500, 1000, 2000, 5000, 10_000]
 
 class Live {
@@ -27,6 +30,8 @@ class Live {
   #abort: AbortController | null = null
   /** The last batch that arrived, by which the server knows where to go on. */
   #last: string | null = null
+  /** Whether something may have happened between the first answer and the first stream. */
+  #isBlind = false
   #poll: ReturnType<typeof setInterval> | undefined
   #tick: ReturnType<typeof setInterval> | undefined
   #started = false
@@ -73,6 +78,9 @@ class Live {
 
   /** Keeps one stream open until the page is hidden. */
   async #follow(abort: AbortController) {
+    // A stream that began when it is opened would not tell what happened since the page was read.
+    this.#last ??= await Promise.race([firstSeen, pause(PATIENCE_MS, abort.signal).then(() => null)])
+    this.#isBlind = !this.#last
     for (let failures = 0; !abort.signal.aborted; failures++) {
       const end = await this.#listen(abort.signal)
       if (abort.signal.aborted) return
@@ -122,7 +130,8 @@ class Live {
     clearInterval(this.#poll)
     this.#poll = undefined
     // The stream tells what has changed, not which requests failed while it was away.
-    if (isBack) this.#emit([])
+    if (isBack || this.#isBlind) this.#emit([])
+    this.#isBlind = false
   }
 
   #hear(name: string, data: string, id: string | null) {

@@ -7,6 +7,23 @@ import type { Change } from './types'
 /** Answers of pages seen before, so that going back shows something at once. */
 const kept = new Map<string, unknown>()
 const KEPT = 40
+/** Answers that were asked for before the page that shows them was made. */
+const coming = new Map<string, Promise<unknown>>()
+
+/** Gives an answer to the resource that will have this key. */
+export function foresee<T>(key: string, answer: Promise<T>) {
+  coming.set(key, answer)
+  answer.then(
+    (data) => coming.has(key) && keep(key, data),
+    () => null,
+  )
+}
+
+function keep(key: string, data: unknown) {
+  kept.delete(key)
+  kept.set(key, data)
+  if (kept.size > KEPT) kept.delete(kept.keys().next().value!)
+}
 
 export class Resource<T> {
   data = $state.raw<T | undefined>(undefined)
@@ -19,19 +36,23 @@ export class Resource<T> {
   #asked = 0
   #fetch: ((signal: AbortSignal) => Promise<T>) | null = null
 
-  load(key: string, fetch: (signal: AbortSignal) => Promise<T>) {
-    this.#fetch = fetch
-    if (key !== this.key) {
-      this.key = key
-      this.error = undefined
-      const old = kept.get(key)
-      if (old !== undefined) this.data = old as T
-      else if (keyPath(key) !== this.#path) this.data = undefined
-      this.#path = keyPath(key)
-    }
-    this.refresh()
+  /** Shows what is known of a key before it has been asked for. */
+  begin(key: string) {
+    if (key === this.key) return
+    this.key = key
+    this.error = undefined
+    const old = kept.get(key)
+    if (old !== undefined) this.data = old as T
+    else if (keyPath(key) !== this.#path) this.data = undefined
+    this.#path = keyPath(key)
   }
   #path = ''
+
+  load(key: string, fetch: (signal: AbortSignal) => Promise<T>) {
+    this.#fetch = fetch
+    this.begin(key)
+    this.refresh()
+  }
 
   refresh = () => {
     if (!this.#fetch) return
@@ -42,15 +63,15 @@ export class Resource<T> {
     const key = this.key
     this.loading = true
     this.#asked = Date.now()
-    this.#fetch(abort.signal).then(
+    const ahead = coming.get(key) as Promise<T> | undefined
+    coming.delete(key)
+    ;(ahead ?? this.#fetch(abort.signal)).then(
       (data) => {
         if (abort.signal.aborted) return
         this.data = data
         this.error = undefined
         this.loading = false
-        kept.delete(key)
-        kept.set(key, data)
-        if (kept.size > KEPT) kept.delete(kept.keys().next().value!)
+        keep(key, data)
         live.answered()
       },
       (error: Error) => {
@@ -88,6 +109,9 @@ export function resource<T>(
   idle: () => boolean = () => false,
 ): Resource<T> {
   const out = new Resource<T>()
+  // What is known is drawn at once, rather than after something empty.
+  const first = untrack(key)
+  if (first != null) out.begin(first)
   $effect(() => {
     const k = key()
     if (k != null) untrack(() => out.load(k, fetch))

@@ -1,8 +1,6 @@
 // A small router on the history API: paths under the page's base, the query string as reactive state.
 
-export const BASE = new URL(document.baseURI).pathname.replace(/\/$/, '')
-
-const strip = (path: string) => (BASE && path.startsWith(BASE) ? path.slice(BASE.length) : path) || '/'
+import { BASE, strip } from './base'
 
 class Location {
   path = $state(strip(location.pathname))

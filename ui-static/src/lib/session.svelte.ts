@@ -1,13 +1,6 @@
-// Who this browser is, for a server that asks. Kept in this tab only, and gone with it.
+// Who this browser is, for a server that asks.
 
-const KEY = 'prefect-rs.credentials'
-
-/** `user:password` goes as Basic, anything else is a token. */
-export function authorization(credentials: string): string {
-  if (!credentials.includes(':')) return `Bearer ${credentials}`
-  const bytes = new TextEncoder().encode(credentials)
-  return `Basic ${btoa(String.fromCharCode(...bytes))}`
-}
+import { headers, keep, read } from './credentials'
 
 class Session {
   /** Whether the server waits for credentials. */
@@ -18,7 +11,7 @@ class Session {
   #waiting: ((given: boolean) => void)[] = []
 
   headers(): Record<string, string> {
-    return this.#credentials ? { authorization: authorization(this.#credentials) } : {}
+    return headers(this.#credentials)
   }
 
   get isKnown(): boolean {
@@ -63,23 +56,6 @@ class Session {
     const waiting = this.#waiting
     this.#waiting = []
     for (const done of waiting) done(given)
-  }
-}
-
-function read(): string {
-  try {
-    return sessionStorage.getItem(KEY) ?? ''
-  } catch {
-    return ''
-  }
-}
-
-function keep(credentials: string) {
-  try {
-    if (credentials) sessionStorage.setItem(KEY, credentials)
-    else sessionStorage.removeItem(KEY)
-  } catch {
-    // Storage may be forbidden; the credentials then last as long as the page.
   }
 }
 

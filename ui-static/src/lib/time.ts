@@ -2,10 +2,16 @@
 
 import { now as serverNow } from './clock'
 
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'short', month: 'short', day: 'numeric' })
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
-const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
-const EXACT = new Intl.DateTimeFormat(undefined, {
+/** A format that is made when it is first used: the first of a page takes longer than all else that a script does at its start. */
+function format(options: Intl.DateTimeFormatOptions): (at: number | string | Date) => string {
+  let made: Intl.DateTimeFormat | undefined
+  return (at) => (made ??= new Intl.DateTimeFormat(undefined, options)).format(new Date(at))
+}
+
+export const clock = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+export const clockSeconds = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
+export const day = format({ weekday: 'short', month: 'short', day: 'numeric' })
+export const exact = format({
   weekday: 'short',
   year: 'numeric',
   month: 'short',
@@ -18,16 +24,17 @@ const EXACT = new Intl.DateTimeFormat(undefined, {
   timeZoneName: 'short',
 })
 
-export const clock = (at: number | string | Date): string => CLOCK.format(new Date(at))
-export const clockSeconds = (at: number | string | Date): string => CLOCK_SECONDS.format(new Date(at))
-export const day = (at: number | string | Date): string => DAY.format(new Date(at))
-export const exact = (at: number | string | Date): string => EXACT.format(new Date(at))
-
 /** A moment as a person says it: the clock on the same day, day and clock otherwise. */
 export function moment(at: number | string | Date, now: number = serverNow()): string {
   const date = new Date(at)
   const same = new Date(now).toDateString() === date.toDateString()
-  return same ? CLOCK_SECONDS.format(date) : `${DAY.format(date)}, ${CLOCK.format(date)}`
+  return same ? clockSeconds(date) : `${day(date)}, ${clock(date)}`
+}
+
+/** A stretch of time, with its day once if it has only one. */
+export function between(from: number | Date, to: number | Date): string {
+  const isOneDay = new Date(from).toDateString() === new Date(to).toDateString()
+  return `${day(from)}, ${clock(from)} – ${isOneDay ? '' : `${day(to)}, `}${clock(to)}`
 }
 
 const UNITS: [number, string][] = [

@@ -211,7 +211,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
 
   const server = createServer(async (req, res) => {
     const path = new URL(req.url, 'http://x').pathname.replace(base, '')
-    const send = (status, body, type = 'application/json') => res.writeHead(status, { 'content-type': type }).end(body)
+    const send = (status, body, type = 'application/json') => res.writeHead(status, { 'content-type': type, ...(path.startsWith('/api/ui/') ? { 'x-last-change': '1' } : {}) }).end(body)
     if (path.startsWith('/api')) {
       const api = path.slice(4)
       if (api === '/ui/stream') {

@@ -90,6 +90,19 @@ await story('the tutorial: failed and green bars, a log, Quick Run, yellow, Late
   await server.stop(again)
 }, { patience: 20_000 })
 
+await story('what happens between the first answer and the stream of changes is seen', async (page, server) => {
+  const deployment = await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  // The stream is opened only after the run was made, and nothing happens from then on.
+  let made = null
+  await page.route('**/api/ui/stream', async (route) => {
+    made ??= page.getByRole('link', { name: 'Quiet flow' }).waitFor().then(() => server.api('POST', `/deployments/${deployment}/create_flow_run`, { state: { type: 'SCHEDULED', state_details: { scheduled_time: new Date(Date.now() + 3600e3).toISOString() } } }))
+    await made
+    await route.continue()
+  })
+  await page.goto(server.url)
+  await page.getByRole('button', { name: /Scheduled flow runs: 1/ }).first().waitFor()
+}, { patience: 20_000 })
+
 await story('a server that goes away shows, and what happened meanwhile is there when it is back', async (page, server) => {
   const deployment = await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
   await page.goto(server.url)

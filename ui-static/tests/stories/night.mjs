@@ -212,6 +212,9 @@ export async function night(story) {
   await story('a stray percent sign in an address is a name, not an end', async (page, server) => {
     await page.goto(`${server.url}/deployment/100%`)
     await page.getByRole('alert').getByText('Not found', { exact: true }).waitFor()
+    // The way on is a list, not another try.
+    await page.getByRole('alert').getByRole('link', { name: 'All deployments' }).click()
+    await page.getByRole('heading', { level: 1, name: 'Deployments' }).waitFor()
   })
 
   await story('two tabs: what one does the other shows', async (page, server) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { start } from '../mock/server.mjs'
-import { teller } from '../story.mjs'
+import { teller, until } from '../story.mjs'
 import { night } from './night.mjs'
 
 const { story, end } = await teller(start)
@@ -15,6 +15,47 @@ await story('the first page asks the API at most four times and shows late runs 
   await bar.first().focus()
   await page.getByText('Late flow runs', { exact: true }).waitFor()
   assert.ok(server.stats.requests.length <= 4, `requests: ${server.stats.requests}`)
+})
+
+await story('the server is asked while the script of the page is still on its way', async (page, server) => {
+  let asked = false
+  page.on('request', (r) => r.url().endsWith('/ui/overview') && (asked = true))
+  // The script does not arrive before the question was sent.
+  await page.route(/\/assets\/first-.*\.js$/, async (route) => {
+    await until('the question', () => asked)
+    await route.continue()
+  })
+  for (const path of ['/', '/flows?state=Late&last=1w#flow_runs']) {
+    asked = false
+    server.stats.requests.length = 0
+    await page.goto(server.url + path)
+    await page.locator('.seg').first().waitFor()
+    // What was asked ahead is what is shown: nobody asks twice.
+    assert.equal(server.stats.requests.filter((r) => r.endsWith('/ui/overview')).length, 1, `requests: ${server.stats.requests}`)
+  }
+})
+
+await story('paused and pending runs are not told as running', async (page, server) => {
+  const db = server.db()
+  await page.goto(server.url)
+  const count = async (name) => Number(/\d+/.exec(await page.getByRole('group', { name: 'Runs by state' }).getByRole('button', { name }).innerText())[0])
+  await page.locator('.seg').first().waitFor()
+  const inWindow = (types) => db.runs.filter((r) => types.includes(r.state_type) && r.state_name !== 'Late' && Math.abs(Date.parse(r.expected_start_time) - Date.now()) < 86400e3).length
+  assert.ok(inWindow(['PAUSED']) > 0)
+  assert.equal(await count(/Paused/), inWindow(['PAUSED']))
+  assert.equal(await count(/Running/), inWindow(['RUNNING', 'CANCELLING']))
+  await page.getByRole('button', { name: /\d+ Paused/ }).click()
+  await page.getByRole('tab', { name: /Flow runs/ }).click()
+  await page.getByRole('link', { name: db.paused.name }).waitFor()
+})
+
+await story('a run page is a handful of files', async (page, server) => {
+  const files = []
+  page.on('request', (r) => r.url().includes('/assets/') && files.push(r.url().split('/').pop()))
+  await page.goto(`${server.url}/flow-run/${server.db().pretty.id}`)
+  await page.locator('canvas').waitFor()
+  await page.getByRole('log').waitFor()
+  assert.ok(files.length <= 8, files.join(' '))
 })
 
 await story('a card filters by state and the list agrees', async (page, server) => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Heights } from '../../src/lib/heights'
 import { pieces, visible } from '../../src/lib/plain'
 import { EventReader } from '../../src/lib/sse'
-import { authorization } from '../../src/lib/session.svelte'
+import { authorization } from '../../src/lib/credentials'
 
 describe('heights', () => {
   test('lines are found by their place and places by their line, whatever their heights', () => {

@@ -5,7 +5,7 @@ import { actionWords, triggerLines } from '../../src/lib/automations'
 import { blamed, fields, initial, read, type Field } from '../../src/lib/form'
 import { add, filters, parse, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
-import { duration, span, spell } from '../../src/lib/time'
+import { between, duration, span, spell } from '../../src/lib/time'
 import type { GraphColumns, JsonSchema } from '../../src/lib/types'
 
 describe('schedules in words', () => {
@@ -222,4 +222,10 @@ describe('the graph', () => {
     expect(of(3).y + of(3).h).toBeLessThanOrEqual(frame.y)
     expect(layout.edges.length).toBe(2)
   })
+})
+
+test('a stretch of time says its second day only when there is one', () => {
+  const at = (day: number, hour: number) => new Date(2026, 10, day, hour, 30)
+  expect(between(at(27, 9), at(27, 21)).match(/27/g)).toHaveLength(1)
+  expect(between(at(27, 9), at(28, 21))).toMatch(/27.*09:30 – .*28.*21:30/)
 })

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::MockClock;
 use crate::db::{Db, query};
+use crate::server::changes::Kind;
 use crate::server::router;
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
@@ -23,6 +24,7 @@ const QUEUE: &str = "00000000-0000-0000-0000-0000000000aa";
 
 struct App {
     router: axum::Router,
+    changes: Changes,
     _home: tempfile::TempDir,
 }
 
@@ -46,6 +48,7 @@ impl App {
         let settings = Settings::default_for(home.path());
         let state = AppState::new(db, Arc::new(MockClock::at(now)), settings);
         Self {
+            changes: state.changes.clone(),
             router: router(state),
             _home: home,
         }
@@ -604,4 +607,55 @@ async fn a_work_pool_shows_its_queues_workers_and_what_waits() {
     assert_eq!(list[0]["workers_online"], 1);
     let (status, _) = app.ask("GET", "/ui/work_pools/none", Value::Null).await;
     assert_eq!(status, 404);
+}
+
+/// A browser draws a page first and follows the changes then; what happened in between must reach it.
+#[tokio::test]
+async fn every_page_names_the_change_from_which_the_stream_goes_on() {
+    let app = App::new().await;
+    app.changes.tell(Change::of(Kind::Flow, Uuid::from_u128(1)));
+    let ask = |path: &str, last: Option<&str>| {
+        let is_list = path.ends_with("overview") || path.ends_with("flow_runs");
+        let request = Request::builder().method(if is_list { "POST" } else { "GET" });
+        let mut request = request.uri(format!("/api{path}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let body = if is_list { "{}" } else { "" };
+        app.router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap())
+    };
+    for path in [
+        "/ui/overview".to_owned(),
+        "/ui/flow_runs".to_owned(),
+        format!("/ui/flow_runs/{DONE}"),
+        format!("/ui/work_queues/{QUEUE}"),
+        "/ui/work_queues".to_owned(),
+        "/ui/work_pools".to_owned(),
+        "/ui/concurrency_limits".to_owned(),
+        "/ui/blocks".to_owned(),
+    ] {
+        let answer = ask(&path, None).await.unwrap();
+        let mark = answer.headers()["x-last-change"].to_str().unwrap();
+        assert_eq!(app.changes.number(mark), Some(1), "{path}");
+    }
+    let answer = ask("/ui/overview", None).await.unwrap();
+    let mark = answer.headers()["x-last-change"].to_str().unwrap();
+    app.changes.tell(Change::of(Kind::Flow, Uuid::from_u128(2)));
+    let stream = ask("/ui/stream", Some(mark)).await.unwrap();
+    let mut pieces = stream.into_body().into_data_stream();
+    let mut said = String::new();
+    while !said.contains("event: changes") {
+        let piece = futures_util::StreamExt::next(&mut pieces).await.unwrap();
+        said.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+    }
+    assert!(
+        said.contains("00000000-0000-0000-0000-000000000002"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("00000000-0000-0000-0000-000000000001"),
+        "{said}"
+    );
 }
