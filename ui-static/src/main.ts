@@ -11,7 +11,7 @@ import { foresee } from './lib/resource.svelte'
 import { here } from './lib/router.svelte'
 
 /** To draw the page once with what it shows is less work than to draw it empty first; nobody waits longer for it. */
-const PATIENCE_MS = 80
+const PATIENCE_MS = 150
 
 const first = questionOf(here.path, here.search, here.hash, now())
 if (first) {

@@ -33,7 +33,7 @@ const { context, close } = await browser()
 try {
   // Once before, so that neither process is measured while it warms up.
   await measure(context, small.server.url)
-  const first = await measure(context, small.server.url, { marker: '.seg' })
+  const first = await measure(context, small.server.url, { marker: 'rect.seg' })
   tell('first page, 20,000 runs', first)
   assert.ok(first.script_bytes <= 90_000, `${first.script_bytes} bytes of script`)
   assert.ok(first.script_bytes + first.style_bytes <= 120_000, `${first.script_bytes + first.style_bytes} bytes of script and styles`)

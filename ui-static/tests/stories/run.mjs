@@ -29,7 +29,7 @@ await story('the server is asked while the script of the page is still on its wa
     asked = false
     server.stats.requests.length = 0
     await page.goto(server.url + path)
-    await page.locator('.seg').first().waitFor()
+    await page.locator('rect.seg').first().waitFor()
     // What was asked ahead is what is shown: nobody asks twice.
     assert.equal(server.stats.requests.filter((r) => r.endsWith('/ui/overview')).length, 1, `requests: ${server.stats.requests}`)
   }
@@ -39,7 +39,7 @@ await story('paused and pending runs are not told as running', async (page, serv
   const db = server.db()
   await page.goto(server.url)
   const count = async (name) => Number(/\d+/.exec(await page.getByRole('group', { name: 'Runs by state' }).getByRole('button', { name }).innerText())[0])
-  await page.locator('.seg').first().waitFor()
+  await page.locator('rect.seg').first().waitFor()
   const inWindow = (types) => db.runs.filter((r) => types.includes(r.state_type) && r.state_name !== 'Late' && Math.abs(Date.parse(r.expected_start_time) - Date.now()) < 86400e3).length
   assert.ok(inWindow(['PAUSED']) > 0)
   assert.equal(await count(/Paused/), inWindow(['PAUSED']))
