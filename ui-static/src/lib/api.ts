@@ -21,11 +21,15 @@ export class ApiError extends Error {
 export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}, ahead?: Ahead): Promise<Response> {
   for (;;) {
     const headers = { ...init.headers, ...session.headers() }
-    const sent = ahead?.sent ?? Date.now()
-    const response = await (ahead?.response ?? fetch(API + path, { ...init, headers }))
+    const first = ahead
     ahead = undefined
+    const sent = first?.sent ?? Date.now()
+    const response = await (first?.response ?? fetch(API + path, { ...init, headers }))
     notice(response.headers.get('date'), sent, Date.now())
-    if (response.status !== 401 || !(await session.ask())) return response
+    if (response.status !== 401) return response
+    // Where nothing may be stored, what is asked ahead does not know who somebody said to be.
+    if (first && session.isKnown) continue
+    if (!(await session.ask())) return response
   }
 }
 
