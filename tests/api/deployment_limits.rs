@@ -291,3 +291,49 @@ async fn a_shared_limit_outlives_its_deployments_and_their_own_does_not() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_deleted_gives_back_the_slots_that_only_it_could() {
+    on_both(async |app| {
+        let body = json!({"name": "shared", "limit": 9});
+        let (_, shared) = ask(app, &NEW, "POST", "/v2/concurrency_limits/", body).await;
+        let body = json!({"tag": "db", "concurrency_limit": 9});
+        ask(app, &TWO, "POST", "/concurrency_limits/", body).await;
+        let wanted = json!({"global_concurrency_limit_id": shared["id"]});
+        let one = deployment(app, "one", wanted).await;
+        let own = deployment(app, "own", json!({"concurrency_limit": 9})).await;
+        let mut task_runs = Vec::new();
+        let mut flow_runs = Vec::new();
+        for _ in 0..3 {
+            let begun = run(app, &one).await;
+            propose(app, &OLD, &begun, "PENDING").await;
+            propose(app, &OLD, &begun, "RUNNING").await;
+            for key in ["a", "b"] {
+                let body = json!({"flow_run_id": begun, "task_key": key, "dynamic_key": "0", "tags": ["db"]});
+                let (_, made) = ask(app, &OLD, "POST", "/task_runs/", body).await;
+                let task_run = made["id"].as_str().expect("an id").to_owned();
+                let path = format!("/task_runs/{task_run}/set_state");
+                let body = json!({"state": {"type": "RUNNING"}});
+                let (_, answer) = ask(app, &OLD, "POST", &path, body).await;
+                assert_eq!(answer["status"], "ACCEPT", "{answer}");
+                task_runs.push(task_run);
+            }
+            flow_runs.push(begun);
+        }
+        let both = async || (taken(app, "shared").await, taken(app, "tag:db").await);
+        assert_eq!(both().await, (3, 6));
+        let delete = async |path: String| ask(app, &NEW, "DELETE", &path, Value::Null).await.0;
+        assert_eq!(delete(format!("/task_runs/{}", task_runs[0])).await, 204);
+        assert_eq!(both().await, (3, 5));
+        assert_eq!(delete(format!("/flow_runs/{}", flow_runs[1])).await, 204);
+        assert_eq!(both().await, (2, 3));
+        let (_, flow) = ask(app, &NEW, "GET", "/flows/name/f", Value::Null).await;
+        let flow = flow["id"].as_str().expect("an id");
+        assert_eq!(delete(format!("/flows/{flow}")).await, 204);
+        assert_eq!(both().await, (0, 0));
+        // The limit of a deployment goes with it.
+        let path = format!("/v2/concurrency_limits/deployment:{own}");
+        assert_eq!(ask(app, &NEW, "GET", &path, Value::Null).await.0, 404);
+    })
+    .await;
+}

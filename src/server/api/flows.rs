@@ -8,6 +8,7 @@ use crate::schemas::actions::{FlowCreate, FlowUpdate};
 use crate::schemas::filters::{Filters, FlowSort, FlowsQuery};
 use crate::schemas::flows::Flow;
 use crate::schemas::{Dialect, FlowId};
+use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::{ApiError, AppState, models};
 
@@ -98,6 +99,7 @@ pub async fn delete_flow(
         .db
         .write(async move |conn| models::flows::delete(conn, id, since, now).await)
         .await?;
+    state.changes.tell(Change::of(Kind::Flow, id.0));
     if found {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -126,10 +126,12 @@ pub async fn delete_task_run(
     State(state): State<AppState>,
     Id(id): Id<TaskRunId>,
 ) -> Result<StatusCode, ApiError> {
+    let now = state.now();
     let found = state
         .db
-        .write(async move |conn| models::task_runs::delete(conn, id).await)
+        .write(async move |conn| models::task_runs::delete(conn, id, now).await)
         .await?;
+    state.changes.tell(Change::of(Kind::TaskRun, id.0));
     if found {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -6,13 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::global_concurrency_limits::{self as limits, Which};
-use super::{slots, states};
+use super::slots;
 use crate::db::{Conn, Result, query};
 use crate::schemas::deployment_limits::{CollisionStrategy, ConcurrencyOptions, own_name};
 use crate::schemas::global_concurrency_limits::{LimitCreate, LimitUpdate};
-use crate::schemas::{
-    ConcurrencyLimitId, DeploymentId, Document, FlowRunId, State, StateDetails, StateId, StateType,
-};
+use crate::schemas::{ConcurrencyLimitId, DeploymentId, Document, FlowRunId, State, StateType};
 use crate::server::orchestration::DeploymentLimit;
 use crate::server::orchestration::policy::Policy;
 
@@ -132,18 +130,6 @@ pub async fn take(
     let id = ConcurrencyLimitId(query(sql).bind(run).fetch_one(conn).await?);
     if let Some(limit) = limits::lock(conn, &Which::Id(id)).await? {
         slots::hold_for_flow_run(conn, run, lease, limit, until, now).await?;
-    }
-    Ok(())
-}
-
-/// Gives back the slot that a flow run holds, before the run is deleted.
-pub async fn release(conn: &mut Conn, run: FlowRunId, now: DateTime<Utc>) -> Result<()> {
-    states::lock(conn, "flow_run", run.0).await?;
-    let sql = "SELECT s.id, s.state_details FROM flow_run o JOIN flow_run_state s ON s.id = o.state_id \
-               WHERE o.id = $1 AND o.deployment_id IS NOT NULL";
-    let state: Option<(StateId, StateDetails)> = query(sql).bind(run).fetch_optional(conn).await?;
-    if let Some(lease) = state.and_then(|(_, details)| details.deployment_concurrency_lease_id) {
-        slots::end(conn, lease, now).await?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::deployment_limits;
 use super::events::of_states;
 use super::filters::{Listed, compile};
 use super::flows;
+use super::slots;
 use super::states::{self, take_optional};
 use super::work_pools::Due;
 use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query, storable};
@@ -420,8 +420,8 @@ pub async fn delete(
     events_since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<bool> {
+    slots::end_all_of_deleted(conn, &[id.0], now).await?;
     of_states::keep(conn, &[id.0], events_since, now).await?;
-    deployment_limits::release(conn, id, now).await?;
     query("DELETE FROM log WHERE flow_run_id = $1")
         .bind(id)
         .execute(conn)

@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::events::of_states;
 use super::filters::{Listed, compile};
+use super::{deployment_limits, slots};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::filters::{Filters, FlowSort};
 use crate::schemas::flows::Flow;
-use crate::schemas::{Document, FlowId, Tags};
+use crate::schemas::{DeploymentId, Document, FlowId, Tags};
 
 impl FromRow for Flow {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -101,7 +102,13 @@ pub async fn delete(
 ) -> Result<bool> {
     let runs = query("SELECT r.id FROM flow_run r WHERE r.flow_id = $1").bind(id);
     let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
+    slots::end_all_of_deleted(conn, &runs, now).await?;
     of_states::keep(conn, &runs, events_since, now).await?;
+    let deployments = query("SELECT d.id FROM deployment d WHERE d.flow_id = $1 ORDER BY d.id");
+    let deployments: Vec<Uuid> = deployments.bind(id).fetch_all(conn).await?;
+    for deployment in deployments {
+        deployment_limits::forget_own(conn, DeploymentId(deployment)).await?;
+    }
     Ok(query("DELETE FROM flow WHERE id = $1")
         .bind(id)
         .execute(conn)

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::global_concurrency_limits as limits;
+use super::{global_concurrency_limits as limits, states};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::global_concurrency_limits::{GlobalConcurrencyLimit, Holder, HolderType, Mode};
 use crate::schemas::{ConcurrencyLimitId, FlowRunId};
@@ -354,6 +354,31 @@ pub async fn end_all_of_task_run(
         freed.extend(end(conn, lease, now).await?.unwrap_or_default());
     }
     Ok(freed)
+}
+
+/// Gives back all that runs hold which are about to be deleted: these flow runs and their task runs.
+///
+/// Nobody could afterwards, since a lease without an end is given back by its run alone. The runs are
+/// locked first, so that none of them takes a slot meanwhile.
+pub async fn end_all_of_deleted(
+    conn: &mut Conn,
+    flow_runs: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let runs = || Value::Uuids(flow_runs.to_vec());
+    for (table, column) in [("flow_run", "id"), ("task_run", "flow_run_id")] {
+        states::lock_all(conn, table, column, runs()).await?;
+    }
+    // From the leases, which are few, to their runs, which may be very many.
+    let sql = "SELECT c.id FROM concurrency_lease c \
+               LEFT JOIN task_run t ON t.id = c.holder_id AND c.holder_type = 'task_run' \
+               WHERE (c.holder_type = 'flow_run' AND c.holder_id = ANY($1)) OR t.flow_run_id = ANY($1) \
+               ORDER BY c.id";
+    let leases: Vec<Uuid> = query(sql).bind_all([runs()]).fetch_all(conn).await?;
+    for lease in leases {
+        end(conn, lease, now).await?;
+    }
+    Ok(())
 }
 
 /// Takes the slots of some limits, which are locked, back from a task run.

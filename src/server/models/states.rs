@@ -68,6 +68,23 @@ pub async fn lock(conn: &mut Conn, table: &'static str, id: uuid::Uuid) -> Resul
     }
 }
 
+/// Locks the rows of a table whose `column` is one of these ids, in one order for everybody.
+pub async fn lock_all(
+    conn: &mut Conn,
+    table: &'static str,
+    column: &'static str,
+    ids: db::Value,
+) -> Result<()> {
+    match conn.dialect() {
+        db::Dialect::Sqlite => Ok(()),
+        db::Dialect::Postgres => {
+            let sql =
+                format!("SELECT id FROM {table} WHERE {column} = ANY($1) ORDER BY id FOR UPDATE");
+            query(sql).bind_all([ids]).execute(conn).await.map(drop)
+        }
+    }
+}
+
 /// Reads the columns of a state that may not be there.
 pub fn take_optional(row: &mut Row<'_>) -> Result<Option<State>> {
     let id: Option<StateId> = row.take()?;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::concurrency_limits;
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
 use crate::db::{Conn, FromRow, Result, Row, query, storable};
@@ -266,8 +267,10 @@ pub async fn update(
     Ok(change.execute(conn).await? == 1)
 }
 
-/// Deletes a task run; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: TaskRunId) -> Result<bool> {
+/// Deletes a task run with its hold on slots; tells whether there was one.
+pub async fn delete(conn: &mut Conn, id: TaskRunId, now: DateTime<Utc>) -> Result<bool> {
+    states::lock(conn, "task_run", id.0).await?;
+    concurrency_limits::release(conn, id, now).await?;
     Ok(query("DELETE FROM task_run WHERE id = $1")
         .bind(id)
         .execute(conn)
