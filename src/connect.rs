@@ -1,6 +1,7 @@
 //! The way to the API for programs that are not told: the URL that is set, a server that runs on this home, or the database
 //! of this home opened in this process.
 
+use crate::advert;
 use crate::client::{self, Client};
 use crate::settings::Settings;
 
@@ -19,9 +20,9 @@ pub enum Error {
     Database(#[from] crate::db::Error),
     /// There is neither a server nor, in this build, a local database.
     #[error(
-        "PREFECT_API_URL is not set, and this program was built without the local database: set it, or build `prefect-rs` with its default features"
+        "no server runs on {}, PREFECT_API_URL is not set, and this program was built without the local database: start a server with `prefect-rs orion start`, set PREFECT_API_URL, or build with the default features of `prefect-rs`", .0.display()
     )]
-    NoServer,
+    NoServer(std::path::PathBuf),
 }
 
 /// Returns a client of the API that the settings lead to.
@@ -36,17 +37,11 @@ pub async fn client(settings: &Settings) -> Result<Client, Error> {
 }
 
 /// Returns the URL that is set, else that of a server that runs on this home.
-#[cfg(feature = "server")]
 fn url(settings: &Settings) -> Option<String> {
     settings.api_url.clone().or_else(|| {
         let database = settings.database_url.sqlite_path()?;
-        crate::cli::advert::find(database).map(|live| live.url)
+        advert::find(database).map(|live| live.url)
     })
-}
-
-#[cfg(not(feature = "server"))]
-fn url(settings: &Settings) -> Option<String> {
-    settings.api_url.clone()
 }
 
 /// Opens the local database in this process; its services do not run.
@@ -71,6 +66,6 @@ pub async fn local(settings: &Settings) -> Result<Client, crate::db::Error> {
 }
 
 #[cfg(not(feature = "server"))]
-async fn local(_: &Settings) -> Result<Client, Error> {
-    Err(Error::NoServer)
+async fn local(settings: &Settings) -> Result<Client, Error> {
+    Err(Error::NoServer(settings.home.clone()))
 }

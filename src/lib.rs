@@ -5,6 +5,7 @@
 // The attributes name this crate, also where it uses them itself.
 extern crate self as prefect_rs;
 
+pub mod advert;
 pub mod client;
 pub mod clock;
 pub mod connect;

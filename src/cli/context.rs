@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    advert,
     error::{Code, Error, Result},
     output::Style,
 };
 use crate::{
+    advert,
     client::Client,
     clock::{Clock, SystemClock},
     connect,

@@ -8,11 +8,12 @@ use std::{
 use clap::Subcommand;
 
 use super::{
-    Context, advert,
+    Context,
     error::{Code, Error, Result},
     output,
 };
 use crate::{
+    advert,
     db::{self, Db},
     settings::DatabaseUrl,
 };

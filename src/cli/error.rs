@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::output::word;
 use crate::{client, db, settings};
 
 /// What the commands give back.
@@ -186,7 +187,10 @@ impl From<settings::Error> for Error {
                 "list the profiles with `prefect-rs profile ls`".to_owned()
             }
             settings::Error::ProfileExists { name } => {
-                format!("delete it first with `prefect-rs profile delete {name}`")
+                format!(
+                    "delete it first with `prefect-rs profile delete {}`",
+                    word(name)
+                )
             }
             settings::Error::Invalid {
                 origin, setting, ..
@@ -213,7 +217,8 @@ fn remedy(origin: &settings::Source, setting: &settings::Setting) -> String {
         }
         settings::Source::Profile { profile, variable } => {
             format!(
-                "take '{variable}' out of the profile '{profile}', for example with `prefect-rs -p {profile} config unset {variable}`"
+                "take '{variable}' out of the profile '{profile}', for example with `prefect-rs -p {} config unset {variable}`",
+                word(profile)
             )
         }
         settings::Source::Default | settings::Source::CommandLine => {

@@ -43,9 +43,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List flow runs, the newest first.
+    /// List flow runs, the newest first; what is scheduled for later only if `--state` asks for it.
     #[command(
-        after_help = "Example:\n  prefect-rs flow-run ls --flow-name etl --state Late --state FAILED"
+        after_help = "Examples:\n  prefect-rs flow-run ls --flow-name etl --state Late --state FAILED\n  prefect-rs flow-run ls --state Scheduled"
     )]
     Ls(Ls),
     /// Show a flow run with the states it went through.
@@ -262,13 +262,17 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
     if !args.flow_names.is_empty() {
         filter["flows"] = json!({"name": {"any_": args.flow_names}});
     }
-    if let Some(state) = state_filter(&args.states) {
-        filter["flow_runs"] = json!({"state": state});
-    }
+    filter["flow_runs"] = match state_filter(&args.states) {
+        Some(state) => json!({"state": state}),
+        None => not_for_later(cx.now()),
+    };
     let runs = client.read_flow_runs(filter, Some(args.limit)).await?;
     if args.output.is_json() {
         output::print_json(&runs);
         return Ok(());
+    }
+    if args.states.is_empty() {
+        say_later(client, &args.flow_names, cx.now()).await;
     }
     if runs.is_empty() {
         output::say("No flow runs found.");
@@ -322,6 +326,39 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
     }
     table.print();
     Ok(())
+}
+
+/// Returns the condition for runs that are due or have begun.
+///
+/// A schedule makes runs for days ahead, which would hide all that has happened.
+fn not_for_later(now: DateTime<Utc>) -> Value {
+    let has_begun = StateType::ALL
+        .into_iter()
+        .filter(|kind| *kind != StateType::Scheduled)
+        .map(StateType::as_str);
+    let state = json!({
+        "operator": "or_",
+        "type": {"any_": has_begun.collect::<Vec<_>>()},
+        "name": {"any_": ["Late", "AwaitingRetry", "AwaitingConcurrencySlot"]},
+    });
+    json!({"operator": "or_", "state": state, "expected_start_time": {"before_": now}})
+}
+
+/// Says how many runs were left out of the list, if any.
+async fn say_later(client: &Client, flow_names: &[String], now: DateTime<Utc>) {
+    let mut filter = json!({"flow_runs": {
+        "state": {"name": {"any_": ["Scheduled"]}}, "expected_start_time": {"after_": now},
+    }});
+    if !flow_names.is_empty() {
+        filter["flows"] = json!({"name": {"any_": flow_names}});
+    }
+    // The list is what was asked for, and it is there.
+    let later: u64 = client.post("/flow_runs/count", &filter).await.unwrap_or(0);
+    if later > 0 {
+        output::say(&format!(
+            "{later} scheduled for later: `prefect-rs flow-run ls --state Scheduled`"
+        ));
+    }
 }
 
 /// Returns when a scheduled run is due, or since when another is in its state.

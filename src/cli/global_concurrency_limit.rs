@@ -111,7 +111,8 @@ impl Args {
                             format!("a concurrency limit '{name}' exists already"),
                         )
                         .hint(format!(
-                            "change it with `prefect-rs global-concurrency-limit update {name}`"
+                            "change it with `prefect-rs global-concurrency-limit update {}`",
+                            output::word(&name)
                         )));
                     }
                     created => created?,

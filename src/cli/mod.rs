@@ -3,7 +3,6 @@
 //! Nouns and verbs are those of the genuine command, so that what a user has in the fingers works. A noun is listed only
 //! when everything it lists works.
 
-pub mod advert;
 mod agent;
 mod artifact;
 mod automation;
@@ -161,8 +160,34 @@ pub fn command() -> clap::Command {
 }
 
 fn parse(args: impl Iterator<Item = OsString>) -> Cli {
-    let matches = command().get_matches_from(args.map(one_dash_words));
+    let command = command();
+    let args = help_word(&command, args.map(one_dash_words).collect());
+    let matches = command.get_matches_from(args);
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Lets `help` be typed where a command is expected: `help flow-run ls` and `flow-run help` are `--help`.
+///
+/// As a subcommand of the parser it would stand in every list and in every completion.
+fn help_word(root: &clap::Command, mut args: Vec<OsString>) -> Vec<OsString> {
+    let mut command = root;
+    let mut at = 1;
+    while let Some(word) = args.get(at).and_then(|arg| arg.to_str()) {
+        match (word, command.find_subcommand(word)) {
+            ("-p" | "--profile", _) => at += 2,
+            (_, Some(found)) => {
+                command = found;
+                at += 1;
+            }
+            ("help", None) if command.has_subcommands() => {
+                args.remove(at);
+                args.push("--help".into());
+                break;
+            }
+            _ => break,
+        }
+    }
+    args
 }
 
 /// Lets `-fr` of the first generation be `--flow-runner`, which a parser of single letters cannot say.
@@ -196,6 +221,38 @@ mod tests {
     #[test]
     fn verify_cli() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn help_may_be_typed_as_a_word() {
+        let read = |line: &str| {
+            let args = line.split(' ').map(OsString::from).collect();
+            let args = help_word(&command(), args);
+            args.join(" ".as_ref()).into_string().expect("plain words")
+        };
+        for (typed, meant) in [
+            ("prefect-rs help", "prefect-rs --help"),
+            (
+                "prefect-rs help flow-run ls",
+                "prefect-rs flow-run ls --help",
+            ),
+            (
+                "prefect-rs -p x flow-run help",
+                "prefect-rs -p x flow-run --help",
+            ),
+            (
+                "prefect-rs server help start",
+                "prefect-rs server start --help",
+            ),
+            // A run, and a command, of that name.
+            (
+                "prefect-rs flow-run inspect help",
+                "prefect-rs flow-run inspect help",
+            ),
+            ("prefect-rs run -- help", "prefect-rs run -- help"),
+        ] {
+            assert_eq!(read(typed), meant);
+        }
     }
 
     #[test]

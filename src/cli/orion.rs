@@ -9,13 +9,12 @@ use clap::Subcommand;
 use tokio::net::{TcpListener, lookup_host};
 
 use super::{
-    Context,
-    advert::{self, Advert},
-    database,
+    Context, database,
     error::{Code, Error, Result},
     output, stop,
 };
 use crate::{
+    advert::{self, Advert},
     server,
     settings::{LogLevel, Settings},
     telemetry,

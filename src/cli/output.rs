@@ -339,6 +339,24 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// Reads the name of something new: one that people can see.
+pub fn name(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || text.chars().any(char::is_control) {
+        true => Err("a name has letters that can be seen".to_owned()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// Returns a text as one word of a shell, for commands that are suggested.
+pub fn word(text: &str) -> String {
+    let text = clean(text);
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@%+=,".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// Returns how long ago or ahead an instant is, as people say it.
 pub fn relative(now: DateTime<Utc>, at: DateTime<Utc>) -> String {
     let distance = at - now;

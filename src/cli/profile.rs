@@ -33,6 +33,7 @@ enum Command {
     #[command(after_help = "Example:\n  prefect-rs profile create staging --from default")]
     Create {
         /// Its name.
+        #[arg(value_parser = output::name)]
         name: String,
         /// Copy the settings of this profile.
         #[arg(long, value_name = "PROFILE")]
@@ -56,6 +57,7 @@ enum Command {
         /// Its name.
         name: String,
         /// Its new name.
+        #[arg(value_parser = output::name)]
         new_name: String,
     },
     /// Show the settings of a profile.
@@ -115,8 +117,9 @@ fn create(profiles: &mut Profiles, name: &str, from: Option<&str>) -> Result {
     };
     profiles.create(name, &variables)?;
     profiles.write()?;
+    let word = output::word(name);
     output::say(&format!(
-        "Created profile '{name}' in {}.\n\nSwitch to it with:\n\n    prefect-rs profile use {name}\n\nOr use it for one command:\n\n    prefect-rs -p {name} config view",
+        "Created profile '{name}' in {}.\n\nSwitch to it with:\n\n    prefect-rs profile use {word}\n\nOr use it for one command:\n\n    prefect-rs -p {word} config view",
         profiles.path().display()
     ));
     Ok(())

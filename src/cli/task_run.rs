@@ -170,6 +170,19 @@ fn refused(answer: &OrchestrationResult) -> Error {
 }
 
 async fn conclude(client: &Client, end: End, kind: &str) -> Result {
+    let run = Client::optional(client.read_task_run(end.id).await)?
+        .ok_or_else(|| Error::not_found("task run", end.id))?;
+    // What others ended, as with its flow run, is the script's to say better; its own word stays.
+    let said = run.state.as_ref().map_or("", |state| state.r#type.as_str());
+    if matches!(said, "COMPLETED" | "FAILED") && said != kind {
+        let text = format!(
+            "task run '{}' has ended as {} already",
+            output::clean(&run.name),
+            run.state.as_ref().map_or(said, |state| state.label()),
+        );
+        return Err(Error::new(Code::Conflict, text)
+            .hint("a step that is tried again is another task run: `prefect-rs task-run start`"));
+    }
     let state = json!({"type": kind, "message": end.message});
     set_state(client, end.id, &state).await
 }

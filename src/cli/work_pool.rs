@@ -95,7 +95,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Create {
     /// Its name.
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(value_parser = output::name)]
     name: String,
     /// Which workers serve it [default: process, or that of the pool to overwrite].
     #[arg(short = 't', long = "type", value_name = "TYPE")]
@@ -277,7 +277,7 @@ async fn create(cx: &Context, client: &Client, args: Create) -> Result {
         false => output::print_line(&created.id.to_string()),
     }
     if created.r#type == PROCESS_TYPE && !args.output.is_json() {
-        let name = output::clean(&created.name);
+        let name = output::word(&created.name);
         output::say(&format!(
             "Start a worker for it with `prefect-rs worker start --pool {name}`."
         ));
@@ -305,7 +305,7 @@ async fn insert(
             Err(Error::new(Code::Conflict, text)
                 .hint(format!(
                     "show it with `prefect-rs work-pool inspect {}`",
-                    args.name
+                    output::word(&args.name)
                 ))
                 .hint("change it by adding --overwrite"))
         }
@@ -334,7 +334,7 @@ async fn overwrite(
         );
         return Err(Error::new(Code::Conflict, text).hint(format!(
             "delete it first with `prefect-rs work-pool delete {}`",
-            args.name
+            output::word(&args.name)
         )));
     }
     let mut changes = json!({"is_paused": args.paused});
@@ -448,7 +448,8 @@ async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
     if runs.is_empty() && !args.output.is_json() {
         let reason = match pool.is_paused {
             true => format!(
-                "Work pool '{name}' is paused; `prefect-rs work-pool resume {name}` ends that."
+                "Work pool '{name}' is paused; `prefect-rs work-pool resume {}` ends that.",
+                output::word(&name)
             ),
             false => "No runs found; look further ahead with --hours.".to_owned(),
         };

@@ -82,7 +82,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Create {
     /// Its name.
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(value_parser = output::name)]
     name: String,
     /// Take runs that have this tag; several times means all of them.
     #[arg(short = 't', long = "tag", value_name = "TAG")]
@@ -191,7 +191,8 @@ async fn find_in(client: &Client, queue: &str, pool: Option<&str>) -> Result<Doc
     work_pool::find(client, pool).await?;
     find::among(queue, client.read_pool_queues(pool).await?).map_err(|error| {
         error.hint(format!(
-            "list those of the pool with `prefect-rs work-queue ls --pool {pool}`"
+            "list those of the pool with `prefect-rs work-queue ls --pool {}`",
+            output::word(pool)
         ))
     })
 }
@@ -224,8 +225,9 @@ async fn create_in_pool(client: &Client, pool: &str, args: &Create) -> Result<Do
                 args.name
             );
             Err(Error::new(Code::Conflict, text).hint(format!(
-                "show it with `prefect-rs work-queue inspect {} --pool {pool}`",
-                args.name
+                "show it with `prefect-rs work-queue inspect {} --pool {}`",
+                output::word(&args.name),
+                output::word(pool)
             )))
         }
         outcome => Ok(outcome?),
@@ -260,7 +262,7 @@ async fn create(client: &Client, args: Create) -> Result {
             )
             .hint(format!(
                 "show it with `prefect-rs work-queue inspect {}`",
-                queue.name
+                output::word(&queue.name)
             )));
         }
         outcome => outcome?,
@@ -411,7 +413,8 @@ async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
         let reason = match queue.is_paused {
             true => format!(
                 "Queue '{}' is paused; `prefect-rs work-queue resume {}` ends that.",
-                queue.name, queue.name
+                queue.name,
+                output::word(&queue.name)
             ),
             false => "No runs found; look further ahead with --hours.".to_owned(),
         };

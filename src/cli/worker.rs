@@ -141,17 +141,22 @@ impl Start {
 /// Says why a worker could not go on.
 fn failed(error: agent::Error) -> Error {
     let text = error.to_string();
+    let word = |name: String| output::word(&name);
     match error {
         agent::Error::NoPool(pool) => Error::new(Code::NotFound, text).hint(format!(
-            "create it with `prefect-rs work-pool create {pool}`"
+            "create it with `prefect-rs work-pool create {}`",
+            word(pool)
         )),
         agent::Error::NoPoolOfQueue { pool, queue } => {
+            let (pool, queue) = (word(pool), word(queue));
             Error::new(Code::NotFound, text).hint(format!(
                 "create both with `prefect-rs work-pool create --type process {pool}` and `prefect-rs work-queue create {queue} --pool {pool}`"
             ))
         }
         agent::Error::NoPoolQueue { pool, queue } => Error::new(Code::NotFound, text).hint(format!(
-            "create it with `prefect-rs work-queue create {queue} --pool {pool}`"
+            "create it with `prefect-rs work-queue create {} --pool {}`",
+            word(queue),
+            word(pool)
         )),
         agent::Error::NoPort { .. } => Error::failure(text)
             .hint("choose another port with PREFECT_WORKER_WEBSERVER_PORT"),

@@ -11,7 +11,7 @@ use reqwest::{Method, StatusCode};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused.
-    #[error("{method} {path} was answered with {status}: {message}")]
+    #[error("{method} {path} was answered with {status}{}", said(message))]
     Refused {
         /// The request's method.
         method: Method,
@@ -51,6 +51,14 @@ pub enum Error {
     /// A request that could not be made.
     #[error("a request could not be made: {0}")]
     Request(String),
+}
+
+/// Returns what the server said, as it follows the status.
+fn said(message: &str) -> String {
+    match message.is_empty() {
+        true => String::new(),
+        false => format!(": {message}"),
+    }
 }
 
 impl Error {

@@ -115,12 +115,22 @@ pub struct Deployment {
     pub is_schedule_active: bool,
     /// `{type, config}` as the wire has it.
     pub flow_runner: serde_json::Value,
+    /// The pool whose workers take its runs.
+    pub work_pool: Option<spec::WorkPool>,
     /// What the flow says of itself, where it was asked: its text and the schema of its parameters.
     pub described: Option<rust::Flow>,
 }
 
 /// Reads a specification file of any of the three kinds.
 pub fn read(path: &Path, interpreter: &Interpreter) -> Result<Vec<Specification>, Error> {
+    // Told in the same words whatever would have read it.
+    if let Err(source) = std::fs::File::open(path) {
+        return Err(Error::Io {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        });
+    }
     match path.extension().and_then(|e| e.to_str()) {
         Some("py") => python::read_specifications(path, interpreter),
         Some("yaml" | "yml") => spec::read_yaml(path),
@@ -222,6 +232,7 @@ pub fn resolve(
         schedule: spec.schedule.clone(),
         is_schedule_active: spec.is_schedule_active,
         flow_runner: spec.flow_runner.to_value(),
+        work_pool: spec.work_pool.clone(),
         described,
     })
 }

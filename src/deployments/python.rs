@@ -108,6 +108,7 @@ pub fn read_specifications(
                 schedule: read.schedule,
                 is_schedule_active: true,
                 flow_runner: read.flow_runner.unwrap_or_default(),
+                work_pool: None,
             }
             .check()
         })

@@ -1,6 +1,6 @@
 //! Specifications in YAML and JSON, and what all three kinds have in common.
 //!
-//! The fields are those of 2.0b3. A relative `flow_location` is relative to the file that says
+//! The fields are those of 2.0b3, and `work_pool` as 3.x has it in `prefect.yaml`. A relative `flow_location` is relative to the file that says
 //! it, as there. Unknown fields are refused with the list of known ones: a misspelt `schedule`
 //! that is silently ignored is a deployment that never runs.
 
@@ -37,6 +37,24 @@ pub struct Specification {
     pub is_schedule_active: bool,
     /// How runs are started.
     pub flow_runner: FlowRunner,
+    /// The pool whose workers take the runs.
+    pub work_pool: Option<WorkPool>,
+}
+
+/// Which workers take the runs of a deployment, and what they are told beside it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a work pool {name, work_queue_name, job_variables}"
+)]
+pub struct WorkPool {
+    /// The pool's name.
+    pub name: String,
+    /// A queue of it; its default one if there is none.
+    pub work_queue_name: Option<String>,
+    /// Values for the pool's base job template.
+    #[serde(default)]
+    pub job_variables: Map<String, Value>,
 }
 
 /// How runs are started: a type and what that type wants to know.
@@ -63,6 +81,7 @@ struct Document {
     schedule: Option<Value>,
     is_schedule_active: Option<bool>,
     flow_runner: Option<FlowRunner>,
+    work_pool: Option<WorkPool>,
 }
 
 impl Default for FlowRunner {
@@ -311,7 +330,7 @@ pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
         .collect()
 }
 
-const FIELDS: &str = "a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule";
+const FIELDS: &str = "a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule";
 
 impl Document {
     fn into_specification(self, file: &Path, line: Option<u64>) -> Result<Specification, Error> {
@@ -328,6 +347,7 @@ impl Document {
             schedule: self.schedule.map(in_seconds),
             is_schedule_active: self.is_schedule_active.unwrap_or(true),
             flow_runner: self.flow_runner.unwrap_or_default(),
+            work_pool: self.work_pool,
         };
         if self.flow_storage.is_some_and(|storage| !storage.is_null()) {
             return Err(spec.invalid(
@@ -431,6 +451,23 @@ mod tests {
     const LIST: &str = "- name: first\n  flow_location: ./flow.py\n  flow_name: My flow\n  tags: [ETL]\n  parameters:\n    url: http://x\n  schedule:\n    interval: 3600\n- name: second\n  flow_location: /abs/run.sh\n  flow_runner:\n    type: subprocess\n    config:\n      env: {A: b}\n";
 
     #[test]
+    fn a_work_pool_is_read_with_what_its_workers_are_told() {
+        let text = "flow_location: f.sh\nwork_pool: {name: shed, job_variables: {env: {A: b}}}\n";
+        let pool = read("d.yaml", text).unwrap()[0].work_pool.clone().unwrap();
+        assert_eq!((pool.name.as_str(), pool.work_queue_name), ("shed", None));
+        assert_eq!(
+            Value::Object(pool.job_variables),
+            json!({"env": {"A": "b"}})
+        );
+        let text = "flow_location: f.sh\nwork_pool: {name: shed, queue: urgent}\n";
+        assert!(
+            refusal("d.yaml", text).contains("`queue`"),
+            "{}",
+            refusal("d.yaml", text)
+        );
+    }
+
+    #[test]
     fn a_yaml_list_gives_each_specification_with_its_line() {
         let specs = read("d.yaml", LIST).unwrap();
         assert_eq!(
@@ -491,8 +528,8 @@ mod tests {
 
     #[test]
     fn an_error_of_yaml_is_told_with_its_line_and_without_advice_for_programmers() {
-        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule]");
-        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected mapping start [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config} and schedule]");
+        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
+        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected mapping start [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
     }
 
     #[test]

@@ -41,6 +41,19 @@ fn a_misspelt_command_is_told_the_right_one() {
 }
 
 #[test]
+fn help_is_a_word_as_well() {
+    let home = Home::new();
+    for (words, option) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "flow-run", "ls"], &["flow-run", "ls", "--help"]),
+        (&["flow-run", "help"], &["flow-run", "--help"]),
+    ] {
+        let (said, meant) = (home.run(words), home.run(option));
+        assert_eq!((said.code, said.stdout), (0, meant.stdout));
+    }
+}
+
+#[test]
 fn completions_know_the_nouns_and_their_verbs() {
     let home = Home::new();
     let scripts = ["bash", "zsh", "fish"].map(|shell| home.run(&["completions", shell]));
@@ -70,4 +83,6 @@ fn completions_know_the_nouns_and_their_verbs() {
     assert_eq!(complete("prefect-rs flow-run", "lo"), "logs");
     assert_eq!(complete("prefect-rs deployment schedule", "cr"), "create");
     assert_eq!(complete("prefect-rs server start", "--po"), "--port");
+    // What is for our own programs is offered to nobody.
+    assert_eq!(complete("prefect-rs agent", ""), "-h --help start");
 }

@@ -221,19 +221,15 @@ async fn a_worker_that_runs_once_takes_what_is_due_and_ends() {
         let answer: Value = sent.expect("an answer").json().await.expect("JSON");
         answer
     };
-    let flow = post("/flows/", json!({"name": "script"})).await;
     let script = home.path().join("flow.sh");
     std::fs::write(&script, "#!/bin/sh\necho \"it is $GREETING\"\n").expect("a script");
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("it can be run");
-    let code = json!({"path": script, "sha256": "", "location": script, "options": {}});
-    let deployment = json!({
-        "name": "d", "flow_id": flow["id"], "work_pool_name": "shed",
-        "flow_data": {"encoding": "executable", "blob": code.to_string()},
-        "job_variables": {"env": {"GREETING": "deployed"}},
-    });
-    let deployment = post("/deployments/", deployment).await;
-    let id = deployment["id"].as_str().expect("a deployment");
+    let spec = home.path().join("deployment.json");
+    let pool = json!({"name": "shed", "job_variables": {"env": {"GREETING": "deployed"}}});
+    let text = json!({"name": "d", "flow_location": script, "work_pool": pool}).to_string();
+    std::fs::write(&spec, text).expect("a specification");
+    let id = types(&["deployment", "create", spec.to_str().expect("a path")]);
     let run = json!({"job_variables": {"env": {"GREETING": "asked for"}}});
     let run = post(&format!("/deployments/{id}/create_flow_run"), run).await;
     types(&[

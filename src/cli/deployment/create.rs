@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::{
     Context,
     error::{Code, Error, Result},
-    output,
+    output, work_pool,
 };
 use crate::client::Client;
 use crate::deployments::{self, Deployment, Interpreter, Specification, Storage};
@@ -65,6 +65,10 @@ async fn create(
     let deployment = deployments::resolve(specification, interpreter, storage)?;
     let flow = client.create_flow(&deployment.flow_name, &[]).await?;
     let mut body = body(&deployment, flow.raw["id"].clone());
+    if let Some(pool) = &deployment.work_pool {
+        // Told in the words that say what to do, before the server refuses.
+        work_pool::find(client, &pool.name).await?;
+    }
     let created = match (client.create_deployment(&body).await, &deployment.described) {
         // A server of the first generation knows no schemas and refuses what it does not know.
         (Err(error), Some(_)) if error.status().is_some_and(|status| status.as_u16() == 422) => {
@@ -96,6 +100,13 @@ fn body(deployment: &Deployment, flow_id: Value) -> Value {
         "tags": deployment.tags,
         "flow_runner": deployment.flow_runner,
     });
+    if let Some(pool) = &deployment.work_pool {
+        body["work_pool_name"] = json!(pool.name);
+        body["job_variables"] = json!(pool.job_variables);
+        if let Some(queue) = &pool.work_queue_name {
+            body["work_queue_name"] = json!(queue);
+        }
+    }
     if let Some(flow) = &deployment.described {
         body["parameter_openapi_schema"] = flow.parameter_openapi_schema.clone();
         body["description"] = json!(flow.description);

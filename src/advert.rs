@@ -1,4 +1,4 @@
-//! How the server of a home makes itself known to the commands of the same home.
+//! How the server of a home makes itself known to the commands and programs of the same home.
 //!
 //! A live server holds an exclusive lock on a small file beside its SQLite database, and writes its URL and process id
 //! there. The lock, not the file, says that the server lives: a killed process loses its locks, so a file that was left
