@@ -26,7 +26,8 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let methods = options::methods(attribute, "flow", OPTIONS)?;
     let function = Function::read(item, "flow")?;
     let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
-    let text = name.to_string();
+    let text = &function.text;
+    let conditions = function.conditions();
     let outer = function.outer_attributes();
     let names: Vec<_> = function
         .arguments
@@ -42,7 +43,7 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let body = function.body(&format_ident!("__body"));
     let runner = function.runner();
     let parameters = function.arguments.iter().map(|argument| {
-        let (name, owned) = (argument.name.to_string(), &argument.owned);
+        let (name, owned) = (&argument.text, &argument.owned);
         let doc = argument.doc.iter();
         let default = argument.default.iter().map(|default| {
             quote_spanned!(syn::spanned::Spanned::span(default)=>
@@ -70,10 +71,12 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             )
         }
 
+        #(#conditions)*
         #[doc(hidden)]
         #[allow(non_camel_case_types, dead_code)]
         #visibility struct #name {}
 
+        #(#conditions)*
         const _: () = {
             #body
             #runner

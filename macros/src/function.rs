@@ -3,10 +3,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
 use syn::{
-    Attribute, Block, Expr, FnArg, GenericArgument, Ident, ItemFn, Lit, Meta, Pat, Path,
-    PathArguments, ReturnType, Stmt, Type,
+    Attribute, Block, Expr, FnArg, GenericArgument, GenericParam, Ident, ItemFn, Lit, Meta, Pat,
+    Path, PathArguments, ReturnType, Stmt, Type,
 };
 
 /// A function as the attributes see it.
@@ -15,6 +17,8 @@ pub(crate) struct Function {
     pub(crate) item: ItemFn,
     /// Its arguments in order.
     pub(crate) arguments: Vec<Argument>,
+    /// What it is called, without the `r#` of a word of the language.
+    pub(crate) text: String,
     /// What it gives back when it succeeds.
     pub(crate) output: TokenStream,
     /// The function of `sdk::outcome` that reads what it returns.
@@ -25,6 +29,8 @@ pub(crate) struct Function {
 pub(crate) struct Argument {
     /// Its name.
     pub(crate) name: Ident,
+    /// The same as runs show it.
+    pub(crate) text: String,
     /// The type in which it is kept between attempts.
     pub(crate) owned: TokenStream,
     /// How it is handed to the body.
@@ -46,7 +52,9 @@ impl Function {
             arguments.push(Argument::read(input, what)?);
         }
         let (output, reader) = output(&item.sig.output);
+        check_output(&item.sig.output, what)?;
         Ok(Self {
+            text: item.sig.ident.unraw().to_string(),
             item,
             arguments,
             output,
@@ -74,14 +82,31 @@ impl Function {
         body
     }
 
-    /// Returns the attributes that the outer function keeps: documentation, deprecation, conditions.
-    pub(crate) fn outer_attributes(&self) -> impl Iterator<Item = &Attribute> {
-        self.item.attrs.iter().filter(|attribute| {
-            is_doc(attribute)
-                || ["deprecated", "cfg", "must_use"]
-                    .iter()
-                    .any(|name| attribute.path().is_ident(name))
+    /// Returns the attributes that the outer function keeps: documentation, deprecation, conditions, lints.
+    pub(crate) fn outer_attributes(&self) -> impl Iterator<Item = Attribute> {
+        self.item.attrs.iter().filter_map(|attribute| {
+            let is_kept = ["doc", "deprecated", "cfg", "must_use", "allow"]
+                .iter()
+                .any(|name| attribute.path().is_ident(name));
+            if is_kept {
+                return Some(attribute.clone());
+            }
+            // What is expected of the body need not be true of the shell.
+            let Meta::List(list) = &attribute.meta else {
+                return None;
+            };
+            let lints = list.tokens.clone();
+            let is_expected = attribute.path().is_ident("expect");
+            is_expected.then(|| syn::parse_quote!(#[allow(#lints)]))
         })
+    }
+
+    /// Returns the conditions under which all that is made of the function is there.
+    pub(crate) fn conditions(&self) -> Vec<&Attribute> {
+        let attributes = self.item.attrs.iter();
+        attributes
+            .filter(|attribute| attribute.path().is_ident("cfg"))
+            .collect()
     }
 
     /// Returns the documentation as one text.
@@ -109,8 +134,8 @@ impl Function {
         };
         quote! {
             #[allow(unused_mut, unused_variables)]
-            fn __run(mut inputs: ::prefect_rs::sdk::Inputs) -> ::prefect_rs::sdk::Running {
-                #( let #names = inputs.take::<#owned>(); )*
+            fn __run(mut __inputs: ::prefect_rs::sdk::Inputs) -> ::prefect_rs::sdk::Running {
+                #( let #names = __inputs.take::<#owned>(); )*
                 #run
             }
         }
@@ -145,6 +170,7 @@ impl Argument {
         let span = input.ty.span();
         let (owned, pass) = owned(&input.ty, &name, what)?;
         Ok(Self {
+            text: name.unraw().to_string(),
             name,
             owned,
             pass,
@@ -158,6 +184,14 @@ impl Argument {
 fn check_signature(item: &ItemFn, what: &str) -> syn::Result<()> {
     let signature = &item.sig;
     let refuse = |span, why: &str| Err(syn::Error::new(span, why.to_owned()));
+    if let Some(GenericParam::Lifetime(lifetime)) = signature.generics.params.first() {
+        return refuse(
+            lifetime.span(),
+            &format!(
+                "a {what} has no lifetimes, since its runs own their arguments; leave it out: `&str`, `&[u8]`"
+            ),
+        );
+    }
     if let Some(parameter) = signature.generics.params.first() {
         return refuse(
             parameter.span(),
@@ -190,11 +224,25 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
                 "a {what} may run again, so it cannot change its caller's data; take the value and return the new one"
             ),
         )),
+        // What is borrowed for ever is data like any other.
+        Type::Reference(reference) if is_static(reference.lifetime.as_ref()) => {
+            Ok((ty.to_token_stream(), quote!(#name)))
+        }
+        Type::Reference(reference) if reference.lifetime.is_some() => Err(syn::Error::new(
+            reference.lifetime.span(),
+            format!(
+                "a run owns its arguments, and the {what} borrows them while it runs; leave the lifetime out"
+            ),
+        )),
         Type::Reference(reference) => {
             let inner = &reference.elem;
+            owned_within(inner, what)?;
             let owned = match &**inner {
                 Type::Path(path) if path.path.is_ident("str") => {
                     quote_spanned!(ty.span()=> ::std::string::String)
+                }
+                Type::Path(path) if last_is(path, "Path") => {
+                    quote_spanned!(ty.span()=> ::std::path::PathBuf)
                 }
                 Type::Slice(slice) => {
                     let element = &slice.elem;
@@ -210,7 +258,80 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
                 "an argument of a {what} needs a type of its own, since runs record it; name the type"
             ),
         )),
-        ty => Ok((ty.to_token_stream(), quote!(#name))),
+        ty => {
+            owned_within(ty, what)?;
+            Ok((ty.to_token_stream(), quote!(#name)))
+        }
+    }
+}
+
+fn last_is(path: &syn::TypePath, name: &str) -> bool {
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == name && last.arguments.is_none())
+}
+
+/// Refuses a type that borrows inside.
+fn owned_within(ty: &Type, what: &str) -> syn::Result<()> {
+    match borrowed(ty) {
+        None => Ok(()),
+        Some(span) => Err(syn::Error::new(
+            span,
+            format!(
+                "an argument of a {what} owns what is in it, since runs keep it between attempts; write `String` for `&str`, `Vec<T>` for `&[T]`"
+            ),
+        )),
+    }
+}
+
+fn is_static(lifetime: Option<&syn::Lifetime>) -> bool {
+    lifetime.is_some_and(|lifetime| lifetime.ident == "static")
+}
+
+/// Returns where a type borrows what may go away.
+fn borrowed(ty: &Type) -> Option<Span> {
+    struct Find(Option<Span>);
+
+    impl<'ast> Visit<'ast> for Find {
+        fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
+            if reference.lifetime.is_none() {
+                self.0.get_or_insert(reference.span());
+            }
+            visit::visit_type_reference(self, reference);
+        }
+
+        fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
+            if !is_static(Some(lifetime)) {
+                self.0.get_or_insert(lifetime.span());
+            }
+        }
+    }
+
+    let mut find = Find(None);
+    find.visit_type(ty);
+    find.0
+}
+
+/// Refuses what cannot be a result, where the compiler would speak of what the attribute makes of it.
+fn check_output(declared: &ReturnType, what: &str) -> syn::Result<()> {
+    let ReturnType::Type(_, ty) = declared else {
+        return Ok(());
+    };
+    if let Type::ImplTrait(hidden) = &**ty {
+        return Err(syn::Error::new(
+            hidden.span(),
+            format!(
+                "what a {what} gives back needs a type of its own, since runs record it; name the type"
+            ),
+        ));
+    }
+    match borrowed(ty) {
+        Some(span) => Err(syn::Error::new(
+            span,
+            format!(
+                "a {what} gives back what it owns, since its result outlives the run; write `String` for `&str`, `Vec<T>` for `&[T]`"
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -41,14 +41,19 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         ));
     }
     let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
-    let text = name.to_string();
+    let text = &function.text;
+    let conditions = function.conditions();
     let outer = function.outer_attributes();
     let names: Vec<_> = function
         .arguments
         .iter()
         .map(|argument| &argument.name)
         .collect();
-    let texts: Vec<_> = names.iter().map(|name| name.to_string()).collect();
+    let texts: Vec<_> = function
+        .arguments
+        .iter()
+        .map(|argument| &argument.text)
+        .collect();
     let owned: Vec<_> = function
         .arguments
         .iter()
@@ -79,10 +84,12 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             )
         }
 
+        #(#conditions)*
         #[doc(hidden)]
         #[allow(non_camel_case_types, dead_code)]
         #visibility struct #name {}
 
+        #(#conditions)*
         const _: () = {
             #body
             #runner
@@ -129,7 +136,7 @@ fn map(function: &Function) -> TokenStream {
         "Submits a run of the task for each value of `{first_name}`; other arguments are the same for all."
     );
     quote! {
-        #[allow(dead_code)]
+        #[allow(dead_code, clippy::too_many_arguments)]
         impl #name {
             #[doc = #documentation]
             #visibility fn map<__I>(

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
 use super::engine::flow_runs::FlowRun;
@@ -24,6 +24,8 @@ tokio::task_local! {
 pub(crate) struct Context {
     pub(crate) flow_run: Arc<FlowRun>,
     pub(crate) task_run: Option<Arc<TaskRunInfo>>,
+    /// How many task runs it is in: none in a flow, one in a task that the flow called.
+    pub(crate) depth: usize,
 }
 
 impl Context {
@@ -205,6 +207,28 @@ pub fn spawn_blocking<R: Send + 'static>(
     }
 }
 
+/// Runs a future as a task of its own, part of the same run; it is dropped with whoever waits for it.
+///
+/// Runs in runs in runs would otherwise pile up on one stack, which ends after some twenty of them.
+pub(crate) async fn apart<T: Send + 'static>(
+    context: Context,
+    future: impl Future<Output = T> + Send + 'static,
+) -> T {
+    struct AbortOnDrop<T>(JoinHandle<T>);
+    impl<T> Drop for AbortOnDrop<T> {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let mut task = AbortOnDrop(tokio::spawn(context.scope(future)));
+    match (&mut task.0).await.map_err(JoinError::try_into_panic) {
+        Ok(value) => value,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is shut down, and nobody is left to be told.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
+
 /// Why a flow run is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -214,6 +238,8 @@ pub(crate) enum Reason {
     Interrupted,
     /// The process is asked to end.
     Terminated,
+    /// It has taken longer than it may.
+    TimedOut,
 }
 
 /// Tells everything in a flow run that it should end.

@@ -279,6 +279,28 @@ impl FlowDefinition {
         })
     }
 
+    /// Reads parameters as a person gives them on a command line: `name=value`, the value as JSON or else as text.
+    ///
+    /// What is JSON but not what the parameter takes is text as well: a name may be `007`, and a key `true`.
+    pub(crate) fn typed(&self, pairs: &[String]) -> Result<Map<String, Value>, String> {
+        let read = |pair: &String| {
+            let (name, text) = pair
+                .split_once('=')
+                .ok_or_else(|| format!("`{pair}` is not NAME=VALUE"))?;
+            let parameter = self.parameters.iter().find(|known| known.name == name);
+            let fits = |value: &Value| {
+                parameter.is_none_or(|parameter| (parameter.parse)(value.clone()).is_ok())
+            };
+            let as_text = Value::from(text);
+            let value = match serde_json::from_str(text) {
+                Ok(value) if fits(&value) || !fits(&as_text) => value,
+                Ok(_) | Err(_) => as_text,
+            };
+            Ok((name.to_owned(), value))
+        };
+        pairs.iter().map(read).collect()
+    }
+
     /// Reads parameters from outside; an error names the parameter and says what is wrong with it.
     pub(crate) fn parse(&self, values: &Map<String, Value>) -> Result<Inputs, String> {
         let known = |name: &String| {
@@ -520,5 +542,44 @@ impl<T: TaskOutput> IntoFuture for FlowCall<T> {
     fn into_future(self) -> Self::IntoFuture {
         let run = flow_runs::run(self.call);
         Box::pin(async { run.await.map(|(value, _)| value::take(value)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    #[flow]
+    async fn typed(name: String, #[default(3)] days: u32, tags: Option<Vec<String>>) {
+        drop((name, days, tags));
+    }
+
+    #[test]
+    fn what_is_typed_is_read_as_what_the_parameter_takes() {
+        let read = |pairs: &[&str]| {
+            let pairs: Vec<_> = pairs.iter().map(|pair| (*pair).to_owned()).collect();
+            let values = typed::definition().typed(&pairs)?;
+            typed::definition().parse(&values)?;
+            Ok::<_, String>(Value::Object(values).to_string())
+        };
+        for (pairs, values) in [
+            (&["name=x", "days=4"][..], r#"{"name":"x","days":4}"#),
+            (&["name=007"], r#"{"name":"007"}"#),
+            (&["name=true"], r#"{"name":"true"}"#),
+            (&["name=\"a\""], r#"{"name":"a"}"#),
+            (
+                &["name=a=b", "tags=[\"1\"]"],
+                r#"{"name":"a=b","tags":["1"]}"#,
+            ),
+        ] {
+            assert_eq!(read(pairs).as_deref(), Ok(values));
+        }
+        let wrong = read(&["name=x", "days=soon"]).unwrap_err();
+        assert!(
+            wrong.contains("parameter `days` of flow `typed` is not valid"),
+            "{wrong}"
+        );
+        assert_eq!(read(&["name"]).unwrap_err(), "`name` is not NAME=VALUE");
     }
 }

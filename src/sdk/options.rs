@@ -120,6 +120,14 @@ impl RetryDelay {
         delay.mul_f64(1.0 + jitter_factor.clamp(0.0, 1.0) * chance)
     }
 
+    /// Tells whether the delay depends on the number of the retry.
+    pub(crate) fn varies(&self) -> bool {
+        match &self.0 {
+            Delays::Listed(delays) => delays.len() > 1,
+            Delays::Exponential(_) => true,
+        }
+    }
+
     /// Returns the delays as the API shows them.
     pub(crate) fn shown(&self, retries: u32) -> Value {
         let delays: Vec<Value> = match &self.0 {
@@ -229,7 +237,10 @@ impl Arguments {
         let mut digest = Sha256::new();
         digest.update(self.task_key.as_bytes());
         digest.update([0]);
-        digest.update(Value::Object(self.values.clone()).to_string().as_bytes());
+        // A `HashMap` among the arguments has another order in each process.
+        let mut values = Value::Object(self.values.clone());
+        values.sort_all_objects();
+        digest.update(values.to_string().as_bytes());
         let digest = digest.finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -551,6 +562,9 @@ impl FlowOptions {
     }
 }
 
+/// Longer names of runs are cut.
+const MAX_NAME_BYTES: usize = 500;
+
 /// Fills `{name}` in a template for run names.
 pub(crate) fn fill(template: &str, values: &Map<String, Value>) -> String {
     let mut filled = String::new();
@@ -570,6 +584,8 @@ pub(crate) fn fill(template: &str, values: &Map<String, Value>) -> String {
         rest = after;
     }
     filled.push_str(rest);
+    // An argument may be a whole file.
+    filled.truncate(filled.floor_char_boundary(MAX_NAME_BYTES));
     filled
 }
 
@@ -634,6 +650,14 @@ mod tests {
         };
         assert_eq!(arguments("x").hash(), arguments("x").hash());
         assert_ne!(arguments("x").hash(), arguments("y").hash());
+        let in_order = |text: &str| Arguments {
+            values: serde_json::from_str(text).unwrap(),
+            ..arguments("x")
+        };
+        assert_eq!(
+            in_order(r#"{"a": [{"b": 1, "c": 2}]}"#).hash(),
+            in_order(r#"{"a": [{"c": 2, "b": 1}]}"#).hash()
+        );
         assert_eq!(arguments("x").get::<u8>("a"), Some(1));
         assert_eq!(arguments("x").get::<String>("a"), None);
     }

@@ -1,5 +1,6 @@
 //! How a run ends: states, and the error of a run that did not complete.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -406,10 +407,26 @@ pub fn plain<T: TaskOutput>(value: T) -> Outcome {
 
 /// Reads a `Result`.
 #[doc(hidden)]
-pub fn result<T: TaskOutput, E: Into<BoxError>>(result: std::result::Result<T, E>) -> Outcome {
+pub fn result<T: TaskOutput, E: Into<BoxError> + 'static>(
+    result: std::result::Result<T, E>,
+) -> Outcome {
     match result {
         Ok(value) => plain(value),
-        Err(error) => failed(error.into()),
+        Err(error) => failed(boxed(error)),
+    }
+}
+
+/// Returns an error as itself, so that it can be asked what it is.
+fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
+    let mut error = Some(error);
+    let any: &mut dyn Any = &mut error;
+    // What it makes of itself by `into` hides the error that `?` has put into it.
+    match any.downcast_mut::<Option<anyhow::Error>>() {
+        Some(error) => error
+            .take()
+            .expect("it was just put there")
+            .reallocate_into_boxed_dyn_error_without_backtrace(),
+        None => error.expect("nobody has taken it").into(),
     }
 }
 
@@ -442,12 +459,12 @@ pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
 
 /// Reads a `Result` of a state.
 #[doc(hidden)]
-pub fn state_result<T: TaskOutput, E: Into<BoxError>>(
+pub fn state_result<T: TaskOutput, E: Into<BoxError> + 'static>(
     result: std::result::Result<State<T>, E>,
 ) -> Outcome {
     match result {
         Ok(value) => state(value),
-        Err(error) => failed(error.into()),
+        Err(error) => failed(boxed(error)),
     }
 }
 
@@ -465,6 +482,17 @@ fn failed(error: BoxError) -> Outcome {
     }
     let state = State::new(state_type).with_message(whole(&*error));
     Outcome::Ended(state, Some(error))
+}
+
+/// An event repeats the message up to four times, and servers take events of 1.5 MB.
+const MAX_MESSAGE_BYTES: usize = 32 * 1024;
+
+/// Returns a message as it is recorded; a longer one is cut.
+pub(crate) fn recorded(message: &str) -> String {
+    match message.floor_char_boundary(MAX_MESSAGE_BYTES) {
+        end if end < message.len() => format!("{} … (cut)", &message[..end]),
+        _ => message.to_owned(),
+    }
 }
 
 /// Returns an error with all its causes, as one line.

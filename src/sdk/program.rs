@@ -117,6 +117,10 @@ pub fn by_hand<T: TaskOutput>(call: FlowCall<T>) -> BoxFuture<'static, Result<()
 /// Does what the program was started for.
 #[doc(hidden)]
 pub fn main(entries: &[Entry]) -> ExitCode {
+    if let Some(name) = named_twice(entries) {
+        eprintln!("Error: two flows are named `{name}`; give one of them another `name`");
+        return ExitCode::FAILURE;
+    }
     if std::env::var_os(DESCRIBE).is_some() {
         std::println!("{}", describe(entries));
         return ExitCode::SUCCESS;
@@ -139,6 +143,23 @@ pub fn main(entries: &[Entry]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Returns a name that does not tell which flow is meant.
+fn named_twice(entries: &[Entry]) -> Option<&'static str> {
+    let mut known: Vec<&'static FlowDefinition> = Vec::new();
+    for Entry { definition, .. } in entries {
+        let is_other = |other: &&FlowDefinition| !std::ptr::eq(*other, *definition);
+        if known
+            .iter()
+            .filter(|flow| is_other(flow))
+            .any(|flow| flow.name() == definition.name())
+        {
+            return Some(definition.name());
+        }
+        known.push(definition);
+    }
+    None
 }
 
 fn describe(entries: &[Entry]) -> Value {
@@ -178,7 +199,7 @@ async fn run_by_hand(entries: &[Entry]) -> Result<ExitCode, String> {
 async fn run_named(entries: &[Entry], name: &str, pairs: &[String]) -> Result<ExitCode, String> {
     let definition = find(entries, name)
         .ok_or_else(|| format!("there is no flow `{name}`\n\n{}", usage(entries)))?;
-    run(definition, &flow_runs::parameters(pairs)?).await
+    run(definition, &definition.typed(pairs)?).await
 }
 
 fn find(entries: &[Entry], name: &str) -> Option<&'static FlowDefinition> {

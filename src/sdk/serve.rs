@@ -79,7 +79,7 @@ impl<T: TaskOutput> FlowCall<T> {
                 Source::Future(_) | Source::Futures(..) | Source::Call(_) => None,
             })
             .collect();
-        let parameters = json_of(call.definition.parameter_names(), &values);
+        let (parameters, _) = json_of(call.definition.parameter_names(), &values);
         Serve {
             definition: call.definition,
             parameters: Value::Object(parameters),

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -171,9 +172,40 @@ impl<T: TaskInput> IntoInput<T> for T {
     }
 }
 
+/// A copy of what is borrowed, as a function that takes a reference is called.
+impl<T: TaskInput> IntoInput<T> for &T {
+    fn into_input(self) -> Input {
+        self.clone().into_input()
+    }
+}
+
 impl IntoInput<String> for &str {
     fn into_input(self) -> Input {
         self.to_owned().into_input()
+    }
+}
+
+impl IntoInput<PathBuf> for &str {
+    fn into_input(self) -> Input {
+        PathBuf::from(self).into_input()
+    }
+}
+
+impl IntoInput<PathBuf> for &Path {
+    fn into_input(self) -> Input {
+        self.to_owned().into_input()
+    }
+}
+
+impl<T: TaskInput> IntoInput<Vec<T>> for &[T] {
+    fn into_input(self) -> Input {
+        self.to_vec().into_input()
+    }
+}
+
+impl<T: TaskInput, const N: usize> IntoInput<Vec<T>> for &[T; N] {
+    fn into_input(self) -> Input {
+        self.to_vec().into_input()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Flows in Rust: in process on databases of their own, and as programs.
 
+mod authoring;
 mod history;
 mod mistakes;
 mod programs;

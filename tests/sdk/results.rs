@@ -71,6 +71,28 @@ async fn a_failure_is_not_cached() {
     assert_eq!(history.session.run(flow()).await.unwrap(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_json_cannot_say_is_never_taken_for_something_else() {
+    #[task(cache_key_fn = input_hash)]
+    async fn size(map: HashMap<(u8, u8), u8>) -> usize {
+        map.len()
+    }
+    #[flow]
+    async fn flow() -> Result<Vec<usize>> {
+        let one = HashMap::from([((1, 1), 1)]);
+        let two = HashMap::from([((1, 1), 1), ((2, 2), 2)]);
+        Ok(vec![size(one).await?, size(two).await?])
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(flow()).await.unwrap(), [1, 2]);
+    let logs = history.logs().await;
+    let says = |log: &serde_json::Value| {
+        let message = log["message"].as_str().unwrap_or_default();
+        message.contains("argument `map` cannot be written as JSON: key must be a string")
+    };
+    assert_eq!(logs.iter().filter(|log| says(log)).count(), 2, "{logs:?}");
+}
+
 #[test]
 fn a_cache_changes_how_often_a_task_runs_and_never_what_it_gives() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -76,6 +76,34 @@ async fn a_failing_flow_is_run_again_and_finds_the_results_it_kept() {
     assert_eq!(history.flow_runs().await[0]["run_count"], 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_waits_before_each_retry_as_long_as_was_asked() {
+    #[flow(retries = 3, retry_delay_seconds = [0.01, 0.02, 0.3])]
+    async fn flow() -> Result<()> {
+        bail!("no")
+    }
+    let history = History::new().await;
+    assert!(history.session.state(flow()).await.is_failed());
+    let run = &history.flow_runs().await[0];
+    assert_eq!(run["run_count"], 4);
+    let path = format!(
+        "/flow_run_states/?flow_run_id={}",
+        run["id"].as_str().unwrap()
+    );
+    let mut states: Vec<Value> = history.session.client().get(&path).await.unwrap();
+    states.sort_by_key(|state| state["timestamp"].as_str().map(str::to_owned));
+    let at = |value: &Value| -> chrono::DateTime<chrono::Utc> {
+        value.as_str().unwrap().parse().unwrap()
+    };
+    let delays: Vec<_> = states
+        .iter()
+        .filter(|state| state["name"] == "AwaitingRetry")
+        .map(|state| at(&state["state_details"]["scheduled_time"]) - at(&state["timestamp"]))
+        .map(|delay| (delay.as_seconds_f64() * 100.0).round())
+        .collect();
+    assert_eq!(delays, [1.0, 2.0, 30.0]);
+}
+
 /// What a script of attempts leads to when each transition is proposed to the server's rules for tasks.
 async fn by_the_rules(session: &Session, retries: u32, fails: &[bool]) -> Vec<String> {
     let client = session.client();

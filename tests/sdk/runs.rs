@@ -175,6 +175,35 @@ async fn map_submits_a_run_for_each_value_and_futures_pass_as_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_to_be_told_is_cut_and_keeps_nothing_else_away() {
+    #[task(task_run_name = "say {text}")]
+    async fn say(text: String) -> Result<()> {
+        bail!("{text}")
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        Ok(say("é".repeat(1_000_000)).await?)
+    }
+    let history = History::new().await;
+    let error = history.session.run(flow()).await.unwrap_err();
+    let whole = error.state().message.as_deref().map_or(0, str::len);
+    assert!(whole > 2_000_000, "the caller has it whole");
+    let task_run = &history.task_runs().await[0];
+    let flow_run = &history.flow_runs().await[0];
+    assert_eq!(task_run["name"].as_str().map(str::len), Some(500));
+    for run in [task_run, flow_run] {
+        assert_eq!(run["state"]["type"], "FAILED");
+        let message = run["state"]["message"].as_str().unwrap();
+        assert!(
+            (30_000..40_000).contains(&message.len()),
+            "{}",
+            message.len()
+        );
+        assert!(message.ends_with("… (cut)"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_depends_on_a_failure_does_not_run() {
     #[task]
     async fn broken() -> Result<u64> {

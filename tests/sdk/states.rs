@@ -1,7 +1,7 @@
 //! How runs end: manual states, panics, timeouts, cancellation, hooks.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
 use prefect_rs::prelude::*;
@@ -114,6 +114,27 @@ async fn what_takes_too_long_times_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_submitted_ends_with_the_time_of_its_flow() {
+    #[task]
+    async fn endless() {
+        std::future::pending().await
+    }
+    #[flow(timeout_seconds = 0.05)]
+    async fn flow() -> Result<()> {
+        endless().submit();
+        std::future::pending().await
+    }
+    let history = History::new().await;
+    let run = history.session.state(flow());
+    let state = tokio::time::timeout(Duration::from_secs(60), run).await;
+    assert_eq!(state.expect("the flow ends").name, "TimedOut");
+    assert_eq!(
+        history.states().await,
+        "endless-0: Pending Running Cancelled"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_call_does_not_stay_running() {
     #[task]
     async fn endless() {
@@ -143,8 +164,37 @@ async fn a_cancelled_part_cancels_the_whole() {
         stop().await.context("in the middle")?;
         Ok(())
     }
+    #[flow]
+    async fn plainly() -> Result<()> {
+        Ok(stop().await?)
+    }
     let history = History::new().await;
     assert!(history.session.state(flow()).await.is_cancelled());
+    assert!(history.session.state(plainly()).await.is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_was_passed_on_can_be_asked_what_it_is() {
+    #[task]
+    async fn read() -> Result<Vec<u8>> {
+        Ok(std::fs::read("/no such file")?)
+    }
+    #[flow]
+    async fn flow() -> Result<Vec<u8>> {
+        let error = read().await.unwrap_err();
+        let io = error
+            .downcast_ref::<std::io::Error>()
+            .context("not what it was")?;
+        assert_eq!(io.kind(), std::io::ErrorKind::NotFound);
+        Ok(read().await?)
+    }
+    let history = History::new().await;
+    let error = history.session.run(flow()).await.unwrap_err();
+    let inner = error.downcast_ref::<RunError>().expect("the task run's");
+    assert!(
+        inner.downcast_ref::<std::io::Error>().is_some(),
+        "{error:?}"
+    );
 }
 
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -213,6 +263,85 @@ async fn a_limit_on_a_tag_bounds_how_many_run_at_once() {
     pass-2: Pending Running Completed
     pass-3: Pending Running Completed
     ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_go_from_one_task_run_to_the_next_at_once() {
+    #[task(tags = ["narrow"])]
+    async fn step(n: u32) -> u32 {
+        n
+    }
+    #[flow]
+    async fn flow() -> Result<usize> {
+        Ok(step::map(0..200u32).await?.len())
+    }
+    let history = History::new().await;
+    let limit = serde_json::json!({"tag": "narrow", "concurrency_limit": 2});
+    let client = history.session.client();
+    client
+        .post_only("/concurrency_limits/", &limit)
+        .await
+        .unwrap();
+    let run = tokio::time::timeout(Duration::from_secs(60), history.session.run(flow()));
+    assert_eq!(
+        run.await.expect("no second of waiting for each").unwrap(),
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_wait_for_tasks_leave_threads_for_them() {
+    static WAITING: Barrier = Barrier::new(513);
+    #[task]
+    fn outer(n: u32) -> Result<u32> {
+        if n < 512 {
+            // Until all of the runtime's threads are taken.
+            WAITING.wait();
+        }
+        Ok(inner(n).run()?)
+    }
+    #[task]
+    fn inner(n: u32) -> u32 {
+        n
+    }
+    #[flow]
+    async fn flow() -> Result<usize> {
+        let all = outer::map(0..600u32).submit();
+        let release = std::thread::spawn(|| WAITING.wait());
+        let all = all.await?;
+        release.join().expect("it only waits");
+        Ok(all.len())
+    }
+    let history = History::new().await;
+    let run = tokio::time::timeout(Duration::from_secs(120), history.session.run(flow()));
+    assert_eq!(run.await.expect("all of them end").unwrap(), 600);
+}
+
+#[test]
+fn a_runtime_ends_although_a_task_does_not() {
+    static STUCK: Mutex<()> = Mutex::new(());
+    #[task(timeout_seconds = 0.05)]
+    fn stuck() {
+        drop(STUCK.lock());
+    }
+    #[flow]
+    async fn flow() -> Result<String> {
+        Ok(stuck().state().await.name)
+    }
+    let held = STUCK.lock().unwrap();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let name = runtime.block_on(async {
+            let history = History::new().await;
+            history.session.run(flow()).await.unwrap()
+        });
+        drop(runtime);
+        done.send(name).unwrap();
+    });
+    let name = ended.recv_timeout(Duration::from_secs(60));
+    assert_eq!(name.expect("the runtime has ended"), "TimedOut");
+    drop(held);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::sdk::context::{Cancellation, Context};
@@ -37,7 +39,10 @@ pub(crate) async fn run(
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|payload| panicked(what, &*payload)),
-            Running::Blocking(work) => blocking(work, what).await,
+            Running::Blocking(work) => {
+                let is_bounded = limit.is_some();
+                blocking(work, what, is_bounded).await
+            }
         }
     };
     let work = context.scope(async {
@@ -59,22 +64,89 @@ pub(crate) async fn run(
     }
 }
 
-async fn blocking(work: Box<dyn FnOnce() -> Outcome + Send>, what: &'static str) -> Outcome {
+/// Bodies on the runtime's threads for blocking work, or waiting for one.
+static ON_POOL: AtomicUsize = AtomicUsize::new(0);
+/// Bodies on threads of their own.
+static ON_OWN: AtomicUsize = AtomicUsize::new(0);
+/// A runtime has 512 such threads by default, and what flows do themselves needs some.
+const CROWDED: usize = 256;
+/// How many bodies with a time limit have threads of their own at once.
+const MAX_BOUNDED: usize = 256;
+/// How many bodies may have threads of their own at once, so that tasks which call tasks come to an end.
+const MAX_OWN: usize = 8192;
+
+/// Runs a body that blocks its thread.
+///
+/// A task that waits for another one keeps its thread meanwhile: when all threads of the runtime wait so, none is left for
+/// what they wait for. And a runtime that is shut down waits for its threads, also for one whose time is long over. In both
+/// cases the body gets a thread of its own.
+async fn blocking(
+    work: Box<dyn FnOnce() -> Outcome + Send>,
+    what: &'static str,
+    is_bounded: bool,
+) -> Outcome {
     let context = Context::current();
+    let is_nested = context.as_ref().is_some_and(|context| context.depth > 1);
     // Caught on the thread that panics, which knows where.
     let work = move || {
-        std::panic::catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|payload| panicked(what, &*payload))
+        let work = || {
+            std::panic::catch_unwind(AssertUnwindSafe(work))
+                .unwrap_or_else(|payload| panicked(what, &*payload))
+        };
+        match context {
+            Some(context) => context.sync_scope(work),
+            None => work(),
+        }
     };
-    let joined = tokio::task::spawn_blocking(move || match context {
-        Some(context) => context.sync_scope(work),
-        None => work(),
-    })
-    .await;
-    joined.unwrap_or_else(|_| {
+    let own = ON_OWN.load(Ordering::Relaxed);
+    let is_crowded = ON_POOL.load(Ordering::Relaxed) >= CROWDED;
+    let needs_own = (is_bounded && own < MAX_BOUNDED) || (is_nested && is_crowded && own < MAX_OWN);
+    let outcome = match needs_own {
+        true => on_own_thread(work).await,
+        false => {
+            let counted = Counted::new(&ON_POOL);
+            let work = move || {
+                let _counted = counted;
+                work()
+            };
+            tokio::task::spawn_blocking(work).await.ok()
+        }
+    };
+    outcome.unwrap_or_else(|| {
         let state = State::new(StateType::Crashed);
         Outcome::Ended(state.with_message("The runtime was shut down."), None)
     })
+}
+
+async fn on_own_thread(work: impl FnOnce() -> Outcome + Send + 'static) -> Option<Outcome> {
+    let (done, outcome) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let counted = Counted::new(&ON_OWN);
+    let work = move || {
+        let _counted = counted;
+        let _runtime = runtime.enter();
+        // Nobody listens any more when the time is over.
+        let _ = done.send(work());
+    };
+    let thread = std::thread::Builder::new().name("prefect-task".to_owned());
+    thread.spawn(work).ok()?;
+    outcome.await.ok()
+}
+
+/// One of what a number counts.
+struct Counted(&'static AtomicUsize);
+
+impl Counted {
+    fn new(number: &'static AtomicUsize) -> Self {
+        number.fetch_add(1, Ordering::Relaxed);
+        Self(number)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A panic is a bug in the function, and a failure like any other: it is retried, and the process goes on.

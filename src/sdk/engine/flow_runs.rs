@@ -22,10 +22,10 @@ use super::signals;
 use super::task_runs::{json_of, stand_in};
 use super::{Engine, on_runtime, runtime};
 use crate::client::{Client, OrchestrationResult};
-use crate::sdk::context::{Cancellation, Context, FlowRunInfo, Open, OpenGuard, Reason};
+use crate::sdk::context::{Cancellation, Context, FlowRunInfo, Open, OpenGuard, Reason, apart};
 use crate::sdk::flow::{FlowCallInner, FlowDefinition};
-use crate::sdk::options::{self, FlowOptions, On, Run};
-use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType};
+use crate::sdk::options::{self, Common, FlowOptions, On, Run};
+use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType, recorded};
 use crate::sdk::task::submit;
 use crate::sdk::value::{self, Inputs, Shared, Source};
 
@@ -138,7 +138,10 @@ pub(crate) fn run(call: FlowCallInner) -> BoxFuture<'static, Result<(Shared, Sta
                 .await
                 .map_err(|reason| RunError::not_run(&label, reason))?,
         };
-        start(engine, parent, call).await
+        match parent {
+            Some(parent) => apart(parent.clone(), start(engine, Some(parent), call)).await,
+            None => start(engine, None, call).await,
+        }
     })
 }
 
@@ -171,7 +174,10 @@ pub(crate) async fn start(
     });
     let inputs = resolve(&call).await?;
     let names = call.definition.parameter_names();
-    let parameters = json_of(names, &inputs.0);
+    let (parameters, unwritable) = json_of(names, &inputs.0);
+    if let Some(reason) = unwritable {
+        warn!(target: "prefect.flow_runs", "A parameter of {label} is recorded as null: {reason}");
+    }
     let common = &call.options.common;
     let name = call.run_name.clone().or_else(|| {
         let template = common.run_name.as_deref()?;
@@ -183,7 +189,7 @@ pub(crate) async fn start(
         "tags": common.tags,
         "flow_version": common.version,
         "parent_task_run_id": links.as_ref().map(|links| links.id),
-        "empirical_policy": policy(&call.options),
+        "empirical_policy": policy(common, first_delay(common)),
         "state": {"type": "PENDING"},
     });
     let stand_in = links.as_ref().map(creation);
@@ -251,7 +257,10 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
     let common = &options.common;
     let mut changes = Map::new();
     if common.retries > 0 {
-        changes.insert("empirical_policy".into(), policy(options));
+        changes.insert(
+            "empirical_policy".into(),
+            policy(common, first_delay(common)),
+        );
     }
     if let Some(version) = &common.version {
         changes.insert("flow_version".into(), json!(version));
@@ -269,12 +278,13 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
         .map_err(|error| format!("flow run `{id}` could not be described: {error}"))
 }
 
-fn policy(options: &FlowOptions) -> Value {
-    let delay = options.common.retry_delay.as_ref();
-    json!({
-        "retries": options.common.retries,
-        "retry_delay": delay.map_or(0.0, |delay| delay.before(1, 0.0, 0.0).as_secs_f64()),
-    })
+fn policy(common: &Common, delay: Duration) -> Value {
+    json!({"retries": common.retries, "retry_delay": delay.as_secs_f64()})
+}
+
+fn first_delay(common: &Common) -> Duration {
+    let delay = common.retry_delay.as_ref();
+    delay.map_or(Duration::ZERO, |delay| delay.before(1, 0.0, 0.0))
 }
 
 async fn resolve(call: &FlowCallInner) -> Result<Inputs, RunError> {
@@ -394,6 +404,7 @@ impl Execution {
         Context {
             flow_run: self.flow_run.clone(),
             task_run: None,
+            depth: 0,
         }
     }
 
@@ -412,6 +423,11 @@ impl Execution {
             self.begin().await?;
             self.hook(On::Running, &State::new(StateType::Running));
             let outcome = self.attempt(inputs.clone()).await;
+            // What was submitted is not waited for longer than the flow may take.
+            let is_last = self.flow_run.run_count() > self.options.common.retries;
+            if is_last && matches!(&outcome, Outcome::Ended(state, _) if state.name == "TimedOut") {
+                self.flow_run.cancellation.cancel(Reason::TimedOut);
+            }
             // What was submitted is part of the run, awaited or not.
             self.flow_run.open.wait().await;
             self.flow_run.engine.recorder.flush().await;
@@ -464,7 +480,12 @@ impl Execution {
         let cancellation = &self.flow_run.cancellation;
         let ended = attempt::run(|| run(inputs), self.context(), limit, cancellation, "flow").await;
         let is_cancelled = cancellation.reason() == Some(Reason::Cancelled);
+        let is_asked = cancellation.reason().is_some();
         match ended {
+            // What was cancelled within the run is no reason of its own; the function's own words are.
+            Ended::Outcome(Outcome::Ended(state, Some(_))) if is_asked && state.is_cancelled() => {
+                Outcome::Ended(self.cancelled_state().await, None)
+            }
             Ended::Outcome(outcome) if !is_cancelled => outcome,
             Ended::Outcome(_) | Ended::Dropped => {
                 Outcome::Ended(self.cancelled_state().await, None)
@@ -483,7 +504,7 @@ impl Execution {
                 State::new(StateType::Crashed)
                     .with_message("The process of the run was asked to end (SIGTERM).")
             }
-            Some(Reason::Terminated | Reason::Cancelled) | None => {
+            Some(Reason::Terminated | Reason::Cancelled | Reason::TimedOut) | None => {
                 cancelled.with_message("The run was cancelled.")
             }
         }
@@ -510,6 +531,9 @@ impl Execution {
             }
             Outcome::Ended(state, source) => (state, None, source),
         };
+        if state.is_failed() {
+            self.tell_delay().await;
+        }
         let at = match self.tell_end(&state, value.as_ref()).await {
             Ok(None) => {
                 self.say_end(&state);
@@ -532,6 +556,26 @@ impl Execution {
         self.pause(wait).await.err().map(Err)
     }
 
+    /// Tells the server, which knows one delay, the one before the next attempt where each has its own.
+    async fn tell_delay(&self) {
+        let common = &self.options.common;
+        let retry = self.flow_run.run_count();
+        let Some(delay) = common.retry_delay.as_ref().filter(|delay| delay.varies()) else {
+            return;
+        };
+        // The first one was told when the run was made.
+        if retry < 2 || retry > common.retries {
+            return;
+        }
+        let (client, id) = (self.flow_run.engine.client.clone(), self.flow_run.id);
+        let policy = policy(common, delay.before(retry, 0.0, 0.0));
+        let change = json!({"empirical_policy": policy});
+        let told = on_runtime(async move { client.update_flow_run(id, &change).await }).await;
+        if let Err(error) = told {
+            warn!(target: "prefect.flow_runs", "The delay before the next attempt stays as it was: {error}");
+        }
+    }
+
     /// Proposes the end; a time means another attempt at that time, an error that another state holds.
     async fn tell_end(
         &mut self,
@@ -543,7 +587,8 @@ impl Execution {
             _ => None,
         };
         let proposal = json!({
-            "type": state.state_type.as_str(), "name": state.name, "message": state.message, "data": data,
+            "type": state.state_type.as_str(), "name": state.name,
+            "message": state.message.as_deref().map(recorded), "data": data,
         });
         loop {
             match self.propose(proposal.clone()).await {
@@ -760,18 +805,4 @@ fn resources(made: &Made, flow_name: &str) -> Vec<Value> {
         }));
     }
     all
-}
-
-/// Returns parameters as a person gave them on a command line: `name=value`, the value as JSON or else as text.
-pub(crate) fn parameters(pairs: &[String]) -> Result<Map<String, Value>, String> {
-    pairs
-        .iter()
-        .map(|pair| {
-            let (name, text) = pair
-                .split_once('=')
-                .ok_or_else(|| format!("`{pair}` is not NAME=VALUE"))?;
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-            Ok((name.to_owned(), value))
-        })
-        .collect()
 }

@@ -3,13 +3,18 @@
 //! The newest servers keep them as limits with leases: a slot is taken for a while and kept by renewing it, so a killed
 //! process gives its slots back by itself. Where a server has no such limits, the tag limits of older ones are kept by
 //! proposing RUNNING to it; see [`super::task_runs`].
+//!
+//! Of many task runs with the same tags a few ask the server, the others wait behind them in the order in which they came;
+//! and who was refused asks again as soon as a slot of this process is given back.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
@@ -22,6 +27,8 @@ use crate::sdk::context::{Open, OpenGuard};
 const LEASE: Duration = Duration::from_secs(60);
 /// How long to wait where the server does not say.
 const WAIT: Duration = Duration::from_secs(1);
+/// How many task runs of the same tags ask at once.
+const ASKERS: usize = 4;
 
 /// The limits of a server.
 #[derive(Clone)]
@@ -31,6 +38,10 @@ pub(crate) struct Limits {
     has_leases: Arc<AtomicBool>,
     /// Slots that are taken or on their way back.
     taken: Arc<Open>,
+    /// What lets those with the same tags ask.
+    gates: Arc<Mutex<HashMap<Vec<String>, Arc<Semaphore>>>>,
+    /// Told when slots have been given back.
+    returned: Arc<Notify>,
 }
 
 /// Slots that are given back when this is dropped.
@@ -39,6 +50,7 @@ pub(crate) struct Slots {
     lease: Uuid,
     renewal: AbortHandle,
     taken: Option<OpenGuard>,
+    returned: Arc<Notify>,
 }
 
 /// What came of the wish for slots.
@@ -64,6 +76,8 @@ impl Limits {
             client,
             has_leases: Arc::new(AtomicBool::new(true)),
             taken: Arc::default(),
+            gates: Arc::default(),
+            returned: Arc::default(),
         }
     }
 
@@ -82,7 +96,12 @@ impl Limits {
             "holder": {"type": "task_run", "id": task_run},
         });
         let path = "/v2/concurrency_limits/increment-with-lease";
+        let gate = self.gate(&names);
+        let _turn = gate.acquire().await.expect("a gate is never closed");
         loop {
+            let mut returned = std::pin::pin!(self.returned.notified());
+            // Registered before the question, so that what is given back meanwhile is not missed.
+            returned.as_mut().enable();
             match self.client.post::<Lease>(path, &body).await {
                 Ok(lease) if lease.limits.is_empty() => return Granted::Slots(None),
                 Ok(lease) => return Granted::Slots(Some(self.hold(lease.lease_id))),
@@ -93,10 +112,21 @@ impl Limits {
                     }
                     Some(422) => return Granted::Never(error.to_string()),
                     // Full; or away, and then the run waits for the server to come back.
-                    Some(_) | None => sleep(error.retry_after().unwrap_or(WAIT)).await,
+                    Some(_) | None => tokio::select! {
+                        () = sleep(error.retry_after().unwrap_or(WAIT)) => {}
+                        () = returned => {}
+                    },
                 },
             }
         }
+    }
+
+    fn gate(&self, names: &[String]) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().expect("nobody panics while looking");
+        let gate = gates
+            .entry(names.to_vec())
+            .or_insert_with(|| Arc::new(Semaphore::new(ASKERS)));
+        gate.clone()
     }
 
     /// Waits until all slots are given back.
@@ -122,6 +152,7 @@ impl Limits {
             lease,
             renewal: runtime().spawn(renew).abort_handle(),
             taken: Some(self.taken.enter()),
+            returned: self.returned.clone(),
         }
     }
 }
@@ -130,12 +161,13 @@ impl Drop for Slots {
     fn drop(&mut self) {
         self.renewal.abort();
         let (client, lease) = (self.client.clone(), self.lease);
-        let taken = self.taken.take();
+        let (taken, returned) = (self.taken.take(), self.returned.clone());
         runtime().spawn(async move {
             let _taken = taken;
             let path = "/v2/concurrency_limits/decrement-with-lease";
             // The lease ends by itself if this does not arrive.
             let _ = client.post_only(path, &json!({"lease_id": lease})).await;
+            returned.notify_waiters();
         });
     }
 }

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
-use crate::client::Client;
+use crate::client::{Client, Error};
 
 /// What one request carries at most; genuine servers take 4 MB of logs.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
@@ -221,20 +222,46 @@ async fn deliver(outbox: Outbox, client: Client) {
     }
 }
 
-/// Sends a batch, again and again while the API is away; what the API refuses is given up.
+/// Sends a batch; an entry that the API refuses is given up, and no other with it.
 async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
+    let mut waiting = vec![body];
+    while let Some(body) = waiting.pop() {
+        let Err(error) = send_whole(client, path, &body).await else {
+            continue;
+        };
+        let is_of_an_entry = error
+            .status()
+            .is_some_and(|status| matches!(status.as_u16(), 400 | 413 | 422));
+        match halves(&body).filter(|_| is_of_an_entry) {
+            Some([first, second]) => waiting.extend([second, first]),
+            None => {
+                warn!(target: "prefect", "what was told to {path} was refused by the API and is lost: {error}");
+            }
+        }
+    }
+}
+
+/// Returns the two halves of a list; none of a single entry.
+fn halves(body: &[u8]) -> Option<[Vec<u8>; 2]> {
+    let entries: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
+    let (first, second) = entries.split_at(entries.len() / 2);
+    let list = |entries: &[&RawValue]| serde_json::to_vec(entries).expect("JSON is JSON");
+    (!first.is_empty()).then(|| [list(first), list(second)])
+}
+
+/// Sends a batch, again and again while the API is away; the error is that of a refusal.
+async fn send_whole(client: &Client, path: &'static str, body: &[u8]) -> Result<(), Error> {
     let mut pause = Duration::from_millis(250);
     let mut is_away = false;
     loop {
-        match client.post_bytes(path, body.clone()).await {
-            Ok(()) => return,
+        match client.post_bytes(path, body.to_vec()).await {
+            Ok(()) => return Ok(()),
             Err(error)
                 if error
                     .status()
                     .is_some_and(|status| status.is_client_error()) =>
             {
-                warn!(target: "prefect", "a batch was refused by the API and is lost: {error}");
-                return;
+                return Err(error);
             }
             Err(error) => {
                 if !is_away {
@@ -245,5 +272,24 @@ async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_halved_until_one_entry_is_left() {
+        let texts = |body: &[u8]| {
+            let parts = halves(body)?;
+            Some(parts.map(|part| String::from_utf8(part).unwrap()))
+        };
+        assert_eq!(
+            texts(br#"[{"a": "],["},2,[3]]"#).unwrap(),
+            [r#"[{"a": "],["}]"#, "[2,[3]]"]
+        );
+        assert_eq!(texts(b"[1]"), None);
+        assert_eq!(texts(b"[]"), None);
     }
 }

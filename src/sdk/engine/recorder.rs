@@ -23,6 +23,9 @@ use crate::sdk::outcome::StateType;
 /// More transitions than this are not kept for a server that takes them one by one.
 const MAX_WAITING: usize = 10_000;
 
+/// Servers take events with a hundred related resources; the tags are also told as tags.
+const MAX_RELATED: usize = 100;
+
 /// A task run as the server should know it.
 pub(crate) struct TaskRecord {
     pub(crate) id: Uuid,
@@ -399,7 +402,8 @@ pub(crate) fn related(resources: &[Value], tags: &[String]) -> Arc<RawValue> {
             "prefect.resource.role": "tag",
         })
     });
-    let all: Vec<Value> = resources.iter().cloned().chain(tags).collect();
+    let all = resources.iter().cloned().chain(tags);
+    let all: Vec<Value> = all.take(MAX_RELATED).collect();
     serde_json::value::to_raw_value(&all)
         .expect("texts are JSON")
         .into()

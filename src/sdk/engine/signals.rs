@@ -1,7 +1,7 @@
 //! Ctrl-C and the wish of the system that the process ends.
 //!
-//! The first signal asks all flow runs to end, and the program goes on to its own end from there. A second one, or the
-//! first while nothing runs, ends the process as if nobody had listened.
+//! A signal asks all flow runs to end, and the program goes on from there. One that comes while nothing runs, or while runs
+//! have been asked already, ends the process as if nobody had listened.
 
 use std::sync::{Mutex, Once};
 
@@ -43,17 +43,20 @@ pub(crate) fn listen() {
             ) else {
                 return;
             };
-            let mut is_first = true;
             loop {
                 let (reason, code) = tokio::select! {
                     _ = interrupts.recv() => (Reason::Interrupted, 130),
                     _ = terminations.recv() => (Reason::Terminated, 143),
                 };
                 let runs = runs().clone();
-                if runs.is_empty() || !is_first {
+                let is_asked = |run: &Cancellation| run.reason().is_some();
+                let insists = |run: &Cancellation| {
+                    matches!(run.reason(), Some(Reason::Interrupted | Reason::Terminated))
+                };
+                // All have been asked also where there is none.
+                if runs.iter().all(is_asked) || runs.iter().any(insists) {
                     end(code);
                 }
-                is_first = false;
                 runs.iter().for_each(|run| run.cancel(reason));
             }
         });

@@ -20,9 +20,9 @@ use super::limits::{Granted, Slots};
 use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related, state_json};
 use super::{Engine, on_runtime};
 use crate::client::OrchestrationResult;
-use crate::sdk::context::{Context, TaskRunInfo};
+use crate::sdk::context::{Context, TaskRunInfo, apart};
 use crate::sdk::options::{self, Arguments, On, RetryDelay, Run, TaskOptions};
-use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType};
+use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType, recorded};
 use crate::sdk::task::{Call, Handle, TaskDefinition, submit};
 use crate::sdk::value::{self, Input, Inputs, Shared, Source};
 
@@ -38,7 +38,10 @@ pub(crate) fn run(call: Call) -> BoxFuture<'static, Result<(Shared, State), RunE
             return Err(RunError::not_run(run, OUTSIDE));
         };
         let prepared = Prepared::of(call, &context.flow_run);
-        run_prepared(context, prepared, None).await
+        match context.depth {
+            0 => run_prepared(context, prepared, None).await,
+            _ => apart(context.clone(), run_prepared(context, prepared, None)).await,
+        }
     })
 }
 
@@ -103,6 +106,8 @@ struct TaskRun {
     wait_for: Vec<Arc<Handle>>,
     handle: Option<Arc<Handle>>,
     record: TaskRecord,
+    /// How many task runs it is in, with itself.
+    depth: usize,
     /// Whether the server is told each state by itself, since it keeps this run's limits.
     is_told_directly: bool,
 }
@@ -144,6 +149,7 @@ impl TaskRun {
             wait_for,
             handle,
             record,
+            depth: context.depth + 1,
             is_told_directly: false,
         }
     }
@@ -229,9 +235,14 @@ impl TaskRun {
         if options.cache_key_fn.is_none() && !persists && options.common.run_name.is_none() {
             return None;
         }
-        let values = json_of(self.definition.arguments.iter().copied(), values);
+        let (values, unwritable) = json_of(self.definition.arguments.iter().copied(), values);
         if let Some(template) = &options.common.run_name {
             self.record.name = options::fill(template, &values);
+        }
+        // Without it, calls with other arguments would have the same key.
+        if let Some(reason) = unwritable {
+            self.say(|name| warn!(target: "prefect.task_runs", "The result of task run `{name}` is neither looked for nor kept: {reason}"));
+            return None;
         }
         let arguments = Arguments {
             task_key: self.record.task_key.to_owned(),
@@ -265,8 +276,10 @@ impl TaskRun {
         let tags = self.record.tags.clone();
         let cancellation = self.flow_run.cancellation.clone();
         let granted = tokio::select! {
-            granted = self.engine.limits.take(&tags, self.record.id) => granted,
+            // Nothing begins in a run that is ending, also where there is no limit to wait for.
+            biased;
             () = cancellation.wait() => return Err(cancelled()),
+            granted = self.engine.limits.take(&tags, self.record.id) => granted,
         };
         let slots = match granted {
             Granted::Slots(slots) => slots,
@@ -361,6 +374,7 @@ impl TaskRun {
         Context {
             flow_run: self.flow_run.clone(),
             task_run: Some(Arc::new(info)),
+            depth: self.depth,
         }
     }
 
@@ -520,7 +534,7 @@ impl TaskRun {
         let now = self.next_time();
         let mut next = StateRecord::new(state.state_type, now);
         next.name.clone_from(&state.name);
-        next.message.clone_from(&state.message);
+        next.message = state.message.as_deref().map(recorded);
         change(&mut next);
         let record = &mut self.record;
         let previous = std::mem::replace(&mut record.state, next);
@@ -611,22 +625,26 @@ fn dependencies(
         .collect()
 }
 
-/// Returns values as JSON under the names of their arguments.
+/// Returns values as JSON under the names of their arguments, and why one of them cannot be written so.
+///
+/// It is null then. What JSON has no words for is found out here alone, such as keys that are no texts.
 pub(crate) fn json_of<'a>(
     names: impl IntoIterator<Item = &'static str>,
     values: impl IntoIterator<Item = &'a Shared>,
-) -> Map<String, Value> {
-    names
-        .into_iter()
-        .zip(values)
-        .map(|(name, value)| {
-            let json = value::to_json(value).unwrap_or_default();
-            (
-                name.to_owned(),
-                serde_json::from_slice(&json).unwrap_or_default(),
-            )
-        })
-        .collect()
+) -> (Map<String, Value>, Option<String>) {
+    let mut unwritable = None;
+    let mut json = Map::new();
+    for (name, value) in names.into_iter().zip(values) {
+        let written = value::to_json(value).and_then(|json| serde_json::from_slice(&json));
+        let value = written.unwrap_or_else(|error| {
+            unwritable.get_or_insert_with(|| {
+                format!("argument `{name}` cannot be written as JSON: {error}")
+            });
+            Value::Null
+        });
+        json.insert(name.to_owned(), value);
+    }
+    (json, unwritable)
 }
 
 fn record(
@@ -639,6 +657,7 @@ fn record(
     handle: Option<&Arc<Handle>>,
 ) -> TaskRecord {
     let common = &options.common;
+    let inputs = bounded(inputs);
     let now = flow_run.engine.now();
     let delay = common.retry_delay.as_ref();
     TaskRecord {
@@ -669,6 +688,19 @@ fn record(
             false => related(&flow_run.related, &common.tags),
         },
     }
+}
+
+/// Each event of a run names all that its arguments come from, and servers take events of 1.5 MB.
+const MAX_LINKS: usize = 10_000;
+
+/// Leaves out what a run comes from beyond what can be told.
+fn bounded(mut inputs: Vec<(&'static str, Vec<Uuid>)>) -> Vec<(&'static str, Vec<Uuid>)> {
+    let mut room = MAX_LINKS;
+    for (_, ids) in &mut inputs {
+        ids.truncate(room);
+        room -= ids.len();
+    }
+    inputs
 }
 
 /// Makes the record of the task run that stands for a subflow run.
@@ -705,4 +737,20 @@ pub(crate) fn stand_in(
         links,
         None,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_told_up_to_a_bound() {
+        let many = |n| vec![Uuid::nil(); n];
+        let given = vec![("a", many(3)), ("b", many(MAX_LINKS)), ("c", many(1))];
+        let told: Vec<_> = bounded(given)
+            .into_iter()
+            .map(|(_, ids)| ids.len())
+            .collect();
+        assert_eq!(told, [3, MAX_LINKS - 3, 0]);
+    }
 }
