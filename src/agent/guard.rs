@@ -180,10 +180,14 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
+    let reporter = Reporter::new(client, Patience::minutes(10));
+    if let Known::Claiming(transition) = known {
+        let message = claimed_by_the_killed(role);
+        return reporter.retract(run, transition, &message).await;
+    }
     if !matches!(known, Known::Running(_)) {
         sleep(ON_ITS_WAY).await;
     }
-    let reporter = Reporter::new(client, Patience::minutes(10));
     let groups = match known {
         Known::Claiming(_) | Known::Retrying => Vec::new(),
         // The agent may have been killed before it could say what it had started.
@@ -200,12 +204,12 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
     let state = &current.raw["state"];
     let kind = state["type"].as_str().unwrap_or_default();
     match known {
-        Known::Claiming(transition) | Known::Owned(transition)
+        Known::Owned(transition)
             if !has_started
                 && kind == "PENDING"
                 && state["state_details"]["transition_id"] == transition.to_string() =>
         {
-            let message = format!("The {role} that had claimed the run was killed.");
+            let message = claimed_by_the_killed(role);
             reporter.hand_back(&current, &message).await;
         }
         Known::Claiming(_) => {}
@@ -237,6 +241,10 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
         }
         Known::Owned(_) | Known::Running(_) => {}
     }
+}
+
+fn claimed_by_the_killed(role: Role) -> String {
+    format!("The {role} that had claimed the run was killed.")
 }
 
 #[cfg(test)]

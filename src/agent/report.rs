@@ -13,6 +13,17 @@ use uuid::Uuid;
 use super::states::{self, Answer};
 use crate::client::{Client, Document, Error, FlowRun, OrchestrationResult};
 
+/// The pauses before each look for a claim that was not answered. A server keeps no write waiting for longer
+/// than all of them.
+const LOOKS: [Duration; 6] = [
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(40),
+    Duration::from_secs(60),
+];
+
 /// How long to go on while the server is away.
 #[derive(Debug, Clone, Copy)]
 pub enum Patience {
@@ -141,6 +152,28 @@ impl Reporter {
         let mut state = states::propose("SCHEDULED", "Scheduled", Some(message), transition);
         state["state_details"]["scheduled_time"] = time;
         self.propose_as(run.id, state, transition).await;
+    }
+
+    /// Hands back a claim whose answer nobody has heard, also where the server carries it out only now.
+    ///
+    /// A busy database may keep a write waiting for long after whoever asked for it is gone.
+    pub async fn retract(&self, run: Uuid, transition: Uuid, message: &str) {
+        for wait in LOOKS {
+            sleep(wait).await;
+            let Some(current) = self.read(run).await else {
+                return;
+            };
+            let state = &current.raw["state"];
+            match state["type"].as_str().unwrap_or_default() {
+                "PENDING" if state["state_details"]["transition_id"] == json!(transition) => {
+                    return self.hand_back(&current, message).await;
+                }
+                // It may still be on its way.
+                "SCHEDULED" => {}
+                // In any other state of the run it is refused.
+                _ => return,
+            }
+        }
     }
 
     async fn persist<T, F>(

@@ -224,7 +224,13 @@ impl Shared {
             Some(Answer::Rescheduled(_) | Answer::Wait(_)) => {
                 debug!(flow_run.id = %run, "flow run `{run}` is not due yet")
             }
-            None => {}
+            // The server may have taken it, and may yet. The guard goes on to know of it, until the next claim.
+            None => {
+                self.tell(Event::Lost(run));
+                let role = self.host.role;
+                let message = format!("The {role} did not hear that its claim was accepted.");
+                return self.reporter().retract(run, transition, &message).await;
+            }
         }
         self.guard.done(run).await;
         self.tell(Event::Lost(run));

@@ -4,6 +4,7 @@
 //! server tells. Which agent is killed, and after how much work, is decided by chance from a seed.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -362,6 +363,39 @@ async fn the_same_holds_with_two_servers_on_postgresql() {
     let database = |_: &Path| DatabaseUrl::Postgres(Secret::new(url));
     let fleet = Fleet::start(2, database, SCRIPT, &[], AGENTS).await;
     torture(fleet, true).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_takes_effect_after_its_agent_was_killed_is_handed_back() {
+    let fleet = Fleet::start(1, file, SCRIPT, &[], 0).await;
+    let run = fleet.schedules(0).await;
+    let transition = Uuid::new_v4();
+    let mut guard = fleet
+        .command(0, &["agent", "guard"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a guard starts");
+    let mut pipe = guard.stdin.take().expect("the agent's end of the pipe");
+    writeln!(pipe, "of agent\nclaim {run} {transition}").expect("the guard listens");
+    // The agent is killed; a busy database takes its claim only after the guard has looked twice.
+    drop(pipe);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let url = format!("{}/flow_runs/{run}/set_state", fleet.api(0));
+    let details = json!({"transition_id": transition});
+    let body = json!({"state": {"type": "PENDING", "state_details": details}});
+    let answer = fleet.http.post(url).json(&body).send().await;
+    let answer: Value = answer.expect("an answer").json().await.expect("JSON");
+    assert_eq!(answer["status"], "ACCEPT", "{answer}");
+    fleet
+        .until("the hand-back", async || {
+            fleet.state_of(run).await["type"] == "SCHEDULED"
+        })
+        .await;
+    let message = fleet.state_of(run).await["message"].clone();
+    assert_eq!(message, "The agent that had claimed the run was killed.");
+    assert!(guard.wait().expect("the guard ends").success());
 }
 
 /// Fails the first time.
