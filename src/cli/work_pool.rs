@@ -239,7 +239,11 @@ async fn template_of(client: &Client, pool_type: &str) -> Result<Option<Value>> 
     let packages = known.as_object().into_iter().flatten();
     let template = packages
         .map(|(_, package)| &package[pool_type]["default_base_job_configuration"])
-        .find(|template| template.is_object());
+        .find(|template| {
+            template
+                .as_object()
+                .is_some_and(|members| !members.is_empty())
+        });
     Ok(template.cloned())
 }
 

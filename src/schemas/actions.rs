@@ -143,6 +143,9 @@ pub struct FlowRunCreate {
     pub labels: Option<Document>,
     #[serde(default)]
     pub work_queue_name: Option<String>,
+    /// The pool that the run belongs to, in its default queue unless one is named.
+    #[serde(default)]
+    pub work_pool_name: Option<String>,
     #[serde(default)]
     pub state: Option<StateCreate>,
 }
@@ -285,8 +288,12 @@ pub struct DeploymentSchedule {
     pub start_time: Option<Instant>,
     /// The latest date; by default as far ahead as the scheduler looks.
     pub end_time: Option<Instant>,
+    /// For how long at least, in seconds; by default as the scheduler does.
+    pub min_time: Option<f64>,
+    /// How many at least; by default as many as the scheduler makes.
+    pub min_runs: Option<i64>,
     /// How many at most; by default as many as the scheduler makes.
-    pub max_runs: Option<u32>,
+    pub max_runs: Option<i64>,
 }
 
 /// Creates a work queue.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
+use super::objects::Objects;
 use super::text_search::TextFilter;
 use super::time::Instant;
 use super::work_pools::WorkPoolFilter;
@@ -32,9 +33,15 @@ macro_rules! filters {
     ($($(#[doc = $doc:literal])+ $name:ident { $($field:ident: $type:ty,)* })*) => {$(
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-        #[serde(deny_unknown_fields)]
+        #[serde(deny_unknown_fields, remote = "Self")]
         #[expect(missing_docs, reason = "the members are named as the fields and operators they are about")]
         pub struct $name { $(#[serde(default)] pub $field: $type,)* }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                // What is derived, which `remote` puts beside this trait.
+                Self::deserialize(Objects(deserializer))
+            }
+        }
     )*};
 }
 
@@ -43,6 +50,8 @@ filters! {
     FlowIds { any_: Option<Vec<FlowId>>, not_any_: Option<Vec<FlowId>>, }
     /// Conditions on ids of flow runs.
     FlowRunIds { any_: Option<Vec<FlowRunId>>, not_any_: Option<Vec<FlowRunId>>, }
+    /// The flow runs of task runs; `is_null_` asks for those without any and leaves `any_` aside.
+    TaskRunParents { any_: Option<Vec<FlowRunId>>, not_any_: Option<Vec<FlowRunId>>, is_null_: Option<bool>, operator: Operator, }
     /// Conditions on ids of task runs.
     TaskRunIds { any_: Option<Vec<TaskRunId>>, not_any_: Option<Vec<TaskRunId>>, is_null_: Option<bool>, operator: Operator, }
     /// Conditions on ids of deployments.
@@ -96,7 +105,7 @@ filters! {
     TaskRunFilter {
         operator: Operator, id: Option<TaskRunIds>, name: Option<Texts>, tags: Option<TagsFilter>,
         state: Option<StateFilter>, start_time: Option<Times>, end_time: Option<Times>,
-        expected_start_time: Option<Times>, subflow_runs: Option<Presence>, flow_run_id: Option<FlowRunIds>,
+        expected_start_time: Option<Times>, subflow_runs: Option<Presence>, flow_run_id: Option<TaskRunParents>,
     }
     /// Conditions on deployments.
     DeploymentFilter {
@@ -114,7 +123,11 @@ filters! {
     /// Conditions on ids of variables.
     VariableIds { any_: Option<Vec<VariableId>>, }
     /// Conditions on variables.
-    VariableFilter { operator: Operator, id: Option<VariableIds>, name: Option<Texts>, tags: Option<TagsFilter>, }
+    VariableFilter {
+        operator: Operator, id: Option<VariableIds>, name: Option<Texts>, value: Option<Values>, tags: Option<TagsFilter>,
+    }
+    /// Conditions on a value that is a text.
+    Values { any_: Option<Vec<String>>, like_: Option<String>, }
     /// Conditions on ids of artifacts.
     ArtifactIds { any_: Option<Vec<ArtifactId>>, }
     /// Conditions on the key of an artifact.

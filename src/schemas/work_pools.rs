@@ -1,13 +1,14 @@
 //! Work pools: what a kind of infrastructure can run, the queues in it, and who works there.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::actions::{given, object};
 use super::dialect::{Dialect, Fields, Render};
 use super::flow_runs::{AsOf, FlowRun};
+use super::objects::Objects;
 use super::patience::Patience;
 use super::time::Instant;
 use super::{Document, WorkPoolId, WorkQueueId, WorkerId};
@@ -342,7 +343,7 @@ pub struct WorkPoolUpdate {
 
 /// Which pools are meant.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 #[expect(missing_docs, reason = "conditions on the fields of `WorkPool`")]
 pub struct WorkPoolFilter {
     #[serde(default)]
@@ -355,12 +356,29 @@ pub struct WorkPoolFilter {
     pub pool_type: Option<AnyOf<String>>,
 }
 
+impl<'de> Deserialize<'de> for WorkPoolFilter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(Objects(deserializer))
+    }
+}
+
 /// A list of which a value must be one.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    remote = "Self",
+    bound(deserialize = "T: Deserialize<'de>")
+)]
 pub struct AnyOf<T> {
     /// The list; none is no condition.
+    #[serde(default)]
     pub any_: Option<Vec<T>>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyOf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(Objects(deserializer))
+    }
 }
 
 /// Asks for work pools.

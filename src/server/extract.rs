@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ApiError, refusal};
+use crate::schemas::objects::Objects;
 use crate::schemas::{Dialect, Render, View, dialect};
 
 /// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
@@ -136,8 +137,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(ApiError::TooDeep(MAX_DEPTH));
         }
         // The path of an error costs time, so it is looked for only when there is one.
-        serde_json::from_slice(text)
-            .map(Self)
+        let mut json = serde_json::Deserializer::from_slice(text);
+        T::deserialize(Objects(&mut json))
+            .and_then(|read| json.end().map(|()| Self(read)))
             .map_err(|_| refusal::explain::<T>(text))
     }
 }

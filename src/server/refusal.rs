@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::ApiError;
 use super::mistake::{Mistake, Wrong};
+use crate::schemas::objects::Objects;
 use crate::schemas::place;
 
 /// Bodies larger than this are not sent back.
@@ -180,7 +181,7 @@ fn child<'a>(value: &'a mut Value, path: &[Value]) -> Option<&'a mut Value> {
 /// Returns the first mistake, if there is one.
 fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Option<Mistake> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+    let error = match serde_path_to_error::deserialize::<_, T>(Objects(&mut deserializer)) {
         Ok(_) => match deserializer.end() {
             Ok(()) => return None,
             Err(error) => return Some(broken(text, &error)),
@@ -191,7 +192,7 @@ fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Option<Mistake> {
     loc.extend(place::steps(error.path()));
     let error = error.into_inner();
     if !error.is_data() {
-        return Some(broken(text, &error));
+        return Some(no_member::<T>(text, &loc).unwrap_or_else(|| broken(text, &error)));
     }
     let message = without_position(&error.to_string());
     let (inside, message) = place::split(&message);
@@ -200,6 +201,23 @@ fn detail_of<T: DeserializeOwned>(text: &[u8]) -> Option<Mistake> {
         loc.push(json!(field));
     }
     Some(Mistake::of(loc, message))
+}
+
+/// Says which members there are where there is one of them to choose, and something else than a text.
+///
+/// The parser calls that no JSON, though it is; what it would say of another text tells the members.
+fn no_member<T: DeserializeOwned>(text: &[u8], loc: &[Value]) -> Option<Mistake> {
+    if text.len() > LARGEST_ECHO_BYTES {
+        return None;
+    }
+    let mut copy: Value = serde_json::from_slice(text).ok()?;
+    let place = child(&mut copy, loc.get(1..)?)?;
+    if place.is_string() {
+        return None;
+    }
+    *place = json!("");
+    let mistake = detail_of::<T>(copy.to_string().as_bytes())?;
+    (mistake.loc == loc && matches!(mistake.wrong, Wrong::NoMember(_))).then_some(mistake)
 }
 
 /// Says where the text stops being JSON.
@@ -239,6 +257,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::schemas::actions::{FlowRunCreate, LogCreate, SetState};
+    use crate::schemas::filters::FlowRunsQuery;
 
     fn places<T: DeserializeOwned>(text: &str) -> Vec<String> {
         let place = |detail: &Mistake| {
@@ -343,6 +362,9 @@ mod tests {
             told::<FlowRunCreate>("{\n \"name\": }"),
             told::<FlowRunCreate>("{} {}"),
             told::<SetState>(r#"{"state": {"type": "LOST"}}"#),
+            told::<FlowRunsQuery>(r#"{"flow_runs": {"operator": []}}"#),
+            told::<FlowRunsQuery>(r#"{"flow_runs": []}"#),
+            told::<FlowRunsQuery>("[]"),
             told::<SetState>(r#"{"state": {"type": "RUNNING"}, "force": 7}"#),
             told::<Vec<LogCreate>>(r#"[{"name": "a", "level": "x"}]"#),
             told::<Vec<LogCreate>>(

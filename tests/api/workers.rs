@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
@@ -270,4 +271,68 @@ async fn a_run_that_is_begun_anew_has_no_process_until_somebody_takes_it() {
     // There is nobody to confirm it.
     assert_eq!(propose("CANCELLING", false).await, "CANCELLED");
     app.close().await;
+}
+
+/// What lies in the way of the second of two runs that are due.
+async fn two_runs_and_one_slot(app: &TestApp, limited: &str) -> Vec<Value> {
+    let pool = json!({"name": "shed", "type": "process"});
+    post(app, "/api/work_pools/", &pool).await;
+    let change = json!({"concurrency_limit": 1});
+    let (status, _) = app.send("PATCH", limited, &[], Some(&change)).await;
+    assert_eq!(status, 204);
+    let (_, flow) = post(app, "/api/flows/", &json!({"name": "etl"})).await;
+    let deployment = json!({"name": "d", "flow_id": flow["id"], "work_pool_name": "shed"});
+    let (_, deployment) = post(app, "/api/deployments/", &deployment).await;
+    let id = deployment["id"].as_str().expect("an id");
+    let path = format!("/api/deployments/{id}/create_flow_run");
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        runs.push(post(app, &path, &json!({})).await.1);
+    }
+    runs
+}
+
+async fn a_slot_that_is_given_back(app: TestApp, limited: &str) {
+    let runs = two_runs_and_one_slot(&app, limited).await;
+    let due = async || {
+        let path = "/api/work_pools/shed/get_scheduled_flow_runs";
+        let (_, due) = post(&app, path, &json!({})).await;
+        let ids = due.as_array().expect("a list").iter();
+        ids.map(|run| run["flow_run"]["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(due().await, [runs[0]["id"].clone()]);
+    assert_eq!(claim(&app, &runs[0]).await.0, "ACCEPT");
+    assert_eq!(due().await, Vec::<Value>::new(), "there is no slot");
+
+    let stream = app.response("GET", "/api/work_pools/shed/due", &[]).await;
+    let mut hints = stream.into_body().into_data_stream();
+    let id = runs[0]["id"].as_str().expect("an id");
+    let path = format!("/api/flow_runs/{id}/set_state");
+    for state in ["RUNNING", "COMPLETED"] {
+        post(&app, &path, &json!({"state": {"type": state}})).await;
+    }
+    let hint = tokio::time::timeout(Duration::from_secs(30), hints.next());
+    let hint = hint.await.expect("workers are told at once");
+    let hint = hint.expect("an event").expect("a frame");
+    let hint = String::from_utf8_lossy(&hint).into_owned();
+    assert!(hint.contains("event: due"), "{hint}");
+    assert_eq!(due().await, [runs[1]["id"].clone()]);
+    assert_eq!(claim(&app, &runs[1]).await.0, "ACCEPT");
+    drop(hints);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_slot_of_a_pool_that_is_given_back_is_told_to_workers() {
+    a_slot_that_is_given_back(TestApp::on_sqlite().await, "/api/work_pools/shed").await;
+}
+
+#[tokio::test]
+async fn a_slot_of_a_queue_that_is_given_back_is_told_to_workers() {
+    let queue = "/api/work_pools/shed/queues/default";
+    a_slot_that_is_given_back(TestApp::on_sqlite().await, queue).await;
+    if let Some(app) = TestApp::on_postgres().await {
+        a_slot_that_is_given_back(app, queue).await;
+    }
 }

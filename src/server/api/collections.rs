@@ -1,11 +1,8 @@
 //! `/collections/views`: what kinds of work pools there are, for who sets one up.
-//!
-//! Only kinds that a worker of ours or of the genuine package serves by itself are listed; others
-//! are told by the packages that bring their workers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::schemas::work_pools::{PROCESS_TYPE, process_template};
+use crate::schemas::pool_types::{POOL_TYPES, PoolType};
 use crate::server::ApiError;
 use crate::server::extract::{Answer, Id};
 
@@ -13,7 +10,7 @@ use crate::server::extract::{Answer, Id};
 #[utoipa::path(get, path = "/collections/views/{view}", params(("view" = String, Path)), responses((status = 200, body = Object)))]
 pub async fn read_collection_view(Id(view): Id<String>) -> Result<Answer<Value>, ApiError> {
     match view.as_str() {
-        "aggregate-worker-metadata" => Ok(Answer(json!({"prefect": {"process": process()}}))),
+        "aggregate-worker-metadata" => Ok(Answer(workers())),
         // Flows and blocks of packages are not collected here.
         "aggregate-flow-metadata" | "aggregate-block-metadata" => Ok(Answer(json!({}))),
         _ => Err(ApiError::NotFound(format!(
@@ -22,16 +19,25 @@ pub async fn read_collection_view(Id(view): Id<String>) -> Result<Answer<Value>,
     }
 }
 
-/// Says how runs are started as processes.
-fn process() -> Value {
+/// Says what workers there are, by package and type.
+fn workers() -> Value {
+    let mut packages = Map::new();
+    for kind in POOL_TYPES {
+        let package = packages.entry(kind.package).or_insert_with(|| json!({}));
+        package[kind.name] = described(&kind);
+    }
+    Value::Object(packages)
+}
+
+fn described(kind: &PoolType) -> Value {
     json!({
-        "type": PROCESS_TYPE,
-        "display_name": "Process",
-        "description": "Runs each flow run as a process beside its worker.",
-        "install_command": "pip install prefect",
+        "type": kind.name,
+        "display_name": kind.shown,
+        "description": kind.description,
+        "install_command": format!("pip install {}", kind.package),
         "documentation_url": "",
         "logo_url": "",
         "is_beta": false,
-        "default_base_job_configuration": process_template(),
+        "default_base_job_configuration": kind.template(),
     })
 }

@@ -25,7 +25,7 @@ use crate::server::{ApiError, AppState, models, parameters, services};
 const NOUN: &str = "Deployment";
 
 /// Runs that a schedule makes at once; who wants more asks again from the last one on.
-const MOST_RUNS: u32 = 10_000;
+const MOST_RUNS: i64 = 10_000;
 
 fn tell(state: &AppState, id: DeploymentId) {
     state.changes.tell(Change::of(Kind::Deployment, id.0));
@@ -175,22 +175,50 @@ pub async fn delete_deployment(
 #[utoipa::path(post, path = "/deployments/{id}/schedule", params(("id" = DeploymentId, Path)), request_body = DeploymentSchedule, responses((status = 200)))]
 pub async fn schedule_deployment(
     State(state): State<AppState>,
+    dialect: Dialect,
     Id(id): Id<DeploymentId>,
     Body(span): Body<DeploymentSchedule>,
 ) -> Result<Answer<()>, ApiError> {
     let settings = &state.settings;
     let start = span.start_time.map_or_else(|| state.now(), |start| start.0);
-    let ahead = TimeDelta::from_std(settings.scheduler_max_scheduled_time).ok();
-    let furthest = ahead.and_then(|ahead| start.checked_add_signed(ahead));
+    let later = |ahead: Option<TimeDelta>| ahead.and_then(|ahead| start.checked_add_signed(ahead));
+    let furthest = later(TimeDelta::from_std(settings.scheduler_max_scheduled_time).ok());
     let end = span.end_time.map(|end| end.0).or(furthest).unwrap_or(start);
-    let most = span.max_runs.unwrap_or(settings.scheduler_max_runs);
+    let most = span.max_runs.unwrap_or(settings.scheduler_max_runs.into());
     if most > MOST_RUNS {
         let text = format!("ensure this value is less than or equal to {MOST_RUNS}");
         return Err(ApiError::invalid_input(&["body", "max_runs"], text, most));
     }
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    services::schedule_deployment(&state, id, start, end, most).await?;
+    let count = |count: i64| usize::try_from(count).unwrap_or(0);
+    let span = match dialect {
+        // Everything up to the end.
+        Dialect::B => services::Span {
+            start,
+            near: end,
+            end,
+            least: count(most),
+            most: count(most),
+        },
+        Dialect::Two | Dialect::Three => services::Span {
+            start,
+            near: match span.min_time {
+                Some(seconds) => later(patience(seconds)).unwrap_or(end),
+                None => later(TimeDelta::from_std(settings.scheduler_min_scheduled_time).ok())
+                    .unwrap_or(end),
+            },
+            end,
+            least: count(span.min_runs.unwrap_or(settings.scheduler_min_runs.into())),
+            most: count(most),
+        },
+    };
+    services::schedule_deployment(&state, id, span).await?;
     Ok(Answer(()))
+}
+
+/// Returns seconds as a span; none if no calendar has so many.
+fn patience(seconds: f64) -> Option<TimeDelta> {
+    let seconds = std::time::Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
+    TimeDelta::from_std(seconds).ok()
 }
 
 /// Lets a deployment's schedule make runs.
@@ -308,6 +336,7 @@ pub(super) async fn make_run(
             job_variables: asked.job_variables,
             labels: asked.labels,
             work_queue_name: None,
+            work_pool_name: None,
             state: first,
         };
         models::flow_runs::create(conn, run, origin, now)

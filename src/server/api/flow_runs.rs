@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serializer};
 
+use crate::db::{self, Conn};
 use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, Labels, ResumeFlowRun, SetState};
 use crate::schemas::dialect::{Dialect, Fields, Render};
 use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
@@ -17,6 +18,7 @@ use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, view};
+use crate::server::models::flow_runs::Origin;
 use crate::server::models::states::Proposal;
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
@@ -34,13 +36,44 @@ pub async fn create_flow_run(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| {
-        models::flow_runs::create(conn, create, Default::default(), now).await
+        let origin = match origin(conn, &create).await? {
+            Ok(origin) => origin,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        models::flow_runs::create(conn, create, origin, now)
+            .await
+            .map(Ok)
     };
-    let (run, is_new) = state.db.write_short(write).await?;
+    let (run, is_new) = state.db.write_short(write).await??;
     if is_new {
         state.changes.tell(change(&run));
     }
     Ok(created(dialect, is_new, AsOf(state.now(), run)))
+}
+
+/// Finds the queue of a run that belongs to a pool without a deployment.
+async fn origin(conn: &mut Conn, create: &FlowRunCreate) -> db::Result<Result<Origin, ApiError>> {
+    let Some(pool) = &create.work_pool_name else {
+        return Ok(Ok(Origin::default()));
+    };
+    let Some(known) = models::work_pools::read_by_name(conn, pool).await? else {
+        let text = format!("Work pool \"{pool}\" not found.");
+        return Ok(Err(ApiError::NotFound(text)));
+    };
+    let queue = match (&create.work_queue_name, known.default_queue_id) {
+        (Some(name), _) => models::work_queues::read_in_pool(conn, pool, name).await?,
+        (None, Some(id)) => models::work_queues::read(conn, id).await?,
+        (None, None) => None,
+    };
+    let Some(queue) = queue else {
+        let name = create.work_queue_name.as_deref().unwrap_or_default();
+        let text = format!("Work pool queue '{pool}/{name}' not found.");
+        return Ok(Err(ApiError::NotFound(text)));
+    };
+    Ok(Ok(Origin {
+        work_queue: Some((queue.id, queue.name)),
+        ..Origin::default()
+    }))
 }
 
 /// Returns what listeners are told of a flow run.

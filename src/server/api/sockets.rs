@@ -15,6 +15,9 @@ use tokio::time::timeout;
 
 use crate::server::{ApiError, AppState};
 
+/// The subprotocol of clients that shake hands.
+const PROTOCOL: &str = "prefect";
+
 /// The close code of a client that does not keep to the protocol.
 pub const PROTOCOL_ERROR: u16 = 1002;
 /// The close code of a client that may not connect.
@@ -37,8 +40,38 @@ pub fn accept<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    accept_in_words(upgrade, state, |reason| reason, serve)
+}
+
+/// Answers an upgrade of a client that always shakes hands and knows one reason for a refusal.
+pub fn accept_with_hands<F>(
+    upgrade: WebSocketUpgrade,
+    state: AppState,
+    refused: &'static str,
+    serve: impl FnOnce(AppState, WebSocket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        let text = "the subprotocol `prefect` is required";
+        return ApiError::Forbidden(text.to_owned()).into_response();
+    }
+    accept_in_words(upgrade, state, move |_| refused, serve)
+}
+
+fn accept_in_words<F>(
+    upgrade: WebSocketUpgrade,
+    state: AppState,
+    in_words: impl FnOnce(&'static str) -> &'static str + Send + 'static,
+    serve: impl FnOnce(AppState, WebSocket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let upgrade = upgrade
-        .protocols(["prefect"])
+        .protocols([PROTOCOL])
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     let shakes_hands = upgrade.selected_protocol().is_some();
@@ -48,7 +81,7 @@ where
     }
     upgrade.on_upgrade(async move |mut socket| {
         if shakes_hands && let Err(reason) = shake_hands(&state, &mut socket).await {
-            close(socket, POLICY_VIOLATION, reason).await;
+            close(socket, POLICY_VIOLATION, in_words(reason)).await;
             return;
         }
         serve(state, socket).await;

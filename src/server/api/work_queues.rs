@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use serde_json::{Map, Value};
 
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
@@ -10,7 +11,7 @@ use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Body, Id, created, view};
-use crate::server::{ApiError, AppState, models};
+use crate::server::{ApiError, AppState, models, refusal};
 
 const NOUN: &str = "Work queue";
 /// How old the note of the last poll may be; see [`crate::schemas::patience`].
@@ -127,10 +128,17 @@ pub async fn read_work_queue_runs(
     dialect: Dialect,
     Id(id): Id<WorkQueueId>,
     headers: HeaderMap,
-    Body(asked): Body<WorkQueueGetRuns>,
+    Body(mut asked): Body<Map<String, Value>>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let agent = agent(&headers);
+    // Agents are older than the newest servers, which do not look at what they call themselves.
+    if dialect == Dialect::Three {
+        asked.shift_remove("agent_id");
+    }
+    let text = Value::Object(asked).to_string();
+    let asked: WorkQueueGetRuns = serde_json::from_str(&text)
+        .map_err(|_| refusal::explain::<WorkQueueGetRuns>(text.as_bytes()))?;
     let limit = state.limit(asked.limit)?;
     let before = asked.scheduled_before.map_or(now, |before| before.0);
     let name = agent.clone();

@@ -143,9 +143,8 @@ pub async fn connect_worker(
     Id(name): Id<String>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    sockets::accept(upgrade, state, move |state, socket| {
-        serve(state, socket, name)
-    })
+    let serve = move |state, socket| serve(state, socket, name);
+    sockets::accept_with_hands(upgrade, state, "authentication_failed", serve)
 }
 
 async fn serve(state: AppState, mut socket: WebSocket, name: String) {

@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 1_000_000;
 pub fn render(template: &str, context: &Json, ui_url: &str) -> Result<String, String> {
     let environment = environment(ui_url);
     let rendered = environment.render_str(template, minijinja::value::Serde(context));
-    let text = rendered.map_err(|error| format!("{error:#}"))?;
+    let text = rendered.map_err(|error| format!("{error}"))?;
     if text.len() > MAX_BYTES {
         return Err(format!(
             "the rendered text is longer than {MAX_BYTES} bytes"
@@ -35,7 +35,7 @@ pub fn check(template: &str) -> Result<(), Fault> {
         .map(|_| ())
         .map_err(|error| Fault {
             line: error.line().unwrap_or(1),
-            text: format!("{error:#}"),
+            text: format!("{error}"),
         })
 }
 

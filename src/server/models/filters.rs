@@ -313,6 +313,21 @@ impl Condition {
             parts.extend(self.ids(o, "id", uuids(&id.any_, |id| id.0), None));
         }
         parts.extend(self.text(o, "name", f.name.as_ref()));
+        if let Some(value) = &f.value {
+            // Values are stored as JSON.
+            let json = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+            let any = value
+                .any_
+                .as_ref()
+                .map(|any| any.iter().map(json).collect());
+            let like = value.like_.as_ref().map(json);
+            let texts = Texts {
+                any_: any,
+                not_any_: None,
+                like_: like.map(|like| like[1..like.len() - 1].to_owned()),
+            };
+            parts.extend(self.text(o, "value", Some(&texts)));
+        }
         parts.extend(self.tags(o, f.tags.as_ref()));
         join(parts, f.operator)
     }
@@ -434,13 +449,15 @@ impl Condition {
         ] {
             parts.extend(self.times(o, column, times.as_ref()));
         }
-        if let Some(id) = &f.flow_run_id {
-            parts.extend(self.ids(
+        match &f.flow_run_id {
+            Some(id) if id.is_null_ == Some(true) => parts.push(null(o, "flow_run_id", true)),
+            Some(id) => parts.extend(self.ids(
                 o,
                 "flow_run_id",
                 uuids(&id.any_, |id| id.0),
                 uuids(&id.not_any_, |id| id.0),
-            ));
+            )),
+            None => {}
         }
         if let Some(exists) = f
             .subflow_runs

@@ -123,7 +123,10 @@ pub async fn create(
         auto_scheduled: false,
         deployment_version: origin.deployment_version,
         work_queue_id: origin.work_queue.as_ref().map(|queue| queue.0),
-        work_queue_name: origin.work_queue.map(|queue| queue.1),
+        work_queue_name: origin
+            .work_queue
+            .map(|queue| queue.1)
+            .or(text(create.work_queue_name)),
         work_pool_id: None,
         work_pool_name: None,
         infrastructure_document_id: create.infrastructure_document_id,

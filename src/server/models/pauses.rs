@@ -94,7 +94,7 @@ async fn fitting(
         return Ok(Err("Run input schema not found.".to_owned()));
     };
     let Ok(schema) = serde_json::from_str::<Value>(&schema) else {
-        return Ok(Err("Run input schema is not JSON.".to_owned()));
+        return Ok(Err("Run input schema is not valid JSON.".to_owned()));
     };
     let input = match parameters::expand(conn, input).await? {
         Ok(input) => input,

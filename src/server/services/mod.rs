@@ -46,7 +46,7 @@ pub use freed_slots::FreedSlots;
 pub use late_runs::LateRuns;
 pub use lease_repossessor::LeaseRepossessor;
 pub use presence::Presence;
-pub use scheduler::{Scheduler, schedule_deployment};
+pub use scheduler::{Scheduler, Span, schedule_deployment};
 pub use stale_runs::{CancellationCleanup, CrashedRuns, PauseExpirations};
 pub use triggers::Triggers;
 

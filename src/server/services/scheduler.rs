@@ -70,20 +70,31 @@ impl Service for Scheduler {
     }
 }
 
+/// Which dates of a schedule become runs: those from `start` on until there are `least` and one is
+/// not before `near`, but at most `most` and none after `end`.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// From when on.
+    pub start: DateTime<Utc>,
+    /// Until when at least.
+    pub near: DateTime<Utc>,
+    /// Until when at most.
+    pub end: DateTime<Utc>,
+    /// How many at least.
+    pub least: usize,
+    /// How many at most.
+    pub most: usize,
+}
+
 /// Makes the runs of one deployment's schedule in a span of time, which may lie in the past.
-pub async fn schedule_deployment(
-    app: &AppState,
-    id: DeploymentId,
-    start: DateTime<Utc>,
-    end: DateTime<Utc>,
-    most: usize,
-) -> db::Result<()> {
+pub async fn schedule_deployment(app: &AppState, id: DeploymentId, span: Span) -> db::Result<()> {
     let read = async move |conn: &mut db::Conn| scheduled_runs::list_active_of(conn, &[id]).await;
     let deployments = app.db.read(read).await?;
     let plan = |deployment: Scheduled| {
         let schedule = understood(&deployment)?;
-        let most = most.min(self::most(&deployment));
-        Some((deployment, schedule.dates(start, most, Some(end))))
+        let mut dates = within(&schedule, &span);
+        dates.truncate(most(&deployment));
+        Some((deployment, dates))
     };
     add_missing(app, deployments.into_iter().filter_map(plan).collect()).await
 }
@@ -157,7 +168,7 @@ fn understood(deployment: &Scheduled) -> Option<Schedule> {
         .ok()
 }
 
-/// Returns dates until both minima are met, within both maxima.
+/// Returns the dates of which a scheduler makes runs now.
 pub(super) fn horizon(
     schedule: &Schedule,
     now: DateTime<Utc>,
@@ -165,19 +176,32 @@ pub(super) fn horizon(
 ) -> Vec<DateTime<Tz>> {
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let span = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(36_500));
-    let (least, most) = (
-        count(settings.scheduler_min_runs),
-        count(settings.scheduler_max_runs),
-    );
-    let near = now + span(settings.scheduler_min_scheduled_time);
-    let far = now + span(settings.scheduler_max_scheduled_time);
+    let span = Span {
+        start: now,
+        near: now + span(settings.scheduler_min_scheduled_time),
+        end: now + span(settings.scheduler_max_scheduled_time),
+        least: count(settings.scheduler_min_runs),
+        most: count(settings.scheduler_max_runs),
+    };
+    within(schedule, &span)
+}
+
+/// Returns dates until both minima are met, within both maxima.
+fn within(schedule: &Schedule, span: &Span) -> Vec<DateTime<Tz>> {
+    let Span {
+        start,
+        near,
+        end,
+        least,
+        most,
+    } = *span;
     let enough = |dates: &[DateTime<Tz>]| dates.last().is_some_and(|last| *last >= near);
     // Most schedules are satisfied by the least number, and the others cost little twice.
-    let few = schedule.dates(now, least.min(most), Some(far));
+    let few = schedule.dates(start, least.min(most), Some(end));
     if few.len() >= least && enough(&few) || few.len() < least {
         return few;
     }
-    let mut dates = schedule.dates(now, most, Some(far));
+    let mut dates = schedule.dates(start, most, Some(end));
     let needed = dates
         .iter()
         .position(|date| *date >= near)

@@ -6,6 +6,8 @@
 //! first and then replayed against ours, on both databases, as the recorded histories are.
 
 mod csrf;
+mod members;
+mod sockets;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -311,6 +313,15 @@ async fn answers_as_genuine(story: &Story) {
         return;
     };
     let exchanges = genuine_answers(story, &genuine.api).await;
+    let members = match story.version {
+        "2.0b3" => Vec::new(),
+        _ => members::of_requests(&genuine.api).await,
+    };
+    let closed = match story.version {
+        "3.8" => sockets::outcomes(&genuine.api.replacen("http", "ws", 1)).await,
+        // Older ones have no sockets by default.
+        _ => Vec::new(),
+    };
     drop(genuine);
     let mut apps = vec![("SQLite", TestApp::on_sqlite().await)];
     apps.extend(TestApp::on_postgres().await.map(|app| ("PostgreSQL", app)));
@@ -318,6 +329,10 @@ async fn answers_as_genuine(story: &Story) {
     for (database, app) in apps {
         let of_one = differences(story, &app, &exchanges).await;
         found.extend(of_one.into_iter().map(|text| format!("{database}: {text}")));
+        if database == "SQLite" {
+            found.extend(members::refused(&app, story.headers, &members).await);
+            found.extend(sockets::differences(&app, &closed).await);
+        }
         app.close().await;
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
