@@ -451,6 +451,11 @@ impl Condition {
         }
         match &f.flow_run_id {
             Some(id) if id.is_null_ == Some(true) => parts.push(null(o, "flow_run_id", true)),
+            Some(id)
+                if id.is_null_ == Some(false) && id.any_.is_none() && id.not_any_.is_none() =>
+            {
+                parts.push(null(o, "flow_run_id", false));
+            }
             Some(id) => parts.extend(self.ids(
                 o,
                 "flow_run_id",
