@@ -1,7 +1,7 @@
 //! The agent: takes due flow runs of a work queue and runs them on this machine.
 //!
 //! A worker is the same of a work pool; what is its own is in `worker`, and what its pool says of processes in `jobs`.
-//! One loop owns the state: the `dispatcher` decides, the executor in `submit` acts, and they
+//! One loop owns the state: the `dispatcher` decides, the `executor` acts, and they
 //! talk by messages. The agent outlives its server: it polls on, keeps its flows running, holds
 //! back what it has to tell, and never exits because the API is away.
 
@@ -25,6 +25,7 @@ use role::Role;
 pub mod command;
 mod control;
 mod dispatcher;
+mod executor;
 mod guard;
 mod health;
 mod jobs;
@@ -35,7 +36,6 @@ mod report;
 mod role;
 mod runners;
 mod states;
-mod submit;
 pub mod worker;
 
 /// How often a queue that is not there is looked for.
@@ -201,7 +201,7 @@ async fn work(
     let (sender, mut events) = mpsc::unbounded_channel();
     let push = push::listen(client.clone(), push::path(&source), sender.clone());
     let push = tokio::spawn(push);
-    let mut executor = submit::Executor::new(submit::Shared {
+    let mut executor = executor::Executor::new(executor::Shared {
         client,
         source,
         prefetch: pace.prefetch,
@@ -268,7 +268,7 @@ pub async fn execute(
     let (guard, guard_process) = guard::Guard::start(guard, &api_url);
     let (logs, forwarding) = logs::Forwarder::start(client.clone());
     let (sender, mut events) = mpsc::unbounded_channel();
-    let mut executor = submit::Executor::new(submit::Shared {
+    let mut executor = executor::Executor::new(executor::Shared {
         client,
         source: Source::Given,
         prefetch: Duration::ZERO,

@@ -1,0 +1,237 @@
+//! The life of a claimed run: it becomes RUNNING, its process runs, its end is told, and it is tried again.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tracing::{debug, error, info};
+use uuid::Uuid;
+
+use super::Shared;
+use super::supervise::ERROR;
+use crate::agent::dispatcher::Event;
+use crate::agent::process::Halt;
+use crate::agent::report::{Patience, Reporter};
+use crate::agent::runners::{Engine, Launch};
+use crate::agent::states::{self, Answer};
+use crate::client::FlowRun;
+use crate::clock::{Clock, SystemClock};
+
+/// How long logs may take to be sent before the end of their run is told.
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+
+/// What became of the wish to start.
+enum Begun {
+    Running,
+    Later(DateTime<Utc>),
+    No,
+}
+
+impl Shared {
+    pub(super) async fn execute(&self, run: FlowRun, mut halts: mpsc::Receiver<Halt>) {
+        let id = run.id;
+        tokio::select! {
+            () = self.carry_out(&run, &mut halts) => {}
+            // A machine that is lost with agent and guard can tell nothing; by these it is missed.
+            () = self.client.send_heartbeats(id, "agent") => {}
+        }
+        self.guard.done(id).await;
+        self.tell(Event::Gone(id));
+    }
+
+    async fn carry_out(&self, run: &FlowRun, halts: &mut mpsc::Receiver<Halt>) {
+        let id = run.id;
+        match self.prepare(run).await {
+            Ok(launch) if launch.engine == Engine::Process => {
+                self.run_engine(run, &launch, halts).await
+            }
+            Ok(launch) => self.run_executable(run, &launch, halts).await,
+            Err(reason) => {
+                error!(flow_run.id = %id, "failed to start flow run `{id}`: {reason}");
+                self.log(id, ERROR, reason.clone()).await;
+                self.conclude(id, "CRASHED", "Crashed", &reason).await;
+            }
+        }
+    }
+
+    /// Runs a process whose engine reports its own states.
+    async fn run_engine(&self, run: &FlowRun, launch: &Launch, halts: &mut mpsc::Receiver<Halt>) {
+        let id = run.id;
+        let (ended, tail) = match self.supervise(run, launch, halts).await {
+            Ok(end) => end,
+            Err(reason) => return self.conclude(id, "CRASHED", "Crashed", &reason).await,
+        };
+        info!(flow_run.id = %id, "the process of flow run `{}` {}", run.name, ended.describe());
+        let Some(current) = self.reporter().read(id).await else {
+            return;
+        };
+        let kind = current
+            .state
+            .as_ref()
+            .map_or("", |state| state.r#type.as_str());
+        let was_crashed = kind == "CRASHED";
+        let Some((kind, name, message)) = states::of_engine(
+            &ended,
+            kind,
+            tail.back().map(String::as_str),
+            self.host.role,
+        ) else {
+            return;
+        };
+        if kind == "CRASHED" && !tail.is_empty() {
+            // The engine could not send these any more, and they say why.
+            self.log(id, ERROR, tail.into_iter().collect::<Vec<_>>().join("\n"))
+                .await;
+        }
+        if was_crashed {
+            // It took its cancellation for a crash, and an end is not changed by asking.
+            let state = states::propose(kind, name, Some(&message), Uuid::new_v4());
+            self.logs.flush(FLUSH_LIMIT).await;
+            self.reporter().insist(id, state).await;
+            return;
+        }
+        self.conclude(id, kind, name, &message).await;
+    }
+
+    /// Runs a process for which the agent is the engine, again for each retry that the server asks for.
+    async fn run_executable(
+        &self,
+        run: &FlowRun,
+        launch: &Launch,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) {
+        let mut again_at = None;
+        loop {
+            again_at = match self.begin(run.id, again_at, halts).await {
+                Begun::Running => self.attempt(run, launch, halts).await,
+                Begun::Later(at) => Some(at),
+                Begun::No => return,
+            };
+            if again_at.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Makes the run RUNNING, at once or for a retry at its time.
+    async fn begin(
+        &self,
+        run: Uuid,
+        again_at: Option<DateTime<Utc>>,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) -> Begun {
+        let mut steps = vec![("RUNNING", "Running")];
+        if let Some(at) = again_at {
+            if pause(until(at), halts).await {
+                self.give_up_retry(run).await;
+                return Begun::No;
+            }
+            // A run that waits for its retry is in the queue like any other, so it is claimed again.
+            steps.insert(0, ("PENDING", "Pending"));
+        }
+        for (kind, name) in steps {
+            let is_claim = kind == "PENDING";
+            loop {
+                let transition = Uuid::new_v4();
+                if is_claim {
+                    self.guard.claiming(run, transition).await;
+                }
+                let state = states::propose(kind, name, None, transition);
+                match self.reporter().propose_as(run, state, transition).await {
+                    Some(Answer::Accepted) => {
+                        if is_claim {
+                            self.guard.owned(run).await;
+                        }
+                        break;
+                    }
+                    Some(Answer::Wait(seconds)) => {
+                        let wait = Duration::from_secs_f64(seconds.clamp(0.05, 3600.0));
+                        if pause(wait, halts).await {
+                            return Begun::No;
+                        }
+                    }
+                    Some(Answer::Rescheduled(at)) => return Begun::Later(at),
+                    Some(Answer::Refused(reason)) => {
+                        info!(flow_run.id = %run, "flow run `{run}` was not started: {reason}");
+                        return Begun::No;
+                    }
+                    None => return Begun::No,
+                }
+            }
+        }
+        Begun::Running
+    }
+
+    /// Leaves a run that waits for its retry to other agents, unless it was cancelled.
+    async fn give_up_retry(&self, run: Uuid) {
+        let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
+        if let Some(current) = reporter.read(run).await
+            && current.waits_for_retry()
+        {
+            let message = format!(
+                "The {} that would have tried the run again stops.",
+                self.host.role
+            );
+            reporter.hand_back(&current, &message).await;
+        }
+    }
+
+    /// Runs the process once and tells how it ended; returns the time of a retry, if there is to be one.
+    async fn attempt(
+        &self,
+        run: &FlowRun,
+        launch: &Launch,
+        halts: &mut mpsc::Receiver<Halt>,
+    ) -> Option<DateTime<Utc>> {
+        let id = run.id;
+        let (kind, name, message) = match self.supervise(run, launch, halts).await {
+            Ok((ended, tail)) => {
+                let timeout = launch.invocation.timeout.unwrap_or_default();
+                let last_error = tail.back().map(String::as_str);
+                states::of_executable(&ended, last_error, timeout.as_secs_f64(), self.host.role)
+            }
+            Err(reason) => ("CRASHED", "Crashed", reason),
+        };
+        info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
+        self.logs.flush(FLUSH_LIMIT).await;
+        match self
+            .reporter()
+            .propose(id, kind, name, Some(&message))
+            .await
+        {
+            Some(Answer::Rescheduled(at)) => {
+                self.guard.retrying(id).await;
+                Some(at)
+            }
+            Some(Answer::Refused(reason)) => {
+                debug!(flow_run.id = %id, "the end of flow run `{id}` was known already: {reason}");
+                None
+            }
+            Some(Answer::Accepted | Answer::Wait(_)) | None => None,
+        }
+    }
+
+    async fn conclude(&self, run: Uuid, kind: &str, name: &str, message: &str) {
+        self.logs.flush(FLUSH_LIMIT).await;
+        if let Some(Answer::Refused(reason)) = self
+            .reporter()
+            .propose(run, kind, name, Some(message))
+            .await
+        {
+            debug!(flow_run.id = %run, "the end of flow run `{run}` was known already: {reason}");
+        }
+    }
+}
+
+/// Waits; `true` means that the run was halted meanwhile.
+async fn pause(time: Duration, halts: &mut mpsc::Receiver<Halt>) -> bool {
+    tokio::select! {
+        () = sleep(time) => false,
+        halt = halts.recv() => halt.is_some(),
+    }
+}
+
+fn until(instant: DateTime<Utc>) -> Duration {
+    (instant - SystemClock.now()).to_std().unwrap_or_default()
+}

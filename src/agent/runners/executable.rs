@@ -1,0 +1,151 @@
+//! Flows in Rust and any other executables: the arguments and variables that tell them of their run.
+
+use std::ffi::OsString;
+
+use serde_json::{Map, Value};
+
+use super::{Engine, Launch, directory, missing, plain, timeout};
+use crate::agent::process::Invocation;
+use crate::agent::role::Role;
+use crate::client::FlowRun;
+use crate::deployments::document::ExecutableCode;
+use crate::sdk::program;
+
+/// What an environment variable can hold: Linux allows 32 pages for one string.
+const MAX_VARIABLE_BYTES: usize = 128 * 1024 - 4096;
+
+/// Decides what to start for an executable: a program of flows in Rust, or any other.
+pub(super) fn executable(
+    run: &FlowRun,
+    code: &ExecutableCode,
+    config: &Map<String, Value>,
+    role: Role,
+) -> Result<Launch, String> {
+    if !code.path.exists() {
+        return Err(missing(&code.path, role));
+    }
+    let arguments = match config.get("args") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| fill(&plain(item), run).map(OsString::from))
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err("The flow runner's `args` is not a list.".into()),
+    };
+    let mut invocation = Invocation {
+        program: code.path.clone(),
+        arguments,
+        directory: directory(config)?,
+        timeout: timeout(config)?,
+        ..Default::default()
+    };
+    invocation
+        .set
+        .push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));
+    let engine = match &code.function {
+        Some(function) => {
+            let name = function.into();
+            invocation.set.push((program::FLOW_NAME.into(), name));
+            // It reads its parameters from the API, however large they are.
+            Engine::Process
+        }
+        None => {
+            push_parameters(&mut invocation, run)?;
+            Engine::Agent
+        }
+    };
+    Ok(Launch {
+        invocation,
+        engine,
+        streams_output: false,
+        logs_output: true,
+        has_own_folder: false,
+    })
+}
+
+/// Tells a command which flow run it is, and with what parameters.
+pub(in crate::agent) fn describe_run(
+    invocation: &mut Invocation,
+    run: &FlowRun,
+) -> Result<(), String> {
+    let set = &mut invocation.set;
+    set.push((program::FLOW_RUN_ID.into(), run.id.to_string().into()));
+    set.push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));
+    push_parameters(invocation, run)
+}
+
+fn push_parameters(invocation: &mut Invocation, run: &FlowRun) -> Result<(), String> {
+    let all = Value::Object(run.parameters.clone()).to_string();
+    push_parameter(invocation, "PREFECT__PARAMETERS".into(), all)?;
+    for (name, value) in &run.parameters {
+        push_parameter(
+            invocation,
+            format!("PREFECT__PARAMETER_{}", variable_name(name)),
+            plain(value),
+        )?;
+    }
+    Ok(())
+}
+
+fn push_parameter(invocation: &mut Invocation, key: String, value: String) -> Result<(), String> {
+    if value.len() > MAX_VARIABLE_BYTES {
+        return Err(format!(
+            "The parameters are too large for an environment variable: `{key}` would have {} bytes, and the system takes {MAX_VARIABLE_BYTES}. Pass the name of a file instead.",
+            value.len()
+        ));
+    }
+    if !value.contains('\0') {
+        invocation.set.push((key, value.into()));
+    }
+    Ok(())
+}
+
+/// Returns the part of a variable's name that stands for a parameter: capitals, digits and underscores.
+fn variable_name(parameter: &str) -> String {
+    parameter
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// Replaces `{{ parameters.name }}`, `{{ flow_run.id }}` and `{{ flow_run.name }}`.
+fn fill(template: &str, run: &FlowRun) -> Result<String, String> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            return Err(format!(
+                "The argument `{template}` opens a placeholder that it does not close."
+            ));
+        };
+        filled.push_str(before);
+        filled.push_str(&lookup(name.trim(), run).ok_or_else(|| format!(
+            "The argument `{template}` asks for `{}`, which this run does not have; there are flow_run.id, flow_run.name and parameters.<name>.", name.trim()
+        ))?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    if filled.contains('\0') {
+        return Err(format!(
+            "The argument `{template}` would contain a zero character, which no argument can."
+        ));
+    }
+    Ok(filled)
+}
+
+fn lookup(name: &str, run: &FlowRun) -> Option<String> {
+    match name {
+        "flow_run.id" => return Some(run.id.to_string()),
+        "flow_run.name" => return Some(run.name.clone()),
+        _ => {}
+    }
+    let mut path = name.strip_prefix("parameters.")?.split('.');
+    let first = run.parameters.get(path.next()?)?;
+    path.try_fold(first, |value, key| value.get(key)).map(plain)
+}
