@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::Source;
 use super::dispatcher::Event;
-use crate::client::{Client, Transport, reqwest, segment};
+use crate::client::{Client, Transport, reqwest};
+use crate::http::percent_encoded;
 
 /// Longer than two of the server's heartbeats: silence means that the connection is dead.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -25,7 +26,7 @@ const ABSENT: Duration = Duration::from_secs(60);
 pub fn path(source: &Source) -> Option<String> {
     match source {
         Source::Queue(id) => Some(format!("/work_queues/{id}/due")),
-        Source::Pool { name, .. } => Some(format!("/work_pools/{}/due", segment(name))),
+        Source::Pool { name, .. } => Some(format!("/work_pools/{}/due", percent_encoded(name))),
         Source::Given => None,
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Block, BlockSpec, BlockType, Client, Document, Error, Result, segment};
+use super::{Block, BlockSpec, BlockType, Client, Document, Error, Result};
+use crate::http::percent_encoded;
 
 impl Client {
     /// Returns blocks, of one type if asked.
@@ -50,7 +51,7 @@ impl Client {
         slug: &str,
         name: &str,
     ) -> Result<Document<Block>> {
-        let (slug, name) = (segment(slug), segment(name));
+        let (slug, name) = (percent_encoded(slug), percent_encoded(name));
         let path = format!("/block_types/slug/{slug}/block_documents/name/{name}");
         self.get(&path).await
     }

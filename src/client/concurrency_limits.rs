@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Client, ConcurrencyLimit, Document, Result, segment};
+use super::{Client, ConcurrencyLimit, Document, Result};
+use crate::http::percent_encoded;
 
 impl Client {
     /// Creates a limit, or changes that of the tag.
@@ -26,7 +27,7 @@ impl Client {
         &self,
         tag: &str,
     ) -> Result<Document<ConcurrencyLimit>> {
-        self.get(&format!("/concurrency_limits/tag/{}", segment(tag)))
+        self.get(&format!("/concurrency_limits/tag/{}", percent_encoded(tag)))
             .await
     }
 
@@ -42,7 +43,7 @@ impl Client {
 
     /// Deletes the limit of a tag.
     pub async fn delete_concurrency_limit_by_tag(&self, tag: &str) -> Result<()> {
-        self.delete(&format!("/concurrency_limits/tag/{}", segment(tag)))
+        self.delete(&format!("/concurrency_limits/tag/{}", percent_encoded(tag)))
             .await
     }
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Client, Deployment, DeploymentSchedule, Document, FlowRun, Result, segment};
+use super::{Client, Deployment, DeploymentSchedule, Document, FlowRun, Result};
+use crate::http::percent_encoded;
 
 /// A run to be made of a deployment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -41,7 +42,11 @@ impl Client {
         flow: &str,
         name: &str,
     ) -> Result<Document<Deployment>> {
-        let path = format!("/deployments/name/{}/{}", segment(flow), segment(name));
+        let path = format!(
+            "/deployments/name/{}/{}",
+            percent_encoded(flow),
+            percent_encoded(name)
+        );
         self.get(&path).await
     }
 

@@ -3,7 +3,8 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Client, Document, Flow, Result, segment};
+use super::{Client, Document, Flow, Result};
+use crate::http::percent_encoded;
 
 impl Client {
     /// Returns flows by name, `limit` at most.
@@ -19,7 +20,8 @@ impl Client {
 
     /// Returns a flow by its name.
     pub async fn read_flow_by_name(&self, name: &str) -> Result<Document<Flow>> {
-        self.get(&format!("/flows/name/{}", segment(name))).await
+        self.get(&format!("/flows/name/{}", percent_encoded(name)))
+            .await
     }
 
     /// Creates a flow, or returns the one of this name.

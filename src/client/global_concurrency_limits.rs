@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, Document, GlobalConcurrencyLimit, Result, segment};
+use super::{Client, Document, GlobalConcurrencyLimit, Result};
+use crate::http::percent_encoded;
 
 impl Client {
     /// Creates a limit.
@@ -18,8 +19,11 @@ impl Client {
         &self,
         which: &str,
     ) -> Result<Document<GlobalConcurrencyLimit>> {
-        self.get(&format!("/v2/concurrency_limits/{}", segment(which)))
-            .await
+        self.get(&format!(
+            "/v2/concurrency_limits/{}",
+            percent_encoded(which)
+        ))
+        .await
     }
 
     /// Returns limits by name, `limit` at most.
@@ -33,13 +37,16 @@ impl Client {
 
     /// Changes a limit.
     pub async fn update_global_concurrency_limit(&self, which: &str, change: &Value) -> Result<()> {
-        let path = format!("/v2/concurrency_limits/{}", segment(which));
+        let path = format!("/v2/concurrency_limits/{}", percent_encoded(which));
         self.patch(&path, change).await
     }
 
     /// Deletes a limit.
     pub async fn delete_global_concurrency_limit(&self, which: &str) -> Result<()> {
-        self.delete(&format!("/v2/concurrency_limits/{}", segment(which)))
-            .await
+        self.delete(&format!(
+            "/v2/concurrency_limits/{}",
+            percent_encoded(which)
+        ))
+        .await
     }
 }

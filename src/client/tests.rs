@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::*;
+use crate::http::percent_encoded;
 
 /// Answers with one status and body after another.
 fn client(answers: Vec<(u16, &'static str)>) -> (Client, Arc<AtomicUsize>) {
@@ -76,5 +77,5 @@ async fn a_document_keeps_what_it_does_not_know() {
 
 #[test]
 fn names_in_paths_are_escaped() {
-    assert_eq!(segment("my flow/ä?"), "my%20flow%2F%C3%A4%3F");
+    assert_eq!(percent_encoded("my flow/ä?"), "my%20flow%2F%C3%A4%3F");
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, Document, Result, Variable, segment};
+use super::{Client, Document, Result, Variable};
+use crate::http::percent_encoded;
 
 impl Client {
     /// Creates a variable.
@@ -18,7 +19,7 @@ impl Client {
 
     /// Returns the variable of a name.
     pub async fn read_variable(&self, name: &str) -> Result<Document<Variable>> {
-        self.get(&format!("/variables/name/{}", segment(name)))
+        self.get(&format!("/variables/name/{}", percent_encoded(name)))
             .await
     }
 
@@ -33,13 +34,13 @@ impl Client {
         if !tags.is_empty() {
             body["tags"] = json!(tags);
         }
-        self.patch(&format!("/variables/name/{}", segment(name)), &body)
+        self.patch(&format!("/variables/name/{}", percent_encoded(name)), &body)
             .await
     }
 
     /// Deletes the variable of a name.
     pub async fn delete_variable(&self, name: &str) -> Result<()> {
-        self.delete(&format!("/variables/name/{}", segment(name)))
+        self.delete(&format!("/variables/name/{}", percent_encoded(name)))
             .await
     }
 }

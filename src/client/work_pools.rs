@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Client, Document, FlowRun, Result, WorkPool, WorkQueue, segment};
+use super::{Client, Document, FlowRun, Result, WorkPool, WorkQueue};
+use crate::http::percent_encoded;
 
 /// A run that a pool gives to a worker.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,7 +25,8 @@ impl Client {
 
     /// Returns a work pool.
     pub async fn read_work_pool(&self, name: &str) -> Result<Document<WorkPool>> {
-        self.get(&format!("/work_pools/{}", segment(name))).await
+        self.get(&format!("/work_pools/{}", percent_encoded(name)))
+            .await
     }
 
     /// Returns all work pools.
@@ -34,13 +36,14 @@ impl Client {
 
     /// Changes fields of a work pool.
     pub async fn update_work_pool(&self, name: &str, changes: &Value) -> Result<()> {
-        self.patch(&format!("/work_pools/{}", segment(name)), changes)
+        self.patch(&format!("/work_pools/{}", percent_encoded(name)), changes)
             .await
     }
 
     /// Deletes a work pool with its queues.
     pub async fn delete_work_pool(&self, name: &str) -> Result<()> {
-        self.delete(&format!("/work_pools/{}", segment(name))).await
+        self.delete(&format!("/work_pools/{}", percent_encoded(name)))
+            .await
     }
 
     /// Returns the runs of a pool that are due before an instant, in the order in which to take them.
@@ -51,7 +54,10 @@ impl Client {
         scheduled_before: DateTime<Utc>,
         limit: usize,
     ) -> Result<Vec<PoolRun>> {
-        let path = format!("/work_pools/{}/get_scheduled_flow_runs", segment(pool));
+        let path = format!(
+            "/work_pools/{}/get_scheduled_flow_runs",
+            percent_encoded(pool)
+        );
         let mut body = json!({"scheduled_before": scheduled_before, "limit": limit});
         if !queues.is_empty() {
             body["work_queue_names"] = json!(queues);
@@ -66,14 +72,14 @@ impl Client {
         worker: &str,
         interval_seconds: u64,
     ) -> Result<()> {
-        let path = format!("/work_pools/{}/workers/heartbeat", segment(pool));
+        let path = format!("/work_pools/{}/workers/heartbeat", percent_encoded(pool));
         let body = json!({"name": worker, "heartbeat_interval_seconds": interval_seconds});
         self.post_only(&path, &body).await
     }
 
     /// Returns the workers of a pool.
     pub async fn read_workers(&self, pool: &str) -> Result<Vec<Value>> {
-        let path = format!("/work_pools/{}/workers/filter", segment(pool));
+        let path = format!("/work_pools/{}/workers/filter", percent_encoded(pool));
         self.pages(&path, json!({}), 0, None).await
     }
 
@@ -83,19 +89,26 @@ impl Client {
         pool: &str,
         queue: &Value,
     ) -> Result<Document<WorkQueue>> {
-        self.post(&format!("/work_pools/{}/queues", segment(pool)), queue)
-            .await
+        self.post(
+            &format!("/work_pools/{}/queues", percent_encoded(pool)),
+            queue,
+        )
+        .await
     }
 
     /// Returns a queue of a pool.
     pub async fn read_pool_queue(&self, pool: &str, queue: &str) -> Result<Document<WorkQueue>> {
-        let path = format!("/work_pools/{}/queues/{}", segment(pool), segment(queue));
+        let path = format!(
+            "/work_pools/{}/queues/{}",
+            percent_encoded(pool),
+            percent_encoded(queue)
+        );
         self.get(&path).await
     }
 
     /// Returns the queues of a pool, those of the first priority first.
     pub async fn read_pool_queues(&self, pool: &str) -> Result<Vec<Document<WorkQueue>>> {
-        let path = format!("/work_pools/{}/queues/filter", segment(pool));
+        let path = format!("/work_pools/{}/queues/filter", percent_encoded(pool));
         self.pages(&path, json!({}), 0, None).await
     }
 }

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Client, Document, FlowRun, QueueFilter, Result, WorkQueue, segment};
+use super::{Client, Document, FlowRun, QueueFilter, Result, WorkQueue};
+use crate::http::percent_encoded;
 
 /// A work queue to be made.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -35,7 +36,7 @@ impl Client {
 
     /// Returns a work queue by its name.
     pub async fn read_work_queue_by_name(&self, name: &str) -> Result<Document<WorkQueue>> {
-        self.get(&format!("/work_queues/name/{}", segment(name)))
+        self.get(&format!("/work_queues/name/{}", percent_encoded(name)))
             .await
     }
 

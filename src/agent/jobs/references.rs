@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::Error;
 use super::placeholders::{Found, at, fill, next_placeholder};
-use crate::client::{self, Client, segment};
+use crate::client::{self, Client};
+use crate::http::percent_encoded;
 
 const BLOCKS: &str = "prefect.blocks.";
 const VARIABLES: &str = "prefect.variables.";
@@ -88,8 +89,8 @@ async fn fetch(client: &Client, name: &str) -> Result<Value, Error> {
             };
             let path = format!(
                 "/block_types/slug/{}/block_documents/name/{}?include_secrets=true",
-                segment(slug),
-                segment(block)
+                percent_encoded(slug),
+                percent_encoded(block)
             );
             (path, Some(parts.next().unwrap_or_default()))
         }

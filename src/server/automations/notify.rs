@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value as Json, json};
 
+use crate::http::percent_encoded;
+
 /// How long a receiver may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -190,7 +192,7 @@ async fn twilio(client: &Client, block: &Block, text: &str) -> Result<Answer, St
             ("Body", text),
         ]
         .iter()
-        .map(|(name, value)| format!("{name}={}", escape(value)))
+        .map(|(name, value)| format!("{name}={}", percent_encoded(value)))
         .collect::<Vec<_>>()
         .join("&");
         let request = client
@@ -204,23 +206,6 @@ async fn twilio(client: &Client, block: &Block, text: &str) -> Result<Answer, St
         }
     }
     last
-}
-
-/// Writes a value of a form.
-fn escape(value: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte))
-            }
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
 }
 
 /// A webhook whose parts may name `{{subject}}`, `{{body}}`, `{{name}}` and the block's secrets.
@@ -260,8 +245,8 @@ async fn custom(
         .map(|(name, value)| {
             format!(
                 "{}={}",
-                escape(name),
-                escape(&fill(value.as_str().unwrap_or_default()))
+                percent_encoded(name),
+                percent_encoded(&fill(value.as_str().unwrap_or_default()))
             )
         })
         .collect();
