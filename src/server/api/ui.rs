@@ -23,16 +23,22 @@ use crate::schemas::schedules::Schedule;
 use crate::server::changes::{Change, Changes, Missed};
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
+use crate::server::models::ui::blocks::BlockText;
+use crate::server::models::ui::concurrency_limits::LimitRow;
+use crate::server::models::ui::deployments::{DeploymentPage, DeploymentRow};
 use crate::server::models::ui::filters::Ask;
-use crate::server::models::ui::limits::LimitRow;
-use crate::server::models::ui::lists::{DeploymentPage, DeploymentRow, FlowPanel};
+use crate::server::models::ui::flow_runs::{ResultRow, RunPage, RunsPage};
+use crate::server::models::ui::flows::FlowPanel;
+use crate::server::models::ui::graphs::Graph;
+use crate::server::models::ui::logs::{LogAsk, LogRow};
 use crate::server::models::ui::overview::Overview;
-use crate::server::models::ui::pools::{PoolPage, PoolRow};
-use crate::server::models::ui::queues::{BlockText, QueuePage, QueueRow};
-use crate::server::models::ui::runs::{
-    Graph, LogAsk, LogRow, ResultRow, RunPage, RunsPage, TaskRunPage, TaskRunRow,
+use crate::server::models::ui::task_runs::{TaskRunPage, TaskRunRow};
+use crate::server::models::ui::work_pools::{PoolPage, PoolRow};
+use crate::server::models::ui::work_queues::{QueuePage, QueueRow};
+use crate::server::models::ui::{
+    Page, blocks, concurrency_limits, deployments, flow_runs, flows, graphs, logs, overview,
+    task_runs, work_pools, work_queues,
 };
-use crate::server::models::ui::{Page, limits, lists, overview, pools, queues, runs};
 use crate::server::{ApiError, AppState};
 use crate::settings::{MASK, SETTINGS};
 
@@ -105,37 +111,37 @@ by_body! {
     /// Reads the first page.
     read_overview("/ui/overview", Ask) -> [Overview] = |conn, ask, now| overview::read(conn, ask, now);
     /// Lists flow runs with the dots of their plot.
-    list_flow_runs("/ui/flow_runs", Ask) -> [RunsPage] = |conn, ask, now| runs::list(conn, ask, now);
+    list_flow_runs("/ui/flow_runs", Ask) -> [RunsPage] = |conn, ask, now| flow_runs::list(conn, ask, now);
     /// Lists task runs.
-    list_task_runs("/ui/task_runs", Ask) -> [Page<TaskRunRow>] = |conn, ask, _now| runs::list_tasks(conn, ask);
+    list_task_runs("/ui/task_runs", Ask) -> [Page<TaskRunRow>] = |conn, ask, _now| task_runs::list(conn, ask);
     /// Lists deployments.
-    list_deployments("/ui/deployments", Ask) -> [Page<DeploymentRow>] = |conn, ask, now| lists::deployments(conn, ask, now);
+    list_deployments("/ui/deployments", Ask) -> [Page<DeploymentRow>] = |conn, ask, now| deployments::list(conn, ask, now);
     /// Lists lines of a log.
-    list_logs("/ui/logs", LogAsk) -> [Page<LogRow>] = |conn, ask, _now| runs::logs(conn, ask);
+    list_logs("/ui/logs", LogAsk) -> [Page<LogRow>] = |conn, ask, _now| logs::list(conn, ask);
 }
 
 by_id! {
     /// Reads the page of a flow run.
-    read_flow_run_page("/ui/flow_runs/{id}", "Flow run") -> [RunPage] = |conn, id, now| runs::read(conn, id, now);
+    read_flow_run_page("/ui/flow_runs/{id}", "Flow run") -> [RunPage] = |conn, id, now| flow_runs::read(conn, id, now);
     /// Lists what a flow run's states say of its results.
-    list_flow_run_results("/ui/flow_runs/{id}/results", "Flow run") -> [Vec<ResultRow>] = |conn, id, _now| runs::results(conn, id);
+    list_flow_run_results("/ui/flow_runs/{id}/results", "Flow run") -> [Vec<ResultRow>] = |conn, id, _now| flow_runs::results(conn, id);
     /// Reads the graph of a flow run in columns.
-    read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> [Graph] = |conn, id, _now| runs::graph(conn, id);
+    read_flow_run_columns("/ui/flow_runs/{id}/graph", "Flow run") -> [Graph] = |conn, id, _now| graphs::read(conn, id);
     /// Reads the page of a task run.
-    read_task_run_page("/ui/task_runs/{id}/page", "Task run") -> [TaskRunPage] = |conn, id, now| runs::read_task(conn, id, now);
+    read_task_run_page("/ui/task_runs/{id}/page", "Task run") -> [TaskRunPage] = |conn, id, now| task_runs::read(conn, id, now);
     /// Reads the side panel of a flow.
-    read_flow_panel("/ui/flows/{id}", "Flow") -> [FlowPanel] = |conn, id, now| lists::flow(conn, id, now);
+    read_flow_panel("/ui/flows/{id}", "Flow") -> [FlowPanel] = |conn, id, now| flows::read(conn, id, now);
     /// Reads the page of a deployment.
-    read_deployment_page("/ui/deployments/{id}", "Deployment") -> [DeploymentPage] = |conn, id, now| lists::deployment(conn, id, now);
+    read_deployment_page("/ui/deployments/{id}", "Deployment") -> [DeploymentPage] = |conn, id, now| deployments::read(conn, id, now);
     /// Reads the page of a work queue.
-    read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> [QueuePage] = |conn, id, now| queues::read(conn, id, now);
+    read_work_queue_page("/ui/work_queues/{id}", "Work queue") -> [QueuePage] = |conn, id, now| work_queues::read(conn, id, now);
 }
 
 whole! {
     /// Lists the work queues.
-    list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| queues::list(conn, now);
+    list_work_queues("/ui/work_queues") -> [Vec<QueueRow>] = |conn, now| work_queues::list(conn, now);
     /// Lists the work pools.
-    list_work_pools("/ui/work_pools") -> [Vec<PoolRow>] = |conn, now| pools::list(conn, now);
+    list_work_pools("/ui/work_pools") -> [Vec<PoolRow>] = |conn, now| work_pools::list(conn, now);
 }
 
 /// Lists the concurrency limits with who holds their slots and who waits for one.
@@ -146,7 +152,7 @@ pub(crate) async fn list_concurrency_limits(
     let now = state.now();
     let waiting = state.waiting.list(now);
     let seen = seen(&state.changes);
-    let read = async move |conn: &mut db::Conn| limits::list(conn, &waiting, now).await;
+    let read = async move |conn: &mut db::Conn| concurrency_limits::list(conn, &waiting, now).await;
     Ok((seen, Answer(state.db.read(read).await?)))
 }
 
@@ -155,7 +161,7 @@ pub(crate) async fn list_concurrency_limits(
 pub(crate) async fn list_blocks(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let vault = state.vault.clone();
     let seen = seen(&state.changes);
-    let read = async move |conn: &mut db::Conn| queues::blocks(conn, &vault).await;
+    let read = async move |conn: &mut db::Conn| blocks::list(conn, &vault).await;
     Ok((seen, Answer(state.db.read(read).await?)))
 }
 
@@ -191,7 +197,7 @@ pub(crate) async fn read_work_pool_page(
     let now = state.now();
     let wanted = name.clone();
     let seen = seen(&state.changes);
-    let read = async move |conn: &mut db::Conn| pools::read(conn, &wanted, now).await;
+    let read = async move |conn: &mut db::Conn| work_pools::read(conn, &wanted, now).await;
     let page = state.db.read(read).await?;
     page.map(|page| (seen, Answer(page)))
         .ok_or_else(|| ApiError::NotFound(format!("Work pool '{name}' not found")))

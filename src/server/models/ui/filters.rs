@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::db::{Dialect, Query, Value};
+use crate::server::models::filters::like_pattern;
 
 /// A list that a value has to be in, or a text that it has to contain.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, utoipa::ToSchema)]
@@ -238,7 +239,7 @@ impl Where {
             self.and(format!("{column} = ANY(${n})"));
         }
         if let Some(part) = &words.like_ {
-            let n = self.bind(Value::from(pattern(part)));
+            let n = self.bind(Value::from(like_pattern(part)));
             self.and(format!("LOWER({column}) LIKE ${n} ESCAPE '\\'"));
         }
     }
@@ -266,19 +267,6 @@ impl Where {
     }
 }
 
-/// The `LIKE` pattern of "contains this text, whatever its case".
-pub(crate) fn pattern(text: &str) -> String {
-    let mut out = String::from("%");
-    for c in text.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('%');
-    out
-}
-
 /// The tables that a run's row is read from, and that any condition on runs can speak of.
 pub(crate) const RUN_TABLES: &str = "flow_run r JOIN flow f ON f.id = r.flow_id \
      LEFT JOIN deployment d ON d.id = r.deployment_id";
@@ -286,11 +274,6 @@ pub(crate) const RUN_TABLES: &str = "flow_run r JOIN flow f ON f.id = r.flow_id 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_searched_as_it_stands() {
-        assert_eq!(pattern("50%_A\\"), "%50\\%\\_a\\\\%");
-    }
 
     #[test]
     fn a_filter_compiles_to_one_condition_with_bound_values() {

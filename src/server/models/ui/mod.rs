@@ -3,13 +3,20 @@
 //! The reads join what a row shows and count by the same filter that lists, so that a number and
 //! the list behind it always agree.
 
+pub mod blocks;
+pub mod concurrency_limits;
+pub mod deployments;
 pub mod filters;
-pub mod limits;
-pub mod lists;
+pub mod flow_runs;
+pub mod flows;
+pub mod graphs;
+mod listing;
+pub mod logs;
 pub mod overview;
-pub mod pools;
-pub mod queues;
-pub mod runs;
+mod states;
+pub mod task_runs;
+pub mod work_pools;
+pub mod work_queues;
 
 /// Makes a struct that is one row of a statement, columns in order, and its wire shape at once.
 macro_rules! row {

@@ -10,7 +10,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::filters::{Ask, Where};
-use super::{lists, row};
+use super::states::StateCount;
+use super::{deployments, row};
 use crate::db::{Conn, Dialect, Result, query};
 use crate::schemas::{StateType, Tags};
 use crate::server::models::explain::{self, Reason};
@@ -41,15 +42,6 @@ pub(crate) struct FlowRow {
     #[schema(value_type = Vec<(i64, StateType, String, i64)>)]
     buckets: Vec<(i64, String, String, i64)>,
     last_run: Option<LastRun>,
-}
-
-/// How many runs are in a state.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub(crate) struct StateCount {
-    #[schema(value_type = StateType)]
-    pub(crate) state_type: String,
-    pub(crate) state_name: String,
-    pub(crate) count: i64,
 }
 
 /// One state in one interval, as the API's history has it.
@@ -98,7 +90,7 @@ pub(crate) async fn read(conn: &mut Conn, ask: Ask, now: DateTime<Utc>) -> Resul
     let tasks = task_counts(conn, &ask).await?;
     let total: i64 = query("SELECT COUNT(*) FROM flow").fetch_one(conn).await?;
     let (flows, flow_count) = flows(conn, &ask, &cells, &shown, &tasks).await?;
-    let deployments = lists::count_deployments(conn, &ask).await?;
+    let deployments = deployments::count(conn, &ask).await?;
     let counts = Counts {
         flows: flow_count,
         deployments,

@@ -1,19 +1,15 @@
-//! Work queues with what waits and who asks; blocks.
+//! Work queues with what waits in them and who polls them.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::filters::RUN_TABLES;
+use super::flow_runs::{RUN_ROW, RunRow};
 use super::row;
-use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
-use crate::schemas::Document;
 use crate::schemas::patience::Patience;
 use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
-use crate::server::vault::Vault;
-use crate::settings::MASK;
 
 /// No queue page looks further ahead than this many runs.
 const MOST_SCHEDULED: i64 = 20_000;
@@ -164,129 +160,4 @@ async fn rows(conn: &mut Conn, ids: Vec<Uuid>) -> Result<Vec<RunRow>> {
         .bind_all([Value::Uuids(ids)])
         .fetch_all(conn)
         .await
-}
-
-row! {
-    BlockStored {
-        id: Uuid, name: String, type_name: String, kind: Option<String>, is_default: bool,
-        created: DateTime<Utc>, updated: DateTime<Utc>, sealed: String, schema: Document,
-    }
-}
-
-/// A block with its secrets masked.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct BlockText {
-    id: Uuid,
-    name: String,
-    type_name: String,
-    kind: Option<String>,
-    is_default: bool,
-    created: DateTime<Utc>,
-    updated: DateTime<Utc>,
-    data: Document,
-    schema: Document,
-    /// Whether its data could be read with the key that the server has.
-    is_readable: bool,
-}
-
-/// Lists the blocks with their secrets masked.
-pub(crate) async fn blocks(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
-    let sql = "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
-               FROM block b JOIN block_spec s ON s.id = b.block_spec_id ORDER BY b.name LIMIT 1000";
-    let rows: Vec<BlockStored> = query(sql).fetch_all(conn).await?;
-    let shown = |row: BlockStored| {
-        // A block whose key is lost must not take the whole page with it.
-        let data = vault.open(row.sealed, row.id).ok();
-        BlockText {
-            is_readable: data.is_some(),
-            data: data.map_or_else(Document::empty_object, |data| mask(&data, &row.schema)),
-            id: row.id,
-            name: row.name,
-            type_name: row.type_name,
-            kind: row.kind,
-            is_default: row.is_default,
-            created: row.created,
-            updated: row.updated,
-            schema: row.schema,
-        }
-    };
-    Ok(rows.into_iter().map(shown).collect())
-}
-
-/// Hides the values that are secret by their schema or by their name; what is not an object is hidden whole.
-fn mask(data: &Document, schema: &Document) -> Document {
-    let schema: Json = schema.read().unwrap_or_default();
-    let listed = schema["secret_fields"].as_array().into_iter().flatten();
-    // A path into the data counts for the field that it starts with.
-    let listed: Vec<&str> = listed
-        .filter_map(|path| path.as_str()?.split('.').next())
-        .collect();
-    let is_secret = |name: &str| {
-        let field = &schema["properties"][name];
-        listed.contains(&name) || field["format"] == "password" || field["writeOnly"] == true
-    };
-    let masked = match data.read::<Json>() {
-        Ok(Json::Object(mut fields)) => {
-            for (name, value) in &mut fields {
-                if is_secret(name) && !value.is_null() {
-                    *value = Json::from(MASK);
-                }
-                hide(name, value);
-            }
-            Json::Object(fields)
-        }
-        _ => serde_json::json!({ "data": MASK }),
-    };
-    Document::of(&masked).unwrap_or_else(|_| Document::empty_object())
-}
-
-fn hide(name: &str, value: &mut Json) {
-    const SECRET: [&str; 9] = [
-        "secret",
-        "password",
-        "passwd",
-        "token",
-        "key",
-        "credential",
-        "connection_string",
-        "auth",
-        "private",
-    ];
-    let name = name.to_lowercase();
-    match value {
-        Json::Null => {}
-        Json::Object(fields) => fields
-            .iter_mut()
-            .for_each(|(name, value)| hide(name, value)),
-        value if SECRET.iter().any(|word| name.contains(word)) => *value = Json::from(MASK),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_schema_calls_secret_is_masked_whatever_its_name() {
-        let document = |text: &str| Document::parse(text.to_owned()).unwrap();
-        let schema =
-            r#"{"secret_fields":["inner.pin"],"properties":{"word":{"format":"password"}}}"#;
-        let data = document(r#"{"word":"w","inner":{"pin":1},"plain":"p"}"#);
-        assert_eq!(
-            mask(&data, &document(schema)).get(),
-            r#"{"word":"********","inner":"********","plain":"p"}"#
-        );
-    }
-
-    #[test]
-    fn secrets_of_a_block_are_masked_at_any_depth() {
-        let data = Document::parse(
-            r#"{"bucket":"b","aws_secret_access_key":"s","more":{"token":"t","n":1}}"#.into(),
-        );
-        assert_eq!(
-            mask(&data.unwrap(), &Document::empty_object()).get(),
-            r#"{"bucket":"b","aws_secret_access_key":"********","more":{"token":"********","n":1}}"#
-        );
-    }
 }

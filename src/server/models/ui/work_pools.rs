@@ -7,8 +7,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::filters::RUN_TABLES;
+use super::flow_runs::{RUN_ROW, RunRow};
 use super::row;
-use super::runs::{RUN_ROW, RunRow};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::Document;
 use crate::schemas::patience::Patience;

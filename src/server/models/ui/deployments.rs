@@ -1,14 +1,15 @@
-//! Flows and deployments: the rows of lists, the side panel of a flow, the page of a deployment.
+//! Deployments as rows, and the page of one of them.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::filters::{Ask, RUN_TABLES, Where};
-use super::overview::StateCount;
-use super::runs::{FlowRef, RUN_ROW, RunRow};
+use super::flow_runs::{RUN_ROW, RunRow};
+use super::flows::FlowRef;
+use super::states::StateCount;
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::patience::Patience;
@@ -39,7 +40,7 @@ pub(crate) struct DeploymentRow {
 
 const DEPLOYMENT_TABLES: &str = "deployment d JOIN flow f ON f.id = d.flow_id";
 
-fn asked_deployments(conn: &Conn, ask: &Ask) -> Where {
+fn asked(conn: &Conn, ask: &Ask) -> Where {
     let mut found = Where::all(conn.dialect());
     found.add("f", ask.flows.as_ref(), false);
     found.add("d", ask.deployments.as_ref(), false);
@@ -47,8 +48,8 @@ fn asked_deployments(conn: &Conn, ask: &Ask) -> Where {
 }
 
 /// Counts the deployments that a list of them has.
-pub(crate) async fn count_deployments(conn: &mut Conn, ask: &Ask) -> Result<i64> {
-    let found = asked_deployments(conn, ask);
+pub(crate) async fn count(conn: &mut Conn, ask: &Ask) -> Result<i64> {
+    let found = asked(conn, ask);
     let sql = format!(
         "SELECT COUNT(*) FROM {DEPLOYMENT_TABLES} WHERE {}",
         found.sql()
@@ -57,13 +58,13 @@ pub(crate) async fn count_deployments(conn: &mut Conn, ask: &Ask) -> Result<i64>
 }
 
 /// Lists deployments.
-pub(crate) async fn deployments(
+pub(crate) async fn list(
     conn: &mut Conn,
     ask: Ask,
     now: DateTime<Utc>,
 ) -> Result<Page<DeploymentRow>> {
-    let count = count_deployments(conn, &ask).await?;
-    let mut found = asked_deployments(conn, &ask);
+    let count = count(conn, &ask).await?;
+    let mut found = asked(conn, &ask);
     let n = found.bind(now.into());
     let sql = format!(
         "SELECT d.id, d.name, d.flow_id, f.name, d.tags, (SELECT s.schedule FROM deployment_schedule s WHERE s.deployment_id = d.id ORDER BY s.updated DESC, s.created DESC, s.id LIMIT 1), \
@@ -107,54 +108,6 @@ async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid,
         out.entry(row.deployment_id).or_default().push(row);
     }
     Ok(out)
-}
-
-/// The side panel of a flow.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct FlowPanel {
-    flow: FlowRef,
-    states: Vec<StateCount>,
-    /// The first of them; a flow may have more than a panel has room for.
-    deployments: Vec<DeploymentRow>,
-    deployment_count: i64,
-    recent: Vec<RunRow>,
-}
-
-/// Reads the side panel of a flow: the past and the next week.
-pub(crate) async fn flow(
-    conn: &mut Conn,
-    id: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Option<FlowPanel>> {
-    let sql = "SELECT id, name, tags, created FROM flow WHERE id = $1";
-    let Some(flow) = query(sql).bind(id).fetch_optional(conn).await? else {
-        return Ok(None);
-    };
-    let sql = "SELECT state_type, COALESCE(state_name, state_type), COUNT(*) FROM flow_run \
-               WHERE flow_id = $1 AND state_type IS NOT NULL AND expected_start_time >= $2 \
-                 AND expected_start_time < $3 GROUP BY 1, 2 ORDER BY 3 DESC";
-    let states = query(sql)
-        .bind(id)
-        .bind(now - Duration::weeks(1))
-        .bind(now + Duration::weeks(1))
-        .fetch_all(conn)
-        .await?;
-    let ask: Ask =
-        serde_json::from_value(serde_json::json!({"flows": {"id": {"any_": [id]}}, "limit": 50}))
-            .expect("the filter is one of ours");
-    let deployments = deployments(conn, ask, now).await?;
-    let sql = format!(
-        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.flow_id = $1 AND r.expected_start_time <= $2 \
-         ORDER BY r.expected_start_time DESC LIMIT 6"
-    );
-    let recent = query(sql).bind(id).bind(now).fetch_all(conn).await?;
-    Ok(Some(FlowPanel {
-        flow,
-        states,
-        deployments: deployments.results,
-        deployment_count: deployments.count,
-        recent,
-    }))
 }
 
 row! {
@@ -245,7 +198,7 @@ pub(crate) struct DeploymentPage {
 }
 
 /// Reads the page of a deployment.
-pub(crate) async fn deployment(
+pub(crate) async fn read(
     conn: &mut Conn,
     id: Uuid,
     now: DateTime<Utc>,

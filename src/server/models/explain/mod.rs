@@ -1,0 +1,249 @@
+//! Why a flow run does not run, and what would help.
+//!
+//! The same answer for the dashboard, the API and the command line: it follows the way that a run
+//! takes (its time, its queue, the queue's limit, an agent) and names the first thing that is
+//! missing. Queues are few, so they are compared here rather than in SQL.
+
+mod obstacles;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::ui::concurrency_limits::{self, LimitRow};
+use super::ui::task_runs::TaskRunFull;
+use crate::db::{Conn, Result, query};
+use sources::Sources;
+pub(crate) use sources::{Queue, QueueFilter, WAITING, Waiting, active, queues};
+
+/// Late runs beyond this many are not looked at one by one.
+const MOST_LATE: i64 = 500;
+
+/// One thing that keeps a run from running.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Reason {
+    /// A word for programs: `no_agent`, `paused`, `limit`, `no_queue`, `later`, ….
+    pub code: String,
+    /// A sentence for people.
+    pub summary: String,
+    /// More of it.
+    pub detail: Option<String>,
+    /// The command that helps.
+    pub command: Option<String>,
+    /// Where the dashboard shows the cause.
+    pub link: Option<String>,
+    /// How many runs share the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<i64>,
+    /// Since when the oldest of them waits.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Reason {
+    fn new(code: &str, summary: impl Into<String>, detail: Option<String>) -> Self {
+        let mut summary = summary.into();
+        summary.push('.');
+        Reason {
+            code: code.to_owned(),
+            summary,
+            detail,
+            command: None,
+            link: None,
+            count: None,
+            since: None,
+        }
+    }
+}
+
+/// Why a flow run does not run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Explanation {
+    /// The run.
+    pub flow_run_id: Uuid,
+    /// The name of its state.
+    pub state_name: Option<String>,
+    /// Whether it waits at all.
+    pub waiting: bool,
+    /// What it waits for, the most telling first.
+    pub reasons: Vec<Reason>,
+}
+
+/// Explains one run.
+pub(crate) async fn read(
+    conn: &mut Conn,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<Explanation>> {
+    let sql = format!("{WAITING} WHERE id = $1");
+    let Some(run) = query(sql).bind(id).fetch_optional::<Waiting>(conn).await? else {
+        return Ok(None);
+    };
+    let waiting = matches!(
+        run.state_type.as_deref(),
+        None | Some("SCHEDULED" | "PENDING" | "PAUSED")
+    );
+    let reasons = if waiting {
+        vec![reason(&run, &Sources::read(conn).await?, now)]
+    } else {
+        Vec::new()
+    };
+    Ok(Some(Explanation {
+        flow_run_id: run.id,
+        state_name: run.state_name,
+        waiting,
+        reasons,
+    }))
+}
+
+/// Explains one task run: its time, and the limits of its tags.
+pub(crate) async fn task_run(
+    conn: &mut Conn,
+    run: &TaskRunFull,
+    now: DateTime<Utc>,
+) -> Result<Vec<Reason>> {
+    if !matches!(
+        run.state_type.as_deref(),
+        None | Some("SCHEDULED" | "PENDING")
+    ) {
+        return Ok(Vec::new());
+    }
+    if let Some(due) = run.next_scheduled_start_time.filter(|due| *due > now) {
+        return Ok(vec![later("It waits before it is tried again", due)]);
+    }
+    let limits = concurrency_limits::list(conn, &[], now).await?;
+    let full = limits
+        .iter()
+        .filter(|limit| {
+            limit
+                .tag
+                .as_ref()
+                .is_some_and(|tag| run.tags.0.contains(tag))
+        })
+        .filter(|limit| limit.is_full());
+    Ok(full.map(full_limit).collect())
+}
+
+/// What late runs wait for, one line a cause with how many share it.
+pub(crate) async fn attention(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Reason>> {
+    let sql = format!(
+        "{WAITING} WHERE state_type = 'SCHEDULED' AND state_name = 'Late' \
+         ORDER BY expected_start_time LIMIT {MOST_LATE}"
+    );
+    let late: Vec<Waiting> = query(sql).fetch_all(conn).await?;
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sources = Sources::read(conn).await?;
+    let mut causes: BTreeMap<String, Reason> = BTreeMap::new();
+    for run in &late {
+        let found = reason(run, &sources, now);
+        let cause = causes.entry(found.summary.clone()).or_insert(Reason {
+            count: Some(0),
+            since: run.due,
+            ..found
+        });
+        cause.count = cause.count.map(|n| n + 1);
+        cause.since = cause.since.min(run.due);
+    }
+    Ok(causes.into_values().map(headline).collect())
+}
+
+/// "3 runs are late: no agent polls …".
+fn headline(cause: Reason) -> Reason {
+    let count = cause.count.unwrap_or(1);
+    let are = if count == 1 { "run is" } else { "runs are" };
+    let mut rest = cause.summary.trim_end_matches('.').to_owned();
+    if let Some(first) = rest.get(..1) {
+        let first = first.to_lowercase();
+        rest.replace_range(..1, &first);
+    }
+    Reason {
+        summary: format!("{count} {are} late: {rest}"),
+        ..cause
+    }
+}
+
+/// Follows the way of a run and returns the first thing that is missing.
+fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
+    if run.state_type.as_deref() == Some("PENDING") {
+        let text = "An agent has taken it and starts its process";
+        return Reason::new("starting", text, None);
+    }
+    if run.state_type.as_deref() == Some("PAUSED") {
+        return Reason::new("paused", "It is paused until somebody resumes it", None);
+    }
+    if let Some(due) = run.due.filter(|due| *due > now) {
+        return match run.state_name.as_deref() {
+            Some("AwaitingConcurrencySlot") => obstacles::of_deployment(run, sources, due),
+            Some("AwaitingRetry") => later("It waits before it is tried again", due),
+            _ => later("It is scheduled for later", due),
+        };
+    }
+    if run.deployment_id.is_none() {
+        let text = "It belongs to no deployment, so no agent runs it";
+        let detail = "The program that made it has to run it.".to_owned();
+        return Reason::new("no_deployment", text, Some(detail));
+    }
+    let pool_queues = sources.pool_queues.iter();
+    let pool_queues = pool_queues
+        .filter(|queue| run.work_queue_id == Some(queue.id))
+        .map(|queue| obstacles::of_pool_queue(queue, sources, now));
+    let served = sources.served.iter();
+    let served = served
+        .filter(|deployment| run.deployment_id == Some(deployment.id))
+        .map(|deployment| obstacles::of_served(deployment, now));
+    let queues = sources.queues.iter();
+    let queues = queues
+        .filter(|queue| queue.filter.takes(run))
+        .map(|queue| obstacles::of_queue(queue, &sources.active, now));
+    // One source that works is enough, so the reason is that of the nearest; the queue that the run
+    // was put in comes before others as near.
+    let all = pool_queues.chain(served).chain(queues);
+    all.min_by_key(|obstacle| obstacle.distance)
+        .map_or_else(|| obstacles::no_queue(run), |obstacle| obstacle.reason)
+}
+
+fn later(text: &str, due: DateTime<Utc>) -> Reason {
+    let detail = format!("Due at {}.", instant(due));
+    Reason::new("later", text, Some(detail))
+}
+
+fn full_limit(limit: &LimitRow) -> Reason {
+    let (tag, most) = (limit.tag.as_ref().unwrap_or(&limit.name), limit.limit);
+    let names: Vec<_> = limit
+        .holders
+        .iter()
+        .take(5)
+        .filter_map(|h| h.name.as_deref())
+        .collect();
+    let detail = (!names.is_empty()).then(|| format!("Held by {}.", names.join(", ")));
+    let command = needs_no_quotes(tag)
+        .then(|| format!("prefect-rs concurrency-limit create {tag} {}", most + 1));
+    let text = format!(
+        "The limit of tag {tag} is full ({} of {most})",
+        limit.active_slots
+    );
+    Reason {
+        command,
+        link: Some("/concurrency-limits".to_owned()),
+        ..Reason::new("tag_limit", text, detail)
+    }
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Whether a shell takes a name as it stands, so that a command can have it.
+fn needs_no_quotes(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
