@@ -12,10 +12,13 @@ mod describe;
 mod document;
 mod expression;
 mod interval;
+mod periods;
 mod recurrence;
 mod rrule;
 #[cfg(test)]
 mod tests;
+mod walk;
+mod year;
 mod zone;
 
 use chrono::{DateTime, Utc};

@@ -16,7 +16,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike,
 use chrono_tz::Tz;
 
 use super::Error;
-use super::recurrence::{Frequency, Recurrence, Walk};
+use super::recurrence::{Frequency, Recurrence};
+use super::walk::Walk;
 use super::zone::{self, Lean};
 
 /// Longer texts are refused, as in genuine Prefect: about a year of daily `RDATE`s.
