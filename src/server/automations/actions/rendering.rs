@@ -1,0 +1,133 @@
+//! What people wrote into an action, rendered over the event and the objects that it is about.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::account::Account;
+use super::own_api::text;
+use super::{Actor, involved};
+use crate::schemas::automations::TriggeredAction;
+use crate::server::automations::templates;
+
+/// What a template may name, with the kind of the object and where it is read.
+const OBJECTS: [(&str, &str, &str); 5] = [
+    ("flow_run", "flow-run", "flow_runs"),
+    ("flow", "flow", "flows"),
+    ("task_run", "task-run", "task_runs"),
+    ("deployment", "deployment", "deployments"),
+    ("work_queue", "work-queue", "work_queues"),
+];
+
+impl Actor {
+    /// Renders templates inside parameters; a text that is one expression keeps the value's type.
+    pub(super) async fn parameters(
+        &self,
+        action: &TriggeredAction,
+        parameters: Option<&Map<String, Json>>,
+    ) -> Result<Json, String> {
+        let mut parameters = Json::Object(parameters.cloned().unwrap_or_default());
+        let mut texts = Vec::new();
+        collect(&mut parameters, &mut texts);
+        for text in texts {
+            let Json::String(template) = &*text else {
+                continue;
+            };
+            let inner = template
+                .trim()
+                .strip_prefix("{{")
+                .and_then(|rest| rest.strip_suffix("}}"))
+                .filter(|inner| !inner.contains("{{"));
+            *text = match inner {
+                Some(inner) => {
+                    let whole = format!("{{{{ ({inner}) | tojson }}}}");
+                    let rendered = self.render(action, &whole).await?;
+                    serde_json::from_str(&rendered).unwrap_or(Json::Null)
+                }
+                None => Json::String(self.render(action, template).await?),
+            };
+        }
+        Ok(parameters)
+    }
+
+    /// Renders a text. Only what it names is read.
+    pub(super) async fn render(
+        &self,
+        action: &TriggeredAction,
+        template: &str,
+    ) -> Result<String, String> {
+        if !templates::is_template(template) {
+            return Ok(template.to_owned());
+        }
+        let context = Json::Object(self.context(action, template).await);
+        templates::render(template, &context, &self.app.ui_url())
+            .map_err(|cause| format!("Template rendering failed: {cause}"))
+    }
+
+    /// Returns what a template can name; an object that cannot be read is left out.
+    async fn context(&self, action: &TriggeredAction, template: &str) -> Map<String, Json> {
+        // None of these reads is part of the action's own account.
+        let account = &mut Account::default();
+        let mut context = templates::context(action);
+        for (word, kind, noun) in OBJECTS {
+            if template.contains(word)
+                && let Some(id) = involved(action, kind)
+                && let Ok(mut object) = self.read(account, &format!("/{noun}/{id}")).await
+            {
+                object["__kind"] = format!("prefect.{kind}").into();
+                as_it_was(&mut object, action);
+                context.insert(word.to_owned(), object);
+            }
+        }
+        if template.contains("work_pool")
+            && let Some(id) = involved(action, "work-pool")
+            && let Ok(mut pool) = self.api.work_pool(account, id).await
+        {
+            pool["__kind"] = "prefect.work-pool".into();
+            context.insert("work_pool".to_owned(), pool);
+        }
+        if template.contains("variables") {
+            let found = self
+                .api
+                .request(account, "POST", "/variables/filter", &json!({}))
+                .await
+                .unwrap_or_default();
+            let variables = found
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|one| (text(one, "name"), one["value"].clone()));
+            context.insert("variables".to_owned(), Json::Object(variables.collect()));
+        }
+        context
+    }
+}
+
+/// Collects the texts that are templates.
+fn collect<'a>(value: &'a mut Json, texts: &mut Vec<&'a mut Json>) {
+    match value {
+        Json::String(text) if templates::is_template(text) => texts.push(value),
+        Json::Array(items) => items.iter_mut().for_each(|item| collect(item, texts)),
+        // What names its kind is expanded where the run is made.
+        Json::Object(members) if !members.contains_key("__prefect_kind") => {
+            members.values_mut().for_each(|item| collect(item, texts));
+        }
+        _ => {}
+    }
+}
+
+/// A run may have gone on since; the template is about the state that the event tells of.
+fn as_it_was(run: &mut Json, action: &TriggeredAction) {
+    let Some(event) = &action.triggering_event else {
+        return;
+    };
+    let resource = &event.event.resource;
+    if !resource.id().ends_with(&text(run, "id")) || !run["state"].is_object() {
+        return;
+    }
+    let parts = ["type", "name", "message", "timestamp"];
+    let state = parts.map(|part| resource.get(&format!("prefect.state-{part}")));
+    if state.iter().all(Option::is_some) {
+        for (part, value) in parts.into_iter().zip(state) {
+            run["state"][part] = value.into();
+        }
+    }
+}
