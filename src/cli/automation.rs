@@ -12,7 +12,7 @@ use super::{
     output::{self, OutputArg},
 };
 use crate::client::{Automation, Client, Document};
-use crate::deployments::spec::yaml_message;
+use crate::deployments::text::yaml_message;
 
 /// Create, list, show, pause, resume and delete automations: events that set off actions.
 #[derive(Debug, clap::Args)]

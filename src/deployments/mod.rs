@@ -12,6 +12,7 @@ pub mod python;
 pub mod rust;
 pub mod spec;
 pub mod storage;
+pub mod text;
 
 pub use document::FlowCode;
 pub use python::Interpreter;
@@ -133,8 +134,8 @@ pub fn read(path: &Path, interpreter: &Interpreter) -> Result<Vec<Specification>
     }
     match path.extension().and_then(|e| e.to_str()) {
         Some("py") => python::read_specifications(path, interpreter),
-        Some("yaml" | "yml") => spec::read_yaml(path),
-        Some("json") => spec::read_json(path),
+        Some("yaml" | "yml") => text::read_yaml(path),
+        Some("json") => text::read_json(path),
         _ => Err(Error::Invalid {
             file: path.to_path_buf(),
             line: None,
