@@ -26,6 +26,7 @@ export function scheduled(run: { id: string; name: string }, at?: Date) {
 
 /** Does something and tells when it failed; true when it worked. */
 export async function attempt(what: string, action: () => Promise<unknown>, done?: string): Promise<boolean> {
+  toasts.refusal = null
   try {
     await action()
     if (done) toasts.add({ kind: 'ok', title: done })

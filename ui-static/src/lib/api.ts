@@ -26,7 +26,10 @@ export async function send(path: string, init: RequestInit & { headers?: Record<
     const sent = first?.sent ?? Date.now()
     const response = await (first?.response ?? fetch(API + path, { ...init, headers }))
     notice(response.headers.get('date'), sent, Date.now())
-    if (response.status !== 401) return response
+    if (response.status !== 401) {
+      session.welcome()
+      return response
+    }
     // Where nothing may be stored, what is asked ahead does not know who somebody said to be.
     if (first && session.isKnown) continue
     if (!(await session.ask())) return response
@@ -90,10 +93,10 @@ function mistake({ loc, msg }: Wrong): string {
 function reason(status: number, body: unknown): string {
   const b = body as { detail?: unknown; exception_message?: string } | null
   if (typeof b?.detail === 'string') return b.detail
+  if (status === 401) return 'This server asks who you are.'
   const wrong = (b as { exception_detail?: Wrong[] } | null)?.exception_detail ?? (b?.detail as Wrong[] | undefined)
   if (Array.isArray(wrong) && wrong.length) return wrong.slice(0, 5).map(mistake).join('\n')
   if (b?.exception_message) return b.exception_message
-  if (status === 401) return 'You need to sign in to see this.'
   if (status === 403) return 'You may not see this.'
   if (status === 404) return 'Not found: it may have been deleted.'
   if (status >= 500) return `The server failed (${status}). Its log says why.`

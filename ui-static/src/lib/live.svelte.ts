@@ -3,6 +3,7 @@
 import { send } from './api'
 import { now, onSkew, skew } from './clock'
 import { firstSeen } from './seen'
+import { session } from './session.svelte'
 import { EventReader } from './sse'
 import type { Change } from './types'
 
@@ -47,6 +48,7 @@ class Live {
       this.now = this.heard = now()
       this.#emit([])
     })
+    session.onEntered(() => this.#emit([]))
     if (!document.hidden) this.#resume()
   }
 
@@ -84,6 +86,15 @@ class Live {
     for (let failures = 0; !abort.signal.aborted; failures++) {
       const end = await this.#listen(abort.signal)
       if (abort.signal.aborted) return
+      // To ask again and again for somebody who does not sign in would only fill the server's log.
+      if (session.dismissed) {
+        clearInterval(this.#poll)
+        this.#poll = undefined
+        await entered(abort.signal)
+        if (abort.signal.aborted) return
+        this.#isBlind = true
+        continue
+      }
       if (end === 'ended') failures = 0
       // Nobody there to refuse: said at once, not when the next request has failed too.
       this.link = end === 'unreachable' ? 'offline' : 'polling'
@@ -149,6 +160,13 @@ class Live {
     this.#poll = this.#tick = undefined
   }
 }
+
+/** Resolves when somebody has signed in, or nobody waits for that any more. */
+const entered = (signal: AbortSignal) =>
+  new Promise<void>((done) => {
+    const stop = session.onEntered(() => (stop(), done()))
+    signal.addEventListener('abort', () => (stop(), done()), { once: true })
+  })
 
 const pause = (ms: number, signal: AbortSignal) =>
   new Promise<void>((done) => {

@@ -7,8 +7,17 @@ class Session {
   asking = $state(false)
   /** Whether credentials were refused, rather than missing. */
   refused = $state(false)
+  /** Whether those that are refused have just been typed, rather than taken until now. */
+  tried = $state(false)
+  /** Whether the server has answered anything: then what a page shows is old, and not nothing. */
+  welcomed = $state(false)
+  /** Who was typed last; a wrong password does not take it away. */
+  user = ''
   #credentials = read()
   #waiting: ((given: boolean) => void)[] = []
+  #entered = new Set<() => void>()
+  /** Whether somebody signs in who has gone without. */
+  #isReturning = false
 
   headers(): Record<string, string> {
     return headers(this.#credentials)
@@ -30,8 +39,19 @@ class Session {
 
   give(credentials: string) {
     this.#credentials = credentials.trim()
+    this.tried = true
     keep(this.#credentials)
     this.#answer(true)
+    if (!this.#isReturning) return
+    this.#isReturning = false
+    for (const listener of this.#entered) listener()
+  }
+
+  /** Called for each answer that was not refused. */
+  welcome() {
+    if (this.welcomed && !this.tried) return
+    this.welcomed = true
+    this.tried = false
   }
 
   dismiss() {
@@ -40,9 +60,21 @@ class Session {
   }
 
   /** Asks again, after somebody has gone without. */
-  reopen() {
+  signIn() {
     this.dismissed = false
-    location.reload()
+    this.refused = false
+    this.#isReturning = true
+    this.asking = true
+  }
+
+  /** Calls `listener` each time that somebody signs in who has gone without; what was refused has to be asked for again. */
+  onEntered(listener: () => void): () => void {
+    this.#entered.add(listener)
+    return () => this.#entered.delete(listener)
+  }
+
+  get isBarred(): boolean {
+    return this.dismissed && !this.welcomed
   }
 
   forget() {

@@ -72,3 +72,20 @@ export const theme = new Theme()
 
 /** The value of a colour token, for canvases. */
 export const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()
+
+const written = new Map<string, string>()
+
+/** The ink that is read best on a colour, for canvases: white, or nearly black. */
+export function readable(ground: string): string {
+  let ink = written.get(ground)
+  if (ink === undefined) {
+    const [r, g, b] = [1, 3, 5].map((at) => {
+      const part = parseInt(ground.slice(at, at + 2), 16) / 255
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    }) as [number, number, number]
+    const light = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    // Where both have the same ratio of contrast by WCAG: against white it is 1.05 / (light + 0.05).
+    written.set(ground, (ink = (light + 0.05) ** 2 > 1.05 * 0.057 ? '#0a1020' : '#ffffff'))
+  }
+  return ink
+}

@@ -10,6 +10,10 @@ export interface Toast {
 
 class Toasts {
   list = $state<Toast[]>([])
+  /** Why what was tried in the open dialog was refused: it stands there, since all beneath is out of reach. */
+  refusal = $state<{ title: string; detail: string } | null>(null)
+  /** Open dialogs. */
+  dialogs = 0
   #next = 1
 
   add(toast: Omit<Toast, 'id'>) {
@@ -23,7 +27,9 @@ class Toasts {
   }
 
   fail(what: string, error: unknown) {
-    this.add({ kind: 'bad', title: what, detail: (error as Error).message })
+    const detail = (error as Error).message
+    if (this.dialogs) this.refusal = { title: what, detail }
+    else this.add({ kind: 'bad', title: what, detail })
   }
 }
 

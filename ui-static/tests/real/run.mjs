@@ -1,6 +1,7 @@
 // The tutorial, acted in a browser against the real server with a real agent.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { teller, until } from '../story.mjs'
@@ -153,9 +154,71 @@ await story('a server that wants CSRF tokens gets them without a word', async (p
   await page.getByText('prefect-rs agent start').first().waitFor()
 }, { env: { PREFECT_SERVER_CSRF_PROTECTION_ENABLED: 'true' } })
 
-await story('an empty server leads through the tutorial', async (page, server) => {
+await story('who does not sign in sees why, is not asked again, and comes in from there', async (page, server) => {
+  server.headers = { authorization: `Basic ${btoa('admin:pass')}` }
+  await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  const signIn = async (password) => {
+    const dialog = page.getByRole('dialog', { name: 'Sign in' })
+    await dialog.getByLabel('User').fill('admin')
+    await dialog.getByLabel('Password').fill(password)
+    await page.keyboard.press('Enter')
+  }
+  await page.goto(`${server.url}/concurrency-limits`)
+  await page.getByRole('button', { name: 'Not now' }).click()
+  await page.getByRole('heading', { level: 1, name: 'Sign in to see this' }).waitFor()
+  assert.equal(await page.getByRole('main').getByRole('textbox').count(), 0, 'nothing there that would be refused')
+  await page.locator('[data-link=barred]').first().waitFor()
+  await page.getByRole('main').getByRole('button', { name: 'Sign in' }).click()
+  await signIn('wrong')
+  await page.getByText('The server did not take that.').waitFor()
+  assert.equal(await page.getByRole('dialog').getByLabel('User').inputValue(), 'admin', 'the name is kept')
+  await signIn('pass')
+  await page.getByRole('heading', { level: 1, name: 'Concurrency limits' }).waitFor()
+  await page.locator('[data-link=live]').first().waitFor()
+  // What the tab signed in with is no longer taken: what is seen stays, and says so once.
+  await page.getByRole('link', { name: 'Deployments' }).first().click()
+  await page.getByRole('link', { name: 'quiet', exact: true }).waitFor()
+  await page.route('**/api/**', (route) => route.fulfill({ status: 401, contentType: 'application/json', body: '{"exception_message":"Unauthorized"}' }))
+  await page.getByRole('switch').or(page.getByRole('button', { name: 'Quick Run' })).first().click()
+  await page.getByText('The server no longer takes what this tab signed in with.').waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByText('You are signed out.').waitFor()
+  assert.ok(await page.getByRole('link', { name: 'quiet', exact: true }).isVisible(), 'what was there can still be read')
+  await page.unroute('**/api/**')
+  await page.getByRole('main').getByRole('button', { name: 'Sign in' }).click()
+  await signIn('pass')
+  await page.getByText('You are signed out.').waitFor({ state: 'detached' })
+}, { env: { PREFECT_SERVER_API_AUTH_STRING: 'admin:pass', PREFECT_API_AUTH_STRING: 'admin:pass' } })
+
+await story('the commands of an empty server, copied into a shell, lead to the first green bar', async (page, server) => {
   await page.goto(server.url)
   await page.getByText('prefect-rs agent start').first().waitFor()
+  const blocks = await page.getByRole('main').locator('.cmd code, .block pre').allInnerTexts()
+  assert.equal(blocks.length, 5)
+  // A shell that knows the server only by what it is told here.
+  const { PREFECT_API_URL: _, ...env } = server.env
+  await writeFile(join(server.home, 'commands.sh'), `set -e\nprefect-rs() { ${JSON.stringify(binary())} "$@"; }\n${blocks.slice(0, -1).join('\n')}\n`)
+  execFileSync('bash', ['commands.sh'], { cwd: server.home, env })
+  await page.getByRole('link', { name: 'Hello' }).click()
+  await page.getByRole('complementary').or(page.getByRole('dialog')).getByRole('button', { name: 'Quick Run' }).click()
+  await page.getByText('Flow run scheduled').waitFor()
+  assert.equal(blocks.at(-1), 'prefect-rs agent start etl-queue')
+  server.agent('etl-queue')
+  await page.getByRole('button', { name: /Completed flow runs: 1/ }).first().waitFor()
+}, { patience: 30_000 })
+
+await story('two tabs at the same variable: the second is told before it saves', async (page, server) => {
+  await server.api('POST', '/variables/', { name: 'threshold', value: 30 })
+  await page.goto(`${server.url}/variables`)
+  await page.getByRole('button', { name: 'Edit threshold' }).click()
+  await page.locator('[data-link=live]').first().waitFor()
+  await server.api('PATCH', '/variables/name/threshold', { value: 31 })
+  await page.getByRole('dialog').getByText('Somebody changed it meanwhile: it is now 31').waitFor()
+  await server.api('DELETE', '/variables/name/threshold')
+  await page.getByRole('dialog').getByText('Somebody deleted it meanwhile.').waitFor()
+  // Refused within the dialog, where it can be read.
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('dialog').getByRole('alert').getByText('not found').waitFor()
 })
 
 await story('schedules are added, seen in words and dates, changed, paused and deleted in place', async (page, server) => {
@@ -398,7 +461,7 @@ await story('emptying the database takes the right words', async (page, server) 
   assert.ok(await dialog.getByRole('button', { name: 'Delete everything' }).isDisabled())
   await dialog.getByLabel('Type delete everything').fill('delete everything')
   await dialog.getByRole('button', { name: 'Delete everything' }).click()
-  await page.getByText('Four commands to the first green bar').waitFor()
+  await page.getByText('Four steps to the first green bar').waitFor()
   assert.deepEqual(await server.api('POST', '/flows/filter', {}), [])
 })
 
