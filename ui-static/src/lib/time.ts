@@ -10,7 +10,14 @@ function format(options: Intl.DateTimeFormatOptions): (at: number | string | Dat
 
 export const clock = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 export const clockSeconds = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
-export const day = format({ weekday: 'short', month: 'short', day: 'numeric' })
+const dayOfYear = format({ weekday: 'short', month: 'short', day: 'numeric' })
+const dayOfAny = format({ year: 'numeric', month: 'short', day: 'numeric' })
+
+/** A day, with its year where that is another one than the present. */
+export function day(at: number | string | Date, now: number = serverNow()): string {
+  return new Date(at).getFullYear() === new Date(now).getFullYear() ? dayOfYear(at) : dayOfAny(at)
+}
+
 export const exact = format({
   weekday: 'short',
   year: 'numeric',
@@ -28,7 +35,7 @@ export const exact = format({
 export function moment(at: number | string | Date, now: number = serverNow()): string {
   const date = new Date(at)
   const same = new Date(now).toDateString() === date.toDateString()
-  return same ? clockSeconds(date) : `${day(date)}, ${clock(date)}`
+  return same ? clockSeconds(date) : `${day(date, now)}, ${clock(date)}`
 }
 
 /** A stretch of time, with its day once if it has only one. */

@@ -158,6 +158,23 @@ await story('the keyboard alone goes everywhere', async (page, server) => {
   await page.getByRole('dialog').getByText('Quick Run').waitFor()
 })
 
+await story('each state of a bar is reached by keys, and its runs are shown', async (page, server) => {
+  await page.goto(server.url)
+  const bar = page.locator('[data-bucket]').filter({ has: page.locator('rect.seg:nth-of-type(3)') }).first()
+  await bar.focus()
+  const seen = new Set()
+  const count = await bar.locator('rect.seg').count()
+  for (let i = 0; i < count; i++) {
+    seen.add(await page.locator('figure .tip strong').innerText())
+    await page.keyboard.press('ArrowUp')
+  }
+  assert.equal(seen.size, count, [...seen].join(', '))
+  await page.keyboard.press('ArrowDown')
+  const last = (await page.locator('figure .tip strong').innerText()).replace(' flow runs', '')
+  await page.keyboard.press('Enter')
+  await page.waitForURL((url) => url.searchParams.get('state') === last)
+})
+
 await story('a search is kept under a name and taken up again', async (page, server) => {
   await page.goto(`${server.url}/runs?state=Late&pool=cluster`)
   await page.getByRole('button', { name: 'Remove pool cluster' }).waitFor()

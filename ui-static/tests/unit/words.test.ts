@@ -5,7 +5,7 @@ import { actionWords, triggerLines } from '../../src/lib/automations'
 import { blamed, fields, initial, read, type Field } from '../../src/lib/form'
 import { add, filters, parse, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
-import { between, duration, span, spell } from '../../src/lib/time'
+import { between, day, duration, moment, span, spell } from '../../src/lib/time'
 import type { GraphColumns, JsonSchema } from '../../src/lib/types'
 
 describe('schedules in words', () => {
@@ -228,4 +228,11 @@ test('a stretch of time says its second day only when there is one', () => {
   const at = (day: number, hour: number) => new Date(2026, 10, day, hour, 30)
   expect(between(at(27, 9), at(27, 21)).match(/27/g)).toHaveLength(1)
   expect(between(at(27, 9), at(28, 21))).toMatch(/27.*09:30 – .*28.*21:30/)
+})
+
+test('a day says its year only when that is not the present one', () => {
+  const now = new Date(2026, 10, 29, 12).getTime()
+  expect(day(new Date(2026, 2, 28, 9), now)).not.toContain('2026')
+  expect(day(new Date(2028, 2, 28, 9), now)).toContain('2028')
+  expect(moment(new Date(2025, 10, 29, 12, 30), now)).toMatch(/2025.*12:30/)
 })
