@@ -4,6 +4,7 @@
 //! history can be replayed.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
@@ -24,6 +25,13 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> DateTime<Utc> {
         whole_microseconds(Utc::now())
+    }
+}
+
+impl SystemClock {
+    /// Returns how long it is until an instant; nothing, if that is over.
+    pub fn until(self, instant: DateTime<Utc>) -> Duration {
+        (instant - self.now()).to_std().unwrap_or_default()
     }
 }
 

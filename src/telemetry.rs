@@ -139,7 +139,7 @@ fn level(level: Level) -> (&'static str, u8) {
     }
 }
 
-/// Returns a module as Prefect names its loggers: `prefect_rs::agent::submit` is `prefect.agent`.
+/// Returns a module as Prefect names its loggers: `prefect_rs::agent::executor` is `prefect.agent`.
 fn logger(target: &str) -> String {
     match target.strip_prefix("prefect_rs::") {
         Some(module) => format!("prefect.{}", module.split("::").next().unwrap_or(module)),
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn modules_are_named_as_prefect_names_its_loggers() {
-        assert_eq!(logger("prefect_rs::agent::submit"), "prefect.agent");
+        assert_eq!(logger("prefect_rs::agent::executor"), "prefect.agent");
         assert_eq!(logger("prefect_rs"), "prefect_rs");
         assert_eq!(logger("hyper::proto"), "hyper.proto");
     }

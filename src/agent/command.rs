@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::logs::{Forwarder, Line};
+use super::logs::{Forwarder, INFO, Line, WARNING};
 use super::process::{self, Ended, Group, Halt, Invocation, Stream};
 use super::report::{Patience, Reporter};
 use super::role::Role;
@@ -120,7 +120,7 @@ async fn carry_out(
             .await
         {
             Some(Answer::Rescheduled(at)) => {
-                let wait = (at - SystemClock.now()).to_std().unwrap_or_default();
+                let wait = SystemClock.until(at);
                 tokio::select! {
                     () = sleep(wait) => {}
                     _ = stops.recv() => {
@@ -171,7 +171,7 @@ async fn begin(
         let wait = match reporter.propose(run, "RUNNING", "Running", None).await {
             Some(Answer::Accepted) => return true,
             Some(Answer::Wait(seconds)) => Duration::from_secs_f64(seconds.clamp(0.05, 3600.0)),
-            Some(Answer::Rescheduled(at)) => (at - SystemClock.now()).to_std().unwrap_or_default(),
+            Some(Answer::Rescheduled(at)) => SystemClock.until(at),
             Some(Answer::Refused(reason)) => {
                 outcome.message = reason;
                 return false;
@@ -299,8 +299,8 @@ async fn take_line(
     tail: &mut VecDeque<String>,
 ) {
     let (name, level) = match stream {
-        Stream::Out => ("process.stdout", 20),
-        Stream::Err => ("process.stderr", 30),
+        Stream::Out => ("process.stdout", INFO),
+        Stream::Err => ("process.stderr", WARNING),
     };
     if stream == Stream::Err && !line.trim().is_empty() {
         tail.clear();

@@ -199,27 +199,7 @@ impl Dispatcher {
             return Vec::new();
         }
         if let Some(runs) = runs {
-            // What waits here and is no longer named was taken, cancelled or moved.
-            let named: HashSet<Uuid> = runs.iter().map(|run| run.id).collect();
-            self.runs.retain(|id, (_, phase)| {
-                !matches!(phase, Phase::Waiting(..)) || named.contains(id)
-            });
-            for (place, run) in runs.into_iter().enumerate() {
-                let due = run
-                    .next_scheduled_start_time
-                    .or(run.expected_start_time)
-                    .unwrap_or(DateTime::<Utc>::MIN_UTC);
-                if gone.contains(&run.id)
-                    || self
-                        .runs
-                        .get(&run.id)
-                        .is_some_and(|(_, phase)| !matches!(phase, Phase::Waiting(..)))
-                {
-                    continue;
-                }
-                self.runs
-                    .insert(run.id, (Box::new(run), Phase::Waiting(due, place)));
-            }
+            self.take_in(runs, &gone);
             if self.asks_once {
                 self.mode = Mode::Finishing;
                 self.keep_what_fits();
@@ -230,6 +210,27 @@ impl Dispatcher {
             self.poll()
         } else {
             Vec::new()
+        }
+    }
+
+    /// Makes the runs of an answer those that wait here, but for what is this agent's already or has left it.
+    fn take_in(&mut self, runs: Vec<FlowRun>, gone: &HashSet<Uuid>) {
+        // What waits here and is no longer named was taken, cancelled or moved.
+        let named: HashSet<Uuid> = runs.iter().map(|run| run.id).collect();
+        self.runs
+            .retain(|id, (_, phase)| !matches!(phase, Phase::Waiting(..)) || named.contains(id));
+        for (place, run) in runs.into_iter().enumerate() {
+            let known = self.runs.get(&run.id);
+            let is_taken = known.is_some_and(|(_, phase)| !matches!(phase, Phase::Waiting(..)));
+            if is_taken || gone.contains(&run.id) {
+                continue;
+            }
+            let due = run
+                .next_scheduled_start_time
+                .or(run.expected_start_time)
+                .unwrap_or(DateTime::<Utc>::MIN_UTC);
+            self.runs
+                .insert(run.id, (Box::new(run), Phase::Waiting(due, place)));
         }
     }
 
@@ -266,11 +267,10 @@ impl Dispatcher {
     }
 
     fn won(&mut self, id: Uuid) -> Vec<Command> {
+        self.set(id, Phase::Running);
         if !self.takes_runs() {
-            self.set(id, Phase::Running);
             return vec![Command::HandBack(id)];
         }
-        self.set(id, Phase::Running);
         self.runs
             .get(&id)
             .map(|(run, _)| Command::Launch(run.clone()))

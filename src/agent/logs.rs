@@ -13,11 +13,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::backoff::Backoff;
 use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
 
 /// What is kept in memory for all runs together.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;
@@ -28,6 +30,11 @@ const BATCH_LINES: usize = 1000;
 const LINGER: Duration = Duration::from_millis(200);
 /// What a line costs beside its text.
 const LINE_OVERHEAD_BYTES: usize = 200;
+
+/// Levels as Python counts them.
+pub const INFO: u8 = 20;
+pub const WARNING: u8 = 30;
+pub const ERROR: u8 = 40;
 
 /// A log line of a flow run.
 #[derive(Debug, Clone)]
@@ -184,15 +191,11 @@ async fn gather(
 
 /// Sends a batch, again and again while the API is away; a batch that the API refuses is given up.
 async fn deliver(client: &Client, lines: &[Value], is_away: &AtomicBool) {
-    let mut pause = Duration::from_millis(250);
+    let mut backoff = Backoff::new();
     loop {
         match client.create_logs(lines).await {
             Ok(()) => return is_away.store(false, Ordering::Relaxed),
-            Err(error)
-                if error
-                    .status()
-                    .is_some_and(|status| status.is_client_error()) =>
-            {
+            Err(error) if error.is_refusal() => {
                 warn!(%error, "{} log lines were refused by the API", lines.len());
                 return;
             }
@@ -200,8 +203,7 @@ async fn deliver(client: &Client, lines: &[Value], is_away: &AtomicBool) {
                 if !is_away.swap(true, Ordering::Relaxed) {
                     warn!(%error, "log lines are kept until the API is back");
                 }
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
+                backoff.pause().await;
             }
         }
     }
@@ -219,14 +221,13 @@ fn as_value(line: &Line) -> Value {
 }
 
 fn lost_note(flow_run_id: Uuid, count: u64) -> Value {
-    let timestamp = crate::clock::Clock::now(&crate::clock::SystemClock);
     as_value(&Line {
         flow_run_id,
         name: "prefect.agent",
-        level: 30,
+        level: WARNING,
         message: format!(
             "{count} lines of output are missing here: the API was away and the buffer full"
         ),
-        timestamp,
+        timestamp: SystemClock.now(),
     })
 }

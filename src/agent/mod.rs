@@ -1,9 +1,9 @@
 //! The agent: takes due flow runs of a work queue and runs them on this machine.
 //!
-//! A worker is the same of a work pool; what is its own is in `worker`, and what its pool says of processes in `jobs`.
-//! One loop owns the state: the `dispatcher` decides, the `executor` acts, and they
-//! talk by messages. The agent outlives its server: it polls on, keeps its flows running, holds
-//! back what it has to tell, and never exits because the API is away.
+//! A worker is the same for a work pool; what is its own is in `worker`, and what its pool says of processes in `jobs`.
+//! One loop owns the state: the `dispatcher` decides, the `executor` acts, and they talk by messages. The agent
+//! outlives its server: it polls on, keeps its flows running, holds back what it has to tell, and never exits
+//! because the API is away.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ use dispatcher::{Command, Dispatcher, Event};
 use process::Halt;
 use role::Role;
 
+mod backoff;
 pub mod command;
 mod control;
 mod dispatcher;
@@ -222,7 +223,7 @@ async fn work(
         let due = dispatcher.next_due();
         let due_timer = async {
             match due {
-                Some(due) => sleep((due - SystemClock.now()).to_std().unwrap_or_default()).await,
+                Some(due) => sleep(SystemClock.until(due)).await,
                 None => std::future::pending().await,
             }
         };
@@ -346,10 +347,7 @@ async fn find_queue(
                     warn!(work_queue.name = %name, "there is no work queue named `{name}` yet; waiting for it");
                 }
             }
-            _ if failure
-                .status()
-                .is_some_and(|status| status.is_client_error()) =>
-            {
+            _ if failure.is_refusal() => {
                 return Err(failure.into());
             }
             _ => {

@@ -249,14 +249,20 @@ pub fn is_alive(pgid: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return true;
     };
-    let group = pgid.to_string();
     processes.flatten().any(|process| {
-        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        // The name in brackets may contain anything; behind it are state, parent and group.
-        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let state = fields.next().unwrap_or_default();
-        fields.nth(1) == Some(&group) && state != "Z" && state != "X"
+        let known = state_and_group(&process.path());
+        known.is_some_and(|(state, group)| group == pgid && !matches!(state, 'Z' | 'X'))
     })
+}
+
+/// Reads the state and the group of a process from its folder under `/proc`; see proc(5), `stat`.
+fn state_and_group(process: &Path) -> Option<(char, Pid)> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    // The name in brackets may contain anything; behind it are state, parent and group.
+    let mut fields = stat.rsplit(") ").next()?.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    Some((state, Pid::from_raw(group)))
 }
 
 /// Returns the groups of the processes that were started with this variable.
@@ -280,15 +286,7 @@ pub async fn groups_with(variable: &str, value: &str) -> Vec<Pid> {
             {
                 continue;
             }
-            let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
-            let group = stat
-                .rsplit(") ")
-                .next()
-                .and_then(|rest| rest.split(' ').nth(2));
-            let group = group
-                .and_then(|group| group.parse().ok())
-                .map(Pid::from_raw);
-            if let Some(group) = group
+            if let Some((_, group)) = state_and_group(&path)
                 && group != nix::unistd::getpgrp()
                 && !groups.contains(&group)
             {

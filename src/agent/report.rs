@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use super::backoff::Backoff;
 use super::states::{self, Answer};
 use crate::client::{Client, Document, Error, FlowRun, OrchestrationResult};
 
@@ -185,17 +186,14 @@ impl Reporter {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let mut pause = Duration::from_millis(250);
+        let mut backoff = Backoff::new();
         let mut has_warned = false;
         loop {
             let failure = match attempt().await {
                 Ok(answer) => return Some(answer),
                 Err(failure) => failure,
             };
-            if failure
-                .status()
-                .is_some_and(|status| status.is_client_error())
-            {
+            if failure.is_refusal() {
                 error!(flow_run.id = %run, "failed to {what} `{run}`: {failure}");
                 return None;
             }
@@ -207,8 +205,7 @@ impl Reporter {
                 warn!(flow_run.id = %run, "will try until the API is back to {what} `{run}`: {failure}");
             }
             has_warned = true;
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
+            backoff.pause().await;
         }
     }
 }

@@ -129,11 +129,7 @@ async fn find_pool(
     loop {
         match pool(client, options).await {
             Ok(pool) => return Ok(Some(pool)),
-            Err(Error::Client(failure))
-                if !failure
-                    .status()
-                    .is_some_and(|status| status.is_client_error()) =>
-            {
+            Err(Error::Client(failure)) if !failure.is_refusal() => {
                 if !has_warned {
                     warn!("waiting for the server: {failure}");
                 }

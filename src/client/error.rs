@@ -78,6 +78,11 @@ impl Error {
         }
     }
 
+    /// Returns whether the server has refused the request itself, so that sending it again changes nothing.
+    pub fn is_refusal(&self) -> bool {
+        self.status().is_some_and(|status| status.is_client_error())
+    }
+
     /// Returns whether the thing asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)

@@ -205,7 +205,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-fn search(names: &[&OsStr], path: &OsStr) -> Option<PathBuf> {
+/// Finds the first of some programs in the folders of a search path.
+pub(crate) fn search(names: &[&OsStr], path: &OsStr) -> Option<PathBuf> {
     names.iter().find_map(|name| {
         std::env::split_paths(path)
             .map(|folder| folder.join(name))

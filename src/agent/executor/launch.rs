@@ -1,13 +1,11 @@
 //! From a claimed run to what is started for it: its deployment, its pool's template, its blocks.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::time::sleep;
 use tracing::warn;
 
 use super::Shared;
 use crate::agent::Source;
+use crate::agent::backoff::Backoff;
 use crate::agent::jobs::{self, Job, Variables};
 use crate::agent::runners::{self, Launch};
 use crate::client::{self, Deployment, Document, FlowRun};
@@ -21,8 +19,8 @@ impl Shared {
                 self.host.role
             ));
         };
-        let read = || self.client.read_deployment(id);
-        let deployment = persist("The run's deployment", read).await?;
+        let ask = || self.client.read_deployment(id);
+        let deployment = read("The run's deployment", ask).await?;
         let has_code = deployment.raw["flow_data"].is_object();
         if let (true, Source::Queue(_) | Source::Given) = (has_code, &self.source) {
             return runners::launch(run, &deployment.raw, &self.host);
@@ -55,24 +53,14 @@ impl Shared {
         );
         let template = match &self.source {
             Source::Pool { name, .. } => {
-                let read = || self.client.read_work_pool(name);
-                let pool = persist(&format!("Work pool `{name}`"), read).await?;
+                let ask = || self.client.read_work_pool(name);
+                let pool = read(&format!("Work pool `{name}`"), ask).await?;
                 pool.base_job_template.clone()
             }
             Source::Queue(_) | Source::Given => self.infrastructure(deployment).await?,
         };
-        let mut pause = Duration::from_millis(250);
-        loop {
-            match jobs::resolve(&self.client, &template, &variables).await {
-                Ok(job) => return Ok(job),
-                Err(jobs::Error::Wrong(reason)) => return Err(reason),
-                Err(jobs::Error::Away(reason)) => {
-                    warn!(flow_run.id = %run.id, "will try again to make the job of flow run `{}`: {reason}", run.name);
-                    sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(10));
-                }
-            }
-        }
+        let resolve = || jobs::resolve(&self.client, &template, &variables);
+        persist("The job", resolve).await
     }
 
     /// Returns a template of the infrastructure block that a deployment of a 2.20 agent names.
@@ -84,8 +72,8 @@ impl Shared {
             return Ok(json!({}));
         };
         let path = format!("/block_documents/{id}?include_secrets=true");
-        let read = || self.client.get::<serde_json::Value>(&path);
-        let block = persist("The deployment's infrastructure block", read).await?;
+        let ask = || self.client.get::<serde_json::Value>(&path);
+        let block = read("The deployment's infrastructure block", ask).await?;
         match block["block_type"]["slug"].as_str() {
             Some("process") | None => Ok(jobs::template_of_block(&block["data"])),
             Some(other) => Err(format!(
@@ -97,26 +85,36 @@ impl Shared {
     }
 }
 
-/// Asks until the server answers; its refusal is a sentence.
-async fn persist<T, F>(what: &str, mut ask: impl FnMut() -> F) -> Result<T, String>
+/// Reads until the server answers; its refusal is a sentence.
+async fn read<T, F>(what: &str, mut ask: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = client::Result<T>>,
 {
-    let mut pause = Duration::from_millis(250);
+    let ask = || {
+        let asked = ask();
+        async move {
+            asked.await.map_err(|error| match error.is_refusal() {
+                true => jobs::Error::Wrong(format!("{what} could not be read: {error}")),
+                false => jobs::Error::Away(error),
+            })
+        }
+    };
+    persist(what, ask).await
+}
+
+/// Asks until the server is there.
+async fn persist<T, F>(what: &str, mut ask: impl FnMut() -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, jobs::Error>>,
+{
+    let mut backoff = Backoff::new();
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(error)
-                if error
-                    .status()
-                    .is_some_and(|status| status.is_client_error()) =>
-            {
-                return Err(format!("{what} could not be read: {error}"));
-            }
-            Err(error) => {
+            Err(jobs::Error::Wrong(reason)) => return Err(reason),
+            Err(jobs::Error::Away(error)) => {
                 warn!("will try again; {what} could not be read: {error}");
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
+                backoff.pause().await;
             }
         }
     }

@@ -9,14 +9,14 @@ use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use super::Shared;
-use super::supervise::ERROR;
 use crate::agent::dispatcher::Event;
+use crate::agent::logs::ERROR;
 use crate::agent::process::Halt;
 use crate::agent::report::{Patience, Reporter};
 use crate::agent::runners::{Engine, Launch};
 use crate::agent::states::{self, Answer};
 use crate::client::FlowRun;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ enum Begun {
 }
 
 impl Shared {
+    /// Carries out a claimed run, and tells the dispatcher when it has left this agent.
     pub(super) async fn execute(&self, run: FlowRun, mut halts: mpsc::Receiver<Halt>) {
         let id = run.id;
         tokio::select! {
@@ -123,7 +124,7 @@ impl Shared {
     ) -> Begun {
         let mut steps = vec![("RUNNING", "Running")];
         if let Some(at) = again_at {
-            if pause(until(at), halts).await {
+            if pause(SystemClock.until(at), halts).await {
                 self.give_up_retry(run).await;
                 return Begun::No;
             }
@@ -212,6 +213,7 @@ impl Shared {
         }
     }
 
+    /// Tells how a run has ended, once its logs are sent.
     async fn conclude(&self, run: Uuid, kind: &str, name: &str, message: &str) {
         self.logs.flush(FLUSH_LIMIT).await;
         if let Some(Answer::Refused(reason)) = self
@@ -230,8 +232,4 @@ async fn pause(time: Duration, halts: &mut mpsc::Receiver<Halt>) -> bool {
         () = sleep(time) => false,
         halt = halts.recv() => halt.is_some(),
     }
-}
-
-fn until(instant: DateTime<Utc>) -> Duration {
-    (instant - SystemClock.now()).to_std().unwrap_or_default()
 }

@@ -164,9 +164,7 @@ impl Shared {
         for ids in runs.chunks(PAGE) {
             let cancelled = match self.cancelled(ids, &["CANCELLED", "CANCELLING"]).await {
                 // A server of the first generation has no state of being cancelled.
-                Err(error) if error.status().is_some_and(|s| s.is_client_error()) => {
-                    self.cancelled(ids, &["CANCELLED"]).await
-                }
+                Err(error) if error.is_refusal() => self.cancelled(ids, &["CANCELLED"]).await,
                 outcome => outcome,
             };
             match cancelled {

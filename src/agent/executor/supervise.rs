@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Shared;
 use crate::agent::Source;
 use crate::agent::control::Control;
-use crate::agent::logs::Line;
+use crate::agent::logs::{INFO, Line, WARNING};
 use crate::agent::process::{self, Ended, Group, Halt, Stream};
 use crate::agent::runners::{Engine, Launch};
 use crate::client::FlowRun;
@@ -21,10 +21,6 @@ use crate::schemas::work_pools::PROCESS_TYPE;
 
 /// How much error output is kept to explain a crash.
 const TAIL_LINES: usize = 50;
-/// Levels as Python counts them.
-const INFO: u8 = 20;
-const WARNING: u8 = 30;
-pub(super) const ERROR: u8 = 40;
 
 impl Shared {
     /// Starts the process, forwards its output and waits for its end; returns its last error output.

@@ -65,11 +65,11 @@ pub(super) fn collect(value: &Value, references: &mut BTreeMap<String, Value>) {
 
 /// Asks the server for what a name means.
 async fn fetch(client: &Client, name: &str) -> Result<Value, Error> {
-    let cannot = |failure: client::Error| match failure.status() {
-        Some(status) if status.is_client_error() => Error::Wrong(format!(
+    let cannot = |failure: client::Error| match failure.is_refusal() {
+        true => Error::Wrong(format!(
             "The job's `{name}` could not be read from the server: {failure}"
         )),
-        _ => Error::Away(failure),
+        false => Error::Away(failure),
     };
     if let Some(variable) = name.strip_prefix(VARIABLES) {
         let found = Client::optional(client.read_variable(variable).await).map_err(cannot)?;

@@ -9,6 +9,7 @@ use super::{Engine, Host, Launch, directory, expand, missing, timeout};
 use crate::agent::process::Invocation;
 use crate::client::FlowRun;
 use crate::deployments::document::PythonCode;
+use crate::deployments::python::search;
 
 /// Decides what to start for a flow in Python.
 pub(super) fn python(
@@ -121,11 +122,7 @@ fn interpreter(code: &PythonCode, host: &Host) -> Result<PathBuf, String> {
     {
         return Ok(python);
     }
-    let found = ["python3", "python"].iter().find_map(|name| {
-        std::env::split_paths(&host.path)
-            .map(|folder| folder.join(name))
-            .find(|file| file.is_file())
-    });
+    let found = search(&["python3".as_ref(), "python".as_ref()], &host.path);
     found.ok_or_else(|| {
         let role = host.role;
         format!("No Python interpreter was found for this flow: there is none on the {role}'s PATH. Start the {role} in the flow's virtual environment, or set PREFECT_RS_PYTHON.")
