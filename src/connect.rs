@@ -9,7 +9,7 @@ use crate::settings::Settings;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL is none.
-    #[error("`{0}` is not valid for PREFECT_API_URL: it begins neither with http:// nor https://")]
+    #[error("'{0}' is not valid for PREFECT_API_URL: it begins neither with http:// nor https://")]
     Url(String),
     /// The client could not be made.
     #[error(transparent)]
@@ -37,7 +37,7 @@ pub async fn client(settings: &Settings) -> Result<Client, Error> {
 }
 
 /// Returns the URL that is set, else that of a server that runs on this home.
-fn url(settings: &Settings) -> Option<String> {
+pub fn url(settings: &Settings) -> Option<String> {
     settings.api_url.clone().or_else(|| {
         let database = settings.database_url.sqlite_path()?;
         advert::find(database).map(|live| live.url)

@@ -179,10 +179,7 @@ impl Args {
             Command::Ls { output } => ls(cx, &client, output).await,
             Command::Inspect { automation, output } => {
                 let found = find(&client, &automation).await?;
-                match output.is_json() {
-                    true => output::print_json(&found),
-                    false => output::print_fields(&found.raw),
-                }
+                output.show(&found);
                 Ok(())
             }
             Command::Pause { automation } => switch(&client, &automation, false).await,

@@ -166,10 +166,7 @@ async fn find(client: &Client, block: &str) -> Result<Document<Block>> {
 
 async fn inspect(client: &Client, block: &str, output: OutputArg) -> Result {
     let block = find(client, block).await?;
-    match output.is_json() {
-        true => output::print_json(&block),
-        false => output::print_fields(&block.raw),
-    }
+    output.show(&block);
     Ok(())
 }
 
@@ -213,10 +210,7 @@ impl TypeArgs {
             TypeCommand::Ls { output } => types(cx, client, output).await,
             TypeCommand::Inspect { slug, output } => {
                 let found = find_type(client, &slug).await?;
-                match output.is_json() {
-                    true => output::print_json(&found),
-                    false => output::print_fields(&found.raw),
-                }
+                output.show(&found);
                 Ok(())
             }
             TypeCommand::Delete { slug } => {

@@ -81,10 +81,7 @@ impl Args {
                 let limit = client
                     .create_concurrency_limit(&tag, concurrency_limit)
                     .await?;
-                match output.is_json() {
-                    true => output::print_json(&limit),
-                    false => output::print_line(&limit.id.to_string()),
-                }
+                output.show_id(&limit, limit.id);
                 Ok(())
             }
             Command::Ls {

@@ -312,10 +312,7 @@ fn one_schedule_text(schedule: &Value) -> String {
 
 async fn inspect(client: &Client, deployment: &str, output: OutputArg) -> Result {
     let deployment = find(client, deployment).await?;
-    match output.is_json() {
-        true => output::print_json(&deployment),
-        false => output::print_fields(&deployment.raw),
-    }
+    output.show(&deployment);
     Ok(())
 }
 

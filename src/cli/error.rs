@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::output::word;
-use crate::{client, db, settings};
+use crate::{client, connect, db, settings};
 
 /// What the commands give back.
 pub type Result<T = ()> = std::result::Result<T, Error>;
@@ -157,6 +157,18 @@ impl From<client::Error> for Error {
                 "correct the option or file that gives this value and try again (the request was {request})"
             )),
             _ => error,
+        }
+    }
+}
+
+impl From<connect::Error> for Error {
+    fn from(error: connect::Error) -> Self {
+        match error {
+            connect::Error::Url(_) => Self::new(Code::Settings, error.to_string())
+                .hint("a local server is at http://127.0.0.1:4200/api"),
+            connect::Error::NoServer(_) => Self::new(Code::Unreachable, error.to_string()),
+            connect::Error::Client(error) => error.into(),
+            connect::Error::Database(error) => error.into(),
         }
     }
 }

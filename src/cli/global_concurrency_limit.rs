@@ -123,10 +123,7 @@ impl Args {
             Command::Ls { output } => ls(cx, &client, output).await,
             Command::Inspect { name, output } => {
                 let found = find(&client, &name).await?;
-                match output.is_json() {
-                    true => output::print_json(&found),
-                    false => output::print_fields(&found.raw),
-                }
+                output.show(&found);
                 Ok(())
             }
             Command::Update {

@@ -40,7 +40,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::settings::Loaded;
+use crate::settings::{self, Loaded};
 
 pub use context::Context;
 pub use error::{Code, EXIT_CODES, Error, Result};
@@ -126,12 +126,14 @@ impl Command {
         }
     }
 
-    /// Returns whether the command must work although the settings do not, since it is what repairs them.
-    fn repairs_settings(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(_) | Self::Profile(_) | Self::Completions(_)
-        )
+    /// Returns whether the command works although the settings do not: it repairs them, or has no use for them.
+    fn works_despite(&self, error: &settings::Error) -> bool {
+        // A file that cannot be read at all is repaired by hand.
+        let is_repairable = !matches!(error, settings::Error::Profiles { .. });
+        match self {
+            Self::Config(_) | Self::Profile(_) => is_repairable,
+            command => matches!(command, Self::Completions(_)),
+        }
     }
 }
 
@@ -200,7 +202,7 @@ fn one_dash_words(arg: OsString) -> OsString {
 
 fn run(cli: Cli) -> Result {
     let loaded = match Loaded::from_process(cli.profile.as_deref()) {
-        Err(error) if cli.command.repairs_settings() => {
+        Err(error) if cli.command.works_despite(&error) => {
             output::say(&format!("Warning: {error}"));
             Loaded::without_values(cli.profile.as_deref())?
         }

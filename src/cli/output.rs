@@ -10,8 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Width, presets};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
-use crate::client::State;
+use crate::client::{Document, State};
 
 /// The form of a command's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +43,22 @@ impl OutputArg {
     /// Returns whether scripts read the output.
     pub fn is_json(self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Prints one object: as JSON, or its fields as aligned lines.
+    pub fn show<T>(self, object: &Document<T>) {
+        match self.is_json() {
+            true => print_json(object),
+            false => print_fields(&object.raw),
+        }
+    }
+
+    /// Prints something new: as JSON, or its id alone on a line, so that it can be handed to another command.
+    pub fn show_id<T>(self, object: &Document<T>, id: Uuid) {
+        match self.is_json() {
+            true => print_json(object),
+            false => print_line(&id.to_string()),
+        }
     }
 
     /// Returns whether more columns are wanted.

@@ -237,10 +237,7 @@ async fn get_default(client: &Client, output: OutputArg) -> Result {
         return Err(Error::new(Code::NotFound, "no default storage is set")
             .hint("set one with `prefect-rs storage set-default ID`"));
     };
-    match output.is_json() {
-        true => output::print_json(&block),
-        false => output::print_fields(&block.raw),
-    }
+    output.show(&block);
     Ok(())
 }
 

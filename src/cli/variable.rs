@@ -91,10 +91,7 @@ impl Args {
             Command::Ls { limit, output } => ls(cx, &client, limit, output).await,
             Command::Inspect { name, output } => {
                 let found = find(&client, &name).await?;
-                match output.is_json() {
-                    true => output::print_json(&found),
-                    false => output::print_fields(&found.raw),
-                }
+                output.show(&found);
                 Ok(())
             }
             Command::Unset { name } => {

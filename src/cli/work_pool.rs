@@ -276,10 +276,7 @@ async fn create(cx: &Context, client: &Client, args: Create) -> Result {
     if args.set_as_default {
         config::store(cx, DEFAULT_POOL, &args.name)?;
     }
-    match args.output.is_json() {
-        true => output::print_json(&created),
-        false => output::print_line(&created.id.to_string()),
-    }
+    args.output.show_id(&created, created.id);
     if created.r#type == PROCESS_TYPE && !args.output.is_json() {
         let name = output::word(&created.name);
         output::say(&format!(

@@ -237,10 +237,7 @@ async fn create_in_pool(client: &Client, pool: &str, args: &Create) -> Result<Do
 async fn create(client: &Client, args: Create) -> Result {
     if let Some(pool) = &args.pool {
         let created = create_in_pool(client, pool, &args).await?;
-        match args.output.is_json() {
-            true => output::print_json(&created),
-            false => output::print_line(&created.id.to_string()),
-        }
+        args.output.show_id(&created, created.id);
         return Ok(());
     }
     let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
@@ -267,11 +264,7 @@ async fn create(client: &Client, args: Create) -> Result {
         }
         outcome => outcome?,
     };
-    match args.output.is_json() {
-        true => output::print_json(&created),
-        // Alone on its line, so that it can be handed to `agent start`.
-        false => output::print_line(&created.id.to_string()),
-    }
+    args.output.show_id(&created, created.id);
     Ok(())
 }
 
@@ -396,10 +389,7 @@ pub(super) fn filter_text(filter: Option<&QueueFilter>) -> String {
 
 async fn inspect(client: &Client, args: &OneOutput) -> Result {
     let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
-    match args.output.is_json() {
-        true => output::print_json(&queue),
-        false => output::print_fields(&queue.raw),
-    }
+    args.output.show(&queue);
     Ok(())
 }
 

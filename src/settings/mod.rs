@@ -170,7 +170,7 @@ settings! {
     profiles_path: PathBuf = "${PREFECT_HOME}/profiles.toml", "PREFECT_PROFILES_PATH";
     /// Whether to log at DEBUG level everywhere.
     debug_mode: bool = "false", "PREFECT_DEBUG_MODE";
-    /// Whether this is a run of a test suite.
+    /// Whether this is a run of a test suite; for Python clients of the profile, without effect here.
     test_mode: bool = "false", "PREFECT_TEST_MODE" | "PREFECT_TESTING_TEST_MODE";
 
     /// The URL of the API to talk to, with its `/api`; when not set, a server running on this home or else its database is used.
@@ -196,11 +196,11 @@ settings! {
     logging_format: LogFormat = "text", "PREFECT_RS_LOGGING_FORMAT";
     /// Whether the logs of runs are sent to the API.
     logging_to_api_enabled: bool = "true", "PREFECT_LOGGING_TO_API_ENABLED" | "PREFECT_LOGGING_ORION_ENABLED";
-    /// Seconds between two batches of logs sent to the API.
+    /// Seconds between two batches of logs sent to the API; for Python clients of the profile, without effect here.
     logging_to_api_batch_interval: Duration = "2", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL" | "PREFECT_LOGGING_ORION_BATCH_INTERVAL";
-    /// Largest size in bytes of a batch of logs.
+    /// Largest size in bytes of a batch of logs; for Python clients of the profile, without effect here.
     logging_to_api_batch_size: usize = "4000000", "PREFECT_LOGGING_TO_API_BATCH_SIZE" | "PREFECT_LOGGING_ORION_BATCH_SIZE";
-    /// Largest size in bytes of a single log.
+    /// Largest size in bytes of a single log; for Python clients of the profile, without effect here.
     logging_to_api_max_log_size: usize = "1000000", "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE" | "PREFECT_LOGGING_ORION_MAX_LOG_SIZE";
 
     /// The directory that holds the code of deployments and persisted results.
@@ -247,15 +247,15 @@ settings! {
     database_url: DatabaseUrl = "sqlite:///${PREFECT_HOME}/orion.db", "PREFECT_SERVER_DATABASE_CONNECTION_URL" | "PREFECT_API_DATABASE_CONNECTION_URL" | "PREFECT_ORION_DATABASE_CONNECTION_URL";
     /// Whether SQLite waits for the disk at each commit (`full`, survives a power cut) or not (`normal`, survives a crash of any process).
     database_synchronous: Synchronous = "full", "PREFECT_RS_DATABASE_SYNCHRONOUS";
-    /// Whether the server brings an older database up to date when it starts.
+    /// Whether a server brings an older database up to date when it starts; for genuine servers, since ours always does.
     database_migrate_on_start: bool = "true", "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" | "PREFECT_API_DATABASE_MIGRATE_ON_START" | "PREFECT_ORION_DATABASE_MIGRATE_ON_START";
     /// The file with the key that seals the data of blocks; made when it is first needed.
     encryption_key_path: PathBuf = "${PREFECT_HOME}/encryption.key", "PREFECT_RS_ENCRYPTION_KEY_PATH";
     /// The key itself, 32 bytes in base64, instead of a file: for several servers on one database.
     encryption_key: Option<Secret> = "", "PREFECT_RS_ENCRYPTION_KEY";
-    /// Seconds that a statement may take.
+    /// Seconds that a statement may take; for genuine servers, without effect here.
     database_timeout: Duration = "10", "PREFECT_SERVER_DATABASE_TIMEOUT" | "PREFECT_API_DATABASE_TIMEOUT" | "PREFECT_ORION_DATABASE_TIMEOUT";
-    /// Seconds to wait for a connection, or for another process that holds the database file.
+    /// Seconds to wait for a connection; for genuine servers, without effect here.
     database_connection_timeout: Duration = "5", "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_API_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_ORION_DATABASE_CONNECTION_TIMEOUT";
     /// How many connections a server holds to PostgreSQL, or reader threads to SQLite, at most.
     database_pool_size: u32 = "10", "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE" | "PREFECT_SQLALCHEMY_POOL_SIZE";
@@ -384,17 +384,20 @@ impl Loaded {
     }
 
     /// Takes only the home and the profile from this process and the defaults for everything else, for commands that
-    /// repair settings which cannot be loaded.
+    /// work although the settings cannot be loaded.
     pub fn without_values(profile: Option<&str>) -> Result<Self, Error> {
         let kept = ["PREFECT_HOME", "PREFECT_PROFILES_PATH"];
         let environment: HashMap<String, String> = process_environment()
             .filter(|(name, _)| kept.contains(&name.as_str()))
             .collect();
         let path = profiles_path(&environment)?;
-        let active = || Profiles::read(&path).map(|profiles| profiles.active().to_owned());
+        let active = || match Profiles::read(&path) {
+            Ok(profiles) => profiles.active().to_owned(),
+            Err(_) => DEFAULT_PROFILE.to_owned(),
+        };
         let profile = match profile {
             Some(name) => name.to_owned(),
-            None => env::var("PREFECT_PROFILE").or_else(|_| active())?,
+            None => env::var("PREFECT_PROFILE").unwrap_or_else(|_| active()),
         };
         let layers = Layers {
             environment: &environment,

@@ -103,6 +103,22 @@ fn a_broken_profile_can_be_repaired_with_config() {
 }
 
 #[test]
+fn profiles_that_cannot_be_read_are_told_once() {
+    let home = Home::new();
+    std::fs::write(home.path().join("profiles.toml"), "active = \n").unwrap();
+    for (command, code) in [
+        (["profile", "ls"], 3),
+        (["config", "view"], 3),
+        (["flow", "ls"], 3),
+        (["completions", "bash"], 0),
+    ] {
+        let ran = home.run(&command);
+        let told = ran.stderr.matches("the profiles in").count();
+        assert_eq!((ran.code, told), (code, 1), "{command:?}: {ran}");
+    }
+}
+
+#[test]
 fn profiles_are_made_chosen_renamed_and_deleted() {
     let home = Home::new();
     insta::assert_snapshot!(home.run(&["profile", "create", "staging"]), @r#"
