@@ -129,11 +129,9 @@ impl Command {
     /// Returns whether the command works although the settings do not: it repairs them, or has no use for them.
     fn works_despite(&self, error: &settings::Error) -> bool {
         // A file that cannot be read at all is repaired by hand.
-        let is_repairable = !matches!(error, settings::Error::Profiles { .. });
-        match self {
-            Self::Config(_) | Self::Profile(_) => is_repairable,
-            command => matches!(command, Self::Completions(_)),
-        }
+        let repairs = matches!(self, Self::Config(_) | Self::Profile(_))
+            && !matches!(error, settings::Error::Profiles { .. });
+        repairs || matches!(self, Self::Completions(_))
     }
 }
 
