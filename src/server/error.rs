@@ -68,6 +68,16 @@ impl ApiError {
         Self::NotFound(format!("{noun} {which} not found"))
     }
 
+    /// There is no work pool of that name.
+    pub fn no_work_pool(name: &str) -> Self {
+        Self::NotFound(format!("Work pool \"{name}\" not found."))
+    }
+
+    /// There is no queue of that name in a work pool.
+    pub fn no_work_queue(pool: &str, queue: &str) -> Self {
+        Self::NotFound(format!("Work pool queue '{pool}/{queue}' not found."))
+    }
+
     /// Says `detail` if a unique key is taken; any other failure stays what it is.
     pub fn or_taken(error: db::Error, detail: &str) -> Self {
         match error {

@@ -226,6 +226,18 @@ pub fn created<T: Render>(
     (status, view(dialect, value))
 }
 
+/// Answers that something was changed or deleted (204), or that there is no such thing.
+pub fn no_content(
+    is_found: bool,
+    absent: impl FnOnce() -> ApiError,
+) -> Result<StatusCode, ApiError> {
+    if is_found {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(absent())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MAX_DEPTH, is_too_deep};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::db;
 use crate::schemas::block_schemas::{BlockSchema, BlockSchemaCreate, BlockSchemasQuery};
 use crate::schemas::{BlockSchemaId, Dialect, Document};
-use crate::server::extract::{Answer, Asked, Body, Id, created, view};
+use crate::server::extract::{Answer, Asked, Body, Id, created, no_content, view};
 use crate::server::{ApiError, AppState, models};
 
 fn missing() -> ApiError {
@@ -118,11 +118,7 @@ pub async fn delete_block_schema(
     Id(id): Id<BlockSchemaId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| models::block_schemas::delete(conn, id).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(missing())
-    }
+    no_content(state.db.write(write).await?, missing)
 }
 
 /// Returns everything that blocks can do.

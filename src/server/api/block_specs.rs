@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use crate::schemas::actions::{BlockSpecCreate, BlocksPage};
 use crate::schemas::blocks::{Block, BlockSpec};
 use crate::schemas::{BlockSpecId, Dialect};
-use crate::server::extract::{Body, Id, created, view};
+use crate::server::extract::{Body, Id, created, no_content, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates a block spec.
@@ -110,9 +110,7 @@ pub async fn delete_block_spec(
     Id(id): Id<BlockSpecId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| models::block_specs::delete(conn, id).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Block spec", id))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Block spec", id)
+    })
 }

@@ -122,18 +122,8 @@ pub async fn count_task_runs_by_state(
     Body(filters): Body<Filters>,
 ) -> Result<Answer<BTreeMap<String, i64>>, ApiError> {
     let read = async move |conn: &mut Conn| counts::task_runs_by_state(conn, &filters).await;
-    let types = [
-        StateType::Scheduled,
-        StateType::Pending,
-        StateType::Running,
-        StateType::Completed,
-        StateType::Failed,
-        StateType::Cancelled,
-        StateType::Crashed,
-        StateType::Paused,
-        StateType::Cancelling,
-    ];
-    let mut by_type: BTreeMap<_, _> = types.iter().map(|t| (t.as_str().to_owned(), 0)).collect();
+    let none = StateType::ALL.map(|state_type| (state_type.as_str().to_owned(), 0));
+    let mut by_type = BTreeMap::from(none);
     by_type.extend(state.db.read(read).await?);
     Ok(Answer(by_type))
 }

@@ -73,12 +73,8 @@ pub async fn pause_deployment(
     state: State<AppState>,
     id: Id<DeploymentId>,
 ) -> Result<impl IntoResponse, ApiError> {
-    super::deployments::set_schedule_inactive(state, id)
-        .await
-        .map_err(|error| match error {
-            ApiError::NotFound(_) => unknown(),
-            error => error,
-        })
+    let done = super::deployments::set_schedule_inactive(state, id).await;
+    done.map_err(in_newer_words)
 }
 
 /// Lets the schedules of a deployment make runs again.
@@ -87,12 +83,16 @@ pub async fn resume_deployment(
     state: State<AppState>,
     id: Id<DeploymentId>,
 ) -> Result<impl IntoResponse, ApiError> {
-    super::deployments::set_schedule_active(state, id)
-        .await
-        .map_err(|error| match error {
-            ApiError::NotFound(_) => unknown(),
-            error => error,
-        })
+    let done = super::deployments::set_schedule_active(state, id).await;
+    done.map_err(in_newer_words)
+}
+
+/// The routes of 2.0b3 say in other words that there is no such deployment.
+fn in_newer_words(error: ApiError) -> ApiError {
+    match error {
+        ApiError::NotFound(_) => unknown(),
+        error => error,
+    }
 }
 
 /// Returns the schedules of a deployment.

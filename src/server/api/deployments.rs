@@ -15,7 +15,7 @@ use crate::schemas::deployments::Deployment;
 use crate::schemas::filters::{DeploymentsQuery, Filters, FlowSort};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::json_schema::{self, Misfit, Required};
-use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateType};
+use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::deployments::{Missing, Usual};
@@ -32,10 +32,10 @@ fn tell(state: &AppState, id: DeploymentId) {
 }
 
 fn missing(missing: Missing) -> ApiError {
-    ApiError::NotFound(match missing {
-        Missing::Pool(name) => format!("Work pool \"{name}\" not found."),
-        Missing::Limit => "Concurrency limit not found".to_owned(),
-    })
+    match missing {
+        Missing::Pool(name) => ApiError::no_work_pool(&name),
+        Missing::Limit => ApiError::NotFound("Concurrency limit not found".to_owned()),
+    }
 }
 
 /// Changes a deployment.
@@ -280,41 +280,16 @@ pub(super) async fn make_run(
         let Some(deployment) = models::deployments::read(conn, id).await? else {
             return Ok(None);
         };
-        let parameters = match &asked.parameters {
-            Some(given) => deployment.parameters.merge(given),
-            None => deployment.parameters.clone(),
-        };
-        let parameters = match parameters::expand(conn, parameters).await? {
+        let parameters = match run_parameters(conn, &deployment, &asked).await? {
             Ok(parameters) => parameters,
-            Err(text) => {
-                let text = format!("Error hydrating flow run parameters: {text}");
-                return Ok(Some(Err(ApiError::BadRequest(text))));
-            }
+            Err(refusal) => return Ok(Some(Err(refusal))),
         };
-        let is_enforced = asked.enforce_parameter_schema;
-        if is_enforced.unwrap_or(deployment.enforce_parameter_schema)
-            && let Err(misfit) = fit(
-                deployment.parameter_openapi_schema.as_ref(),
-                &parameters,
-                Required::Checked,
-            )
-        {
-            let text = format!("Error creating flow run: {misfit}");
-            return Ok(Some(Err(ApiError::Conflict(text))));
-        }
-        let mut queue = deployment.work_queue_id.zip(deployment.work_queue_name);
-        if let (Some(name), Some(pool)) = (&asked.work_queue_name, &deployment.work_pool_name) {
-            match models::work_queues::read_in_pool(conn, pool, name).await? {
-                Some(found) => queue = Some((found.id, found.name)),
-                None => {
-                    return Ok(Some(Err(ApiError::NotFound(format!(
-                        "Work pool queue '{pool}/{name}' not found."
-                    )))));
-                }
-            }
-        }
+        let work_queue = match run_queue(conn, &deployment, &asked).await? {
+            Ok(queue) => queue,
+            Err(refusal) => return Ok(Some(Err(refusal))),
+        };
         let origin = Origin {
-            work_queue: queue,
+            work_queue,
             deployment_version: deployment.version,
             labels: Some(deployment.labels),
         };
@@ -351,6 +326,50 @@ pub(super) async fn make_run(
         state.changes.tell(super::flow_runs::change(&run));
     }
     Ok((run, is_new))
+}
+
+/// Returns the parameters of a run: those given over those of its deployment, worked out and checked.
+async fn run_parameters(
+    conn: &mut Conn,
+    deployment: &Deployment,
+    asked: &DeploymentFlowRunCreate,
+) -> db::Result<Result<Document, ApiError>> {
+    let parameters = match &asked.parameters {
+        Some(given) => deployment.parameters.merge(given),
+        None => deployment.parameters.clone(),
+    };
+    let parameters = match parameters::expand(conn, parameters).await? {
+        Ok(parameters) => parameters,
+        Err(text) => {
+            let text = format!("Error hydrating flow run parameters: {text}");
+            return Ok(Err(ApiError::BadRequest(text)));
+        }
+    };
+    let is_enforced = asked.enforce_parameter_schema;
+    if is_enforced.unwrap_or(deployment.enforce_parameter_schema) {
+        let schema = deployment.parameter_openapi_schema.as_ref();
+        if let Err(misfit) = fit(schema, &parameters, Required::Checked) {
+            let text = format!("Error creating flow run: {misfit}");
+            return Ok(Err(ApiError::Conflict(text)));
+        }
+    }
+    Ok(Ok(parameters))
+}
+
+/// Returns the queue of a run: the one that is asked for in the deployment's pool, else the deployment's.
+async fn run_queue(
+    conn: &mut Conn,
+    deployment: &Deployment,
+    asked: &DeploymentFlowRunCreate,
+) -> db::Result<Result<Option<(WorkQueueId, String)>, ApiError>> {
+    let (Some(name), Some(pool)) = (&asked.work_queue_name, &deployment.work_pool_name) else {
+        let name = deployment.work_queue_name.clone();
+        return Ok(Ok(deployment.work_queue_id.zip(name)));
+    };
+    let found = models::work_queues::read_in_pool(conn, pool, name).await?;
+    Ok(found
+        .map(|queue| Some((queue.id, queue.name)))
+        .ok_or_else(|| ApiError::no_work_queue(pool, name)))
 }
 
 /// Returns the first state of a run that was asked for without one: due now, but for 2.0b3.

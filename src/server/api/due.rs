@@ -70,9 +70,7 @@ pub async fn stream_due_runs_of_pool(
     let which = name.clone();
     let read = async move |conn: &mut _| models::work_pools::read_by_name(conn, &name).await;
     if state.db.read(read).await?.is_none() {
-        return Err(ApiError::NotFound(format!(
-            "Work pool \"{which}\" not found."
-        )));
+        return Err(ApiError::no_work_pool(&which));
     }
     Ok(hints(state, changes, Source::Pool(which)))
 }

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use crate::db::{self, Conn};
 use crate::schemas::flow_run_inputs::{FlowRunInput, FlowRunInputCreate, FlowRunInputsQuery};
 use crate::schemas::{Dialect, FlowRunId};
-use crate::server::extract::{Answer, Body, Id, view};
+use crate::server::extract::{Answer, Body, Id, no_content, view};
 use crate::server::models::flow_run_inputs;
 use crate::server::{ApiError, AppState};
 
@@ -64,8 +64,7 @@ pub async fn delete_flow_run_input(
 ) -> Result<StatusCode, ApiError> {
     let asked = key.clone();
     let write = async move |conn: &mut Conn| flow_run_inputs::delete(conn, run, &asked).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found(NOUN, key)),
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found(NOUN, key)
+    })
 }

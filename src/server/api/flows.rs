@@ -9,7 +9,7 @@ use crate::schemas::filters::{Filters, FlowSort, FlowsQuery};
 use crate::schemas::flows::Flow;
 use crate::schemas::{Dialect, FlowId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::extract::{Answer, Body, Id, created, no_content, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates a flow, or returns the one of that name.
@@ -80,12 +80,9 @@ pub async fn update_flow(
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| models::flows::update(conn, id, update.tags, now).await;
-    let found = state.db.write(write).await?;
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Flow", id))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Flow", id)
+    })
 }
 
 /// Deletes a flow with its runs and deployments.
@@ -100,11 +97,7 @@ pub async fn delete_flow(
         .write(async move |conn| models::flows::delete(conn, id, since, now).await)
         .await?;
     state.changes.tell(Change::of(Kind::Flow, id.0));
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Flow", id))
-    }
+    no_content(found, || ApiError::not_found("Flow", id))
 }
 
 /// Returns the flows of a page.

@@ -9,7 +9,7 @@ use crate::schemas::notification_policies::{
     NotificationPolicyUpdate,
 };
 use crate::schemas::{Dialect, NotificationPolicyId};
-use crate::server::extract::{Body, Id, created, view};
+use crate::server::extract::{Body, Id, created, no_content, view};
 use crate::server::models::notification_policies as policies;
 use crate::server::{ApiError, AppState};
 
@@ -63,10 +63,9 @@ pub async fn update_notification_policy(
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| policies::update(conn, id, update, now).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("Flow run notification policy", id)),
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Flow run notification policy", id)
+    })
 }
 
 /// Deletes a policy with what it has still to send.
@@ -76,8 +75,5 @@ pub async fn delete_notification_policy(
     Id(id): Id<NotificationPolicyId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| policies::delete(conn, id).await;
-    match state.db.write(write).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(absent()),
-    }
+    no_content(state.db.write(write).await?, absent)
 }

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use crate::schemas::actions::{Page, SavedSearchCreate};
 use crate::schemas::saved_searches::SavedSearch;
 use crate::schemas::{Dialect, SavedSearchId};
-use crate::server::extract::{Body, Id, created, view};
+use crate::server::extract::{Body, Id, created, no_content, view};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates a saved search, or replaces the filters of the one of that name.
@@ -58,9 +58,7 @@ pub async fn delete_saved_search(
     Id(id): Id<SavedSearchId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| models::saved_searches::delete(conn, id).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Saved search", id))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Saved search", id)
+    })
 }

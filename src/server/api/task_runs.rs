@@ -12,7 +12,7 @@ use crate::schemas::responses::{HistoryResponse, OrchestrationResult};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{ConcurrencyLimitId, Dialect, TaskRunId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::extract::{Answer, Body, Id, created, no_content, view};
 use crate::server::models::{self, history};
 use crate::server::orchestration::Rule as _;
 use crate::server::orchestration::policy::Policy;
@@ -132,11 +132,7 @@ pub async fn delete_task_run(
         .write(async move |conn| models::task_runs::delete(conn, id, now).await)
         .await?;
     state.changes.tell(Change::of(Kind::TaskRun, id.0));
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Task run", id))
-    }
+    no_content(found, || ApiError::not_found("Task run", id))
 }
 
 /// Proposes a state for a task run.

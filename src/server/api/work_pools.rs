@@ -18,21 +18,13 @@ use crate::schemas::work_pools::{
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, Document, WorkPoolId, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::extract::{Answer, Body, Id, created, no_content, view};
 use crate::server::models::work_pools::Due;
 use crate::server::{ApiError, AppState, models};
 
 const TAKEN: &str = "A work pool with this name already exists.";
 /// How old the note of the last poll may be; what is polled counts as served for a minute after it.
 const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
-
-fn unknown(name: &str) -> ApiError {
-    ApiError::NotFound(format!("Work pool \"{name}\" not found."))
-}
-
-fn unknown_queue(pool: &str, queue: &str) -> ApiError {
-    ApiError::NotFound(format!("Work pool queue '{pool}/{queue}' not found."))
-}
 
 fn taken_queue(pool: &str, queue: &str) -> String {
     format!("A work queue with the name {queue:?} already exists in work pool {pool:?}.")
@@ -123,7 +115,7 @@ async fn pool(state: &AppState, name: String) -> Result<WorkPool, ApiError> {
     let which = name.clone();
     let read = async move |conn: &mut _| models::work_pools::read_by_name(conn, &name).await;
     let pool = state.db.read(read).await?;
-    pool.ok_or_else(|| unknown(&which))
+    pool.ok_or_else(|| ApiError::no_work_pool(&which))
 }
 
 fn tell(state: &AppState, queue: WorkQueueId) {
@@ -216,7 +208,7 @@ pub async fn update_work_pool(
     };
     let queues = state.db.write(write).await?;
     // Whoever waits for one of its queues shall look again.
-    for queue in queues.ok_or_else(|| unknown(&which))? {
+    for queue in queues.ok_or_else(|| ApiError::no_work_pool(&which))? {
         tell(&state, queue.id);
     }
     Ok(StatusCode::NO_CONTENT)
@@ -240,7 +232,7 @@ pub async fn delete_work_pool(
     };
     let queues = state.db.write(write).await?;
     // Its workers shall learn that there is nothing to wait for.
-    for queue in queues.ok_or_else(|| unknown(&which))? {
+    for queue in queues.ok_or_else(|| ApiError::no_work_pool(&which))? {
         tell(&state, queue.id);
     }
     tell_pool(&state, WorkPoolId(uuid::Uuid::nil()));
@@ -257,8 +249,8 @@ enum Found<T> {
 impl<T> Found<T> {
     fn or_unknown(self, pool: &str) -> Result<T, ApiError> {
         match self {
-            Self::Pool => Err(unknown(pool)),
-            Self::Queue(queue) => Err(unknown_queue(pool, &queue)),
+            Self::Pool => Err(ApiError::no_work_pool(pool)),
+            Self::Queue(queue) => Err(ApiError::no_work_queue(pool, &queue)),
             Self::Done(value) => Ok(value),
         }
     }
@@ -341,7 +333,7 @@ pub async fn create_pool_queue(
     let queue = state.db.write(write).await;
     let taken = taken_queue(&which, &queue_name);
     let queue = queue.map_err(|error| ApiError::or_taken(error, &taken))?;
-    let queue = queue.ok_or_else(|| unknown(&which))?;
+    let queue = queue.ok_or_else(|| ApiError::no_work_pool(&which))?;
     tell(&state, queue.id);
     Ok(created(dialect, true, AsOf(now, queue)))
 }
@@ -375,7 +367,7 @@ pub async fn read_pool_queue(
 }
 
 async fn queue(state: &AppState, pool: String, name: String) -> Result<WorkQueue, ApiError> {
-    let error = unknown_queue(&pool, &name);
+    let error = ApiError::no_work_queue(&pool, &name);
     let read =
         async move |conn: &mut _| models::work_queues::read_in_pool(conn, &pool, &name).await;
     state.db.read(read).await?.ok_or(error)
@@ -470,9 +462,7 @@ pub async fn delete_worker(
     let pool = pool(&state, name).await?;
     let write =
         async move |conn: &mut _| models::work_pools::delete_worker(conn, pool.id, &worker).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::NotFound("Worker not found.".to_owned()))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::NotFound("Worker not found.".to_owned())
+    })
 }
