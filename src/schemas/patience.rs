@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::time::LONGEST_SPAN;
+
 static CHOSEN: OnceLock<Patience> = OnceLock::new();
 
 /// The patience of a server.
@@ -62,9 +64,7 @@ impl Patience {
     pub fn alive_until(self, heartbeat: DateTime<Utc>, interval_seconds: i64) -> DateTime<Utc> {
         let interval = TimeDelta::seconds(interval_seconds.clamp(1, i64::from(u32::MAX)));
         let missed = i32::try_from(self.missed_heartbeats).unwrap_or(i32::MAX);
-        let patience = interval
-            .checked_mul(missed)
-            .unwrap_or(TimeDelta::days(36_500));
-        heartbeat + patience.min(TimeDelta::days(36_500))
+        let patience = interval.checked_mul(missed).unwrap_or(LONGEST_SPAN);
+        heartbeat + patience.min(LONGEST_SPAN)
     }
 }

@@ -5,8 +5,9 @@
 //! writes `Z`, older generations `+00:00`.
 
 use std::fmt;
+use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, TimeDelta, Utc};
 use serde::de::{self, Deserializer, Visitor};
 
 use super::Dialect;
@@ -175,10 +176,18 @@ impl From<DateTime<Utc>> for Instant {
 }
 
 /// Returns a length of time in seconds, the wire's unit.
-pub fn seconds(delta: chrono::TimeDelta) -> f64 {
+pub fn seconds(delta: TimeDelta) -> f64 {
     delta
         .num_microseconds()
         .map_or(delta.num_seconds() as f64, |micros| micros as f64 / 1e6)
+}
+
+/// Longer spans are taken for this one, since no calendar has their ends.
+pub const LONGEST_SPAN: TimeDelta = TimeDelta::days(36_500);
+
+/// Returns a span of time as calendars count it, at most [`LONGEST_SPAN`].
+pub fn span(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).map_or(LONGEST_SPAN, |span| span.min(LONGEST_SPAN))
 }
 
 #[cfg(test)]

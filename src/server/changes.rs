@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
-use crate::schemas::{DeploymentId, FlowRunId, StateType};
+use crate::schemas::{DeploymentId, FlowRunId, State, StateType};
 
 /// Changes that a slow listener may lag behind before it must read anew.
 const BACKLOG: usize = 1024;
@@ -68,6 +68,20 @@ impl Change {
             state_name: None,
             deployment_id: None,
             flow_run_id: None,
+        }
+    }
+
+    /// A flow run that is in this state now.
+    pub fn of_flow_run(
+        id: FlowRunId,
+        state: Option<&State>,
+        deployment_id: Option<DeploymentId>,
+    ) -> Self {
+        Self {
+            state_type: state.map(|state| state.state_type),
+            state_name: state.map(|state| state.name.clone()),
+            deployment_id,
+            ..Self::of(Kind::FlowRun, id.0)
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use chrono::TimeDelta;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -21,6 +20,7 @@ use super::{AppState, models, router};
 use crate::clock::SystemClock;
 use crate::db::{self, Db};
 use crate::schemas::patience::Patience;
+use crate::schemas::time;
 use crate::settings::Settings;
 
 /// How long answers that are under way may take once the server is asked to stop.
@@ -36,12 +36,11 @@ const SILENCE: Duration = Duration::from_secs(75);
 
 /// Returns for how long something counts as served.
 fn patience(settings: &Settings) -> Patience {
-    let time = |time| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(36_500));
     Patience {
         missed_heartbeats: settings.foreman_inactivity_heartbeat_multiple,
         heartbeat_seconds: settings.foreman_fallback_heartbeat_interval_seconds,
-        deployment: time(settings.foreman_deployment_last_polled_timeout_seconds),
-        work_queue: time(settings.foreman_work_queue_last_polled_timeout_seconds),
+        deployment: time::span(settings.foreman_deployment_last_polled_timeout_seconds),
+        work_queue: time::span(settings.foreman_work_queue_last_polled_timeout_seconds),
     }
 }
 

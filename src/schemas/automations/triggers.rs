@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Flaw, seconds};
 use crate::schemas::event_filters::{Labels, is_match};
 use crate::schemas::events::{Event, ReceivedEvent};
-use crate::schemas::{Document, place};
+use crate::schemas::{Document, place, time};
 
 /// The least time in which a proactive trigger can notice that something did not happen.
 const LEAST_PROACTIVE: Duration = Duration::from_secs(10);
@@ -298,7 +298,7 @@ impl EventTrigger {
             Posture::Proactive if self.within.is_zero() => LEAST_PROACTIVE,
             Posture::Proactive | Posture::Reactive => self.within,
         };
-        chrono::TimeDelta::from_std(within).unwrap_or(chrono::TimeDelta::days(36_500))
+        time::span(within)
     }
 
     /// Tells whether every event is looked at by itself.

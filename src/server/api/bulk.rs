@@ -135,15 +135,7 @@ pub async fn bulk_set_flow_run_state(
     };
     let done = state.db.write(write).await?;
     let each = done.into_iter().map(|(id, one)| {
-        if one.is_written {
-            let now = one.result.state.as_ref();
-            state.changes.tell(Change {
-                state_type: now.map(|state| state.state_type),
-                state_name: now.map(|state| state.name.clone()),
-                deployment_id: one.deployment_id,
-                ..Change::of(Kind::FlowRun, id.0)
-            });
-        }
+        super::flow_runs::tell(&state, id, &one);
         BulkTransition {
             flow_run_id: id,
             result: one.result,

@@ -17,9 +17,9 @@ use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, view};
+use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, no_content, view};
 use crate::server::models::flow_runs::Origin;
-use crate::server::models::states::Proposal;
+use crate::server::models::states::{Proposal, Transitioned};
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState};
@@ -57,8 +57,7 @@ async fn origin(conn: &mut Conn, create: &FlowRunCreate) -> db::Result<Result<Or
         return Ok(Ok(Origin::default()));
     };
     let Some(known) = models::work_pools::read_by_name(conn, pool).await? else {
-        let text = format!("Work pool \"{pool}\" not found.");
-        return Ok(Err(ApiError::NotFound(text)));
+        return Ok(Err(ApiError::no_work_pool(pool)));
     };
     let queue = match (&create.work_queue_name, known.default_queue_id) {
         (Some(name), _) => models::work_queues::read_in_pool(conn, pool, name).await?,
@@ -67,8 +66,7 @@ async fn origin(conn: &mut Conn, create: &FlowRunCreate) -> db::Result<Result<Or
     };
     let Some(queue) = queue else {
         let name = create.work_queue_name.as_deref().unwrap_or_default();
-        let text = format!("Work pool queue '{pool}/{name}' not found.");
-        return Ok(Err(ApiError::NotFound(text)));
+        return Ok(Err(ApiError::no_work_queue(pool, name)));
     };
     Ok(Ok(Origin {
         work_queue: Some((queue.id, queue.name)),
@@ -78,12 +76,7 @@ async fn origin(conn: &mut Conn, create: &FlowRunCreate) -> db::Result<Result<Or
 
 /// Returns what listeners are told of a flow run.
 pub fn change(run: &FlowRun) -> Change {
-    Change {
-        state_type: run.state_type(),
-        state_name: run.state.as_ref().map(|state| state.name.clone()),
-        deployment_id: run.deployment_id,
-        ..Change::of(Kind::FlowRun, run.id.0)
-    }
+    Change::of_flow_run(run.id, run.state.as_ref(), run.deployment_id)
 }
 
 /// Returns a flow run.
@@ -200,12 +193,9 @@ pub async fn update_flow_run(
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| models::flow_runs::update(conn, id, update, now).await;
-    let found = state.db.write(write).await?;
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Flow run", id))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Flow run", id)
+    })
 }
 
 /// Adds labels to a flow run, those of the same names in place of the old ones.
@@ -218,11 +208,9 @@ pub async fn update_flow_run_labels(
     let now = state.now();
     let write =
         async move |conn: &mut _| models::flow_runs::add_labels(conn, id, &labels, now).await;
-    if state.db.write(write).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Flow run", id))
-    }
+    no_content(state.db.write(write).await?, || {
+        ApiError::not_found("Flow run", id)
+    })
 }
 
 /// Deletes a flow run with its task runs and logs.
@@ -237,11 +225,7 @@ pub async fn delete_flow_run(
         .write(async move |conn| models::flow_runs::delete(conn, id, since, now).await)
         .await?;
     state.changes.tell(Change::of(Kind::FlowRun, id.0));
-    if found {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(ApiError::not_found("Flow run", id))
-    }
+    no_content(found, || ApiError::not_found("Flow run", id))
 }
 
 /// Through which queue an agent of ours claims a run.
@@ -314,20 +298,16 @@ pub async fn resume_flow_run(
 }
 
 /// Tells listeners what a proposal has made of a flow run.
-fn tell(state: &AppState, id: FlowRunId, done: &models::states::Transitioned) {
+pub(super) fn tell(state: &AppState, id: FlowRunId, done: &Transitioned) {
     if done.is_written {
         let now = done.result.state.as_ref();
-        state.changes.tell(Change {
-            state_type: now.map(|state| state.state_type),
-            state_name: now.map(|state| state.name.clone()),
-            deployment_id: done.deployment_id,
-            ..Change::of(Kind::FlowRun, id.0)
-        });
+        let change = Change::of_flow_run(id, now, done.deployment_id);
+        state.changes.tell(change);
     }
 }
 
 /// Returns the status of an answer to a proposal: 201 says that a state was written.
-pub fn status(done: &models::states::Transitioned, dialect: Dialect) -> StatusCode {
+pub fn status(done: &Transitioned, dialect: Dialect) -> StatusCode {
     let is_decided = matches!(
         done.result.outcome,
         Outcome::Accept {} | Outcome::Reject { .. }

@@ -116,12 +116,8 @@ async fn bring_forward(app: &AppState, run: Stale, now: DateTime<Utc>) -> db::Re
     if let Some(state) = app.db.write(write).await? {
         debug!(flow_run.id = %id, "flow run {id} need not wait any longer");
         // Agents and workers are woken by it.
-        app.changes.tell(Change {
-            state_type: Some(state.state_type),
-            state_name: Some(state.name),
-            deployment_id,
-            ..Change::of(Kind::FlowRun, id.0)
-        });
+        let change = Change::of_flow_run(id, Some(&state), deployment_id);
+        app.changes.tell(change);
     }
     Ok(())
 }

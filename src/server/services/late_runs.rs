@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::Service;
 use crate::db;
+use crate::schemas::time;
 use crate::server::AppState;
-use crate::server::changes::{Change, Kind};
+use crate::server::changes::Change;
 use crate::server::models::scheduled_runs::{self, Overdue};
 
 /// Runs marked in one write, so that other writes get their turn.
@@ -35,8 +36,7 @@ impl Service for LateRuns {
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
-        let grace = TimeDelta::from_std(app.settings.late_runs_after_seconds)
-            .unwrap_or(TimeDelta::days(36_500));
+        let grace = time::span(app.settings.late_runs_after_seconds);
         let now = app.now();
         loop {
             let read = async move |conn: &mut db::Conn| {
@@ -68,12 +68,8 @@ async fn mark(app: &AppState, overdue: Vec<Overdue>, now: DateTime<Utc>) -> db::
     };
     let marked = app.db.write(write).await?;
     for (run, state) in &marked {
-        app.changes.tell(Change {
-            state_type: Some(state.state_type),
-            state_name: Some(state.name.clone()),
-            deployment_id: run.deployment_id,
-            ..Change::of(Kind::FlowRun, run.id.0)
-        });
+        let change = Change::of_flow_run(run.id, Some(state), run.deployment_id);
+        app.changes.tell(change);
     }
     if !marked.is_empty() {
         info!("Marked {} runs as late.", marked.len());

@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::Service;
 use crate::db;
 use crate::schemas::schedules::Schedule;
-use crate::schemas::{DeploymentId, FlowRunId, StateType};
+use crate::schemas::{DeploymentId, FlowRunId, StateType, time};
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
 use crate::server::models::scheduled_runs::{self, Scheduled};
@@ -175,11 +175,10 @@ pub(super) fn horizon(
     settings: &Settings,
 ) -> Vec<DateTime<Tz>> {
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let span = |time: Duration| TimeDelta::from_std(time).unwrap_or(TimeDelta::days(36_500));
     let span = Span {
         start: now,
-        near: now + span(settings.scheduler_min_scheduled_time),
-        end: now + span(settings.scheduler_max_scheduled_time),
+        near: now + time::span(settings.scheduler_min_scheduled_time),
+        end: now + time::span(settings.scheduler_max_scheduled_time),
         least: count(settings.scheduler_min_runs),
         most: count(settings.scheduler_max_runs),
     };

@@ -20,7 +20,7 @@ use tracing::info;
 use super::Service;
 use crate::db::{self, Conn};
 use crate::schemas::actions::StateCreate;
-use crate::schemas::{Dialect, StateType};
+use crate::schemas::{Dialect, StateType, time};
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
 use crate::server::models::stale_runs::{self, Heartbeat, Stale};
@@ -96,9 +96,7 @@ impl Service for CancellationCleanup {
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
         let read = async |conn: &mut Conn| stale_runs::list(conn, StateType::Cancelling).await;
-        let patience =
-            TimeDelta::from_std(app.settings.cancellation_cleanup_cancelling_timeout_seconds);
-        let patience = patience.unwrap_or(TimeDelta::days(36_500));
+        let patience = time::span(app.settings.cancellation_cleanup_cancelling_timeout_seconds);
         let mut next = None;
         for run in app.db.read(read).await? {
             let until = run.since + patience;
@@ -248,12 +246,8 @@ async fn end(
     let write = async move |conn: &mut Conn| stale_runs::end(conn, &run, create, policy, now).await;
     if let Some(state) = app.db.write(write).await? {
         info!(flow_run.id = %id, "flow run {id} is {} now", state.name);
-        app.changes.tell(Change {
-            state_type: Some(state.state_type),
-            state_name: Some(state.name),
-            deployment_id,
-            ..Change::of(Kind::FlowRun, id.0)
-        });
+        let change = Change::of_flow_run(id, Some(&state), deployment_id);
+        app.changes.tell(change);
     }
     Ok(())
 }
