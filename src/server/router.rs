@@ -106,7 +106,7 @@ fn api<T: Table>(table: T) -> T {
         flow_runs::set_flow_run_state,
         flow_runs::resume_flow_run,
         flow_runs::update_flow_run_labels,
-        flow_runs::read_flow_run_graph,
+        flow_run_graphs::read_flow_run_graph,
         flow_run_graphs::read_flow_run_graph_v2,
         flow_runs::read_flow_run_points,
         flow_run_inputs::create_flow_run_input,

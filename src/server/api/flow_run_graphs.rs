@@ -1,16 +1,95 @@
-//! `/flow_runs/{id}/graph-v2`: the graph of a flow run, as newer dashboards draw it.
+//! `/flow_runs/{id}/graph` and `graph-v2`: the graph of a flow run, as the dashboards of the generations draw it.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
+use crate::schemas::dialect::Fields;
 use crate::schemas::flow_run_graphs::Graph;
+use crate::schemas::flow_runs::{AsOf, estimated_run_time};
+use crate::schemas::task_runs::TaskRun;
 use crate::schemas::time::Instant;
-use crate::schemas::{Dialect, FlowRunId};
+use crate::schemas::{Dialect, FlowRunId, Render};
 use crate::server::extract::{Asked, Id, view};
 use crate::server::models::flow_run_graphs::{self, Bounds, TooLarge};
-use crate::server::{ApiError, AppState};
+use crate::server::{ApiError, AppState, models};
+
+/// A task run in the graph of its flow run.
+#[derive(Debug)]
+struct Dependency {
+    run: AsOf<TaskRun>,
+    upstream: Vec<Upstream>,
+}
+
+/// What a task run got an input from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+struct Upstream {
+    id: Option<Uuid>,
+    input_type: String,
+}
+
+impl Render for Dependency {
+    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsOf(now, run) = &self.run;
+        let mut fields = Fields::begin(dialect, serializer)?;
+        fields.all("id", &run.id)?;
+        fields.newer("name", &run.name)?;
+        fields.all("upstream_dependencies", &self.upstream)?;
+        fields.part("state", &run.state)?;
+        fields.time_option("expected_start_time", run.expected_start_time)?;
+        fields.time_option("start_time", run.start_time)?;
+        fields.time_option("end_time", run.end_time)?;
+        fields.all("total_run_time", &run.total_run_time)?;
+        fields.all(
+            "estimated_run_time",
+            &estimated_run_time(run.total_run_time, run.state.as_ref(), *now),
+        )?;
+        fields.end()
+    }
+}
+
+/// Returns the task runs of a flow run with what each depends on.
+#[utoipa::path(get, path = "/flow_runs/{id}/graph", params(("id" = FlowRunId, Path)), responses((status = 200)))]
+pub async fn read_flow_run_graph(
+    State(state): State<AppState>,
+    dialect: Dialect,
+    Id(id): Id<FlowRunId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let read = async move |conn: &mut _| {
+        let run = models::flow_runs::read(conn, id).await?;
+        Ok((
+            run.is_some(),
+            models::task_runs::list_of_flow_run(conn, id).await?,
+        ))
+    };
+    let (is_known, runs) = state.db.read(read).await?;
+    if !is_known {
+        return Err(ApiError::NoObject(format!("Flow run {id} not found")));
+    }
+    let now = state.now();
+    let node = |run: TaskRun| {
+        let inputs: BTreeMap<String, Vec<Upstream>> = run.task_inputs.read().unwrap_or_default();
+        let mut upstream: Vec<_> = inputs
+            .into_values()
+            .flatten()
+            .filter(|input| input.id.is_some())
+            .collect();
+        upstream.sort();
+        upstream.dedup();
+        Dependency {
+            run: AsOf(now, run),
+            upstream,
+        }
+    };
+    Ok(view(
+        dialect,
+        runs.into_iter().map(node).collect::<Vec<_>>(),
+    ))
+}
 
 /// Which part of a graph is wanted.
 #[derive(Debug, Deserialize, IntoParams)]

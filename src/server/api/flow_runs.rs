@@ -1,7 +1,5 @@
 //! `/flow_runs`: creating, asking, and above all changing the state of flow runs.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -14,7 +12,6 @@ use crate::schemas::dialect::{Dialect, Fields, Render};
 use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
 use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
-use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, no_content, view};
@@ -322,79 +319,6 @@ pub fn status(done: &Transitioned, dialect: Dialect) -> StatusCode {
     } else {
         StatusCode::OK
     }
-}
-
-/// A task run in the graph of its flow run.
-#[derive(Debug)]
-struct Dependency {
-    run: AsOf<TaskRun>,
-    upstream: Vec<Upstream>,
-}
-
-/// What a task run got an input from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
-struct Upstream {
-    id: Option<uuid::Uuid>,
-    input_type: String,
-}
-
-impl Render for Dependency {
-    fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
-        let AsOf(now, run) = &self.run;
-        let mut fields = Fields::begin(dialect, serializer)?;
-        fields.all("id", &run.id)?;
-        fields.newer("name", &run.name)?;
-        fields.all("upstream_dependencies", &self.upstream)?;
-        fields.part("state", &run.state)?;
-        fields.time_option("expected_start_time", run.expected_start_time)?;
-        fields.time_option("start_time", run.start_time)?;
-        fields.time_option("end_time", run.end_time)?;
-        fields.all("total_run_time", &run.total_run_time)?;
-        fields.all(
-            "estimated_run_time",
-            &estimated_run_time(run.total_run_time, run.state.as_ref(), *now),
-        )?;
-        fields.end()
-    }
-}
-
-/// Returns the task runs of a flow run with what each depends on.
-#[utoipa::path(get, path = "/flow_runs/{id}/graph", params(("id" = FlowRunId, Path)), responses((status = 200)))]
-pub async fn read_flow_run_graph(
-    State(state): State<AppState>,
-    dialect: Dialect,
-    Id(id): Id<FlowRunId>,
-) -> Result<impl IntoResponse, ApiError> {
-    let read = async move |conn: &mut _| {
-        let run = models::flow_runs::read(conn, id).await?;
-        Ok((
-            run.is_some(),
-            models::task_runs::list_of_flow_run(conn, id).await?,
-        ))
-    };
-    let (is_known, runs) = state.db.read(read).await?;
-    if !is_known {
-        return Err(ApiError::NoObject(format!("Flow run {id} not found")));
-    }
-    let now = state.now();
-    let node = |run: TaskRun| {
-        let inputs: BTreeMap<String, Vec<Upstream>> = run.task_inputs.read().unwrap_or_default();
-        let mut upstream: Vec<_> = inputs
-            .into_values()
-            .flatten()
-            .filter(|input| input.id.is_some())
-            .collect();
-        upstream.sort();
-        upstream.dedup();
-        Dependency {
-            run: AsOf(now, run),
-            upstream,
-        }
-    };
-    Ok(view(
-        dialect,
-        runs.into_iter().map(node).collect::<Vec<_>>(),
-    ))
 }
 
 /// A point of the scatter of start and duration.

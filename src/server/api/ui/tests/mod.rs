@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::MockClock;
 use crate::db::{Db, query};
-use crate::server::changes::Kind;
+use crate::server::changes::{Change, Kind};
 use crate::server::router;
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
