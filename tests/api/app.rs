@@ -9,13 +9,15 @@ use prefect_rs::db::Db;
 use prefect_rs::server::{AppState, models, router};
 use prefect_rs::settings::{DatabaseUrl, Secret, Settings, Synchronous};
 use serde_json::Value;
-use sqlx::Connection;
 use std::sync::Arc;
 use tower::ServiceExt;
-use uuid::Uuid;
 
-/// Where the tests find a PostgreSQL to make their databases in.
-const POSTGRES: &str = "PREFECT_RS_TEST_POSTGRES_URL";
+use crate::postgres;
+
+/// What clients of each generation say of themselves.
+pub const BETA: [(&str, &str); 1] = [("x-prefect-api-version", "0.3.0")];
+pub const TWO: [(&str, &str); 1] = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+pub const THREE: [(&str, &str); 1] = [("user-agent", "prefect/3.8.8 (API 0.8.4)")];
 
 /// More than any answer of a test.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -39,26 +41,20 @@ impl TestApp {
 
     /// Makes one on a new PostgreSQL database, or none where there is no PostgreSQL (never in CI).
     pub async fn on_postgres() -> Option<Self> {
-        let Ok(server) = std::env::var(POSTGRES) else {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "{POSTGRES} is not set; tests/support/postgres.sh start prints it"
-            );
-            eprintln!("left out: {POSTGRES} is not set");
-            return None;
-        };
-        let name = format!("test_{}", Uuid::new_v4().simple());
-        let mut connection = sqlx::PgConnection::connect(&server)
-            .await
-            .expect("the PostgreSQL of the tests answers");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut connection)
-            .await
-            .expect("a new database");
-        let (host, _) = server.rsplit_once('/').expect("a URL with a database");
-        let url = DatabaseUrl::Postgres(Secret::new(format!("{host}/{name}")));
+        let url = postgres::new_database().await?;
+        let url = DatabaseUrl::Postgres(Secret::new(url));
         let home = tempfile::tempdir().expect("a temporary directory");
         Some(Self::on(url, home).await)
+    }
+
+    /// Checks the same on either database.
+    pub async fn on_each(check: impl AsyncFn(&Self)) {
+        let mut apps = vec![Self::on_sqlite().await];
+        apps.extend(Self::on_postgres().await);
+        for app in apps {
+            check(&app).await;
+            app.close().await;
+        }
     }
 
     /// Makes one on a new SQLite file, with other settings than the defaults.
@@ -102,6 +98,20 @@ impl TestApp {
     ) -> (u16, Option<Value>) {
         let text = body.map(Value::to_string);
         self.send_text(method, path, headers, text).await
+    }
+
+    /// Sends a request that says nothing of its client; a body of null is none.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = (!body.is_null()).then_some(body);
+        let (status, answer) = self.send(method, path, &[], body.as_ref()).await;
+        (status, answer.unwrap_or_default())
+    }
+
+    /// Creates something, or finds it, and returns it.
+    pub async fn make(&self, path: &str, body: Value) -> Value {
+        let (status, made) = self.ask("POST", path, body).await;
+        assert!(matches!(status, 200 | 201), "{path}: {status} {made}");
+        made
     }
 
     /// As [`Self::send`], with a body that need not be JSON.

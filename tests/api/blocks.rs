@@ -4,22 +4,10 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 
-async fn ask(app: &TestApp, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let body = (!body.is_null()).then_some(body);
-    let (status, answer) = app.send(method, path, &[], body.as_ref()).await;
-    (status, answer.unwrap_or_default())
-}
-
-async fn make(app: &TestApp, path: &str, body: Value) -> Value {
-    let (status, made) = ask(app, "POST", path, body).await;
-    assert!(matches!(status, 200 | 201), "{path}: {status} {made}");
-    made
-}
-
 async fn data(app: &TestApp, id: &Value, secrets: bool) -> Value {
     let id = id.as_str().expect("an id");
     let path = format!("/api/block_documents/{id}?include_secrets={secrets}");
-    let (status, document) = ask(app, "GET", &path, Value::Null).await;
+    let (status, document) = app.ask("GET", &path, Value::Null).await;
     assert_eq!(status, 200, "{document}");
     document["data"].clone()
 }
@@ -27,10 +15,10 @@ async fn data(app: &TestApp, id: &Value, secrets: bool) -> Value {
 /// Registers a type with a schema whose field `key` is secret.
 async fn registered(app: &TestApp, slug: &str, secret_fields: Value) -> (Value, Value) {
     let kind = json!({"name": slug, "slug": slug});
-    let kind = make(app, "/api/block_types/", kind).await;
+    let kind = app.make("/api/block_types/", kind).await;
     let fields = json!({"title": slug, "block_type_slug": slug, "secret_fields": secret_fields});
     let schema = json!({"block_type_id": kind["id"], "fields": fields, "capabilities": ["a", "b"]});
-    let schema = make(app, "/api/block_schemas/", schema).await;
+    let schema = app.make("/api/block_schemas/", schema).await;
     (kind["id"].clone(), schema["id"].clone())
 }
 
@@ -39,23 +27,23 @@ async fn documents_hold_documents(app: &TestApp) {
     let (outer, outer_schema) = registered(app, "outer", json!(["headers.*"])).await;
     let document = json!({"block_type_id": inner, "block_schema_id": inner_schema, "name": "one",
         "data": {"user": "me", "key": "hunter2"}});
-    let one = make(app, "/api/block_documents/", document.clone()).await;
+    let one = app.make("/api/block_documents/", document.clone()).await;
     assert_eq!(one["data"], json!({"user": "me", "key": "********"}));
-    let (status, again) = ask(app, "POST", "/api/block_documents/", document).await;
+    let (status, again) = app.ask("POST", "/api/block_documents/", document).await;
     assert_eq!(
         (status, &again["detail"]),
         (409, &json!("Block already exists"))
     );
 
     let reference = json!({"$ref": {"block_document_id": one["id"]}});
-    let nest = make(
-        app,
-        "/api/block_documents/",
-        json!({"block_type_id": outer,
+    let nest = app
+        .make(
+            "/api/block_documents/",
+            json!({"block_type_id": outer,
         "block_schema_id": outer_schema, "name": "nest",
         "data": {"login": reference, "headers": {"a": "b"}, "n": 3}}),
-    )
-    .await;
+        )
+        .await;
     assert_eq!(
         nest["block_document_references"]["login"]["block_document"]["name"],
         "one"
@@ -76,39 +64,39 @@ async fn documents_hold_documents(app: &TestApp) {
 
     // What is not sent stays, a mask that comes back leaves the secret, the reference is followed.
     let change = json!({"data": {"headers": {"a": "********", "c": "d"}}});
-    assert_eq!(ask(app, "PATCH", &path, change).await.0, 204);
+    assert_eq!(app.ask("PATCH", &path, change).await.0, 204);
     let inner_path = format!(
         "/api/block_documents/{}",
         one["id"].as_str().expect("an id")
     );
     let change = json!({"data": {"key": "hunter3"}});
-    assert_eq!(ask(app, "PATCH", &inner_path, change).await.0, 204);
+    assert_eq!(app.ask("PATCH", &inner_path, change).await.0, 204);
     assert_eq!(
         data(app, &nest["id"], true).await,
         json!({"login": {"user": "me", "key": "hunter3"}, "headers": {"a": "b", "c": "d"}, "n": 3})
     );
     let wrong = json!({"block_schema_id": inner_schema, "data": {}});
-    assert_eq!(ask(app, "PATCH", &path, wrong).await.0, 400);
+    assert_eq!(app.ask("PATCH", &path, wrong).await.0, 400);
 
     // A circle is answered, once around.
     let around = json!({"data": {"back": {"$ref": {"block_document_id": nest["id"]}}}});
-    assert_eq!(ask(app, "PATCH", &inner_path, around).await.0, 204);
+    assert_eq!(app.ask("PATCH", &inner_path, around).await.0, 204);
     let seen = data(app, &nest["id"], true).await;
     assert_eq!(
         seen["login"]["back"]["$ref"]["block_document_id"],
         nest["id"]
     );
     let whole = json!({"data": {"n": 4}, "merge_existing_data": false});
-    assert_eq!(ask(app, "PATCH", &path, whole).await.0, 204);
+    assert_eq!(app.ask("PATCH", &path, whole).await.0, 204);
     assert_eq!(data(app, &nest["id"], true).await, json!({"n": 4}));
 
     // Anonymous documents are left out unless asked for.
     let anonymous = json!({"block_type_id": inner, "block_schema_id": inner_schema,
         "is_anonymous": true, "data": {}});
-    make(app, "/api/block_documents/", anonymous).await;
+    app.make("/api/block_documents/", anonymous).await;
     let nameless = json!({"block_type_id": inner, "block_schema_id": inner_schema, "data": {}});
     assert_eq!(
-        ask(app, "POST", "/api/block_documents/", nameless).await.0,
+        app.ask("POST", "/api/block_documents/", nameless).await.0,
         422
     );
     for (filter, found) in [
@@ -121,28 +109,30 @@ async fn documents_hold_documents(app: &TestApp) {
             0,
         ),
     ] {
-        let count = make(app, "/api/block_documents/count", filter.clone()).await;
+        let count = app.make("/api/block_documents/count", filter.clone()).await;
         assert_eq!(count, json!(found), "{filter}");
-        let listed = make(app, "/api/block_documents/filter", filter.clone()).await;
+        let listed = app
+            .make("/api/block_documents/filter", filter.clone())
+            .await;
         assert_eq!(listed.as_array().map(Vec::len), Some(found), "{filter}");
     }
     // What refers to a document that is deleted no longer does; a type takes its documents along.
-    assert_eq!(ask(app, "DELETE", &path, Value::Null).await.0, 204);
+    assert_eq!(app.ask("DELETE", &path, Value::Null).await.0, 204);
     assert_eq!(
         data(app, &one["id"], true).await,
         json!({"user": "me", "key": "hunter3"})
     );
     let path = format!("/api/block_types/{}", inner.as_str().expect("an id"));
-    assert_eq!(ask(app, "DELETE", &path, Value::Null).await.0, 204);
+    assert_eq!(app.ask("DELETE", &path, Value::Null).await.0, 204);
     let by_name = "/api/block_types/slug/inner/block_documents/name/one";
-    assert_eq!(ask(app, "GET", by_name, Value::Null).await.0, 404);
+    assert_eq!(app.ask("GET", by_name, Value::Null).await.0, 404);
 }
 
 async fn types_are_guarded(app: &TestApp) {
     let path = "/api/block_types/slug/secret";
-    let (_, secret) = ask(app, "GET", path, Value::Null).await;
+    let (_, secret) = app.ask("GET", path, Value::Null).await;
     let path = format!("/api/block_types/{}", secret["id"].as_str().expect("an id"));
-    assert_eq!(ask(app, "DELETE", &path, Value::Null).await.0, 403);
+    assert_eq!(app.ask("DELETE", &path, Value::Null).await.0, 403);
     for (body, status) in [
         (json!({"name": "Again", "slug": "secret"}), 409),
         (json!({"name": "Prefect Own", "slug": "own"}), 403),
@@ -152,27 +142,29 @@ async fn types_are_guarded(app: &TestApp) {
             422,
         ),
     ] {
-        let (answered, answer) = ask(app, "POST", "/api/block_types/", body.clone()).await;
+        let (answered, answer) = app.ask("POST", "/api/block_types/", body.clone()).await;
         assert_eq!(answered, status, "{body}: {answer}");
     }
     // A schema is found by what it says, whoever sends it, and refers only to types that are there.
     let fields = json!({"title": "Mine", "block_type_slug": "secret"});
     let schema = json!({"block_type_id": secret["id"], "fields": fields, "version": "1"});
-    let first = make(app, "/api/block_schemas/", schema.clone()).await;
-    let (status, again) = ask(app, "POST", "/api/block_schemas/", schema).await;
+    let first = app.make("/api/block_schemas/", schema.clone()).await;
+    let (status, again) = app.ask("POST", "/api/block_schemas/", schema).await;
     assert_eq!((status, &again["id"]), (200, &first["id"]));
     let checksum = first["checksum"].as_str().expect("a checksum");
     let path = format!("/api/block_schemas/checksum/{checksum}?version=1");
     assert_eq!(
-        ask(app, "GET", &path, Value::Null).await.1["id"],
+        app.ask("GET", &path, Value::Null).await.1["id"],
         first["id"]
     );
     let path = format!("/api/block_schemas/checksum/{checksum}?version=2");
-    assert_eq!(ask(app, "GET", &path, Value::Null).await.0, 404);
+    assert_eq!(app.ask("GET", &path, Value::Null).await.0, 404);
     let fields = json!({"block_schema_references": {"a": {"block_type_slug": "nowhere"}}});
     let schema = json!({"block_type_id": secret["id"], "fields": fields});
-    assert_eq!(ask(app, "POST", "/api/block_schemas/", schema).await.0, 409);
-    let (_, able) = ask(app, "GET", "/api/block_capabilities/", Value::Null).await;
+    assert_eq!(app.ask("POST", "/api/block_schemas/", schema).await.0, 409);
+    let (_, able) = app
+        .ask("GET", "/api/block_capabilities/", Value::Null)
+        .await;
     assert!(
         able.as_array()
             .is_some_and(|able| able.contains(&json!("notify"))),

@@ -20,6 +20,8 @@ mod hostile;
 mod limits;
 mod notification_policies;
 mod pauses;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod replay;
 mod secrets;
 mod settling;

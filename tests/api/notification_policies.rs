@@ -8,9 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::app::TestApp;
-
-const TWO: [(&str, &str); 1] = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+use crate::app::{TWO, TestApp};
 
 async fn ask(app: &TestApp, method: &str, path: &str, body: Value) -> (u16, Value) {
     let (status, answer) = app

@@ -5,18 +5,6 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 
-async fn ask(app: &TestApp, method: &str, path: &str, body: Value) -> (u16, Value) {
-    let body = (!body.is_null()).then_some(body);
-    let (status, answer) = app.send(method, path, &[], body.as_ref()).await;
-    (status, answer.unwrap_or_default())
-}
-
-async fn make(app: &TestApp, path: &str, body: Value) -> Value {
-    let (status, made) = ask(app, "POST", path, body).await;
-    assert!(matches!(status, 200 | 201), "{path}: {status} {made}");
-    made
-}
-
 fn id(value: &Value) -> String {
     value["id"].as_str().expect("an id").to_owned()
 }
@@ -30,13 +18,15 @@ async fn propose(app: &TestApp, run: &str, mut state: Value) -> String {
         .and_then(|state| state.remove("force"));
     let body = json!({"state": state, "force": force.unwrap_or(json!(false))});
     let path = format!("/api/flow_runs/{run}/set_state");
-    told(&make(app, &path, body).await)
+    told(&app.make(&path, body).await)
 }
 
 async fn resume(app: &TestApp, run: &str, input: Value) -> (u16, String) {
     app.clock.advance(TimeDelta::milliseconds(1));
     let body = json!({"run_input": input});
-    let (status, answer) = ask(app, "POST", &format!("/api/flow_runs/{run}/resume"), body).await;
+    let (status, answer) = app
+        .ask("POST", &format!("/api/flow_runs/{run}/resume"), body)
+        .await;
     (status, told(&answer))
 }
 
@@ -50,7 +40,9 @@ fn told(answer: &Value) -> String {
 }
 
 async fn policy(app: &TestApp, run: &str) -> (Value, Value) {
-    let (_, run) = ask(app, "GET", &format!("/api/flow_runs/{run}"), Value::Null).await;
+    let (_, run) = app
+        .ask("GET", &format!("/api/flow_runs/{run}"), Value::Null)
+        .await;
     (run["empirical_policy"].clone(), run["run_count"].clone())
 }
 
@@ -61,9 +53,9 @@ struct World {
 
 impl World {
     async fn new(app: &TestApp) -> Self {
-        let flow = id(&make(app, "/api/flows/", json!({"name": "f"})).await);
+        let flow = id(&app.make("/api/flows/", json!({"name": "f"})).await);
         let deployment = json!({"name": "d", "flow_id": flow});
-        let deployment = id(&make(app, "/api/deployments/", deployment).await);
+        let deployment = id(&app.make("/api/deployments/", deployment).await);
         Self { flow, deployment }
     }
 
@@ -71,7 +63,7 @@ impl World {
         let deployment = is_deployed.then_some(&self.deployment);
         let run = json!({"flow_id": self.flow, "deployment_id": deployment, "empirical_policy": policy,
             "state": {"type": "RUNNING"}});
-        id(&make(app, "/api/flow_runs/", run).await)
+        id(&app.make("/api/flow_runs/", run).await)
     }
 }
 
@@ -97,9 +89,9 @@ async fn a_pause_happens_once_and_ends_in_time(app: &TestApp) {
     );
     // Nothing begins in a flow that is paused.
     let task = json!({"flow_run_id": run, "task_key": "t", "dynamic_key": "0"});
-    let task = id(&make(app, "/api/task_runs/", task).await);
+    let task = id(&app.make("/api/task_runs/", task).await);
     let path = format!("/api/task_runs/{task}/set_state");
-    let answer = make(app, &path, json!({"state": {"type": "RUNNING"}})).await;
+    let answer = app.make(&path, json!({"state": {"type": "RUNNING"}})).await;
     assert!(told(&answer).starts_with("REJECT NotReady"), "{answer}");
 
     assert_eq!(
@@ -175,7 +167,9 @@ async fn input_must_fit(app: &TestApp) {
     let schema =
         json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
     let input = json!({"key": "k-schema", "value": schema.to_string()});
-    let (status, _) = ask(app, "POST", &format!("/api/flow_runs/{run}/input"), input).await;
+    let (status, _) = app
+        .ask("POST", &format!("/api/flow_runs/{run}/input"), input)
+        .await;
     assert_eq!(status, 201);
     for (input, told) in [
         (
@@ -197,7 +191,7 @@ async fn input_must_fit(app: &TestApp) {
     );
     let path = format!("/api/flow_runs/{run}/input/k-response");
     assert_eq!(
-        ask(app, "GET", &path, Value::Null).await,
+        app.ask("GET", &path, Value::Null).await,
         (200, json!({"n": 5}))
     );
 }
@@ -253,9 +247,10 @@ async fn parameters_are_made_and_checked(app: &TestApp) {
         json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
     let deployment = json!({"name": "strict", "flow_id": world.flow, "parameter_openapi_schema": schema,
         "enforce_parameter_schema": true});
-    let deployment = id(&make(app, "/api/deployments/", deployment).await);
+    let deployment = id(&app.make("/api/deployments/", deployment).await);
     let path = format!("/api/deployments/{deployment}/create_flow_run");
-    make(app, "/api/variables/", json!({"name": "count", "value": 7})).await;
+    app.make("/api/variables/", json!({"name": "count", "value": 7}))
+        .await;
     let kind =
         |kind: &str, name: &str, content: &str| json!({"__prefect_kind": kind, name: content});
     for (n, status, told) in [
@@ -280,7 +275,7 @@ async fn parameters_are_made_and_checked(app: &TestApp) {
         ),
     ] {
         let body = json!({"parameters": {"n": n}});
-        let (answered, answer) = ask(app, "POST", &path, body).await;
+        let (answered, answer) = app.ask("POST", &path, body).await;
         let said = if status == 201 {
             &answer["parameters"]["n"]
         } else {
@@ -289,7 +284,7 @@ async fn parameters_are_made_and_checked(app: &TestApp) {
         assert_eq!((answered, said), (status, &told), "{n}");
     }
     let loose = json!({"parameters": {"n": "x"}, "enforce_parameter_schema": false});
-    assert_eq!(ask(app, "POST", &path, loose).await.0, 201);
+    assert_eq!(app.ask("POST", &path, loose).await.0, 201);
 }
 
 async fn all(app: TestApp) {

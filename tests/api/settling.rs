@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
-
-const BETA: [(&str, &str); 1] = [("x-prefect-api-version", "0.3.0")];
+use crate::app::{BETA, TestApp};
 
 /// A flow run with a running, a waiting and a not ready task run, of which the first has a slot.
 struct Story {

@@ -3,10 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
-
-const BETA: [(&str, &str); 1] = [("x-prefect-api-version", "0.3.0")];
-const TWO: [(&str, &str); 1] = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+use crate::app::{BETA, TWO, TestApp};
 
 async fn post(app: &TestApp, path: &str, body: &Value) -> Value {
     let (status, answer) = app.send("POST", path, &[], Some(body)).await;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::audit::{Acknowledged, audit};
-use crate::faults::new_postgres_database;
+use crate::postgres;
 
 const SEED: u64 = 20_261_128;
 
@@ -357,7 +357,7 @@ async fn the_same_holds_when_the_server_dies_with_them() {
 
 #[tokio::test]
 async fn the_same_holds_with_two_servers_on_postgresql() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let database = |_: &Path| DatabaseUrl::Postgres(Secret::new(url));
@@ -453,7 +453,7 @@ const TWO_PLACES: &str = "for n in 1 2; do\n\
 
 #[tokio::test]
 async fn a_queue_limit_holds_on_two_servers() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let database = |_: &Path| DatabaseUrl::Postgres(Secret::new(url));
@@ -475,7 +475,7 @@ async fn a_tag_limit_holds_under_many_agents() {
 
 #[tokio::test]
 async fn a_tag_limit_holds_on_two_servers() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let database = |_: &Path| DatabaseUrl::Postgres(Secret::new(url));

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::audit::{Acknowledged, audit};
+use crate::postgres;
 
 const SEED: u64 = 20_261_124;
 
@@ -34,9 +35,6 @@ const AGENTS: usize = 4;
 
 /// Much more than a start takes, since the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Where the tests find a PostgreSQL to make their databases in.
-const POSTGRES: &str = "PREFECT_RS_TEST_POSTGRES_URL";
 
 /// A server process that may be killed and started again on the same home.
 struct Victim {
@@ -293,7 +291,7 @@ async fn a_server_killed_under_load_loses_nothing_and_does_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_holds_on_postgresql() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let victim = Victim::on(|_| DatabaseUrl::Postgres(Secret::new(url)));
@@ -302,7 +300,7 @@ async fn the_same_holds_on_postgresql() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_that_restarts_costs_refusals_and_nothing_else() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let client = prefect_rs::http::client()
@@ -337,26 +335,4 @@ async fn a_postgresql_that_restarts_costs_refusals_and_nothing_else() {
         let strange = statuses.iter().any(|status| ![201, 503].contains(status));
         assert!(!strange, "{statuses:?}");
     }
-}
-
-/// Makes a database of the test's own; none where there is no PostgreSQL (never in CI).
-pub async fn new_postgres_database() -> Option<String> {
-    let Ok(server) = std::env::var(POSTGRES) else {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "{POSTGRES} is not set; tests/support/postgres.sh start prints it"
-        );
-        eprintln!("left out: {POSTGRES} is not set");
-        return None;
-    };
-    let name = format!("faults_{}", Uuid::new_v4().simple());
-    let mut connection = sqlx::PgConnection::connect(&server)
-        .await
-        .expect("the PostgreSQL of the tests answers");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await
-        .expect("a new database");
-    let (host, _) = server.rsplit_once('/').expect("a URL with a database");
-    Some(format!("{host}/{name}"))
 }

@@ -11,6 +11,8 @@ mod faults;
 mod genuine;
 mod newer;
 mod ours;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod storage_faults;
 mod stories;
 mod tutorial;

@@ -13,7 +13,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::faults::new_postgres_database;
+use crate::postgres;
 
 /// Much more than a start takes, since the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -250,7 +250,7 @@ async fn a_database_that_may_only_be_read_is_named_with_the_remedy() {
 
 #[tokio::test]
 async fn a_postgresql_that_may_only_be_read_recovers_by_itself() {
-    let Some(url) = new_postgres_database().await else {
+    let Some(url) = postgres::new_database().await else {
         return;
     };
     let home = tempfile::tempdir().expect("a temporary directory");
