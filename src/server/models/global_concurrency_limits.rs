@@ -174,13 +174,7 @@ pub async fn lock_by_names(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let lock = conn.dialect().for_update("l");
-    query(format!(
-        "{SELECT} WHERE l.name = ANY($1) ORDER BY l.name{lock}"
-    ))
-    .bind_all([Value::from(names)])
-    .fetch_all(conn)
-    .await
+    lock_any(conn, "l.name", Value::from(names)).await
 }
 
 /// As [`lock_by_names`], by their ids.
@@ -191,11 +185,19 @@ pub async fn lock_by_ids(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
+    lock_any(conn, "l.id", Value::Uuids(ids)).await
+}
+
+async fn lock_any(
+    conn: &mut Conn,
+    column: &str,
+    values: Value,
+) -> Result<Vec<GlobalConcurrencyLimit>> {
     let lock = conn.dialect().for_update("l");
     query(format!(
-        "{SELECT} WHERE l.id = ANY($1) ORDER BY l.name{lock}"
+        "{SELECT} WHERE {column} = ANY($1) ORDER BY l.name{lock}"
     ))
-    .bind_all([Value::Uuids(ids)])
+    .bind_all([values])
     .fetch_all(conn)
     .await
 }
