@@ -167,12 +167,13 @@ pub struct Filters {
     pub work_pool_queues: Option<WorkQueueFilter>,
 }
 
-macro_rules! list_body {
-    ($($(#[doc = $doc:literal])+ $name:ident by $sort:ty;)*) => {$(
-        $(#[doc = $doc])+
-        // The four filters stand here again, since a flattened struct would lose the places of errors.
-        #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-        #[expect(missing_docs, reason = "filters, order and page")]
+/// Makes a body of the filters of every kind, and of what else is asked.
+macro_rules! filtered_body {
+    ($(#[$attribute:meta])+ $name:ident { $($rest:tt)* }) => {
+        $(#[$attribute])+
+        // The filters stand here again, since a flattened struct would lose the places of errors.
+        #[derive(Debug, Clone, Deserialize, ToSchema)]
+        #[expect(missing_docs, reason = "filters, order, page or range")]
         pub struct $name {
             #[serde(default)]
             pub flows: Option<FlowFilter>,
@@ -186,18 +187,30 @@ macro_rules! list_body {
             pub work_pools: Option<WorkPoolFilter>,
             #[serde(default)]
             pub work_pool_queues: Option<WorkQueueFilter>,
-            #[serde(default)]
-            pub sort: Option<$sort>,
-            #[serde(default)]
-            pub limit: Option<i64>,
-            #[serde(default, deserialize_with = "offset")]
-            pub offset: Option<u32>,
+            $($rest)*
         }
         impl $name {
             /// Returns the filters alone.
             pub fn filters(&self) -> Filters {
                 let Self { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues, .. } = self.clone();
                 Filters { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues }
+            }
+        }
+    };
+}
+
+macro_rules! list_body {
+    ($($(#[doc = $doc:literal])+ $name:ident by $sort:ty;)*) => {$(
+        filtered_body! {
+            $(#[doc = $doc])+
+            #[derive(Default)]
+            $name {
+                #[serde(default)]
+                pub sort: Option<$sort>,
+                #[serde(default)]
+                pub limit: Option<i64>,
+                #[serde(default, deserialize_with = "offset")]
+                pub offset: Option<u32>,
             }
         }
     )*};
@@ -216,35 +229,16 @@ list_body! {
 
 macro_rules! page_body {
     ($($(#[doc = $doc:literal])+ $name:ident by $sort:ty;)*) => {$(
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, Deserialize, ToSchema)]
-        #[expect(missing_docs, reason = "filters, order and page")]
-        pub struct $name {
-            #[serde(default)]
-            pub flows: Option<FlowFilter>,
-            #[serde(default)]
-            pub flow_runs: Option<FlowRunFilter>,
-            #[serde(default)]
-            pub task_runs: Option<TaskRunFilter>,
-            #[serde(default)]
-            pub deployments: Option<DeploymentFilter>,
-            #[serde(default)]
-            pub work_pools: Option<WorkPoolFilter>,
-            #[serde(default)]
-            pub work_pool_queues: Option<WorkQueueFilter>,
-            #[serde(default)]
-            pub sort: Option<$sort>,
-            #[serde(default)]
-            pub limit: Option<i64>,
-            /// The number of the page, from 1 on.
-            #[serde(default = "first_page", deserialize_with = "page")]
-            pub page: i64,
-        }
-        impl $name {
-            /// Returns the filters alone.
-            pub fn filters(&self) -> Filters {
-                let Self { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues, .. } = self.clone();
-                Filters { flows, flow_runs, task_runs, deployments, work_pools, work_pool_queues }
+        filtered_body! {
+            $(#[doc = $doc])+
+            $name {
+                #[serde(default)]
+                pub sort: Option<$sort>,
+                #[serde(default)]
+                pub limit: Option<i64>,
+                /// The number of the page, from 1 on.
+                #[serde(default = "first_page", deserialize_with = "page")]
+                pub page: i64,
             }
         }
     )*};
@@ -386,25 +380,13 @@ pub enum AutomationSort {
     NameDesc,
 }
 
-/// Asks for a history.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[expect(missing_docs, reason = "range, interval and filters")]
-pub struct HistoryQuery {
-    pub history_start: Instant,
-    pub history_end: Instant,
-    pub history_interval_seconds: f64,
-    #[serde(default)]
-    pub flows: Option<FlowFilter>,
-    #[serde(default)]
-    pub flow_runs: Option<FlowRunFilter>,
-    #[serde(default)]
-    pub task_runs: Option<TaskRunFilter>,
-    #[serde(default)]
-    pub deployments: Option<DeploymentFilter>,
-    #[serde(default)]
-    pub work_pools: Option<WorkPoolFilter>,
-    #[serde(default)]
-    pub work_pool_queues: Option<WorkQueueFilter>,
+filtered_body! {
+    /// Asks for a history.
+    HistoryQuery {
+        pub history_start: Instant,
+        pub history_end: Instant,
+        pub history_interval_seconds: f64,
+    }
 }
 
 /// Reads how many rows to leave out; of more than four billion there is nothing left anywhere.

@@ -157,24 +157,7 @@ pub async fn read_history(
         end,
         interval,
     };
-    let HistoryQuery {
-        flows,
-        flow_runs,
-        task_runs,
-        deployments,
-        work_pools,
-        work_pool_queues,
-        ..
-    } = asked;
-    let filters = Filters {
-        flows,
-        flow_runs,
-        task_runs,
-        deployments,
-        work_pools,
-        work_pool_queues,
-    };
-    let now = state.now();
+    let (filters, now) = (asked.filters(), state.now());
     Ok(state
         .db
         .read(async move |conn| history::read(conn, of, range, &filters, now).await)
