@@ -4,7 +4,7 @@
 
 use prefect_rs::prelude::*;
 
-/// Waits a tenth of a second before the first retry, then twice as long each time, with some chance in it.
+/// Waits a hundredth of a second before the first retry, then twice as long each time, with some chance in it.
 #[task(
     name = "Call the unreliable API",
     task_run_name = "call {url}",
