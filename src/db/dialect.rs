@@ -4,6 +4,8 @@
 //! way to say "in this list"; SQLite is given a subquery over the list as JSON instead, which has
 //! no limit on the number of values and keeps one statement text for all lengths.
 
+use memchr::{memchr, memmem};
+
 /// Which database a statement runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -117,7 +119,8 @@ impl Dialect {
 /// To SQLite `$2` is a name and takes the next free number, so that `SET a = $2 WHERE id = $1`
 /// would get its values swapped; `?2` is the second value wherever it stands.
 pub(super) fn for_sqlite(sql: &str) -> String {
-    let lists = sql.contains(" ANY(") || sql.contains(" ALL(");
+    let has = |words: &[u8]| memmem::find(sql.as_bytes(), words).is_some();
+    let lists = has(b" ANY(") || has(b" ALL(");
     let sql = if lists {
         with_lists(sql)
     } else {
@@ -129,9 +132,11 @@ pub(super) fn for_sqlite(sql: &str) -> String {
 /// Works on bytes in place, since it runs for every statement.
 fn with_numbers(sql: String) -> String {
     let mut bytes = sql.into_bytes();
-    for at in 1..bytes.len() {
-        if bytes[at - 1] == b'$' && bytes[at].is_ascii_digit() {
-            bytes[at - 1] = b'?';
+    let mut from = 0;
+    while let Some(at) = memchr(b'$', &bytes[from..]).map(|at| from + at) {
+        from = at + 1;
+        if bytes.get(from).is_some_and(u8::is_ascii_digit) {
+            bytes[at] = b'?';
         }
     }
     String::from_utf8(bytes).expect("one ASCII character took the place of another")

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -110,18 +110,20 @@ pub struct Body<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
-        let whole = timeout(PATIENCE, Bytes::from_request(request, state));
-        let bytes = whole
+        let whole = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+        let bytes = timeout(PATIENCE, whole)
             .await
             .map_err(|_| ApiError::TooSlow(PATIENCE.as_secs()))?
-            .map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(MAX_BODY_BYTES),
-                _ => {
+            .map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    ApiError::TooLarge(MAX_BODY_BYTES)
+                } else {
                     ApiError::BadRequest("the body did not arrive whole; send it again".to_owned())
                 }
-            })?;
+            })?
+            .to_bytes();
         if bytes.is_empty() || bytes.as_ref() == b"null" {
             // Only where a member is needed, the body is.
             return serde_json::from_slice(b"{}")

@@ -1,20 +1,19 @@
 //! The API as a function in this process, for commands and flows when no server runs.
 //!
-//! It is the same router on the same database; only the connection and the services are missing.
+//! It is the same service on the same database; only the connection and the services are missing.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use tower::ServiceExt;
 
-use super::{Server, router};
+use super::{HttpService, Server};
 use crate::db;
 use crate::settings::Settings;
 
 /// The API of a local database.
 #[derive(Clone)]
 pub struct Local {
-    router: Router,
+    service: HttpService,
     user_agent: HeaderValue,
 }
 
@@ -30,7 +29,7 @@ impl Local {
         settings.server_csrf_protection_enabled = false;
         let server = Server::open(settings).await?;
         Ok(Self {
-            router: router(server.state().clone()),
+            service: HttpService::new(server.state().clone()),
             user_agent: HeaderValue::from_static(user_agent),
         })
     }
@@ -52,7 +51,7 @@ impl Local {
         let request = request
             .body(Body::from(body.unwrap_or_default()))
             .map_err(|error| error.to_string())?;
-        let Ok(response) = self.router.clone().oneshot(request).await;
+        let Ok(response) = self.service.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX)
             .await

@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -477,7 +475,7 @@ fn pythonic(why: &str) -> &str {
 #[derive(Clone)]
 struct Refusal(Arc<(Vec<Mistake>, Value)>);
 
-/// Answers with what is wrong, in the newest words; [`in_words_of_client`] changes them.
+/// Answers with what is wrong, in the newest words; [`in_words_of`] changes them.
 pub fn refuse(mistakes: Vec<Mistake>, body: Value) -> Response {
     let refusal = Refusal(Arc::new((mistakes, body)));
     let mut response = refusal.told(Dialect::Three);
@@ -498,12 +496,14 @@ impl Refusal {
     }
 }
 
-/// Says what is wrong with a request in the words of the client's generation.
-pub async fn in_words_of_client(request: Request, next: Next) -> Response {
-    let dialect = Dialect::of_headers(request.headers()).unwrap_or(Dialect::Three);
-    let response = next.run(request).await;
-    match response.extensions().get::<Refusal>() {
-        Some(refusal) if dialect != Dialect::Three => refusal.told(dialect),
+/// Tells a refusal in the words of the client's generation; other answers stay as they are.
+pub fn in_words_of(dialect: Dialect, mut response: Response) -> Response {
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    match refusal {
+        Some(refusal) if dialect != Dialect::Three => {
+            *response.body_mut() = refusal.told(dialect).into_body();
+            response
+        }
         _ => response,
     }
 }

@@ -1,6 +1,6 @@
 //! The server: the API, the services, and the one database behind them.
 //!
-//! A request enters at [`router`], is answered by a handler of [`api`], which reads and writes by
+//! A request enters at [`HttpService`], finds its way in [`mod@router`], is answered by a handler of [`api`], which reads and writes by
 //! [`models`]; a state changes only through [`orchestration`].
 
 pub mod api;
@@ -11,6 +11,7 @@ mod error;
 pub mod events;
 mod extract;
 mod guard;
+mod http_service;
 pub mod local;
 mod mistake;
 pub mod models;
@@ -28,7 +29,8 @@ pub mod vault;
 pub mod waiting;
 
 pub use error::ApiError;
+pub use http_service::HttpService;
 pub use openapi::dashboard_document;
-pub use router::{openapi, router};
+pub use router::openapi;
 pub use serve::Server;
 pub use state::AppState;

@@ -1,22 +1,16 @@
 //! The table of routes: handlers in groups, each with path and method in its own attribute.
 
-use std::any::Any;
-
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::__dev::SchemaReferences;
 use utoipa::openapi::path::{HttpMethod, Paths};
 use utoipa_axum::PathItemExt;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::api::*;
-use super::extract::MAX_BODY_BYTES;
-use super::{ApiError, AppState, guard, mistake};
+use super::{ApiError, AppState, guard};
 
 /// What routes are entered in: a router, or one that is described as well.
 ///
@@ -51,11 +45,13 @@ impl Table for Router<AppState> {
         H: Handler<T, AppState>,
         T: 'static,
     {
-        self.route(&D::path(), on(filter(&D::methods()), handler))
+        Table::route(self, &D::path(), on(filter(&D::methods()), handler))
     }
 
+    /// Not nested, for which axum would write the path of each request anew.
     fn route(self, path: &str, handlers: MethodRouter<AppState>) -> Self {
-        self.route(path, handlers)
+        let path = if path == "/" { "" } else { path };
+        self.route(&format!("/api{path}"), handlers)
     }
 }
 
@@ -379,12 +375,6 @@ pub fn dashboard_openapi() -> utoipa::openapi::OpenApi {
     .into_openapi()
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ApiError::Internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
-}
-
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
 }
@@ -396,10 +386,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         .into_openapi()
 }
 
-/// Makes the whole service of a state.
+/// Makes the routes of a state, the API's and the dashboard's.
 pub fn router(state: AppState) -> Router {
     let base = super::ui::base(&state.settings.server_ui_serve_base);
-    let mut router = Router::new().nest("/api", dashboard(api(Router::new())));
+    let mut router = dashboard(api(Router::new()));
     // Who asks for nothing pays nothing for it.
     if guard::is_needed(&state.settings) {
         router = router.route_layer(from_fn_with_state(state.clone(), guard::guard));
@@ -407,13 +397,6 @@ pub fn router(state: AppState) -> Router {
     let service = router
         .fallback(super::ui::serve)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        // Handlers refuse without asking whom.
-        .layer(from_fn(mistake::in_words_of_client))
-        // Around the guard, since a browser asks whether it may before it sends credentials.
-        .layer(super::cors::layer(&state.settings))
-        // A fault of ours costs its own request, not the connection and what else is on it.
-        .layer(CatchPanicLayer::custom(panicked))
         .with_state(state);
     // A proxy may or may not take the base off the path, so both ways lead here.
     if base.is_empty() {

@@ -1,12 +1,15 @@
 //! Serves the API on a listener, its services beside it, until it is asked to stop.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -14,9 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tower::Service;
 
 use super::services::Services;
-use super::{AppState, models, router};
+use super::{AppState, HttpService, models};
 use crate::clock::SystemClock;
 use crate::db::{self, Db};
 use crate::schemas::patience::Patience;
@@ -80,9 +84,14 @@ impl Server {
     ) -> io::Result<()> {
         let services = Services::start(&self.state);
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = answer(listener, router(self.state.clone()), SILENCE, async {
-            let _ = stopped.await;
-        });
+        let serving = answer(
+            listener,
+            HttpService::new(self.state.clone()),
+            SILENCE,
+            async {
+                let _ = stopped.await;
+            },
+        );
         tokio::select! {
             () = serving => {}
             () = async {
@@ -100,12 +109,16 @@ impl Server {
 /// Answers on each connection until `stop` is ready, then what is under way.
 ///
 /// This is what `axum::serve` does, with a bound on how long a request may take to say what it is.
-async fn answer(
+async fn answer<S>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     silence: Duration,
     stop: impl Future<Output = ()>,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(silence);
     // Closed when it is time to end.
@@ -129,7 +142,7 @@ async fn answer(
         };
         // Answers are small and whole, so waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(service.clone());
         let connection = http
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
@@ -153,6 +166,7 @@ async fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,9 +17,12 @@ use crate::db::Db;
 use crate::schemas::logs::Log;
 use crate::settings::Settings;
 
-/// The server's parts, shared by cloning.
+/// The server's parts, shared by cloning, which each request does several times.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+/// What a server is made of.
+pub struct Parts {
     /// The database.
     pub db: Db,
     /// The time.
@@ -41,10 +45,18 @@ pub struct AppState {
     pub waiting: Waiting,
 }
 
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl AppState {
     /// Puts the parts together.
     pub fn new(db: Db, clock: SharedClock, settings: Settings) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             db,
             clock,
             vault: Vault::new(&settings),
@@ -55,7 +67,7 @@ impl AppState {
             task_workers: TaskWorkers::default(),
             logs: Hub::new(),
             waiting: Waiting::default(),
-        }
+        }))
     }
 
     /// Returns the current instant.

@@ -210,20 +210,20 @@ mod tests {
 
     use crate::clock::MockClock;
     use crate::db::Db;
-    use crate::server::router;
+    use crate::server::HttpService;
     use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
-    async fn app(change: impl FnOnce(&mut Settings)) -> (axum::Router, tempfile::TempDir) {
+    async fn app(change: impl FnOnce(&mut Settings)) -> (HttpService, tempfile::TempDir) {
         let home = tempfile::tempdir().unwrap();
         let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
         let db = Db::open(&url, Synchronous::Normal).await.unwrap();
         let mut settings = Settings::default_for(home.path());
         change(&mut settings);
         let clock = Arc::new(MockClock::at(chrono::DateTime::UNIX_EPOCH));
-        (router(AppState::new(db, clock, settings)), home)
+        (HttpService::new(AppState::new(db, clock, settings)), home)
     }
 
-    async fn seen(app: &axum::Router, paths: &[&str]) -> String {
+    async fn seen(app: &HttpService, paths: &[&str]) -> String {
         let mut out = Vec::new();
         for path in paths {
             let request = Request::get(*path).body(Body::empty()).unwrap();

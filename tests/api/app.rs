@@ -1,12 +1,11 @@
 //! Our server in process, on a database of its own, with a clock that stands still.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use chrono::{DateTime, Utc};
 use prefect_rs::clock::MockClock;
 use prefect_rs::db::Db;
-use prefect_rs::server::{AppState, models, router};
+use prefect_rs::server::{AppState, HttpService, models};
 use prefect_rs::settings::{DatabaseUrl, Secret, Settings, Synchronous};
 use serde_json::Value;
 use std::sync::Arc;
@@ -27,7 +26,7 @@ pub struct TestApp {
     /// Set it, and it is that time.
     pub clock: Arc<MockClock>,
     state: AppState,
-    router: Router,
+    service: HttpService,
     home: tempfile::TempDir,
 }
 
@@ -82,7 +81,7 @@ impl TestApp {
         state.db.write(write).await.expect("the built-in blocks");
         Self {
             clock,
-            router: router(state.clone()),
+            service: HttpService::new(state.clone()),
             state,
             home,
         }
@@ -142,7 +141,7 @@ impl TestApp {
     /// Sends any request at all; of an answer that never ends only the status is returned.
     pub async fn send_whole(&self, request: Request<Body>) -> (u16, Option<Value>) {
         let response = self
-            .router
+            .service
             .clone()
             .oneshot(request)
             .await
@@ -170,7 +169,7 @@ impl TestApp {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).expect("a valid request");
-        let answer = self.router.clone().oneshot(request).await;
+        let answer = self.service.clone().oneshot(request).await;
         answer.expect("an answer")
     }
 
@@ -185,8 +184,9 @@ impl TestApp {
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("a bound address").to_string();
-        let router = self.router.clone();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let service =
+            axum::ServiceExt::<axum::extract::Request>::into_make_service(self.service.clone());
+        tokio::spawn(async move { axum::serve(listener, service).await });
         address
     }
 

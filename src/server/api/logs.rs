@@ -18,6 +18,9 @@ use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, view};
 use crate::server::{ApiError, AppState, models};
 
+/// As many lines are written as quickly as others can wait for.
+const FEW: usize = 500;
+
 /// Keeps a batch of lines.
 #[utoipa::path(post, path = "/logs/", request_body = Vec<LogCreate>, responses((status = 201)))]
 pub async fn create_logs(
@@ -30,7 +33,12 @@ pub async fn create_logs(
     let logs = Arc::new(models::logs::received(logs, state.now()));
     let batch = Arc::clone(&logs);
     let write = async move |conn: &mut _| models::logs::create(conn, &batch).await;
-    state.db.write(write).await?;
+    // What is wrong with a line was refused before; a row of it can fail only where all fail.
+    if logs.len() <= FEW {
+        state.db.write_short(write).await?;
+    } else {
+        state.db.write(write).await?;
+    }
     state.logs.tell(logs);
     for run in runs {
         state.changes.tell(Change::of(Kind::Log, run.0));

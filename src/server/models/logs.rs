@@ -42,7 +42,8 @@ pub fn received(logs: Vec<LogCreate>, now: DateTime<Utc>) -> Vec<Log> {
 
 /// Keeps a batch of lines.
 pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
-    let into = "INSERT INTO log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id)";
+    let into =
+        "log (id, created, updated, name, level, message, timestamp, flow_run_id, task_run_id)";
     let row = |log: &Log| {
         [
             log.id.into(),
@@ -56,7 +57,7 @@ pub async fn create(conn: &mut Conn, logs: &[Log]) -> Result<()> {
             log.task_run_id.into(),
         ]
     };
-    rows::insert(conn, into, logs.iter().map(row).collect(), "").await
+    rows::insert_plain(conn, into, logs.iter().map(row).collect()).await
 }
 
 /// Hands over the lines of a flow run, the oldest first.

@@ -31,13 +31,40 @@ pub async fn insert<const N: usize>(
     Ok(())
 }
 
+/// Inserts rows that break no rule of their table, such as one about another table.
+///
+/// Then SQLite need keep no journal for the statement, and several rows in one cost less than each alone.
+/// Where a row fails all the same, those before it stay until the write is undone as a whole.
+pub async fn insert_plain<const N: usize>(
+    conn: &mut Conn,
+    into: &str,
+    rows: Vec<[Value; N]>,
+) -> Result<()> {
+    let (verb, sizes) = match conn.dialect() {
+        Dialect::Sqlite => ("INSERT OR FAIL INTO", &SIZES[1..]),
+        Dialect::Postgres => ("INSERT INTO", &SIZES[..]),
+    };
+    let sizes: Vec<usize> = cut(&rows, sizes).map(<[_]>::len).collect();
+    let mut rows = rows.into_iter();
+    for size in sizes {
+        let sql = format!("{verb} {into} VALUES {}", placeholders(size, N));
+        let piece = rows.by_ref().take(size).flatten();
+        query(sql).bind_all(piece).execute(conn).await?;
+    }
+    Ok(())
+}
+
 /// The sizes; more rows a statement would not be faster.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
 
 /// Cuts a batch into pieces of few distinct sizes.
-pub fn pieces<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
+pub fn pieces<T>(rest: &[T]) -> impl Iterator<Item = &[T]> {
+    cut(rest, &SIZES)
+}
+
+fn cut<'a, T>(mut rest: &'a [T], sizes: &'a [usize]) -> impl Iterator<Item = &'a [T]> {
     std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
+        let size = sizes.iter().copied().find(|size| *size <= rest.len())?;
         let (piece, others) = rest.split_at(size);
         rest = others;
         Some(piece)

@@ -25,7 +25,7 @@ pub async fn stream_changes(
     State(state): State<AppState>,
     headers: HeaderMap,
 ) -> impl IntoResponse {
-    let follower = Follower::new(state.changes, headers.get("last-event-id"));
+    let follower = Follower::new(state.changes.clone(), headers.get("last-event-id"));
     let events = stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))

@@ -1,6 +1,5 @@
 //! Requests to our own API, in this process.
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use base64::Engine;
@@ -10,14 +9,14 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::account::Account;
-use crate::server::AppState;
+use crate::server::{AppState, HttpService};
 
 /// More than any answer to an action.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Our own API.
 pub(super) struct OwnApi {
-    router: Router,
+    service: HttpService,
     /// The value of `Authorization`, where credentials are asked for.
     authorization: Option<String>,
 }
@@ -26,7 +25,7 @@ impl OwnApi {
     pub(super) fn new(app: &AppState) -> Self {
         let credentials = app.settings.server_api_auth_string.as_ref();
         OwnApi {
-            router: crate::server::router(app.clone()),
+            service: HttpService::new(app.clone()),
             authorization: credentials
                 .map(|credentials| format!("Basic {}", STANDARD.encode(credentials.reveal()))),
         }
@@ -56,7 +55,7 @@ impl OwnApi {
             Body::from(body.to_string())
         };
         let request = request.body(body).map_err(|cause| cause.to_string())?;
-        let answer = self.router.clone().oneshot(request).await;
+        let answer = self.service.clone().oneshot(request).await;
         let answer = answer.unwrap_or_else(|never| match never {});
         let status = answer.status();
         account.note("status_code", status.as_u16());

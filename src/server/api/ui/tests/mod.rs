@@ -1,4 +1,4 @@
-//! Every page of a small database, asked through the router.
+//! Every page of a small database, asked through the service.
 
 mod lists;
 mod pages;
@@ -16,7 +16,7 @@ use super::*;
 use crate::clock::MockClock;
 use crate::db::{Db, query};
 use crate::server::changes::{Change, Kind};
-use crate::server::router;
+use crate::server::HttpService;
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
 const FLOW: &str = "00000000-0000-0000-0000-0000000000f1";
@@ -27,7 +27,7 @@ const TASK: &str = "00000000-0000-0000-0000-000000000011";
 const QUEUE: &str = "00000000-0000-0000-0000-0000000000aa";
 
 struct App {
-    router: axum::Router,
+    service: HttpService,
     changes: Changes,
     _home: tempfile::TempDir,
 }
@@ -53,7 +53,7 @@ impl App {
         let state = AppState::new(db, Arc::new(MockClock::at(now)), settings);
         Self {
             changes: state.changes.clone(),
-            router: router(state),
+            service: HttpService::new(state),
             _home: home,
         }
     }
@@ -66,7 +66,7 @@ impl App {
         };
         let request = Request::builder().method(method).uri(format!("/api{path}"));
         let response = self
-            .router
+            .service
             .clone()
             .oneshot(request.body(Body::from(body)).unwrap());
         let response = response.await.unwrap();

@@ -15,7 +15,7 @@ async fn every_page_names_the_change_from_which_the_stream_goes_on() {
             request = request.header("last-event-id", last);
         }
         let body = if is_list { "{}" } else { "" };
-        app.router
+        app.service
             .clone()
             .oneshot(request.body(Body::from(body)).unwrap())
     };
