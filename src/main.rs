@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// For SQLite as well, whose short-lived pieces are most of what a write asks for.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     prefect_rs::cli::main()
 }
