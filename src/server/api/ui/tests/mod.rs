@@ -15,8 +15,8 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::MockClock;
 use crate::db::{Db, query};
-use crate::server::changes::{Change, Kind};
 use crate::server::HttpService;
+use crate::server::changes::{Change, Kind};
 use crate::settings::{DatabaseUrl, Settings, Synchronous};
 
 const FLOW: &str = "00000000-0000-0000-0000-0000000000f1";
