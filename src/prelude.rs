@@ -5,9 +5,10 @@
 
 pub use crate::sdk::context::{cancelled, flow_run, is_cancelled, spawn, spawn_blocking, task_run};
 pub use crate::sdk::flow::FlowCall;
+pub use crate::sdk::futures::{TaskFuture, TaskFutures};
 pub use crate::sdk::options::{Arguments, Run, exponential_backoff, input_hash, input_hash_of_run};
 pub use crate::sdk::outcome::{Cancelled, Completed, Failed, RunError, State, StateType};
-pub use crate::sdk::task::{TaskCall, TaskFuture, TaskFutures};
+pub use crate::sdk::task::TaskCall;
 pub use crate::{data, flow, task};
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 pub use tracing::{debug, error, info, warn};

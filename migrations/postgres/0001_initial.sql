@@ -181,6 +181,7 @@ CREATE INDEX ix_task_run__state ON task_run (state_type, state_name, expected_st
 
 ALTER TABLE flow_run ADD FOREIGN KEY (parent_task_run_id) REFERENCES task_run (id) ON DELETE SET NULL;
 
+-- A state that `is_event` is its own event: none was stored of it when it was told.
 CREATE TABLE task_run_state (
   id UUID PRIMARY KEY,
   created TIMESTAMPTZ NOT NULL,
@@ -191,9 +192,11 @@ CREATE TABLE task_run_state (
   timestamp TIMESTAMPTZ NOT NULL,
   message TEXT,
   state_details TEXT NOT NULL DEFAULT '{}',
-  data TEXT
+  data TEXT,
+  is_event BOOLEAN
 );
 CREATE INDEX ix_task_run_state__task_run_id ON task_run_state (task_run_id, timestamp);
+CREATE INDEX ix_task_run_state__event ON task_run_state (timestamp, id) WHERE is_event;
 
 CREATE TABLE task_run_state_cache (
   id UUID PRIMARY KEY,

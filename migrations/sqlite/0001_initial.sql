@@ -185,6 +185,7 @@ CREATE INDEX ix_task_run__end_time ON task_run (end_time, id);
 CREATE INDEX ix_task_run__next_scheduled_start_time ON task_run (next_scheduled_start_time) WHERE next_scheduled_start_time IS NOT NULL;
 CREATE INDEX ix_task_run__state ON task_run (state_type, state_name, expected_start_time);
 
+-- A state that `is_event` is its own event: none was stored of it when it was told.
 CREATE TABLE task_run_state (
   id TEXT PRIMARY KEY,
   created TEXT NOT NULL,
@@ -195,9 +196,11 @@ CREATE TABLE task_run_state (
   timestamp TEXT NOT NULL,
   message TEXT,
   state_details TEXT NOT NULL DEFAULT '{}',
-  data TEXT
+  data TEXT,
+  is_event INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX ix_task_run_state__task_run_id ON task_run_state (task_run_id, timestamp);
+CREATE INDEX ix_task_run_state__event ON task_run_state (timestamp, id) WHERE is_event;
 
 CREATE TABLE task_run_state_cache (
   id TEXT PRIMARY KEY,

@@ -38,6 +38,7 @@ pub mod responses;
 pub mod saved_searches;
 pub mod schedules;
 pub mod states;
+pub mod task_run_records;
 pub mod task_runs;
 pub mod text_search;
 pub mod time;

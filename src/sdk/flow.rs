@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::context;
 use super::engine::flow_runs;
+use super::futures::{Handle, Upstream};
 use super::options::{FlowOptions, RetryDelay, Seconds};
 use super::outcome::{RunError, State};
-use super::task::{self, Handle, Runner, Upstream};
+use super::task::{self, Runner};
 use super::value::{self, Input, Inputs, Shared, TaskInput, TaskOutput};
 
 /// The type that `#[flow]` puts beside a function.

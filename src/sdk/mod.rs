@@ -34,8 +34,8 @@
 //!   for the task or flow (`double::map(..)`). Generated code is a thin shell: arguments and results are put behind a pointer
 //!   (`value`), and one engine, compiled once, carries out all runs.
 //! - Task runs are orchestrated here, in the process of the flow: dependencies, cache, limits, attempts, states
-//!   (`engine::task_runs`). The server is told each transition as an event, in batches that gather while the batch before is
-//!   on its way (`engine::recorder`, `engine::outbox`). So a task costs microseconds, not a request, and history is whole:
+//!   (`engine::task_runs`). The server is told each transition, in batches that gather while the batch before is on its way
+//!   (`engine::recorder`, `engine::records`, `engine::outbox`). So a task costs microseconds, not a request, and history is whole:
 //!   a flow run's end is told only after everything in it is.
 //! - States of flow runs are proposed to the server, which decides (`engine::flow_runs`).
 //! - The way to the server is a [`crate::client::Client`]: a connection, or a router in this process on the local database
@@ -47,8 +47,11 @@
 
 pub(crate) mod context;
 pub(crate) mod engine;
+pub(crate) mod finite;
 pub(crate) mod flow;
+pub(crate) mod futures;
 pub mod logs;
+pub(crate) mod map;
 pub(crate) mod options;
 pub mod outcome;
 pub mod program;
@@ -59,12 +62,12 @@ pub(crate) mod value;
 
 pub use context::{FlowRunInfo, TaskRunInfo};
 pub use flow::{Flow, FlowCall, FlowDefinition, Parameter, default_value};
+pub use futures::{TaskFuture, TaskFutures, Upstream};
+pub use map::TaskMap;
 pub use options::{FlowOptions, RetryDelay, Seconds, TaskOptions};
 pub use serve::Serve;
 pub use session::Session;
-pub use task::{
-    Running, Task, TaskCall, TaskDefinition, TaskFuture, TaskFutures, TaskMap, Upstream,
-};
+pub use task::{Running, Task, TaskCall, TaskDefinition};
 pub use value::{Input, Inputs, IntoInput, TaskInput, TaskOutput};
 
 pub use schemars;

@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::task::{Call, Handle, TaskCall, TaskFuture, TaskFutures};
+use super::finite::{self, NotFinite};
+use super::futures::{Handle, TaskFuture, TaskFutures};
+use super::task::{Call, TaskCall};
 
 /// What can be an argument of a task: plain data.
 ///
@@ -76,6 +78,8 @@ pub(crate) type Shared = Arc<dyn Data>;
 pub(crate) trait Data: Any + Send + Sync {
     /// Writes it as JSON.
     fn write(&self, writer: &mut dyn Write) -> serde_json::Result<()>;
+    /// Tells whether JSON has words for all that it holds.
+    fn check(&self) -> Result<(), NotFinite>;
     /// Makes it ready to be taken as its type.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
@@ -83,6 +87,10 @@ pub(crate) trait Data: Any + Send + Sync {
 impl<T: TaskInput> Data for T {
     fn write(&self, writer: &mut dyn Write) -> serde_json::Result<()> {
         serde_json::to_writer(writer, self)
+    }
+
+    fn check(&self) -> Result<(), NotFinite> {
+        finite::check(self)
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

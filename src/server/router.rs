@@ -118,6 +118,7 @@ fn api<T: Table>(table: T) -> T {
         task_runs::update_task_run,
         task_runs::delete_task_run,
         task_runs::set_task_run_state,
+        task_runs::record_task_runs,
         // States and logs.
         states::read_flow_run_states,
         states::read_flow_run_state,

@@ -1,4 +1,4 @@
-//! Events of flow runs: read from their states, and the same once they are stored.
+//! Events of flow runs and task runs: read from their states, and the same once they are stored.
 //!
 //! A flow run that is deleted leaves its events stored. So whatever is asked before has to be
 //! answered in the same way afterwards.
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::events::{CLIENT, post};
+use crate::task_run_records::Life;
 use prefect_rs::clock::Clock;
 
 /// What was made: the ids of all resources that events may name.
@@ -83,6 +84,14 @@ async fn make(app: &TestApp) -> Made {
         };
         let run = id(&run);
         made.resources.push(format!("prefect.flow-run.{run}"));
+        // The task runs of a deployment lose its name with it.
+        if n >= 3 {
+            let random = &mut StdRng::seed_from_u64(n as u64);
+            let life = Life::any(n, app.clock.now() - TimeDelta::seconds(12), random);
+            let record = json!([life.whole(run.parse().unwrap())]);
+            assert_eq!(post(app, "/api/task_runs/record", &record).await.0, 204);
+            made.resources.push(format!("prefect.task-run.{}", life.id));
+        }
         let states = [
             json!({"type": "PENDING"}),
             json!({"type": "RUNNING", "message": "a Pot is hot"}),
@@ -119,6 +128,7 @@ fn any_filter(random: &mut StdRng, made: &Made) -> Value {
         "prefect.flow-run.Comp",
         "prefect.",
         "prefect.task-run.",
+        "prefect.task-run.Completed",
         "Pending",
         "",
     ];
@@ -141,6 +151,8 @@ fn any_filter(random: &mut StdRng, made: &Made) -> Value {
     ];
     let labels = [
         ("prefect.resource.id", "prefect.flow-run.*"),
+        ("prefect.resource.name", "load-?"),
+        ("prefect.orchestration", "client"),
         ("prefect.resource.name", "run ?"),
         ("prefect.resource.name", "!run 1"),
         ("prefect.state-type", "COMPLETED"),

@@ -25,5 +25,6 @@ mod postgres;
 mod replay;
 mod secrets;
 mod settling;
+mod task_run_records;
 mod work_pools;
 mod workers;

@@ -93,6 +93,34 @@ async fn what_json_cannot_say_is_never_taken_for_something_else() {
     assert_eq!(logs.iter().filter(|log| says(log)).count(), 2, "{logs:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_json_has_no_words_for_share_no_result() {
+    #[task(cache_key_fn = input_hash)]
+    async fn text(numbers: Vec<f64>) -> String {
+        format!("{numbers:?}")
+    }
+    #[flow]
+    async fn flow() -> Result<Vec<String>> {
+        let mut texts = Vec::new();
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5] {
+            texts.push(text(vec![0.5, number]).await?);
+        }
+        Ok(texts)
+    }
+    let history = History::new().await;
+    let texts = history.session.run(flow()).await.unwrap();
+    assert_eq!(
+        texts,
+        ["[0.5, NaN]", "[0.5, inf]", "[0.5, -inf]", "[0.5, 1.5]"]
+    );
+    let logs = history.logs().await;
+    let says = |log: &serde_json::Value| {
+        let message = log["message"].as_str().unwrap_or_default();
+        message.contains("argument `numbers` cannot be written as JSON: inf is no number of JSON")
+    };
+    assert_eq!(logs.iter().filter(|log| says(log)).count(), 1, "{logs:?}");
+}
+
 #[test]
 fn a_cache_changes_how_often_a_task_runs_and_never_what_it_gives() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -4,10 +4,13 @@
 //! called on, and a flow that blocks its threads does not keep the server in the dark.
 
 pub(crate) mod attempt;
+pub(crate) mod execution;
 pub(crate) mod flow_runs;
 pub(crate) mod limits;
 pub(crate) mod outbox;
+pub(crate) mod proposals;
 pub(crate) mod recorder;
+pub(crate) mod records;
 pub(crate) mod results;
 pub(crate) mod signals;
 pub(crate) mod task_runs;
@@ -24,8 +27,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::connect;
 use crate::settings::Settings;
 use limits::Limits;
-use outbox::Outbox;
-use recorder::Recorder;
+use outbox::{Lines, Outbox};
+use recorder::{RECORDS, Recorder};
 use results::Results;
 
 use super::logs;
@@ -36,7 +39,7 @@ pub(crate) struct Engine {
     pub(crate) recorder: Recorder,
     /// Tells states one by one, for the runs whose limits the server keeps by itself.
     pub(crate) states: Recorder,
-    pub(crate) logs: Outbox,
+    pub(crate) logs: Outbox<Lines>,
     pub(crate) limits: Limits,
     pub(crate) results: Results,
     /// Whether the API takes events.
@@ -74,11 +77,14 @@ impl Engine {
             format!("the API does not answer: {error}{hint}")
         })?;
         let runtime = runtime().handle();
-        let takes_events = !version.starts_with("2.")
-            && client.post_bytes("/events", b"[]".to_vec()).await.is_ok();
-        let recorder = match takes_events {
-            true => Recorder::events(client.clone(), runtime),
-            false => Recorder::states(client.clone(), runtime),
+        let takes = async |path: &str| client.post_bytes(path, b"[]".to_vec()).await.is_ok();
+        let is_newest = !version.starts_with("2.");
+        let takes_records = is_newest && takes(RECORDS).await;
+        let takes_events = takes_records || (is_newest && takes("/events").await);
+        let recorder = match (takes_records, takes_events) {
+            (true, _) => Recorder::records(client.clone(), runtime),
+            (false, true) => Recorder::events(client.clone(), runtime),
+            (false, false) => Recorder::states(client.clone(), runtime),
         };
         Ok(Arc::new(Self {
             recorder,

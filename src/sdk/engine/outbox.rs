@@ -1,8 +1,9 @@
-//! What goes to the API in batches: task run events and log lines.
+//! What goes to the API in batches: task runs and log lines.
 //!
 //! While batches are on their way the next one gathers, so batches are small when there is little to say and large when there
-//! is much. The API may take them in any order: each entry has its time. While the API is away everything is kept and sent again; the memory for it is bounded, and whoever fills it
-//! waits ([`Outbox::room`]) or is told that there is none ([`Outbox::try_push`]).
+//! is much. The API may take them in any order: each entry has its time. While the API is away everything is kept and sent
+//! again; the memory for it is bounded, and whoever fills it waits ([`Outbox::room`]) or is told that there is none
+//! ([`Outbox::try_push`]).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -27,24 +28,71 @@ const LINGER: Duration = Duration::from_millis(5);
 /// What is kept in memory at most.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// The way out; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Outbox(Arc<Inner>);
+/// What a batch gathers, and becomes one body.
+pub(crate) trait Gathered: Default + Send + 'static {
+    /// Returns how many entries there are.
+    fn entries(&self) -> usize;
+    /// Returns about how many bytes they take.
+    fn bytes(&self) -> usize;
+    /// Makes the body of a request of them: a list.
+    fn into_body(self) -> Vec<u8>;
+}
 
-struct Inner {
+/// Entries that are JSON once they are there.
+#[derive(Default)]
+pub(crate) struct Lines {
+    body: Vec<u8>,
+    entries: usize,
+}
+
+impl Lines {
+    /// Takes an entry that `write` appends as JSON.
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.body.push(if self.entries == 0 { b'[' } else { b',' });
+        write(&mut self.body);
+        self.entries += 1;
+    }
+}
+
+impl Gathered for Lines {
+    fn entries(&self) -> usize {
+        self.entries
+    }
+
+    fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    fn into_body(mut self) -> Vec<u8> {
+        self.body.push(b']');
+        self.body
+    }
+}
+
+/// The way out; cheap to clone.
+pub(crate) struct Outbox<G>(Arc<Inner<G>>);
+
+impl<G> Clone for Outbox<G> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inner<G> {
     path: &'static str,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<G>>,
+    /// Held by the one that waits for room, so that those behind it are not all woken for each batch.
+    turn: tokio::sync::Mutex<()>,
     /// Told when there is something to send, or somebody waits for it.
     wake: Notify,
     /// Told when something was sent or given up.
     sent: Notify,
 }
 
-#[derive(Default)]
-struct Queue {
+struct Queue<G> {
     /// Only the last one is still open; none is empty.
-    batches: VecDeque<Batch>,
-    /// Bytes in `batches` and in the batch that is on its way.
+    batches: VecDeque<Batch<G>>,
+    /// Bytes in `batches` and in those that are on their way.
     bytes: usize,
     pushed: u64,
     sent: u64,
@@ -53,72 +101,28 @@ struct Queue {
     is_urgent: bool,
 }
 
-struct Batch {
-    body: Vec<u8>,
-    entries: usize,
+struct Batch<G> {
+    gathered: G,
     opened: Instant,
 }
 
-impl Batch {
+impl<G: Gathered> Batch<G> {
     fn open() -> Self {
         Self {
-            body: Vec::new(),
-            entries: 0,
+            gathered: G::default(),
             opened: Instant::now(),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.body.len() >= BATCH_BYTES || self.entries >= BATCH_ENTRIES
+        self.gathered.bytes() >= BATCH_BYTES || self.gathered.entries() >= BATCH_ENTRIES
     }
 }
 
-impl Outbox {
-    /// Opens an outbox to a path that takes lists; sends until the process ends.
-    pub(crate) fn open(
-        client: Client,
-        path: &'static str,
-        runtime: &tokio::runtime::Handle,
-    ) -> Self {
-        let outbox = Self(Arc::new(Inner {
-            path,
-            queue: Mutex::default(),
-            wake: Notify::new(),
-            sent: Notify::new(),
-        }));
-        runtime.spawn(deliver(outbox.clone(), client));
-        outbox
-    }
-
-    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
-        self.0
-            .queue
-            .lock()
-            .expect("nobody panics while writing an entry")
-    }
-
+impl Outbox<Lines> {
     /// Takes an entry that `write` appends as JSON.
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut queue = self.queue();
-        if queue.batches.back().is_none_or(Batch::is_full) {
-            queue.batches.push_back(Batch::open());
-        }
-        let batch = queue.batches.back_mut().expect("one was just pushed");
-        let before = batch.body.len();
-        batch
-            .body
-            .push(if batch.entries == 0 { b'[' } else { b',' });
-        write(&mut batch.body);
-        batch.entries += 1;
-        // All others are sent with the first of their batch.
-        let is_news = batch.entries == 1 || batch.is_full();
-        let added = batch.body.len() - before;
-        queue.bytes += added;
-        queue.pushed += 1;
-        drop(queue);
-        if is_news {
-            self.0.wake.notify_one();
-        }
+        self.change(|lines| lines.add(write));
     }
 
     /// Takes an entry if there is room, and counts it if there is not.
@@ -132,10 +136,71 @@ impl Outbox {
         }
         self.push(write);
     }
+}
+
+impl<G: Gathered> Outbox<G> {
+    /// Opens an outbox to a path that takes lists; sends until the process ends.
+    pub(crate) fn open(
+        client: Client,
+        path: &'static str,
+        runtime: &tokio::runtime::Handle,
+    ) -> Self {
+        let queue = Queue {
+            batches: VecDeque::new(),
+            bytes: 0,
+            pushed: 0,
+            sent: 0,
+            dropped: 0,
+            is_urgent: false,
+        };
+        let outbox = Self(Arc::new(Inner {
+            path,
+            queue: Mutex::new(queue),
+            turn: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+            sent: Notify::new(),
+        }));
+        runtime.spawn(deliver(outbox.clone(), client));
+        outbox
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue<G>> {
+        self.0
+            .queue
+            .lock()
+            .expect("nobody panics while writing an entry")
+    }
+
+    /// Adds to the batch that is open.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut G)) {
+        let mut queue = self.queue();
+        if queue.batches.back().is_none_or(Batch::is_full) {
+            queue.batches.push_back(Batch::open());
+        }
+        let batch = queue.batches.back_mut().expect("one was just pushed");
+        let gathered = &mut batch.gathered;
+        let (entries, bytes) = (gathered.entries(), gathered.bytes());
+        change(gathered);
+        let added = gathered.entries() - entries;
+        let grown = gathered.bytes() - bytes;
+        // All others are sent with the first of their batch.
+        let is_news = (entries == 0 && added > 0) || batch.is_full();
+        queue.bytes += grown;
+        queue.pushed += added as u64;
+        drop(queue);
+        if is_news {
+            self.0.wake.notify_one();
+        }
+    }
 
     /// Waits until there is room for more.
     pub(crate) async fn room(&self) {
-        self.wait(|queue| queue.bytes <= MAX_BYTES).await;
+        let has_room = |queue: &Queue<G>| queue.bytes <= MAX_BYTES;
+        if has_room(&self.queue()) {
+            return;
+        }
+        let _turn = self.0.turn.lock().await;
+        self.wait(has_room).await;
     }
 
     /// Waits until everything taken so far has been sent or given up.
@@ -149,7 +214,7 @@ impl Outbox {
         self.wait(|queue| queue.sent >= goal).await;
     }
 
-    async fn wait(&self, is_met: impl Fn(&Queue) -> bool) {
+    async fn wait(&self, is_met: impl Fn(&Queue<G>) -> bool) {
         loop {
             let mut sent = std::pin::pin!(self.0.sent.notified());
             sent.as_mut().enable();
@@ -161,7 +226,7 @@ impl Outbox {
     }
 
     /// Takes the oldest batch, and how many entries have been dropped since the last time.
-    fn next(&self) -> Option<(Batch, u64)> {
+    fn next(&self) -> Option<(Batch<G>, u64)> {
         let mut queue = self.queue();
         let batch = queue.batches.pop_front();
         if queue.batches.is_empty() {
@@ -187,11 +252,11 @@ impl Outbox {
     fn lingers_until(&self) -> Option<Instant> {
         let queue = self.queue();
         let oldest = queue.batches.front()?;
-        (!queue.is_urgent && !oldest.is_full()).then_some(oldest.opened + LINGER)
+        (!queue.is_urgent && !oldest.is_full()).then(|| oldest.opened + LINGER)
     }
 }
 
-async fn deliver(outbox: Outbox, client: Client) {
+async fn deliver<G: Gathered>(outbox: Outbox<G>, client: Client) {
     let mut on_their_way = FuturesOrdered::new();
     loop {
         let has_room = on_their_way.len() < ON_THEIR_WAY;
@@ -200,17 +265,17 @@ async fn deliver(outbox: Outbox, client: Client) {
             .filter(|until| *until > Instant::now());
         if has_room
             && lingers.is_none()
-            && let Some((mut batch, dropped)) = outbox.next()
+            && let Some((batch, dropped)) = outbox.next()
         {
-            let bytes = batch.body.len();
-            batch.body.push(b']');
+            let gathered = batch.gathered;
+            let (entries, bytes) = (gathered.entries(), gathered.bytes());
             if dropped > 0 {
                 warn!(target: "prefect", "{dropped} entries for {} were dropped: the API was away and the buffer full", outbox.0.path);
             }
             let (client, path) = (&client, outbox.0.path);
             on_their_way.push_back(async move {
-                send(client, path, batch.body).await;
-                (batch.entries, bytes)
+                send(client, path, gathered.into_body()).await;
+                (entries, bytes)
             });
             continue;
         }

@@ -1,8 +1,8 @@
 //! How the states of task runs reach the server.
 //!
-//! A task run is orchestrated here, as the newest genuine client does it, and each transition is told as an event; events go
-//! in batches to `POST /events`. A server that does not take events is told by a request for each transition, in order, with
-//! `force`, since what is told has happened already.
+//! A task run is orchestrated here, as the newest genuine client does it, and each transition is told. A server of this
+//! project takes records ([`super::records`]), a genuine one an event for each transition; both go in batches. A server that
+//! takes neither is told by a request for each transition, in order, with `force`, since what is told has happened already.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,13 @@ use tokio::time::sleep;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::outbox::Outbox;
+use super::outbox::{Lines, Outbox};
+use super::records::Records;
 use crate::client::Client;
 use crate::sdk::outcome::StateType;
+
+/// Where records go; genuine servers have no such route.
+pub(crate) const RECORDS: &str = "/task_runs/record";
 
 /// More transitions than this are not kept for a server that takes them one by one.
 const MAX_WAITING: usize = 10_000;
@@ -30,6 +34,8 @@ const MAX_RELATED: usize = 100;
 pub(crate) struct TaskRecord {
     pub(crate) id: Uuid,
     pub(crate) name: String,
+    /// Whether it was told under another name at first.
+    pub(crate) is_renamed: bool,
     pub(crate) flow_run_id: Uuid,
     pub(crate) task_key: &'static str,
     pub(crate) dynamic_key: String,
@@ -72,10 +78,14 @@ pub(crate) struct StateRecord {
 
 impl StateRecord {
     pub(crate) fn new(state_type: StateType, now: DateTime<Utc>) -> Self {
+        Self::named(state_type, state_type.default_name().to_owned(), now)
+    }
+
+    pub(crate) fn named(state_type: StateType, name: String, now: DateTime<Utc>) -> Self {
         Self {
             id: Uuid::now_v7(),
             state_type,
-            name: state_type.default_name().to_owned(),
+            name,
             message: None,
             timestamp: now,
             scheduled_time: None,
@@ -89,8 +99,10 @@ impl StateRecord {
 /// Tells the server.
 #[derive(Clone)]
 pub(crate) enum Recorder {
+    /// Takes records.
+    Records(Outbox<Records>),
     /// Takes events.
-    Events(Outbox),
+    Events(Outbox<Lines>),
     /// Takes one transition a request.
     States(mpsc::Sender<Told>),
 }
@@ -108,6 +120,10 @@ pub(crate) struct Transition {
 }
 
 impl Recorder {
+    pub(crate) fn records(client: Client, runtime: &tokio::runtime::Handle) -> Self {
+        Self::Records(Outbox::open(client, RECORDS, runtime))
+    }
+
     pub(crate) fn events(client: Client, runtime: &tokio::runtime::Handle) -> Self {
         Self::Events(Outbox::open(client, "/events", runtime))
     }
@@ -121,6 +137,7 @@ impl Recorder {
     /// Tells that the run has entered its present state from `previous`.
     pub(crate) fn record(&self, run: &TaskRecord, previous: Option<&StateRecord>) {
         match self {
+            Self::Records(outbox) => outbox.change(|records| records.add(run)),
             Self::Events(outbox) => outbox.push(|body| write_event(body, run, previous)),
             Self::States(sender) => {
                 let told = Told::Transition(Box::new(Transition {
@@ -139,6 +156,7 @@ impl Recorder {
     /// Waits until there is room for the transitions of another run.
     pub(crate) async fn room(&self) {
         match self {
+            Self::Records(outbox) => outbox.room().await,
             Self::Events(outbox) => outbox.room().await,
             Self::States(sender) => {
                 while sender.capacity() < MAX_WAITING / 2 && !sender.is_closed() {
@@ -151,6 +169,7 @@ impl Recorder {
     /// Waits until everything told so far has reached the server.
     pub(crate) async fn flush(&self) {
         match self {
+            Self::Records(outbox) => outbox.flush().await,
             Self::Events(outbox) => outbox.flush().await,
             Self::States(sender) => {
                 let (done, told) = oneshot::channel();
@@ -198,7 +217,7 @@ async fn tell_one(client: &Client, transition: Transition) {
     }
 }
 
-fn time(at: DateTime<Utc>) -> String {
+pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
@@ -227,23 +246,38 @@ pub(crate) fn creation(run: &TaskRecord) -> Value {
 
 /// Returns a state as `set_state` takes it.
 pub(crate) fn state_json(state: &StateRecord) -> Value {
-    let mut details = serde_json::Map::new();
-    if let Some(at) = state.scheduled_time {
-        details.insert("scheduled_time".into(), time(at).into());
-    }
-    if let Some(key) = &state.cache_key {
-        details.insert("cache_key".into(), key.clone().into());
-    }
-    if let Some(at) = state.cache_expiration {
-        details.insert("cache_expiration".into(), time(at).into());
-    }
     json!({
         "type": state.state_type.as_str(),
         "name": state.name,
         "message": state.message,
-        "state_details": details,
+        "state_details": DetailsJson::of(state),
         "data": state.data,
     })
+}
+
+/// What rules should know of a state.
+#[derive(Serialize)]
+pub(crate) struct DetailsJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_expiration: Option<String>,
+}
+
+impl<'a> DetailsJson<'a> {
+    pub(crate) fn of(state: &'a StateRecord) -> Self {
+        Self {
+            scheduled_time: state.scheduled_time.map(time),
+            cache_key: state.cache_key.as_deref(),
+            cache_expiration: state.cache_expiration.map(time),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.scheduled_time.is_none() && self.cache_key.is_none() && self.cache_expiration.is_none()
+    }
 }
 
 #[derive(Serialize)]
@@ -318,7 +352,7 @@ struct TaskRunJson<'a> {
     total_run_time: f64,
 }
 
-struct TaskInputsJson<'a>(&'a [(&'static str, Vec<Uuid>)]);
+pub(crate) struct TaskInputsJson<'a>(pub(crate) &'a [(&'static str, Vec<Uuid>)]);
 
 impl Serialize for TaskInputsJson<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -410,14 +444,15 @@ pub(crate) fn related(resources: &[Value], tags: &[String]) -> Arc<RawValue> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record() -> TaskRecord {
+    pub(crate) fn record() -> TaskRecord {
         let at = DateTime::UNIX_EPOCH;
         TaskRecord {
             id: Uuid::nil(),
             name: "load-0".into(),
+            is_renamed: false,
             flow_run_id: Uuid::nil(),
             task_key: "load-00",
             dynamic_key: "0".into(),

@@ -4,7 +4,7 @@
 //! each transition and is asked only for slots of limits.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,9 +21,10 @@ use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related, state_
 use super::{Engine, on_runtime};
 use crate::client::OrchestrationResult;
 use crate::sdk::context::{Context, TaskRunInfo, apart};
+use crate::sdk::futures::{Handle, submit};
 use crate::sdk::options::{self, Arguments, On, RetryDelay, Run, TaskOptions};
 use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType, recorded};
-use crate::sdk::task::{Call, Handle, TaskDefinition, submit};
+use crate::sdk::task::{Call, TaskDefinition};
 use crate::sdk::value::{self, Input, Inputs, Shared, Source};
 
 /// What is said of a task that is called where it cannot run.
@@ -106,6 +107,8 @@ struct TaskRun {
     wait_for: Vec<Arc<Handle>>,
     handle: Option<Arc<Handle>>,
     record: TaskRecord,
+    /// What the run's own code sees of it; made again when that changes.
+    info: OnceLock<Arc<TaskRunInfo>>,
     /// How many task runs it is in, with itself.
     depth: usize,
     /// Whether the server is told each state by itself, since it keeps this run's limits.
@@ -149,6 +152,7 @@ impl TaskRun {
             wait_for,
             handle,
             record,
+            info: OnceLock::new(),
             depth: context.depth + 1,
             is_told_directly: false,
         }
@@ -235,12 +239,16 @@ impl TaskRun {
         if options.cache_key_fn.is_none() && !persists && options.common.run_name.is_none() {
             return None;
         }
-        let (values, unwritable) = json_of(self.definition.arguments.iter().copied(), values);
+        let names = self.definition.arguments;
+        let not_finite = not_finite(names, values);
+        let (values, unwritable) = json_of(names.iter().copied(), values);
         if let Some(template) = &options.common.run_name {
             self.record.name = options::fill(template, &values);
+            self.record.is_renamed = true;
+            self.info.take();
         }
         // Without it, calls with other arguments would have the same key.
-        if let Some(reason) = unwritable {
+        if let Some(reason) = unwritable.or(not_finite) {
             self.say(|name| warn!(target: "prefect.task_runs", "The result of task run `{name}` is neither looked for nor kept: {reason}"));
             return None;
         }
@@ -273,10 +281,17 @@ impl TaskRun {
 
     /// Makes the run RUNNING once its limits have room; the error is the state that it ends in instead.
     async fn begin(&mut self) -> Result<Option<Slots>, State> {
-        let tags = self.record.tags.clone();
         let cancellation = self.flow_run.cancellation.clone();
+        // Nothing begins in a run that is ending, also where there is no limit to wait for.
+        if cancellation.reason().is_some() {
+            return Err(cancelled());
+        }
+        if self.record.tags.is_empty() {
+            self.enter_running();
+            return Ok(None);
+        }
+        let tags = self.record.tags.clone();
         let granted = tokio::select! {
-            // Nothing begins in a run that is ending, also where there is no limit to wait for.
             biased;
             () = cancellation.wait() => return Err(cancelled()),
             granted = self.engine.limits.take(&tags, self.record.id) => granted,
@@ -294,6 +309,7 @@ impl TaskRun {
 
     fn enter_running(&mut self) {
         self.record.run_count += 1;
+        self.info.take();
         let name = match self.record.run_count {
             1 => "Running",
             _ => "Retrying",
@@ -340,6 +356,7 @@ impl TaskRun {
         match answer {
             Ok(answer) if answer.status == "ACCEPT" => {
                 self.record.run_count += 1;
+                self.info.take();
                 self.record.start_time.get_or_insert(next.timestamp);
                 self.set_handle(&State::new(StateType::Running));
                 self.record.state = next;
@@ -365,15 +382,17 @@ impl TaskRun {
 
     /// Returns the context of the run's own code.
     fn context(&self) -> Context {
-        let info = TaskRunInfo {
-            id: self.record.id,
-            name: self.record.name.clone(),
-            task_name: self.options.common.name.clone(),
-            run_count: self.record.run_count,
-        };
+        let info = self.info.get_or_init(|| {
+            Arc::new(TaskRunInfo {
+                id: self.record.id,
+                name: self.record.name.clone(),
+                task_name: self.options.common.name.clone(),
+                run_count: self.record.run_count,
+            })
+        });
         Context {
             flow_run: self.flow_run.clone(),
-            task_run: Some(Arc::new(info)),
+            task_run: Some(info.clone()),
             depth: self.depth,
         }
     }
@@ -532,8 +551,7 @@ impl TaskRun {
     /// Enters a state and tells it.
     fn enter(&mut self, state: &State, change: impl FnOnce(&mut StateRecord)) {
         let now = self.next_time();
-        let mut next = StateRecord::new(state.state_type, now);
-        next.name.clone_from(&state.name);
+        let mut next = StateRecord::named(state.state_type, state.name.clone(), now);
         next.message = state.message.as_deref().map(recorded);
         change(&mut next);
         let record = &mut self.record;
@@ -647,6 +665,17 @@ pub(crate) fn json_of<'a>(
     (json, unwritable)
 }
 
+/// Says which argument has a number that JSON writes as null, as it writes others.
+fn not_finite(names: &[&str], values: &VecDeque<Shared>) -> Option<String> {
+    let mut checked = names.iter().zip(values);
+    checked.find_map(|(name, value)| {
+        let error = value.check().err()?;
+        Some(format!(
+            "argument `{name}` cannot be written as JSON: {error}"
+        ))
+    })
+}
+
 fn record(
     flow_run: &FlowRun,
     options: &TaskOptions,
@@ -663,6 +692,7 @@ fn record(
     TaskRecord {
         id: handle.map_or_else(Uuid::now_v7, |handle| handle.id),
         name,
+        is_renamed: false,
         flow_run_id: flow_run.id,
         task_key,
         dynamic_key: number.to_string(),

@@ -3,21 +3,24 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde_json::{Value, json};
 
 use crate::schemas::actions::{SetState, TaskRunCreate, TaskRunUpdate};
 use crate::schemas::filters::{Filters, HistoryQuery, TaskRunSort, TaskRunsQuery};
 use crate::schemas::flow_runs::AsOf;
 use crate::schemas::global_concurrency_limits::{HolderType, TAG_PREFIX};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult};
+use crate::schemas::task_run_records::TaskRunRecord;
 use crate::schemas::task_runs::TaskRun;
 use crate::schemas::{ConcurrencyLimitId, Dialect, TaskRunId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, no_content, view};
+use crate::server::mistake::Mistake;
 use crate::server::models::{self, history};
 use crate::server::orchestration::Rule as _;
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::rules::concurrency::SecureTaskConcurrencySlots;
-use crate::server::{ApiError, AppState};
+use crate::server::{ApiError, AppState, events};
 
 use super::flow_runs::{read_history, status};
 
@@ -126,11 +129,9 @@ pub async fn delete_task_run(
     State(state): State<AppState>,
     Id(id): Id<TaskRunId>,
 ) -> Result<StatusCode, ApiError> {
-    let now = state.now();
-    let found = state
-        .db
-        .write(async move |conn| models::task_runs::delete(conn, id, now).await)
-        .await?;
+    let (now, since) = (state.now(), state.events_since());
+    let delete = async move |conn: &mut _| models::task_runs::delete(conn, id, since, now).await;
+    let found = state.db.write(delete).await?;
     state.changes.tell(Change::of(Kind::TaskRun, id.0));
     no_content(found, || ApiError::not_found("Task run", id))
 }
@@ -173,6 +174,27 @@ pub async fn set_task_run_state(
         note_waiting(&state, id).await?;
     }
     Ok((status(&done, dialect), view(dialect, done.result)))
+}
+
+/// Records task runs and their states as their client has carried them out.
+///
+/// No other server has this route: it takes in one request what would be an event for each state.
+#[utoipa::path(post, path = "/task_runs/record", request_body = Vec<TaskRunRecord>, responses((status = 204)))]
+pub async fn record_task_runs(
+    State(state): State<AppState>,
+    Body(records): Body<Vec<TaskRunRecord>>,
+) -> Result<StatusCode, ApiError> {
+    for (n, record) in records.iter().enumerate() {
+        if let Err((place, why)) = record.check() {
+            let loc = [json!("body"), json!(n)].into_iter().chain(place).collect();
+            return Err(ApiError::Invalid {
+                details: vec![Mistake::of(loc, &why)],
+                body: Value::Null,
+            });
+        }
+    }
+    events::record(&state, records).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Notes that a task run waits for the limits of its tags.

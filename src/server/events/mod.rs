@@ -5,6 +5,7 @@
 
 mod hub;
 mod recorder;
+mod task_run_records;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use tracing::{error, warn};
 
 pub use hub::{Batch, Hub};
+pub use task_run_records::record;
 
 use super::AppState;
 use super::automations::{Consequences, Look};
@@ -19,8 +21,9 @@ use super::changes::{Change, Kind};
 use super::models;
 use super::models::events::Rows;
 use super::models::notification_policies;
-use super::models::task_run_events::Told;
+use super::models::task_run_records::{self as records, As, Told};
 use crate::db::{self, Conn, Error};
+use crate::schemas::TaskRunId;
 use crate::schemas::automations::Automation;
 use crate::schemas::events::{Event, Limits, ReceivedEvent};
 use crate::settings::Settings;
@@ -59,12 +62,7 @@ pub async fn keep_own(app: &AppState, events: Vec<ReceivedEvent>) -> db::Result<
     }
     let events = Arc::new(events);
     match write_again(app, &events).await {
-        Err(
-            Error::Decode(cause)
-            | Error::Driver(cause)
-            | Error::NotUnique(cause)
-            | Error::NoParent(cause),
-        ) if events.len() > 1 => {
+        Err(cause) if is_of_an_entry(&cause) && events.len() > 1 => {
             // One event that cannot be kept must not take the others with it.
             warn!(
                 "a batch of {} events is kept one by one: {cause}",
@@ -81,13 +79,9 @@ pub async fn keep_own(app: &AppState, events: Vec<ReceivedEvent>) -> db::Result<
 
 async fn one_by_one(app: &AppState, event: ReceivedEvent) -> db::Result<()> {
     let id = event.event.id;
-    match write_again(app, &Arc::new(vec![event])).await {
-        Err(
-            Error::Decode(cause)
-            | Error::Driver(cause)
-            | Error::NotUnique(cause)
-            | Error::NoParent(cause),
-        ) => {
+    let events = Arc::new(vec![event]);
+    match write_again(app, &events).await {
+        Err(cause) if is_of_an_entry(&cause) => {
             error!(event.id = %id, "event {id} is dropped, since it cannot be kept: {cause}");
             Ok(())
         }
@@ -95,42 +89,53 @@ async fn one_by_one(app: &AppState, event: ReceivedEvent) -> db::Result<()> {
     }
 }
 
-/// Writes; where several servers record the same task runs, the later one sees them the next time.
+/// Tells whether a write failed by what it wrote, which is then kept one by one.
+fn is_of_an_entry(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Decode(_) | Error::Driver(_) | Error::NotUnique(_) | Error::NoParent(_)
+    )
+}
+
+/// Tells whether a write is to be tried again: where several servers record the same task runs, the
+/// later one sees them the next time.
+fn is_in_the_way(outcome: &db::Result<()>, tries: u32) -> bool {
+    let is_passing = matches!(
+        outcome,
+        Err(Error::NotUnique(_) | Error::NoParent(_) | Error::Busy(_))
+    );
+    is_passing && tries < TRIES
+}
+
 async fn write_again(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<()> {
     let mut tries = 1;
     loop {
-        match write(app, events).await {
-            Err(Error::NotUnique(_) | Error::NoParent(_) | Error::Busy(_)) if tries < TRIES => {
-                tries += 1
-            }
-            done => return done,
+        let outcome = write(app, events).await;
+        if !is_in_the_way(&outcome, tries) {
+            return outcome;
         }
+        tries += 1;
     }
 }
 
 async fn write(app: &AppState, events: &Arc<Vec<ReceivedEvent>>) -> db::Result<()> {
     let now = app.now();
     let told: Vec<Told> = events.iter().filter_map(recorder::told).collect();
+    let recorded = records::Rows::of(&told, As::OfEvents, now);
     let rows = models::events::Rows::of(events, now);
-    let batch = Arc::clone(events);
-    let automations = match app.settings.triggers_enabled {
-        true => app.automations.get(),
-        false => Arc::default(),
+    let (batch, told) = (Arc::clone(events), Arc::new(told));
+    let automations = automations(app);
+    let of_task_runs = Arc::clone(&told);
+    let written = async move |conn: &mut Conn| {
+        let told = (of_task_runs.as_slice(), recorded);
+        keep(conn, &batch, rows, told, &automations, now).await
     };
-    let written =
-        async move |conn: &mut Conn| keep(conn, &batch, rows, told, &automations, now).await;
     let Kept {
         new,
         recorded,
         consequences,
     } = app.db.write(written).await?;
-    for one in recorded {
-        app.changes.tell(Change {
-            state_type: Some(one.state.state_type),
-            state_name: Some(one.state.name),
-            ..Change::of(Kind::TaskRun, one.id.0)
-        });
-    }
+    tell_task_runs(app, &told, &recorded);
     if !new.is_empty() {
         app.events.tell(Batch::new(Arc::clone(events), new));
         app.changes.tell(Change::of(Kind::Event, uuid::Uuid::nil()));
@@ -152,12 +157,33 @@ pub fn tell_own(app: &AppState, told: Vec<ReceivedEvent>, has_actions: bool) {
     }
 }
 
+/// Returns the automations that look at events.
+fn automations(app: &AppState) -> Arc<Vec<Automation>> {
+    match app.settings.triggers_enabled {
+        true => app.automations.get(),
+        false => Arc::default(),
+    }
+}
+
+/// Tells in which states task runs are now, under the ids that they are known by.
+fn tell_task_runs(app: &AppState, told: &[Told], ids: &[Option<TaskRunId>]) {
+    for (one, id) in told.iter().zip(ids) {
+        let Some(id) = id else { continue };
+        let state = one.latest();
+        app.changes.tell(Change {
+            state_type: Some(state.state_type),
+            state_name: Some(state.name.clone()),
+            ..Change::of(Kind::TaskRun, id.0)
+        });
+    }
+}
+
 /// What one write has kept.
 struct Kept {
     /// The places of the new events.
     new: Vec<usize>,
-    /// What was recorded of task runs.
-    recorded: Vec<Told>,
+    /// Under which ids task runs were recorded.
+    recorded: Vec<Option<TaskRunId>>,
     /// What automations make of it.
     consequences: Consequences,
 }
@@ -166,7 +192,7 @@ async fn keep(
     conn: &mut Conn,
     events: &[ReceivedEvent],
     rows: Rows,
-    told: Vec<Told>,
+    told: (&[Told], records::Rows),
     automations: &[Automation],
     now: DateTime<Utc>,
 ) -> db::Result<Kept> {
@@ -178,7 +204,7 @@ async fn keep(
             new.push(n);
         }
     }
-    let recorded = models::task_run_events::record(conn, told, now).await?;
+    let recorded = records::record(conn, told.0, told.1).await?.ids;
     let looked_at = new.iter().map(|n| &events[*n]).collect();
     let mut consequences = Look::new(automations, now)
         .at_events(conn, looked_at)

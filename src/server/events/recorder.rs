@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::schemas::events::ReceivedEvent;
 use crate::schemas::{Document, FlowRunId, State, StateDetails, StateId, StateType, TaskRunId};
-use crate::server::models::task_run_events::{Attributes, Told};
+use crate::server::models::task_run_records::{Attributes, Told};
 
 /// The payload of an event of a task run.
 #[derive(Deserialize)]
@@ -75,6 +75,6 @@ pub(super) fn told(received: &ReceivedEvent) -> Option<Told> {
         id,
         flow_run_id,
         attributes: payload.task_run,
-        state,
+        states: vec![state],
     })
 }

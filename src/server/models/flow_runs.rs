@@ -424,7 +424,7 @@ pub async fn delete(
     now: DateTime<Utc>,
 ) -> Result<bool> {
     slots::end_all_of_deleted(conn, &[id.0], now).await?;
-    of_states::keep(conn, &[id.0], events_since, now).await?;
+    of_states::keep_all(conn, &[id.0], events_since, now).await?;
     query("DELETE FROM log WHERE flow_run_id = $1")
         .bind(id)
         .execute(conn)

@@ -103,7 +103,7 @@ pub async fn delete(
     let runs = query("SELECT r.id FROM flow_run r WHERE r.flow_id = $1").bind(id);
     let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
     slots::end_all_of_deleted(conn, &runs, now).await?;
-    of_states::keep(conn, &runs, events_since, now).await?;
+    of_states::keep_all(conn, &runs, events_since, now).await?;
     let deployments = query("SELECT d.id FROM deployment d WHERE d.flow_id = $1 ORDER BY d.id");
     let deployments: Vec<Uuid> = deployments.bind(id).fetch_all(conn).await?;
     for deployment in deployments {

@@ -43,7 +43,7 @@ pub mod slot_holders;
 pub mod slots;
 pub mod stale_runs;
 pub mod states;
-pub mod task_run_events;
+pub mod task_run_records;
 pub mod task_runs;
 pub mod triggers;
 pub mod ui;

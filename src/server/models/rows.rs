@@ -5,6 +5,10 @@
 //! rows it has, and texts are kept prepared. So a batch is cut into a few sizes only, and the cache
 //! never fills with texts that come once.
 
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
 use crate::db::{Conn, Dialect, Result, Value, query};
 
 /// Runs `INSERT INTO .. VALUES`, the rows, and what stands behind them.
@@ -52,6 +56,36 @@ pub async fn insert_plain<const N: usize>(
         query(sql).bind_all(piece).execute(conn).await?;
     }
     Ok(())
+}
+
+/// Inserts those rows that collide with no other, and returns their ids, which are the first column.
+pub async fn insert_new<const N: usize>(
+    conn: &mut Conn,
+    into: &str,
+    rows: &[[Value; N]],
+) -> Result<HashSet<Uuid>> {
+    let id = |row: &[Value; N]| match &row[0] {
+        Value::Uuid(id) => Some(*id),
+        _ => None,
+    };
+    let behind = "ON CONFLICT DO NOTHING";
+    let sql = |rows| format!("{into} VALUES {} {behind}", placeholders(rows, N));
+    let mut new = HashSet::with_capacity(rows.len());
+    match conn.dialect() {
+        Dialect::Sqlite => {
+            let touched = query(sql(1)).execute_each(conn, rows).await?;
+            let inserted = rows.iter().zip(touched).filter(|pair| pair.1 == 1);
+            new.extend(inserted.filter_map(|(row, _)| id(row)));
+        }
+        Dialect::Postgres => {
+            for piece in pieces(rows) {
+                let insert = query(format!("{} RETURNING id", sql(piece.len())));
+                let insert = insert.bind_all(piece.iter().flatten().cloned());
+                new.extend(insert.fetch_all::<Uuid>(conn).await?);
+            }
+        }
+    }
+    Ok(new)
 }
 
 /// The sizes; more rows a statement would not be faster.

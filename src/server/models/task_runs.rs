@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::concurrency_limits;
+use super::events::of_states;
 use super::filters::{Listed, compile};
 use super::states::{self, take_optional};
 use crate::db::{Conn, FromRow, Result, Row, query, storable};
@@ -268,8 +269,16 @@ pub async fn update(
 }
 
 /// Deletes a task run with its hold on slots; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: TaskRunId, now: DateTime<Utc>) -> Result<bool> {
+///
+/// What has happened to it since `events_since` stays as events.
+pub async fn delete(
+    conn: &mut Conn,
+    id: TaskRunId,
+    events_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     states::lock(conn, "task_run", id.0).await?;
+    of_states::keep_of_task_run(conn, id.0, events_since, now).await?;
     concurrency_limits::release(conn, id, now).await?;
     Ok(query("DELETE FROM task_run WHERE id = $1")
         .bind(id)

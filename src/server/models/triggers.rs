@@ -219,7 +219,8 @@ pub async fn clear_firings(conn: &mut Conn, parent: Uuid) -> Result<()> {
 /// Tells whether an event is known; the event of a state has its id, and is in order anyway.
 pub async fn is_known(conn: &mut Conn, event: Uuid) -> Result<bool> {
     let sql = "SELECT o.id FROM events o WHERE o.id = $1 UNION ALL \
-               SELECT s.id FROM flow_run_state s WHERE s.id = $1 LIMIT 1";
+               SELECT s.id FROM flow_run_state s WHERE s.id = $1 UNION ALL \
+               SELECT t.id FROM task_run_state t WHERE t.id = $1 AND t.is_event LIMIT 1";
     let found: Option<Uuid> = query(sql).bind(event).fetch_optional(conn).await?;
     Ok(found.is_some())
 }

@@ -1,17 +1,20 @@
-//! Events in the database: those that are stored, and those that the states of flow runs tell.
+//! Events in the database: those that are stored, and those that the states of runs tell.
 //!
-//! Lists and counts are asked of both and put together, so that nobody sees a difference.
+//! Lists and counts are asked of all and put together, so that nobody sees a difference.
 
 mod filters;
+mod flow_run_states;
 mod narrowing;
 pub mod of_states;
 mod stored;
+mod task_run_states;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use of_states::Of;
 pub use stored::{Rows, create, delete_before, oldest};
 
 use crate::db::{Conn, FromRow, Result, Row};
@@ -72,7 +75,9 @@ async fn list_all(
     now: DateTime<Utc>,
 ) -> Result<Vec<ReceivedEvent>> {
     let mut all = stored::list(conn, filter, after, limit, now).await?;
-    all.extend(of_states::list(conn, filter, after, limit, now).await?);
+    for of in Of::ALL {
+        all.extend(of_states::list(conn, of, filter, after, limit, now).await?);
+    }
     all.sort_unstable_by_key(place);
     if filter.order == Order::Desc {
         all.reverse();
@@ -85,11 +90,16 @@ async fn list_all(
 pub async fn count(conn: &mut Conn, filter: &EventFilter, now: DateTime<Utc>) -> Result<i64> {
     if is_distinct(filter) {
         let mut resources = stored::resources(conn, filter, now).await?;
-        resources.extend(of_states::resources(conn, filter, now).await?);
+        for of in Of::ALL {
+            resources.extend(of_states::resources(conn, of, filter, now).await?);
+        }
         return Ok(HashSet::<String>::from_iter(resources).len() as i64);
     }
-    let stored = stored::count(conn, filter, now).await?;
-    Ok(stored + of_states::count(conn, filter, now).await?)
+    let mut count = stored::count(conn, filter, now).await?;
+    for of in Of::ALL {
+        count += of_states::count(conn, of, filter, now).await?;
+    }
+    Ok(count)
 }
 
 fn is_distinct(filter: &EventFilter) -> bool {
@@ -161,8 +171,10 @@ pub async fn count_by(
     for one in stored::count_by(conn, filter, by, now).await? {
         Counted::add(&mut all, one);
     }
-    for one in of_states::count_by(conn, filter, by, now).await? {
-        Counted::add(&mut all, one);
+    for of in Of::ALL {
+        for one in of_states::count_by(conn, of, filter, by, now).await? {
+            Counted::add(&mut all, one);
+        }
     }
     let mut all: Vec<Counted> = all.into_values().collect();
     all.sort_unstable_by(|a, b| (b.count, &a.label).cmp(&(a.count, &b.label)));
@@ -178,9 +190,11 @@ pub async fn count_by_time(
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<i64, i64>> {
     let mut all = BTreeMap::new();
-    let stored = stored::count_by_time(conn, filter, pivot, seconds, now).await?;
-    let of_states = of_states::count_by_time(conn, filter, pivot, seconds, now).await?;
-    for (stretch, count) in stored.into_iter().chain(of_states) {
+    let mut counted = stored::count_by_time(conn, filter, pivot, seconds, now).await?;
+    for of in Of::ALL {
+        counted.extend(of_states::count_by_time(conn, of, filter, pivot, seconds, now).await?);
+    }
+    for (stretch, count) in counted {
         *all.entry(stretch).or_default() += count;
     }
     Ok(all)

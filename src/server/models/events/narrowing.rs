@@ -1,4 +1,4 @@
-//! Narrows down which states of flow runs can be events that a filter finds.
+//! Narrows down which states of runs can be events that a filter finds.
 //!
 //! What the database answers by an index, or exactly, is asked of it. The rest, such as labels, is
 //! asked of the events themselves, once they are made from the states.
@@ -7,25 +7,42 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::filters::{Condition, span};
-use super::of_states::PREFIX;
+use super::of_states::Of;
 use crate::db::{Dialect, Value};
 use crate::schemas::event_filters::{
     AnyResourceFilter, EventFilter, Names, RelatedFilter, ResourceFilter,
 };
 
-/// What can be a related resource, and by which column it is found.
-const RELATED: [(&str, &str); 5] = [
-    ("prefect.flow.", "r.flow_id"),
-    ("prefect.deployment.", "r.deployment_id"),
-    ("prefect.task-run.", "r.parent_task_run_id"),
-    ("prefect.work-queue.", "r.work_queue_id"),
-    ("prefect.work-pool.", "q.work_pool_id"),
-];
+impl Of {
+    /// What can be a related resource, and by which column it is found.
+    fn related(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::FlowRuns => &[
+                ("prefect.flow.", "r.flow_id"),
+                ("prefect.deployment.", "r.deployment_id"),
+                ("prefect.task-run.", "r.parent_task_run_id"),
+                ("prefect.work-queue.", "r.work_queue_id"),
+                ("prefect.work-pool.", "q.work_pool_id"),
+            ],
+            Self::TaskRuns => &[
+                ("prefect.flow-run.", "r.flow_run_id"),
+                ("prefect.flow.", "u.flow_id"),
+                ("prefect.deployment.", "u.deployment_id"),
+            ],
+        }
+    }
+
+    /// Returns what remains of a name behind the beginning that all names of these events have.
+    fn rest(self, name: &str) -> Option<&str> {
+        name.strip_prefix(self.prefix())
+    }
+}
 
 const TAG: &str = "prefect.tag.";
 
-/// A condition on a state `s` of a flow run `r` in a work queue `q`.
+/// A condition on a state `s` of a run `r`, in a work queue `q` or of a flow run `u`.
 pub struct Narrowed {
+    of: Of,
     /// The condition.
     pub condition: String,
     /// Its values.
@@ -35,11 +52,12 @@ pub struct Narrowed {
 }
 
 /// Narrows down the states.
-pub fn narrow(filter: &EventFilter, dialect: Dialect, now: DateTime<Utc>) -> Narrowed {
+pub fn narrow(of: Of, filter: &EventFilter, dialect: Dialect, now: DateTime<Utc>) -> Narrowed {
     let mut values = Condition::new(dialect);
     let (since, until) = span(filter, now);
     let (since, until) = (values.bind(since), values.bind(until));
     let mut narrowed = Narrowed {
+        of,
         condition: format!("s.timestamp >= {since} AND s.timestamp <= {until}"),
         values,
         is_exact: filter.text.is_none(),
@@ -62,11 +80,6 @@ pub fn narrow(filter: &EventFilter, dialect: Dialect, now: DateTime<Utc>) -> Nar
     narrowed
 }
 
-/// Returns what remains of a name behind the beginning that all names of these events have.
-fn rest(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)
-}
-
 /// Returns an id as it is written in ids of resources, and in no other way.
 fn written_id(id: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(id).ok()?;
@@ -80,7 +93,12 @@ impl Narrowed {
     }
 
     fn any_of(&mut self, column: &str, ids: impl IntoIterator<Item = Uuid>) {
-        let ids = self.values.bind(Value::Uuids(ids.into_iter().collect()));
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        // Said outright, since an empty list is found out only state by state.
+        if ids.is_empty() {
+            return self.and("FALSE");
+        }
+        let ids = self.values.bind(Value::Uuids(ids));
         self.and(&format!("{column} = ANY({ids})"));
     }
 
@@ -93,15 +111,20 @@ impl Narrowed {
             let begins = self.begins(&names.exclude_prefix);
             self.and(&format!("NOT {begins}"));
         }
+        let of = self.of;
         let rests = |names: &[String]| -> Vec<String> {
             names
                 .iter()
-                .filter_map(|name| rest(name))
+                .filter_map(|name| of.rest(name))
                 .map(str::to_owned)
                 .collect()
         };
         if !names.name.is_empty() {
-            let list = self.values.bind(Value::from(rests(&names.name)));
+            let names = rests(&names.name);
+            if names.is_empty() {
+                return self.and("FALSE");
+            }
+            let list = self.values.bind(Value::from(names));
             self.and(&format!("s.name = ANY({list})"));
         }
         if !names.exclude_name.is_empty() {
@@ -113,12 +136,12 @@ impl Narrowed {
     fn begins(&mut self, prefixes: &[String]) -> String {
         let fits: Vec<String> = prefixes
             .iter()
-            .map(|prefix| match rest(prefix) {
+            .map(|prefix| match self.of.rest(prefix) {
                 Some(rest) => {
                     let rest = self.values.bind(rest);
                     format!("SUBSTR(s.name, 1, LENGTH({rest})) = {rest}")
                 }
-                None if PREFIX.starts_with(prefix.as_str()) => "TRUE".to_owned(),
+                None if self.of.prefix().starts_with(prefix.as_str()) => "TRUE".to_owned(),
                 None => "FALSE".to_owned(),
             })
             .collect();
@@ -127,17 +150,19 @@ impl Narrowed {
 
     fn resource(&mut self, filter: &ResourceFilter) {
         if !filter.id.is_empty() {
-            let runs = filter.id.iter().filter_map(|id| written_id(rest(id)?));
-            self.any_of("s.flow_run_id", runs);
+            let of = self.of;
+            let runs = filter.id.iter().filter_map(|id| written_id(of.rest(id)?));
+            self.any_of(of.run(), runs);
         }
-        let covers_all = |prefix: &String| PREFIX.starts_with(prefix.as_str());
+        let own = self.of.prefix();
+        let covers_all = |prefix: &String| own.starts_with(prefix.as_str());
         let has_labels = filter
             .labels
             .as_ref()
             .is_some_and(|labels| !labels.0.is_empty());
         self.is_exact &=
             !has_labels && (filter.id_prefix.is_empty() || filter.id_prefix.iter().any(covers_all));
-        self.can_begin(&filter.id_prefix, &[PREFIX]);
+        self.can_begin(&filter.id_prefix, &[own]);
     }
 
     /// Finds nothing where no id can have any of the beginnings.
@@ -166,8 +191,8 @@ impl Narrowed {
     fn any_resource(&mut self, filter: &AnyResourceFilter) {
         self.is_exact = false;
         self.involves(&filter.id, true);
-        let kinds = RELATED.iter().map(|(kind, _)| *kind);
-        let kinds: Vec<&str> = kinds.chain([TAG, PREFIX]).collect();
+        let kinds = self.of.related().iter().map(|(kind, _)| *kind);
+        let kinds: Vec<&str> = kinds.chain([TAG, self.of.prefix()]).collect();
         self.can_begin(&filter.id_prefix, &kinds);
     }
 
@@ -176,9 +201,9 @@ impl Narrowed {
         if ids.is_empty() || ids.iter().any(|id| id.starts_with(TAG)) {
             return;
         }
-        let own = or_is_own.then_some((PREFIX, "s.flow_run_id"));
+        let own = or_is_own.then_some((self.of.prefix(), self.of.run()));
         let mut fits = Vec::new();
-        for (kind, column) in RELATED.into_iter().chain(own) {
+        for (kind, column) in self.of.related().iter().copied().chain(own) {
             let found = ids
                 .iter()
                 .filter_map(|id| written_id(id.strip_prefix(kind)?));

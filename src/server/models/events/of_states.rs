@@ -1,40 +1,98 @@
-//! The events of state changes of flow runs, read from the states themselves.
+//! Events that are read from the states of runs, and not stored.
 //!
 //! A state says all that its event says, and has its id. So such an event is stored only where it
-//! has to count exactly once, or where its flow run goes away; everywhere else it costs nothing.
+//! has to count exactly once, or where its run goes away; everywhere else it costs nothing.
+//!
+//! Of flow runs every state is an event. Of task runs those are that their client has told as states
+//! (`/task_runs/record`): the states that came as events have these stored, and those that the server
+//! has decided on have none.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::narrowing::{Narrowed, narrow};
-use super::{After, CountBy, Counted, stored};
-use crate::db::{Conn, FromRow, Result, Row, Value, query};
+use super::{After, CountBy, Counted, flow_run_states, stored, task_run_states};
+use crate::db::{Conn, Query, Result, Row, Value, query};
 use crate::schemas::event_filters::{EventFilter, Order};
-use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent, Resource};
-use crate::schemas::time::{self, Instant};
-use crate::schemas::{Dialect, Document, EventId, State, StateId, StateType, Tags};
+use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent};
+use crate::schemas::time;
+use crate::schemas::{EventId, State, StateId, StateType};
 
-/// How the names of these events begin, and the ids of what they are about.
-pub const PREFIX: &str = "prefect.flow-run.";
+/// Whose states are events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The states of flow runs.
+    FlowRuns,
+    /// The states of task runs that were told as states.
+    TaskRuns,
+}
 
-/// Not stored as an event too.
-const UNSTORED: &str = "NOT EXISTS (SELECT 1 FROM events e WHERE e.id = s.id)";
+impl Of {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::FlowRuns, Self::TaskRuns];
 
-/// All that events of states name.
-const SELECT: &str = "SELECT s.id, s.type, s.name, s.timestamp, s.message, s.state_details, s.data, p.id, p.type, \
-    p.name, p.message, p.timestamp, r.id, r.name, r.tags, r.run_count, f.id, f.name, f.tags, d.id, d.name, d.tags, \
-    t.id, t.name, t.tags, q.id, q.name, w.id, w.name, w.type, s.created \
-    FROM flow_run_state s JOIN flow_run r ON r.id = s.flow_run_id JOIN flow f ON f.id = r.flow_id \
-    LEFT JOIN deployment d ON d.id = r.deployment_id LEFT JOIN task_run t ON t.id = r.parent_task_run_id \
-    LEFT JOIN work_queue q ON q.id = r.work_queue_id LEFT JOIN work_pool w ON w.id = q.work_pool_id \
-    LEFT JOIN flow_run_state p ON p.id = (SELECT b.id FROM flow_run_state b WHERE b.flow_run_id = s.flow_run_id \
-    AND (b.timestamp, b.id) < (s.timestamp, s.id) ORDER BY b.timestamp DESC, b.id DESC LIMIT 1)";
+    /// How the names of these events begin, and the ids of what they are about.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::FlowRuns => "prefect.flow-run.",
+            Self::TaskRuns => "prefect.task-run.",
+        }
+    }
+
+    /// Returns the column that names the run of a state `s`.
+    pub const fn run(self) -> &'static str {
+        match self {
+            Self::FlowRuns => "s.flow_run_id",
+            Self::TaskRuns => "s.task_run_id",
+        }
+    }
+
+    const fn tables(self) -> (&'static str, &'static str) {
+        match self {
+            Self::FlowRuns => ("flow_run_state", "flow_run"),
+            Self::TaskRuns => ("task_run_state", "task_run"),
+        }
+    }
+
+    /// A state `s` that is an event, and not stored as one too.
+    const fn unstored(self) -> &'static str {
+        match self {
+            Self::FlowRuns => "NOT EXISTS (SELECT 1 FROM events e WHERE e.id = s.id)",
+            Self::TaskRuns => {
+                "s.is_event AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id = s.id)"
+            }
+        }
+    }
+
+    const fn select(self) -> &'static str {
+        match self {
+            Self::FlowRuns => flow_run_states::SELECT,
+            Self::TaskRuns => task_run_states::SELECT,
+        }
+    }
+
+    /// Fetches states of [`Self::select`] as events.
+    async fn fetch(self, conn: &mut Conn, query: Query) -> Result<Vec<ReceivedEvent>> {
+        Ok(match self {
+            Self::FlowRuns => {
+                let changed: Vec<flow_run_states::Changed> = query.fetch_all(conn).await?;
+                changed.into_iter().map(|one| one.event()).collect()
+            }
+            Self::TaskRuns => {
+                let changed: Vec<task_run_states::Changed> = query.fetch_all(conn).await?;
+                changed.into_iter().map(|one| one.event()).collect()
+            }
+        })
+    }
+}
 
 /// States read at a time where the events decide.
 const CHUNK: i64 = 500;
+
+/// Events that are stored at a time, so that a large run needs no more memory than that.
+const KEPT: usize = 2000;
 
 /// Changes further apart than this are in order by their times alone.
 const TIGHT: TimeDelta = TimeDelta::minutes(5);
@@ -42,73 +100,24 @@ const TIGHT: TimeDelta = TimeDelta::minutes(5);
 /// Longer messages are cut; some people put whole results into them.
 const MAX_MESSAGE: usize = 100_000;
 
-/// A state of a flow run, and all that its event names.
-struct Changed {
-    state: State,
-    before: Option<Before>,
-    run: Named,
-    run_count: i64,
-    flow: Named,
-    deployment: Option<Named>,
-    task_run: Option<Named>,
-    work_queue: Option<Named>,
-    work_pool: Option<(Named, String)>,
-    /// When the server took the state.
-    received: DateTime<Utc>,
-}
-
 /// The state before.
-struct Before {
+pub(super) struct Before {
     id: StateId,
-    state_type: StateType,
-    name: String,
-    message: Option<String>,
+    pub(super) state_type: StateType,
+    pub(super) name: String,
+    pub(super) message: Option<String>,
     timestamp: DateTime<Utc>,
 }
 
-/// Something with a name and tags.
-struct Named {
-    id: Uuid,
-    name: String,
-    tags: Tags,
-}
-
-fn take_named(row: &mut Row<'_>) -> Result<Option<Named>> {
-    let (id, name, tags): (Option<Uuid>, Option<String>, Option<Tags>) =
-        (row.take()?, row.take()?, row.take()?);
-    Ok(id.map(|id| Named {
-        id,
-        name: name.unwrap_or_default(),
-        tags: tags.unwrap_or_default(),
-    }))
-}
-
-fn take_untagged(row: &mut Row<'_>) -> Result<Option<Named>> {
-    let (id, name): (Option<Uuid>, Option<String>) = (row.take()?, row.take()?);
-    Ok(id.map(|id| Named {
-        id,
-        name: name.unwrap_or_default(),
-        tags: Tags::default(),
-    }))
-}
-
-fn named(row: &mut Row<'_>) -> Result<Named> {
-    Ok(Named {
-        id: row.take()?,
-        name: row.take()?,
-        tags: row.take()?,
-    })
-}
-
-impl FromRow for Changed {
-    fn from_row(row: &mut Row<'_>) -> Result<Self> {
-        let state = State::from_row(row)?;
+impl Before {
+    /// Reads the columns of the state before, which are null where there is none.
+    pub(super) fn take(row: &mut Row<'_>) -> Result<Option<Self>> {
         let (id, state_type, name): (Option<StateId>, Option<StateType>, Option<String>) =
             (row.take()?, row.take()?, row.take()?);
         let (message, timestamp): (Option<String>, Option<DateTime<Utc>>) =
             (row.take()?, row.take()?);
-        let before = match (id, state_type, name, timestamp) {
-            (Some(id), Some(state_type), Some(name), Some(timestamp)) => Some(Before {
+        Ok(match (id, state_type, name, timestamp) {
+            (Some(id), Some(state_type), Some(name), Some(timestamp)) => Some(Self {
                 id,
                 state_type,
                 name,
@@ -116,42 +125,43 @@ impl FromRow for Changed {
                 timestamp,
             }),
             _ => None,
-        };
-        Ok(Self {
-            state,
-            before,
-            run: named(row)?,
-            run_count: row.take()?,
-            flow: named(row)?,
-            deployment: take_named(row)?,
-            task_run: take_named(row)?,
-            work_queue: take_untagged(row)?,
-            work_pool: match (take_untagged(row)?, row.take::<Option<String>>()?) {
-                (Some(pool), Some(pool_type)) => Some((pool, pool_type)),
-                _ => None,
-            },
-            received: row.take()?,
         })
+    }
+
+    /// Returns its event, if the one of the next state is to be looked at after it.
+    pub(super) fn leads(self, next: &State) -> Option<EventId> {
+        let is_tight = (next.timestamp - self.timestamp).abs() < TIGHT;
+        is_tight.then_some(EventId(self.id.0))
     }
 }
 
-/// Returns the id of the newest state.
+/// Returns the id of the newest state of a flow run.
 pub async fn newest(conn: &mut Conn) -> Result<Option<Uuid>> {
     query("SELECT s.id FROM flow_run_state s ORDER BY s.id DESC LIMIT 1")
         .fetch_optional(conn)
         .await
 }
 
-/// Returns the events of the states behind `after` that are not stored yet, in order.
+/// Returns the events of the states of flow runs behind `after` that are not stored yet, in order.
 pub async fn untold(conn: &mut Conn, after: Uuid, limit: i64) -> Result<Vec<ReceivedEvent>> {
-    let sql = format!("{SELECT} WHERE s.id > $1 AND {UNSTORED} ORDER BY s.id LIMIT $2");
-    let changed = query(sql).bind(after).bind(limit).fetch_all(conn).await?;
-    Ok(changed.into_iter().map(event).collect())
+    let of = Of::FlowRuns;
+    let (select, unstored) = (of.select(), of.unstored());
+    let sql = format!("{select} WHERE s.id > $1 AND {unstored} ORDER BY s.id LIMIT $2");
+    of.fetch(conn, query(sql).bind(after).bind(limit)).await
+}
+
+/// Returns the events of these states of task runs, in order.
+pub async fn of_task_run_states(conn: &mut Conn, states: Vec<Uuid>) -> Result<Vec<ReceivedEvent>> {
+    let of = Of::TaskRuns;
+    let select = of.select();
+    let sql = format!("{select} WHERE s.id = ANY($1) ORDER BY s.timestamp, s.id");
+    of.fetch(conn, query(sql).bind(Value::Uuids(states))).await
 }
 
 /// Returns a page of events, in the order that the filter asks for.
 pub async fn list(
     conn: &mut Conn,
+    of: Of,
     filter: &EventFilter,
     mut after: Option<After>,
     limit: i64,
@@ -161,12 +171,14 @@ pub async fn list(
         condition,
         mut values,
         is_exact,
-    } = narrow(filter, conn.dialect(), now);
+        ..
+    } = narrow(of, filter, conn.dialect(), now);
     let (sign, direction) = match filter.order {
         Order::Asc => (">", ""),
         Order::Desc => ("<", " DESC"),
     };
     let chunk = if is_exact { limit } else { limit.max(CHUNK) };
+    let unstored = of.unstored();
     let (first, behind) = (values.values.clone(), {
         let (timestamp, id) = (values.bind(now), values.bind(Uuid::nil()));
         format!(" AND (s.timestamp, s.id) {sign} ({timestamp}, {id})")
@@ -183,16 +195,15 @@ pub async fn list(
         };
         // Written out, since a number has no effect on the plan, and a placeholder would move.
         let sql = format!(
-            "{SELECT} WHERE {condition} AND {UNSTORED}{behind} \
-             ORDER BY s.timestamp{direction}, s.id{direction} LIMIT {chunk}"
+            "{} WHERE {condition} AND {unstored}{behind} \
+             ORDER BY s.timestamp{direction}, s.id{direction} LIMIT {chunk}",
+            of.select()
         );
-        let found: Vec<Changed> = query(sql).bind_all(bound).fetch_all(conn).await?;
+        let found = of.fetch(conn, query(sql).bind_all(bound)).await?;
         let is_last = (found.len() as i64) < chunk;
-        after = found
-            .last()
-            .map(|last| (last.state.timestamp, last.state.id.0));
-        let events = found.into_iter().map(event);
-        page.extend(events.filter(|event| is_exact || filter.includes(event)));
+        after = found.last().map(super::place);
+        let found = found.into_iter();
+        page.extend(found.filter(|event| is_exact || filter.includes(event)));
         if is_last {
             break;
         }
@@ -204,13 +215,14 @@ pub async fn list(
 /// Hands every event that a filter finds to `take`.
 async fn for_each(
     conn: &mut Conn,
+    of: Of,
     filter: &EventFilter,
     now: DateTime<Utc>,
     mut take: impl FnMut(&Event),
 ) -> Result<()> {
     let mut after = None;
     loop {
-        let page = list(conn, filter, after, CHUNK, now).await?;
+        let page = list(conn, of, filter, after, CHUNK, now).await?;
         page.iter().for_each(|received| take(&received.event));
         match page.last() {
             Some(last) if page.len() as i64 == CHUNK => after = Some(super::place(last)),
@@ -220,31 +232,38 @@ async fn for_each(
 }
 
 /// Counts the events that a filter finds.
-pub async fn count(conn: &mut Conn, filter: &EventFilter, now: DateTime<Utc>) -> Result<i64> {
-    let narrowed = narrow(filter, conn.dialect(), now);
+pub async fn count(
+    conn: &mut Conn,
+    of: Of,
+    filter: &EventFilter,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let narrowed = narrow(of, filter, conn.dialect(), now);
     if !narrowed.is_exact {
         let mut count = 0;
-        for_each(conn, filter, now, |_| count += 1).await?;
+        for_each(conn, of, filter, now, |_| count += 1).await?;
         return Ok(count);
     }
     let Narrowed {
         condition, values, ..
     } = narrowed;
-    let sql = format!("SELECT COUNT(*) FROM flow_run_state s WHERE {condition} AND {UNSTORED}");
+    let ((states, _), unstored) = (of.tables(), of.unstored());
+    let sql = format!("SELECT COUNT(*) FROM {states} s WHERE {condition} AND {unstored}");
     query(sql).bind_all(values.values).fetch_one(conn).await
 }
 
 /// Counts events by what they share.
 pub async fn count_by(
     conn: &mut Conn,
+    of: Of,
     filter: &EventFilter,
     by: CountBy,
     now: DateTime<Utc>,
 ) -> Result<Vec<Counted>> {
-    let narrowed = narrow(filter, conn.dialect(), now);
+    let narrowed = narrow(of, filter, conn.dialect(), now);
     if !narrowed.is_exact {
         let mut counted: HashMap<String, Counted> = HashMap::new();
-        for_each(conn, filter, now, |event| {
+        for_each(conn, of, filter, now, |event| {
             let at = event.occurred.0;
             let (value, label) = match by {
                 CountBy::Event => (event.event.as_str(), None),
@@ -265,13 +284,19 @@ pub async fn count_by(
     let Narrowed {
         condition, values, ..
     } = narrowed;
+    let ((states, runs), unstored) = (of.tables(), of.unstored());
     let (value, label, from) = match by {
-        CountBy::Event => ("s.name", "s.name", ""),
-        CountBy::Resource => ("r.id", "r.name", " JOIN flow_run r ON r.id = s.flow_run_id"),
+        CountBy::Event => ("s.name", "s.name", String::new()),
+        CountBy::Resource => (
+            "r.id",
+            "r.name",
+            format!(" JOIN {runs} r ON r.id = {}", of.run()),
+        ),
     };
     let sql = format!(
-        "SELECT '{PREFIX}' || {value}, {label}, COUNT(*), MIN(s.timestamp), MAX(s.timestamp) \
-         FROM flow_run_state s{from} WHERE {condition} AND {UNSTORED} GROUP BY {value}, {label}"
+        "SELECT '{}' || {value}, {label}, COUNT(*), MIN(s.timestamp), MAX(s.timestamp) \
+         FROM {states} s{from} WHERE {condition} AND {unstored} GROUP BY {value}, {label}",
+        of.prefix()
     );
     let counted = query(sql).bind_all(values.values).fetch_all(conn).await?;
     Ok(counted
@@ -289,16 +314,17 @@ pub async fn count_by(
 /// Counts events by stretches of time since `pivot`: number of the stretch, and events in it.
 pub async fn count_by_time(
     conn: &mut Conn,
+    of: Of,
     filter: &EventFilter,
     pivot: DateTime<Utc>,
     seconds: f64,
     now: DateTime<Utc>,
 ) -> Result<Vec<(i64, i64)>> {
     let dialect = conn.dialect();
-    let narrowed = narrow(filter, dialect, now);
+    let narrowed = narrow(of, filter, dialect, now);
     if !narrowed.is_exact {
         let mut counted: HashMap<i64, i64> = HashMap::new();
-        for_each(conn, filter, now, |event| {
+        for_each(conn, of, filter, now, |event| {
             let stretch = (time::seconds(event.occurred.0 - pivot) / seconds).floor() as i64;
             *counted.entry(stretch).or_default() += 1;
         })
@@ -312,138 +338,89 @@ pub async fn count_by_time(
     } = narrowed;
     let (pivot, seconds) = (values.bind(pivot.timestamp() as f64), values.bind(seconds));
     let stretch = dialect.stretch("s.timestamp", &pivot, &seconds);
+    let ((states, _), unstored) = (of.tables(), of.unstored());
     let sql = format!(
-        "SELECT {stretch}, COUNT(*) FROM flow_run_state s WHERE {condition} AND {UNSTORED} GROUP BY 1"
+        "SELECT {stretch}, COUNT(*) FROM {states} s WHERE {condition} AND {unstored} GROUP BY 1"
     );
     query(sql).bind_all(values.values).fetch_all(conn).await
 }
 
-/// Returns the ids of the flow runs, as resources, whose events a filter finds.
+/// Returns the ids of the runs, as resources, whose events a filter finds.
 pub async fn resources(
     conn: &mut Conn,
+    of: Of,
     filter: &EventFilter,
     now: DateTime<Utc>,
 ) -> Result<Vec<String>> {
-    let counted = count_by(conn, filter, CountBy::Resource, now).await?;
+    let counted = count_by(conn, of, filter, CountBy::Resource, now).await?;
     Ok(counted.into_iter().map(|one| one.value).collect())
 }
 
-/// Stores the events of flow runs that go away, or lose what their events name.
+/// Stores the events of flow runs that lose what their events name.
 ///
 /// Those that happened before `since` would be deleted at once.
 pub async fn keep(
     conn: &mut Conn,
-    runs: &[Uuid],
+    flow_runs: &[Uuid],
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    for piece in runs.chunks(100) {
-        let sql =
-            format!("{SELECT} WHERE s.flow_run_id = ANY($1) AND s.timestamp >= $2 AND {UNSTORED}");
-        let runs = Value::Uuids(piece.to_vec());
-        let changed = query(sql).bind_all([runs, since.into()]);
-        let changed: Vec<Changed> = changed.fetch_all(conn).await?;
-        let events: Vec<ReceivedEvent> = changed.into_iter().map(event).collect();
-        stored::create(conn, stored::Rows::of(&events, now)).await?;
+    for piece in flow_runs.chunks(100) {
+        let runs = piece.to_vec();
+        keep_of(conn, Of::FlowRuns, "s.flow_run_id", runs, since, now).await?;
     }
     Ok(())
 }
 
-fn event(changed: Changed) -> ReceivedEvent {
-    let Changed {
-        state,
-        before,
-        run,
-        run_count,
-        flow,
-        deployment,
-        task_run,
-        work_queue,
-        work_pool,
-        received,
-    } = changed;
-    let resource = Resource::new(format!("{PREFIX}{}", run.id))
-        .with(RESOURCE_NAME, &run.name)
-        .with("prefect.run-count", run_count.to_string())
-        .with(
-            "prefect.state-message",
-            cut(state.message.as_deref().unwrap_or_default()),
-        )
-        .with("prefect.state-name", &state.name)
-        .with(
-            "prefect.state-timestamp",
-            time::format(state.timestamp, Dialect::Two),
-        )
-        .with("prefect.state-type", state.state_type.as_str());
-    let mut tags: BTreeSet<String> = run.tags.0.into_iter().collect();
-    let mut related = Vec::new();
-    let kinds = [
-        ("flow", Some(flow)),
-        ("deployment", deployment),
-        ("task-run", task_run),
-        ("work-queue", work_queue),
-    ];
-    for (kind, named) in kinds {
-        if let Some(Named {
-            id,
-            name,
-            tags: own,
-        }) = named
-        {
-            tags.extend(own.0);
-            let resource = Resource::new(format!("prefect.{kind}.{id}"));
-            related.push(resource.in_role(kind).with(RESOURCE_NAME, name));
+/// Stores the events of flow runs that go away, and of the task runs that go with them.
+pub async fn keep_all(
+    conn: &mut Conn,
+    flow_runs: &[Uuid],
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    keep(conn, flow_runs, since, now).await?;
+    for run in flow_runs {
+        keep_of(conn, Of::TaskRuns, "r.flow_run_id", vec![*run], since, now).await?;
+    }
+    Ok(())
+}
+
+/// Stores the events of a task run that goes away.
+pub async fn keep_of_task_run(
+    conn: &mut Conn,
+    run: Uuid,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    keep_of(conn, Of::TaskRuns, "s.task_run_id", vec![run], since, now).await
+}
+
+async fn keep_of(
+    conn: &mut Conn,
+    of: Of,
+    column: &str,
+    runs: Vec<Uuid>,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let (select, unstored) = (of.select(), of.unstored());
+    // What is stored is not found the next time.
+    let sql = format!(
+        "{select} WHERE {column} = ANY($1) AND s.timestamp >= $2 AND {unstored} LIMIT {KEPT}"
+    );
+    loop {
+        let found = query(sql.clone()).bind_all([Value::Uuids(runs.clone()), since.into()]);
+        let events = of.fetch(conn, found).await?;
+        let is_last = events.len() < KEPT;
+        stored::create(conn, stored::Rows::of(&events, now)).await?;
+        if is_last {
+            return Ok(());
         }
     }
-    if let Some((Named { id, name, .. }, pool_type)) = work_pool {
-        // Workers listen for what happens to the runs of their own pool.
-        let resource = Resource::new(format!("prefect.work-pool.{id}")).in_role("work-pool");
-        let resource = resource.with(RESOURCE_NAME, name);
-        related.push(resource.with("prefect.work-pool.type", pool_type));
-    }
-    related.extend(
-        tags.into_iter()
-            .map(|tag| Resource::new(format!("prefect.tag.{tag}")).in_role("tag")),
-    );
-    let is_tight = |before: &&Before| (state.timestamp - before.timestamp).abs() < TIGHT;
-    let payload = json!({
-        "intended": {"from": before.as_ref().map(|b| b.state_type.as_str()), "to": state.state_type.as_str()},
-        "initial_state": before.as_ref().map(|b| payload(b.state_type, &b.name, b.message.as_deref(), None)),
-        "validated_state": payload(
-            state.state_type, &state.name, state.message.as_deref(), state.state_details.pause_reschedule,
-        ),
-    });
-    let event = Event {
-        occurred: Instant(state.timestamp),
-        event: format!("{PREFIX}{}", state.name),
-        resource,
-        related,
-        payload: Document::of(&payload).expect("a value is JSON"),
-        id: EventId(state.id.0),
-        follows: before
-            .as_ref()
-            .filter(is_tight)
-            .map(|before| EventId(before.id.0)),
-    };
-    event.receive(received)
 }
 
-fn payload(
-    state_type: StateType,
-    name: &str,
-    message: Option<&str>,
-    reschedule: Option<bool>,
-) -> Json {
-    let mut payload = json!({"type": state_type.as_str(), "name": name});
-    if let Some(message) = message.filter(|message| !message.is_empty()) {
-        payload["message"] = cut(message).into();
-    }
-    if state_type == StateType::Paused {
-        payload["pause_reschedule"] = reschedule.unwrap_or(false).to_string().into();
-    }
-    payload
-}
-
-fn cut(message: &str) -> String {
+/// Returns a message as events carry it.
+pub(super) fn cut(message: &str) -> String {
     message.chars().take(MAX_MESSAGE).collect()
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::filters::compile;
 use super::{After, CountBy, Counted};
-use crate::db::{Conn, Dialect, Error, FromRow, Result, Row, Value, query};
+use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::Document;
 use crate::schemas::event_filters::{EventFilter, Order};
 use crate::schemas::events::{Event, RESOURCE_NAME, ReceivedEvent};
@@ -96,34 +96,11 @@ pub async fn create(
         mut resources,
     }: Rows,
 ) -> Result<HashSet<Uuid>> {
-    let id = |value: &Value| match value {
-        Value::Uuid(id) => Some(*id),
-        _ => None,
-    };
-    let sql = |rows| {
-        format!(
-            "INSERT INTO events (id, occurred, event, resource_id, resource, related, payload, received, recorded, \
-             follows) VALUES {} ON CONFLICT (id) DO NOTHING",
-            placeholders(rows, 10)
-        )
-    };
-    let mut created = HashSet::with_capacity(rows.len());
-    match conn.dialect() {
-        Dialect::Sqlite => {
-            let inserted = query(sql(1)).execute_each(conn, &rows).await?;
-            let new = rows.iter().zip(inserted).filter(|pair| pair.1 == 1);
-            created.extend(new.filter_map(|(row, _)| id(&row[0])));
-        }
-        Dialect::Postgres => {
-            for piece in pieces(&rows) {
-                let insert = query(format!("{} RETURNING id", sql(piece.len())));
-                let insert = insert.bind_all(piece.iter().flatten().cloned());
-                created.extend(insert.fetch_all::<Uuid>(conn).await?);
-            }
-        }
-    }
+    let into = "INSERT INTO events (id, occurred, event, resource_id, resource, related, payload, received, recorded, \
+         follows)";
+    let created = rows::insert_new(conn, into, &rows).await?;
     if created.len() < rows.len() {
-        resources.retain(|row| id(&row[2]).is_some_and(|event| created.contains(&event)));
+        resources.retain(|row| matches!(&row[2], Value::Uuid(event) if created.contains(event)));
     }
     let into = "INSERT INTO event_resources (resource_id, occurred, event_id, resource_role)";
     rows::insert(conn, into, resources, "ON CONFLICT DO NOTHING").await?;

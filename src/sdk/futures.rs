@@ -1,0 +1,365 @@
+//! Submitted runs of tasks, and what becomes of them.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::context::{self, Context};
+use super::engine::task_runs;
+use super::outcome::{RunError, State, StateType};
+use super::task::Call;
+use super::value::{self, Shared, TaskOutput};
+
+/// Starts a run beside what follows.
+#[track_caller]
+pub(crate) fn submit(call: Call) -> Arc<Handle> {
+    let handle = Arc::new(Handle::new());
+    let Some(context) = Context::current() else {
+        let run = format!("task `{}`", call.definition.name());
+        handle.end(Err(RunError::not_run(run, task_runs::OUTSIDE)));
+        return handle;
+    };
+    let runtime = tokio::runtime::Handle::try_current()
+        .unwrap_or_else(|_| panic!("`submit` needs a Tokio runtime ({})", Location::caller()));
+    let prepared = task_runs::Prepared::of(call, &context.flow_run);
+    let open = context.flow_run.open();
+    let task = {
+        let (handle, context) = (handle.clone(), context.clone());
+        async move {
+            let _open = open;
+            let run = task_runs::run_prepared(context, prepared, Some(handle.clone()));
+            let outcome = run.await;
+            handle.end(outcome);
+        }
+    };
+    runtime.spawn(context.scope(task));
+    handle
+}
+
+/// What is shared between a submitted run and the futures of it.
+#[doc(hidden)]
+pub struct Handle {
+    pub(crate) id: Uuid,
+    state: Mutex<State>,
+    result: OnceLock<Result<Shared, RunError>>,
+    ended: Notify,
+}
+
+impl Handle {
+    pub(crate) fn new() -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            state: Mutex::new(State::new(StateType::Pending)),
+            result: OnceLock::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    pub(crate) fn enter(&self, state: State) {
+        *self
+            .state
+            .lock()
+            .expect("nobody panics while setting a state") = state;
+    }
+
+    fn end(&self, outcome: Result<(Shared, State), RunError>) {
+        let (result, state) = match outcome {
+            Ok((value, state)) => (Ok(value), state),
+            Err(error) => {
+                let state = error.state().clone();
+                (Err(error), state)
+            }
+        };
+        self.enter(state);
+        let _ = self.result.set(result);
+        self.ended.notify_waiters();
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+            .lock()
+            .expect("nobody panics while setting a state")
+            .clone()
+    }
+
+    pub(crate) async fn result(&self) -> Result<Shared, RunError> {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // Registered before the look, so that an end in between is not missed.
+            ended.as_mut().enable();
+            if let Some(result) = self.result.get() {
+                return result.clone();
+            }
+            ended.await;
+        }
+    }
+}
+
+/// A submitted run of a task, and what will become of it.
+///
+/// It can be awaited for the result, asked for its state and id, and passed to tasks in place of the value. Clones are of
+/// the same run.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load() -> Result<u8> { Ok(1) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let future = load().submit();
+/// println!("{} is {}", future.id(), future.state().name);
+/// let value = future.await?;
+/// # let _ = value;
+/// # Ok(()) }
+/// ```
+pub struct TaskFuture<T> {
+    pub(crate) handle: Arc<Handle>,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for TaskFuture<T> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+            output: PhantomData,
+        }
+    }
+}
+
+impl<T: TaskOutput> TaskFuture<T> {
+    pub(crate) fn of(handle: Arc<Handle>) -> Self {
+        Self {
+            handle,
+            output: PhantomData,
+        }
+    }
+
+    /// Returns the id of the task run.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("prefect-rs task-run inspect {}", future.id());
+    /// # Ok(()) }
+    /// ```
+    pub fn id(&self) -> Uuid {
+        self.handle.id
+    }
+
+    /// Returns the state that the run is in now.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("it is {}", future.state().name);
+    /// # Ok(()) }
+    /// ```
+    pub fn state(&self) -> State {
+        self.handle.state()
+    }
+
+    /// Waits for the end and returns the state.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let state = load().submit().wait().await;
+    /// ensure!(state.is_completed(), "{:?}", state.message);
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait(&self) -> State {
+        let _ = self.handle.result().await;
+        self.handle.state()
+    }
+
+    /// Waits for the result.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// let (here, there) = (future.result().await?, future.result().await?);
+    /// assert_eq!(here, there);
+    /// # Ok(()) }
+    /// ```
+    pub async fn result(&self) -> Result<T, RunError> {
+        self.handle.result().await.map(value::take)
+    }
+
+    /// Waits for the result, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let future = load().submit();
+    /// println!("{}", future.get()?);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn get(&self) -> Result<T, RunError> {
+        context::block_on(self.result())
+    }
+}
+
+impl<T: TaskOutput> IntoFuture for TaskFuture<T> {
+    type Output = Result<T, RunError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.result().await })
+    }
+}
+
+/// The futures of several runs, in the order in which they were submitted.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let sizes: TaskFutures<u8> = ["Berlin", "Oslo"].map(|city| load(city).submit()).into_iter().collect();
+/// println!("{} runs, {:?}", sizes.len(), sizes.results().await?);
+/// # Ok(()) }
+/// ```
+pub struct TaskFutures<T>(Vec<TaskFuture<T>>);
+
+impl<T> From<Vec<TaskFuture<T>>> for TaskFutures<T> {
+    fn from(futures: Vec<TaskFuture<T>>) -> Self {
+        Self(futures)
+    }
+}
+
+impl<T> FromIterator<TaskFuture<T>> for TaskFutures<T> {
+    fn from_iter<I: IntoIterator<Item = TaskFuture<T>>>(futures: I) -> Self {
+        Self(futures.into_iter().collect())
+    }
+}
+
+impl<T> Deref for TaskFutures<T> {
+    type Target = [TaskFuture<T>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> IntoIterator for TaskFutures<T> {
+    type Item = TaskFuture<T>;
+    type IntoIter = std::vec::IntoIter<TaskFuture<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<T: TaskOutput> TaskFutures<T> {
+    /// Waits for all results; the first error in order is returned once all have ended.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let futures = load::map(["Berlin", "Oslo"]).submit();
+    /// let sizes: Vec<u8> = futures.results().await?;
+    /// # let _ = sizes;
+    /// # Ok(()) }
+    /// ```
+    pub async fn results(&self) -> Result<Vec<T>, RunError> {
+        let results = join_all(self.0.iter().map(|future| future.handle.result())).await;
+        results
+            .into_iter()
+            .map(|result| result.map(value::take))
+            .collect()
+    }
+
+    /// Waits for the end of all and returns their states.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+    /// # #[flow] async fn f() -> Result<()> {
+    /// let states = load::map(["Berlin", "Oslo"]).submit().wait().await;
+    /// let failures = states.iter().filter(|state| state.is_failed()).count();
+    /// # let _ = failures;
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait(&self) -> Vec<State> {
+        join_all(self.0.iter().map(TaskFuture::wait)).await
+    }
+
+    /// Waits for all results, in a function that is not `async`.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] fn load() -> Result<u8> { Ok(1) }
+    /// # #[task] fn loads(city: String) -> Result<u8> { Ok(1) }
+    /// # #[flow] fn f() -> Result<()> {
+    /// let sizes = loads::map(["Berlin", "Oslo"]).submit().get()?;
+    /// println!("{sizes:?}");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn get(&self) -> Result<Vec<T>, RunError> {
+        context::block_on(self.results())
+    }
+}
+
+impl<T: TaskOutput> IntoFuture for TaskFutures<T> {
+    type Output = Result<Vec<T>, RunError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.results().await })
+    }
+}
+
+/// What a call can wait for: a future, several, or lists of them.
+///
+/// ```
+/// # use prefect_rs::prelude::*;
+/// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
+/// # #[flow] async fn f() -> Result<()> {
+/// let (one, many) = (load("Rome").submit(), load::map(["Berlin", "Oslo"]).submit());
+/// load("Bern").wait_for(&one).wait_for([&many]).await?;
+/// # Ok(()) }
+/// ```
+pub trait Upstream {
+    #[doc(hidden)]
+    fn handles(&self, into: &mut Vec<Arc<Handle>>);
+}
+
+impl<T> Upstream for TaskFuture<T> {
+    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
+        into.push(self.handle.clone());
+    }
+}
+
+impl<T> Upstream for TaskFutures<T> {
+    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
+        into.extend(self.0.iter().map(|future| future.handle.clone()));
+    }
+}
+
+impl<U: Upstream> Upstream for &U {
+    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
+        (**self).handles(into);
+    }
+}
+
+impl<U: Upstream, const N: usize> Upstream for [U; N] {
+    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
+        self.iter().for_each(|upstream| upstream.handles(into));
+    }
+}
