@@ -102,11 +102,14 @@ impl Dialect {
     /// placeholders of numbers, the pivot in seconds since 1970.
     pub fn stretch(self, instant: &str, pivot: &str, seconds: &str) -> String {
         match self {
-            // There is no FLOOR in every SQLite, and a cast cuts towards zero, so it is kept positive.
-            Self::Sqlite => format!(
-                "(CAST((strftime('%s', {instant}) + CAST(substr({instant}, 20) AS REAL) - {pivot}) / {seconds} \
-                 + 1000000000000 AS BIGINT) - 1000000000000)"
-            ),
+            // There is no FLOOR in every SQLite, and a cast cuts towards zero. A large number added before it
+            // would take the last digits: seconds, where the stretches are days.
+            Self::Sqlite => {
+                let exact = format!(
+                    "(strftime('%s', {instant}) + CAST(substr({instant}, 20) AS REAL) - {pivot}) / {seconds}"
+                );
+                format!("(CAST({exact} AS BIGINT) - (CAST({exact} AS BIGINT) > {exact}))")
+            }
             Self::Postgres => format!(
                 "CAST(FLOOR((EXTRACT(EPOCH FROM {instant})::float8 - {pivot}) / {seconds}) AS BIGINT)"
             ),

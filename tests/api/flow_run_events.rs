@@ -33,6 +33,7 @@ fn id(of: &Value) -> String {
 
 /// Makes flow runs of two flows, some of a deployment in a pool, in a few states each.
 async fn make(app: &TestApp) -> Made {
+    app.clock.advance(TimeDelta::seconds(20));
     let pool = create(
         app,
         "/api/work_pools/",
