@@ -2,7 +2,8 @@
 //!
 //! SQLite sums up each interval and state along one index that holds all that is summed up, which costs
 //! it a third of handing over the rows. PostgreSQL, where each question is a way over a network, is
-//! asked once for the rows; so is SQLite where there are too many states to ask for each.
+//! asked once for the rows. So is SQLite where only some runs are asked for, since each question might look
+//! through all of them, and where there are too many states to ask for each.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -54,11 +55,11 @@ pub async fn read(
         values,
     };
     let states = match conn.dialect() {
-        Dialect::Sqlite => states(conn, asked.table).await?,
-        Dialect::Postgres => None,
+        Dialect::Sqlite if asked.is_everything() => states(conn, asked.table).await?,
+        Dialect::Sqlite | Dialect::Postgres => None,
     };
     match states {
-        Some(states) => asked.sum_up(conn, &states, &mut intervals).await?,
+        Some(states) => sum_up(conn, asked.table, &states, &mut intervals).await?,
         None => asked.read_rows(conn, &mut intervals).await?,
     }
     asked.add_running(conn, &mut intervals).await?;
@@ -99,6 +100,51 @@ async fn states(conn: &mut Conn, table: &str) -> Result<Option<Vec<(String, Stri
     }
 }
 
+/// Asks for the sums of each interval and state.
+async fn sum_up(
+    conn: &mut Conn,
+    table: &str,
+    states: &[(String, String)],
+    intervals: &mut Intervals,
+) -> Result<()> {
+    let started = lateness("o.start_time", "o.expected_start_time");
+    let waiting = lateness("$5", "o.expected_start_time");
+    let sums = |late: &str| {
+        format!(
+            "SELECT COUNT(*), COALESCE(SUM(o.total_run_time), 0.0), COALESCE(SUM({late}), 0.0) FROM {table} o \
+             WHERE o.state_type = $1 AND o.state_name = $2 AND o.expected_start_time >= $3 AND o.expected_start_time < $4"
+        )
+    };
+    let (ended, open) = (
+        sums(&started),
+        // What has not started is late so far.
+        sums(&format!("COALESCE({started}, {waiting})")),
+    );
+    for (state_type, name) in states {
+        let state_type: StateType = state_type.parse().map_err(Error::Decode)?;
+        for n in 0..intervals.states.len() {
+            let is_ended = state_type.is_terminal();
+            let sums = query(if is_ended { &ended } else { &open }.clone())
+                .bind(state_type)
+                .bind(name)
+                .bind(intervals.begin(n))
+                .bind(intervals.begin(n + 1))
+                .bind_all((!is_ended).then(|| intervals.at.into()));
+            let (count_runs, run_time, late): (i64, f64, f64) = sums.fetch_one(conn).await?;
+            if count_runs > 0 {
+                intervals.states[n].push(HistoryResponseState {
+                    state_type,
+                    state_name: name.clone(),
+                    count_runs,
+                    sum_estimated_run_time: run_time,
+                    sum_estimated_lateness: late,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Which runs are asked for.
 struct Asked {
     table: &'static str,
@@ -119,63 +165,8 @@ impl Asked {
         .bind_all(self.values.iter().cloned())
     }
 
-    /// Asks for the sums of each interval and state.
-    async fn sum_up(
-        &self,
-        conn: &mut Conn,
-        states: &[(String, String)],
-        intervals: &mut Intervals,
-    ) -> Result<()> {
-        let late = lateness("o.start_time", "o.expected_start_time");
-        for (state_type, name) in states {
-            let state_type: StateType = state_type.parse().map_err(Error::Decode)?;
-            let first = self.values.len() + 1;
-            let now = format!("${}", first + 4);
-            let late = if state_type.is_terminal() {
-                late.clone()
-            } else {
-                // What has not started is late so far.
-                format!(
-                    "COALESCE({late}, {})",
-                    lateness(&now, "o.expected_start_time")
-                )
-            };
-            let columns = format!(
-                "COUNT(*), COALESCE(SUM(o.total_run_time), 0.0), COALESCE(SUM({late}), 0.0)"
-            );
-            for n in 0..intervals.states.len() {
-                let sums = self.query(&columns, |first| {
-                    format!(
-                        "o.state_type = ${first} AND o.state_name = ${} \
-                         AND o.expected_start_time >= ${} AND o.expected_start_time < ${}",
-                        first + 1,
-                        first + 2,
-                        first + 3,
-                    )
-                });
-                let sums = sums
-                    .bind(state_type)
-                    .bind(name)
-                    .bind(intervals.begin(n))
-                    .bind(intervals.begin(n + 1));
-                let sums = if state_type.is_terminal() {
-                    sums
-                } else {
-                    sums.bind(intervals.at)
-                };
-                let (count_runs, run_time, late): (i64, f64, f64) = sums.fetch_one(conn).await?;
-                if count_runs > 0 {
-                    intervals.states[n].push(HistoryResponseState {
-                        state_type,
-                        state_name: name.clone(),
-                        count_runs,
-                        sum_estimated_run_time: run_time,
-                        sum_estimated_lateness: late,
-                    });
-                }
-            }
-        }
-        Ok(())
+    fn is_everything(&self) -> bool {
+        self.condition == "TRUE"
     }
 
     /// Asks for every run, and counts it.
@@ -357,6 +348,7 @@ mod tests {
     use chrono::TimeZone;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
+    use serde_json::json;
 
     use super::*;
     use crate::db::Db;
@@ -404,23 +396,42 @@ mod tests {
         Ok(())
     }
 
-    async fn both(
+    /// Returns what is summed up, the same counted row by row, and what `read` makes of a filter.
+    async fn all_ways(
         conn: &mut Conn,
         range: Range,
-        filters: &Filters,
+        some: &Filters,
         now: DateTime<Utc>,
-    ) -> Result<[Vec<HistoryResponse>; 2]> {
-        let (condition, values) = compile(Listed::FlowRuns, filters, conn.dialect());
-        let asked = Asked {
+    ) -> Result<[Vec<HistoryResponse>; 3]> {
+        let everything = Asked {
             table: "flow_run",
-            condition,
-            values,
+            condition: "TRUE".to_owned(),
+            values: Vec::new(),
         };
-        let (mut summed, mut counted) = (Intervals::of(range, now), Intervals::of(range, now));
-        let states = states(conn, "flow_run").await?.expect("few states");
-        asked.sum_up(conn, &states, &mut summed).await?;
-        asked.read_rows(conn, &mut counted).await?;
-        Ok([summed.into_responses(), counted.into_responses()])
+        let mut counted = Intervals::of(range, now);
+        everything.read_rows(conn, &mut counted).await?;
+        everything.add_running(conn, &mut counted).await?;
+        assert!(states(conn, "flow_run").await?.is_some(), "few states");
+        let summed = read(conn, Of::FlowRuns, range, &Filters::default(), now).await?;
+        let filtered = read(conn, Of::FlowRuns, range, some, now).await?;
+        Ok([summed, counted.into_responses(), filtered])
+    }
+
+    fn assert_near(left: &[HistoryResponse], right: &[HistoryResponse]) {
+        assert_eq!(left.len(), right.len());
+        for (left, right) in left.iter().zip(right) {
+            assert_eq!(left.interval_start, right.interval_start);
+            assert_eq!(left.states.len(), right.states.len());
+            for (left, right) in left.states.iter().zip(&right.states) {
+                assert_eq!(order(left), order(right));
+                assert_eq!(left.count_runs, right.count_runs);
+                let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+                let (a, b) = (left.sum_estimated_run_time, right.sum_estimated_run_time);
+                assert!(near(a, b), "{left:?} {right:?}");
+                let (a, b) = (left.sum_estimated_lateness, right.sum_estimated_lateness);
+                assert!(near(a, b), "{left:?} {right:?}");
+            }
+        }
     }
 
     #[tokio::test]
@@ -438,34 +449,20 @@ mod tests {
             interval: TimeDelta::microseconds(420_000_003),
         };
         let now = start + TimeDelta::microseconds(1_800_000_005);
-        let some = r#"{"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "RUNNING"]}}}}"#;
-        for filters in ["{}", some] {
-            let filters: Filters = serde_json::from_str(filters).unwrap();
-            let [summed, counted] = db
-                .read(async move |conn| both(conn, range, &filters, now).await)
-                .await
-                .unwrap();
-            assert!(summed.iter().any(|interval| interval.states.len() > 1));
-            for (summed, counted) in summed.iter().zip(&counted) {
-                assert_eq!(summed.interval_start, counted.interval_start);
-                assert_eq!(summed.states.len(), counted.states.len());
-                for (summed, counted) in summed.states.iter().zip(&counted.states) {
-                    assert_eq!(order(summed), order(counted));
-                    assert_eq!(summed.count_runs, counted.count_runs);
-                    let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
-                    assert!(near(
-                        summed.sum_estimated_run_time,
-                        counted.sum_estimated_run_time
-                    ));
-                    assert!(
-                        near(
-                            summed.sum_estimated_lateness,
-                            counted.sum_estimated_lateness
-                        ),
-                        "{summed:?} {counted:?}"
-                    );
-                }
-            }
+        let some = json!({"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "RUNNING"]}}}});
+        let some: Filters = serde_json::from_value(some).unwrap();
+        let [mut summed, counted, filtered] = db
+            .read(async move |conn| all_ways(conn, range, &some, now).await)
+            .await
+            .unwrap();
+        assert!(summed.iter().any(|interval| interval.states.len() > 4));
+        assert_near(&summed, &counted);
+        for interval in &mut summed {
+            let is_asked = |state: &HistoryResponseState| {
+                matches!(state.state_type, StateType::Completed | StateType::Running)
+            };
+            interval.states.retain(is_asked);
         }
+        assert_near(&summed, &filtered);
     }
 }
