@@ -351,7 +351,7 @@ pub struct WorkQueueUpdate {
 pub struct WorkQueueGetRuns {
     /// How many at most.
     pub limit: Option<i64>,
-    /// Until when the runs are due; now by default.
+    /// Until when the runs are due; those of all times by default, to 2.0b3 clients those of now.
     pub scheduled_before: Option<Instant>,
     /// Who asks; any answer is the same.
     pub agent_id: Option<uuid::Uuid>,

@@ -41,6 +41,12 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     in_range(date.and_time(NaiveTime::MIN).and_utc())
 }
 
+/// Returns the last instant that both databases can keep; who names no end means this one.
+pub fn last() -> DateTime<Utc> {
+    let last = NaiveDate::from_ymd_opt(9999, 12, 31).and_then(|day| day.and_hms_opt(23, 59, 59));
+    last.expect("the calendar goes on").and_utc()
+}
+
 /// Keeps what both databases can: whole microseconds of the years 1 to 9999.
 fn in_range(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
     use chrono::Datelike;

@@ -397,7 +397,7 @@ pub struct PoolGetRuns {
     /// The queues to ask; all by default.
     #[serde(default)]
     pub work_queue_names: Option<Vec<String>>,
-    /// Until when the runs are due; now by default.
+    /// Until when the runs are due; those of all times by default.
     pub scheduled_before: Option<Instant>,
     /// From when on they are due.
     pub scheduled_after: Option<Instant>,

@@ -1,20 +1,24 @@
 //! What handlers take from a request: the dialect, an id, a JSON body, each with a clear refusal.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ApiError, refusal};
 use crate::schemas::objects::Objects;
-use crate::schemas::{Dialect, Render, View, dialect};
+use crate::schemas::{Dialect, Document, Render, View, dialect};
 
 /// Bodies larger than this are refused; the largest that a client sends is a batch of logs, 4 MB.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
@@ -59,6 +63,31 @@ impl<S: Sync> FromRequestParts<S> for RenewsLeases {
         let agent = parts.headers.get(header::USER_AGENT);
         let agent = agent.and_then(|agent| agent.to_str().ok());
         Ok(Self(dialect::renews_leases(agent)))
+    }
+}
+
+/// The automation that a request is made for.
+pub struct Author(pub Option<Document>);
+
+/// The header that names it by its id.
+pub const AUTOMATION_ID: &str = "prefect-automation-id";
+/// The header that has its name, in base64.
+pub const AUTOMATION_NAME: &str = "prefect-automation-name";
+
+impl<S: Sync> FromRequestParts<S> for Author {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let text = |name: &str| parts.headers.get(name)?.to_str().ok();
+        let id = text(AUTOMATION_ID).and_then(|id| id.parse::<Uuid>().ok());
+        let name = text(AUTOMATION_NAME)
+            .and_then(|name| STANDARD.decode(name).ok())
+            .and_then(|name| String::from_utf8(name).ok());
+        let author = id.zip(name).map(|(id, name)| {
+            let by = json!({"id": id, "type": "AUTOMATION", "display_value": name});
+            Document::of(&by).expect("a value is JSON")
+        });
+        Ok(Self(author))
     }
 }
 

@@ -13,7 +13,8 @@ use crate::db::{Conn, Result};
 use crate::schemas::Document;
 use crate::schemas::json_schema::{Step, Unknown};
 
-const KIND: &str = "__prefect_kind";
+/// The member that says how a value is made.
+pub const KIND: &str = "__prefect_kind";
 
 /// Returns a document with the worth of each value in it; the inner error says what is wrong.
 pub async fn expand(

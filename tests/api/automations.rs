@@ -198,6 +198,50 @@ async fn what_does_not_happen_sets_off_a_proactive_trigger() {
 }
 
 #[tokio::test]
+async fn a_deployment_is_run_with_what_the_event_says() {
+    for app in app_on_both().await {
+        let (_, flow) = post(&app, "/api/flows/", &json!({"name": "etl"})).await;
+        let body = json!({"name": "nightly", "flow_id": flow["id"], "parameters": {"kept": true}});
+        let (_, deployment) = post(&app, "/api/deployments/", &body).await;
+        let variable = json!({"name": "color", "value": "red"});
+        post(&app, "/api/variables/", &variable).await;
+        let kind =
+            |kind: &str, member: &str, value: Value| json!({"__prefect_kind": kind, member: value});
+        let jinja = |template: &str| kind("jinja", "template", json!(template));
+        let parameters = json!({
+            "plain": "at {{ event.resource.id }}",
+            "typed": ["{{ event.payload.count }}"],
+            "kind": {"inside": [jinja("{{ event.resource.name }} {{ event.payload.count }}")]},
+            "json": kind("json", "value", jinja("[{{ event.payload.count }}]")),
+            "variable": kind("workspace_variable", "variable_name", json!("color")),
+            "text": kind("json", "value", json!("\"{{ kept }}\"")),
+        });
+        let trigger = json!({"posture": "Reactive", "expect": ["door.opened"]});
+        let action = json!({"type": "run-deployment", "deployment_id": deployment["id"], "parameters": parameters});
+        let automation = automation(&app, trigger, json!([action])).await;
+        let mut opened = event(1, "door.opened", None, None);
+        opened["payload"] = json!({"count": 3});
+        give(&app, &[opened]).await;
+        act(&app).await;
+        assert_eq!(
+            told(&app).await,
+            ["triggered", "action.triggered", "action.executed"]
+        );
+        let (_, runs) = post(&app, "/api/flow_runs/filter", &json!({})).await;
+        assert_eq!(
+            runs[0]["parameters"],
+            json!({
+                "kept": true, "plain": "at door.1", "typed": [3], "kind": {"inside": ["front 3"]},
+                "json": [3], "variable": "red", "text": "{{ kept }}",
+            })
+        );
+        let by = json!({"id": automation["id"], "type": "AUTOMATION", "display_value": "guard"});
+        assert_eq!(runs[0]["created_by"], by);
+        app.close().await;
+    }
+}
+
+#[tokio::test]
 async fn automations_are_kept_found_changed_and_deleted() {
     for app in app_on_both().await {
         let deployment = Uuid::from_u128(5);

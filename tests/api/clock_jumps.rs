@@ -98,7 +98,8 @@ async fn a_run_that_is_due_is_given_whatever_the_clock_did_before() {
     let run = post(&app, &create, json!({"state": {"type": "SCHEDULED"}})).await;
     let given = async || {
         let path = format!("/api/work_queues/{queue}/get_runs");
-        let runs = post(&app, &path, json!({})).await;
+        let due = json!({"scheduled_before": app.clock.now()});
+        let runs = post(&app, &path, due).await;
         runs.as_array().expect("a list").len()
     };
     assert_eq!(given().await, 1);

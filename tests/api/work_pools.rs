@@ -61,6 +61,15 @@ async fn a_pool_gives_runs_in_order_and_within_limits(app: &TestApp) {
     let run = run_of(app, &slow, json!({})).await;
     assert_eq!(run["work_pool_name"], "shed", "{run}");
     run_of(app, &fast, json!({})).await;
+    let far = json!({"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}}});
+    let far = run_of(app, &slow, far).await;
+    // Who names no end sees what is to come, which a preview shows.
+    assert_eq!(
+        given(app, json!({})).await,
+        ["urgent", "default", "default"]
+    );
+    let path = format!("/api/flow_runs/{}", id(&far));
+    assert_eq!(app.send("DELETE", &path, &[], None).await.0, 204);
     assert_eq!(given(app, json!({})).await, ["urgent", "default"]);
     assert_eq!(given(app, json!({"limit": 1})).await, ["urgent"]);
     let only = json!({"work_queue_names": ["default"]});
@@ -223,7 +232,63 @@ macro_rules! on_both {
     };
 }
 
+async fn queues_have_places_and_a_pool_keeps_its_own(app: &TestApp) {
+    let places = async |app: &TestApp| {
+        let path = "/api/work_pools/shed/queues/filter";
+        let queues = post(app, path, &json!({})).await;
+        let place = |queue: &Value| {
+            let name = queue["name"].as_str().expect("a name");
+            format!("{} {name}", queue["priority"])
+        };
+        let queues = queues.as_array().expect("a list").iter();
+        queues.map(place).collect::<Vec<_>>()
+    };
+    shed(app).await;
+    let path = "/api/work_pools/shed/queues";
+    for queue in [
+        json!({"name": "far", "priority": 7}),
+        json!({"name": "gap"}),
+    ] {
+        post(app, path, &queue).await;
+    }
+    let before = ["1 urgent", "2 default", "3 gap", "7 far"];
+    assert_eq!(places(app).await, before);
+    // What stands behind a gap need not move.
+    post(app, path, &json!({"name": "first", "priority": 1})).await;
+    let after = ["1 first", "2 urgent", "3 default", "4 gap", "7 far"];
+    assert_eq!(places(app).await, after);
+    let move_up = Some(json!({"priority": 2}));
+    let path = "/api/work_pools/shed/queues/default";
+    let moved = app.send("PATCH", path, &[], move_up.as_ref()).await;
+    assert_eq!(moved.0, 204);
+    let after = ["1 first", "2 default", "3 urgent", "4 gap", "7 far"];
+    assert_eq!(places(app).await, after);
+    let (status, why) = app.send("DELETE", path, &[], None).await;
+    assert_eq!(status, 409, "{why:?}");
+    assert_eq!(places(app).await, after);
+    // A queue that a deployment names beside no pool goes before all others of agents.
+    let flow = id(&post(app, "/api/flows/", &json!({"name": "agents"})).await);
+    for (queue, pool) in [("a", None), ("b", Some("default-agent-pool")), ("c", None)] {
+        let body = json!({"name": queue, "flow_id": flow, "work_queue_name": queue, "work_pool_name": pool});
+        deploy(app, body).await;
+    }
+    let queues = post(
+        app,
+        "/api/work_pools/default-agent-pool/queues/filter",
+        &json!({}),
+    )
+    .await;
+    let names: Vec<&Value> = queues
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|queue| &queue["name"])
+        .collect();
+    assert_eq!(names, ["c", "a", "default", "b"]);
+}
+
 on_both!(
+    queues_have_places_and_a_pool_keeps_its_own,
     a_pool_gives_runs_in_order_and_within_limits,
     a_pool_is_ready_while_a_worker_is_heard,
     each_generation_sees_schedules_in_its_words,
@@ -261,6 +326,11 @@ async fn to_2_0b3_a_queue_named_default_is_like_any_other() {
         .map(|q| &q["name"])
         .collect();
     assert_eq!(names, [&json!("default"), &json!("other")]);
+    // To be rid of it leaves the pool its own.
+    let path = format!("/api/work_queues/{}", id(&queue));
+    assert_eq!(app.send("DELETE", &path, &beta, None).await.0, 204);
+    assert_eq!(app.send("GET", by_name, &beta, None).await.0, 404);
+    assert_eq!(create("default").await.0, 201);
     app.close().await;
 }
 

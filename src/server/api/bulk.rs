@@ -16,7 +16,7 @@ use crate::schemas::filters::{
 use crate::schemas::responses::{BulkTransition, Several};
 use crate::schemas::{DeploymentId, Dialect, FlowId, FlowRunId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, RenewsLeases, view};
+use crate::server::extract::{Answer, Author, Body, Id, RenewsLeases, view};
 use crate::server::models::states::{self, Proposal};
 use crate::server::models::{deployments, flow_runs, flows};
 use crate::server::orchestration::policy::Policy;
@@ -165,6 +165,7 @@ pub async fn bulk_create_flow_runs_from_deployment(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(id): Id<DeploymentId>,
+    Author(author): Author,
     Body(asked): Body<Vec<DeploymentFlowRunCreate>>,
 ) -> Result<impl IntoResponse, ApiError> {
     if asked.len() > MOST_RUNS {
@@ -178,7 +179,7 @@ pub async fn bulk_create_flow_runs_from_deployment(
     let mut results = Vec::with_capacity(asked.len());
     for one in asked {
         results.push(
-            match super::deployments::make_run(&state, dialect, id, one).await {
+            match super::deployments::make_run(&state, dialect, id, one, author.clone()).await {
                 Ok((run, _)) => Made {
                     flow_run_id: Some(run.id),
                     status: "CREATED",

@@ -10,7 +10,7 @@ use crate::db;
 use crate::schemas::deployment_actions::{ScheduleCreate, ScheduleUpdate};
 use crate::schemas::deployments::DeploymentSchedule;
 use crate::schemas::flow_runs::{AsOf, FlowRun};
-use crate::schemas::time::Instant;
+use crate::schemas::time::{self, Instant};
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{DeploymentId, Dialect, ScheduleId};
 use crate::server::changes::{Change, Kind};
@@ -37,7 +37,7 @@ fn tell(state: &AppState, id: DeploymentId) {
 pub struct DeploymentGetRuns {
     /// The deployments.
     pub deployment_ids: Vec<DeploymentId>,
-    /// Until when the runs are due; now by default.
+    /// Until when the runs are due; those of all times by default.
     #[serde(default)]
     pub scheduled_before: Option<Instant>,
     /// How many at most.
@@ -54,7 +54,7 @@ pub async fn read_deployment_runs(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let due = Due {
-        before: asked.scheduled_before.map_or(now, |at| at.0),
+        before: asked.scheduled_before.map_or_else(time::last, |at| at.0),
         after: None,
         limit: state.limit(asked.limit)?,
     };

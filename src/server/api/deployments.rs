@@ -17,7 +17,7 @@ use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::json_schema::{self, Misfit, Required};
 use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::extract::{Answer, Author, Body, Id, created, view};
 use crate::server::models::deployments::{Missing, Usual};
 use crate::server::models::flow_runs::Origin;
 use crate::server::{ApiError, AppState, models, parameters, services};
@@ -261,9 +261,10 @@ pub async fn create_flow_run_from_deployment(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(id): Id<DeploymentId>,
+    Author(author): Author,
     Body(asked): Body<DeploymentFlowRunCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (run, is_new) = make_run(&state, dialect, id, asked).await?;
+    let (run, is_new) = make_run(&state, dialect, id, asked, author).await?;
     Ok(created(dialect, is_new, AsOf(state.now(), run)))
 }
 
@@ -273,6 +274,7 @@ pub(super) async fn make_run(
     dialect: Dialect,
     id: DeploymentId,
     asked: DeploymentFlowRunCreate,
+    author: Option<Document>,
 ) -> Result<(FlowRun, bool), ApiError> {
     let now = state.now();
     let first = asked.state.clone().or_else(|| first_state(dialect));
@@ -292,6 +294,7 @@ pub(super) async fn make_run(
             work_queue,
             deployment_version: deployment.version,
             labels: Some(deployment.labels),
+            created_by: author,
         };
         let run = FlowRunCreate {
             flow_id: deployment.flow_id,

@@ -14,7 +14,9 @@ use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
 use crate::schemas::{FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
-use crate::server::extract::{Answer, Asked, Body, Id, RenewsLeases, created, no_content, view};
+use crate::server::extract::{
+    Answer, Asked, Author, Body, Id, RenewsLeases, created, no_content, view,
+};
 use crate::server::models::flow_runs::Origin;
 use crate::server::models::states::{Proposal, Transitioned};
 use crate::server::models::{self, history};
@@ -29,12 +31,16 @@ const MOST_POINTS: i64 = 1000;
 pub async fn create_flow_run(
     State(state): State<AppState>,
     dialect: Dialect,
+    Author(author): Author,
     Body(create): Body<FlowRunCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| {
         let origin = match origin(conn, &create).await? {
-            Ok(origin) => origin,
+            Ok(origin) => Origin {
+                created_by: author,
+                ..origin
+            },
             Err(refused) => return Ok(Err(refused)),
         };
         models::flow_runs::create(conn, create, origin, now)

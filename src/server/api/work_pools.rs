@@ -11,12 +11,14 @@ use crate::db;
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::flow_runs::AsOf;
 use crate::schemas::patience::Patience;
+use crate::schemas::time;
 use crate::schemas::work_pools::{
     Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsQuery, Worker,
     WorkersQuery,
 };
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, Document, WorkPoolId, WorkQueueId};
+use crate::server::api::work_queues;
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Body, Id, created, no_content, view};
 use crate::server::models::work_pools::Due;
@@ -266,7 +268,7 @@ pub async fn read_work_pool_runs(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let due = Due {
-        before: asked.scheduled_before.map_or(now, |at| at.0),
+        before: asked.scheduled_before.map_or_else(time::last, |at| at.0),
         after: asked.scheduled_after.map(|at| at.0),
         limit: state.limit(asked.limit)?,
     };
@@ -398,9 +400,7 @@ pub async fn delete_pool_queue(
     Id((pool, name)): Id<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let queue = queue(&state, pool, name).await?;
-    let write = async move |conn: &mut _| models::work_queues::delete(conn, queue.id).await;
-    state.db.write(write).await?;
-    tell(&state, queue.id);
+    work_queues::delete(&state, queue.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

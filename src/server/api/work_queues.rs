@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
+use crate::schemas::time;
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Body, Id, created, view};
+use crate::server::models::work_queues::Deleted;
 use crate::server::{ApiError, AppState, models, refusal};
 
 const NOUN: &str = "Work queue";
@@ -18,6 +20,8 @@ const NOUN: &str = "Work queue";
 const NOTED: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
 /// Who asks, where a client of ours does; others are known by what they call themselves.
 const AGENT: &str = "x-prefect-agent";
+const NEEDED: &str = "The default queue of a work pool cannot be deleted, since runs wait in it that \
+    name no queue. Pause it, or delete the work pool.";
 const TAKEN: &str = "A work queue with this name already exists.";
 
 fn tell(state: &AppState, id: WorkQueueId) {
@@ -113,12 +117,22 @@ pub async fn delete_work_queue(
     State(state): State<AppState>,
     Id(id): Id<WorkQueueId>,
 ) -> Result<StatusCode, ApiError> {
-    let write = async move |conn: &mut _| models::work_queues::delete(conn, id).await;
-    if !state.db.write(write).await? {
-        return Err(ApiError::not_found(NOUN, id));
-    }
-    tell(&state, id);
+    delete(&state, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a queue, unless its pool needs it.
+pub async fn delete(state: &AppState, id: WorkQueueId) -> Result<(), ApiError> {
+    let now = state.now();
+    let write = async move |conn: &mut _| models::work_queues::delete(conn, id, now).await;
+    match state.db.write(write).await? {
+        Deleted::Gone => {
+            tell(state, id);
+            Ok(())
+        }
+        Deleted::Needed => Err(ApiError::Conflict(NEEDED.to_owned())),
+        Deleted::Unknown => Err(ApiError::not_found(NOUN, id)),
+    }
 }
 
 /// Returns the runs of a queue that are due, the earliest first.
@@ -140,7 +154,12 @@ pub async fn read_work_queue_runs(
     let asked: WorkQueueGetRuns = serde_json::from_str(&text)
         .map_err(|_| refusal::explain::<WorkQueueGetRuns>(text.as_bytes()))?;
     let limit = state.limit(asked.limit)?;
-    let before = asked.scheduled_before.map_or(now, |before| before.0);
+    let before = match asked.scheduled_before {
+        Some(before) => before.0,
+        // Whoever names no end means what is due, and to later clients whatever will be.
+        None if dialect == Dialect::B => now,
+        None => time::last(),
+    };
     let name = agent.clone();
     let read = async move |conn: &mut _| {
         let Some(mut queue) = models::work_queues::read(conn, id).await? else {

@@ -164,7 +164,11 @@ async fn find_queue(
         None => return Ok(Ok(None)),
     };
     let queue = match (&update.work_queue_name, pool.default_queue_id) {
-        (Some(name), _) => Some(work_queues::ensure(conn, &pool, name, now).await?),
+        (Some(name), _) => {
+            // A queue that no pool was named for goes before all others of agents.
+            let first = update.work_pool_name.is_none().then_some(1);
+            Some(work_queues::ensure(conn, &pool, name, first, now).await?)
+        }
         (None, Some(id)) => work_queues::read(conn, id).await?,
         (None, None) => None,
     };

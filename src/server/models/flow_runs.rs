@@ -80,6 +80,8 @@ pub struct Origin {
     pub deployment_version: Option<String>,
     /// The deployment's labels.
     pub labels: Option<Document>,
+    /// Who has it made, where that is an automation.
+    pub created_by: Option<Document>,
 }
 
 /// Creates a flow run with its first state, or returns the one of that idempotency key; tells
@@ -133,7 +135,7 @@ pub async fn create(
         infrastructure_pid: None,
         job_variables: object(create.job_variables),
         labels,
-        created_by: None,
+        created_by: origin.created_by,
         state: Some(state),
     };
     if !insert(conn, &run).await? {
@@ -157,9 +159,9 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
                flow_version, parameters, idempotency_key, context, empirical_policy, tags, flow_runner_type, \
                flow_runner_config, auto_scheduled, state_id, state_type, state_name, state_timestamp, run_count, \
                expected_start_time, next_scheduled_start_time, start_time, end_time, work_queue_name, \
-               infrastructure_document_id, job_variables, labels, work_queue_id, deployment_version) \
+               infrastructure_document_id, job_variables, labels, work_queue_id, deployment_version, created_by) \
                VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-               $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
+               $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
                ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
     let state = run.state.as_ref();
     let insert = query(sql)
@@ -192,7 +194,8 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
         .bind(run.job_variables.clone())
         .bind(run.labels.clone())
         .bind(run.work_queue_id)
-        .bind(run.deployment_version.clone());
+        .bind(run.deployment_version.clone())
+        .bind(run.created_by.clone());
     Ok(insert.execute(conn).await? == 1)
 }
 

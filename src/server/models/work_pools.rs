@@ -191,7 +191,7 @@ pub async fn delete(conn: &mut Conn, name: &str) -> Result<bool> {
         return Ok(false);
     };
     for queue in work_queues::list_of_pool(conn, pool.id).await? {
-        work_queues::delete(conn, queue.id).await?;
+        work_queues::remove(conn, queue.id).await?;
     }
     let sql = "DELETE FROM work_pool WHERE id = $1";
     Ok(query(sql).bind(pool.id).execute(conn).await? == 1)

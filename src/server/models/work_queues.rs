@@ -3,6 +3,8 @@
 //! A queue is in a pool; one that was made without is in that of 2.20 agents. It gives the runs
 //! that name it, or, in the way of 2.0b3, those that its filter finds.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Duration, Utc};
 
 use super::work_pools;
@@ -104,8 +106,8 @@ pub async fn create_in_pool(
 ) -> Result<WorkQueue> {
     let id = WorkQueueId::new();
     let priority = match queue.priority {
-        Some(priority) => make_room(conn, pool, priority, now).await?,
-        None => last_priority(conn, pool).await?,
+        Some(priority) => make_room(conn, pool, priority, id, now).await?,
+        None => free_priority(conn, pool, id).await?,
     };
     let insert = "INSERT INTO work_queue (id, created, updated, name, filter, description, \
                   is_paused, concurrency_limit, work_pool_id, priority) \
@@ -139,31 +141,51 @@ pub async fn insert_default(
     insert.execute(conn).await.map(drop)
 }
 
-/// Returns the place behind all queues of a pool; agents' queues all have the first.
-async fn last_priority(conn: &mut Conn, pool: WorkPoolId) -> Result<i64> {
-    let sql = "SELECT CASE WHEN p.name = $2 THEN 1 ELSE \
-               COALESCE((SELECT MAX(q.priority) FROM work_queue q WHERE q.work_pool_id = p.id), 0) + 1 \
-               END FROM work_pool p WHERE p.id = $1";
-    let last = query(sql).bind(pool).bind(DEFAULT_AGENT_POOL);
-    last.fetch_one(conn).await
+/// Returns the first place of a pool that no queue has.
+async fn free_priority(conn: &mut Conn, pool: WorkPoolId, for_queue: WorkQueueId) -> Result<i64> {
+    let taken = others_priorities(conn, pool, for_queue).await?;
+    Ok((1..)
+        .find(|place| !taken.contains(place))
+        .expect("there are more places than queues"))
 }
 
-/// Moves the queues from a place on by one where it is taken; returns the place.
+/// Frees a place for a queue: the one that has it moves on by one, and so do those behind it as
+/// far as they stand without a gap. Returns the place.
 async fn make_room(
     conn: &mut Conn,
     pool: WorkPoolId,
     priority: i64,
+    for_queue: WorkQueueId,
     now: DateTime<Utc>,
 ) -> Result<i64> {
-    let sql = "SELECT COUNT(*) FROM work_queue WHERE work_pool_id = $1 AND priority = $2";
-    let taken: i64 = query(sql).bind(pool).bind(priority).fetch_one(conn).await?;
-    if taken > 0 {
-        let sql = "UPDATE work_queue SET priority = priority + 1, updated = $3 \
-                   WHERE work_pool_id = $1 AND priority >= $2";
-        let move_on = query(sql).bind(pool).bind(priority).bind(now);
-        move_on.execute(conn).await?;
+    let taken = others_priorities(conn, pool, for_queue).await?;
+    let free = (priority..)
+        .find(|place| !taken.contains(place))
+        .expect("there are more places than queues");
+    if free > priority {
+        let sql = "UPDATE work_queue SET priority = priority + 1, updated = $4 \
+                   WHERE work_pool_id = $1 AND priority >= $2 AND priority < $3 AND id <> $5";
+        query(sql)
+            .bind(pool)
+            .bind(priority)
+            .bind(free)
+            .bind(now)
+            .bind(for_queue)
+            .execute(conn)
+            .await?;
     }
     Ok(priority)
+}
+
+/// Returns the places that the queues of a pool have, one of them aside.
+async fn others_priorities(
+    conn: &mut Conn,
+    pool: WorkPoolId,
+    aside: WorkQueueId,
+) -> Result<HashSet<i64>> {
+    let sql = "SELECT DISTINCT priority FROM work_queue WHERE work_pool_id = $1 AND id <> $2";
+    let taken: Vec<i64> = query(sql).bind(pool).bind(aside).fetch_all(conn).await?;
+    Ok(taken.into_iter().collect())
 }
 
 /// Returns a queue.
@@ -200,17 +222,22 @@ pub async fn read_in_pool(conn: &mut Conn, pool: &str, name: &str) -> Result<Opt
     query(sql).bind(pool).bind(name).fetch_optional(conn).await
 }
 
-/// Returns the queue of a name in a pool, and makes it first if need be.
+/// Returns the queue of a name in a pool; makes one that is not there, at a place or at the
+/// first that is free.
 pub async fn ensure(
     conn: &mut Conn,
     pool: &crate::schemas::work_pools::WorkPool,
     name: &str,
+    priority: Option<i64>,
     now: DateTime<Utc>,
 ) -> Result<WorkQueue> {
     if let Some(queue) = read_in_pool(conn, &pool.name, name).await? {
         return Ok(queue);
     }
-    let queue = WorkQueueCreate::named(name);
+    let queue = WorkQueueCreate {
+        priority,
+        ..WorkQueueCreate::named(name)
+    };
     create_in_pool(conn, queue, pool.id, now).await
 }
 
@@ -254,7 +281,7 @@ pub async fn update(
     if let (Some(priority), Some(pool)) = (update.priority, known.work_pool_id)
         && priority != known.priority
     {
-        make_room(conn, pool, priority, now).await?;
+        make_room(conn, pool, priority, id, now).await?;
     }
     let sql = "UPDATE work_queue SET updated = $2, name = COALESCE($3, name), \
                filter = COALESCE($4, filter), description = COALESCE($5, description), \
@@ -278,8 +305,39 @@ pub async fn update(
     Ok(changed == 1)
 }
 
-/// Deletes a queue; its runs and deployments stay. Tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
+/// What became of a queue that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone.
+    Gone,
+    /// Its pool cannot do without it.
+    Needed,
+    /// There was none.
+    Unknown,
+}
+
+/// Deletes a queue, whose runs and deployments stay, unless it is its pool's own.
+pub async fn delete(conn: &mut Conn, id: WorkQueueId, now: DateTime<Utc>) -> Result<Deleted> {
+    // Runs of the pool that name no queue would wait in none, and never begin.
+    let sql = "SELECT p.id FROM work_pool p WHERE p.default_queue_id = $1";
+    let pool: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
+    if pool.is_none() {
+        return match remove(conn, id).await? {
+            true => Ok(Deleted::Gone),
+            false => Ok(Deleted::Unknown),
+        };
+    }
+    // What `adopt_default` gave to a user of agents is taken back.
+    let sql = "UPDATE work_queue SET updated = $2, filter = NULL, is_paused = FALSE, \
+               concurrency_limit = NULL WHERE id = $1 AND filter IS NOT NULL";
+    match query(sql).bind(id).bind(now).execute(conn).await? {
+        0 => Ok(Deleted::Needed),
+        _ => Ok(Deleted::Gone),
+    }
+}
+
+/// Removes a queue; tells whether there was one.
+pub async fn remove(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
     for table in ["flow_run", "deployment"] {
         let sql = format!("UPDATE {table} SET work_queue_id = NULL WHERE work_queue_id = $1");
         query(sql).bind(id).execute(conn).await?;

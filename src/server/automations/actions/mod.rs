@@ -93,7 +93,7 @@ impl Actor {
                 if let Some(job_variables) = job_variables {
                     run["job_variables"] = json!(job_variables);
                 }
-                self.run_deployment(id, account, &run).await
+                self.run_deployment(action, id, account, &run).await
             }
             Action::PauseDeployment { .. } => {
                 self.switch_deployment(action, account, "pause_deployment")
@@ -202,12 +202,16 @@ impl Actor {
 
     async fn run_deployment(
         &self,
+        action: &TriggeredAction,
         id: Uuid,
         account: &mut Account,
         run: &Json,
     ) -> Result<(), String> {
         let path = format!("/deployments/{id}/create_flow_run");
-        let run = self.api.request(account, "POST", &path, run).await?;
+        let run = self
+            .api
+            .make_for(&action.automation, account, &path, run)
+            .await?;
         account.relate_named(
             "flow-run",
             &text(&run, "id"),

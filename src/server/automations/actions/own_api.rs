@@ -1,7 +1,7 @@
 //! Requests to our own API, in this process.
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{self, Request, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
@@ -9,6 +9,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::account::Account;
+use crate::schemas::automations::Automation;
+use crate::server::extract::{AUTOMATION_ID, AUTOMATION_NAME};
 use crate::server::{AppState, HttpService};
 
 /// More than any answer to an action.
@@ -42,8 +44,34 @@ impl OwnApi {
         path: &str,
         body: &Json,
     ) -> Result<Json, String> {
-        let mut request = Request::builder()
-            .method(method)
+        let request = Request::builder().method(method);
+        self.send(account, request, method, path, body).await
+    }
+
+    /// As [`Self::request`], to make something in the name of an automation.
+    pub(super) async fn make_for(
+        &self,
+        automation: &Automation,
+        account: &mut Account,
+        path: &str,
+        body: &Json,
+    ) -> Result<Json, String> {
+        let request = Request::builder()
+            .method("POST")
+            .header(AUTOMATION_ID, automation.id.to_string())
+            .header(AUTOMATION_NAME, STANDARD.encode(&automation.body.name));
+        self.send(account, request, "POST", path, body).await
+    }
+
+    async fn send(
+        &self,
+        account: &mut Account,
+        request: http::request::Builder,
+        method: &str,
+        path: &str,
+        body: &Json,
+    ) -> Result<Json, String> {
+        let mut request = request
             .uri(format!("/api{path}"))
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &self.authorization {

@@ -7,6 +7,7 @@ use super::own_api::text;
 use super::{Actor, involved};
 use crate::schemas::automations::TriggeredAction;
 use crate::server::automations::templates;
+use crate::server::parameters::KIND;
 
 /// What a template may name, with the kind of the object and where it is read.
 const OBJECTS: [(&str, &str, &str); 5] = [
@@ -18,15 +19,22 @@ const OBJECTS: [(&str, &str, &str); 5] = [
 ];
 
 impl Actor {
-    /// Renders templates inside parameters; a text that is one expression keeps the value's type.
+    /// Renders templates inside parameters, also those that name their kind; a plain text that is
+    /// one expression keeps the value's type.
     pub(super) async fn parameters(
         &self,
         action: &TriggeredAction,
         parameters: Option<&Map<String, Json>>,
     ) -> Result<Json, String> {
         let mut parameters = Json::Object(parameters.cloned().unwrap_or_default());
-        let mut texts = Vec::new();
-        collect(&mut parameters, &mut texts);
+        let (mut texts, mut templates) = (Vec::new(), Vec::new());
+        collect(&mut parameters, &mut texts, &mut templates);
+        for value in templates {
+            // What is wrong with one without a text is told where the run is made.
+            if let Some(template) = value["template"].as_str() {
+                *value = Json::String(self.render(action, template).await?);
+            }
+        }
         for text in texts {
             let Json::String(template) = &*text else {
                 continue;
@@ -101,14 +109,33 @@ impl Actor {
     }
 }
 
-/// Collects the texts that are templates.
-fn collect<'a>(value: &'a mut Json, texts: &mut Vec<&'a mut Json>) {
+/// Collects the plain texts that are templates, and the values whose kind is that.
+fn collect<'a>(
+    value: &'a mut Json,
+    texts: &mut Vec<&'a mut Json>,
+    templates: &mut Vec<&'a mut Json>,
+) {
+    let kind = value.get(KIND).and_then(Json::as_str);
+    if kind == Some("jinja") {
+        templates.push(value);
+        return;
+    }
+    let is_plain = kind.is_none();
     match value {
         Json::String(text) if templates::is_template(text) => texts.push(value),
-        Json::Array(items) => items.iter_mut().for_each(|item| collect(item, texts)),
-        // What names its kind is expanded where the run is made.
-        Json::Object(members) if !members.contains_key("__prefect_kind") => {
-            members.values_mut().for_each(|item| collect(item, texts));
+        Json::Array(items) => items
+            .iter_mut()
+            .for_each(|item| collect(item, texts, templates)),
+        Json::Object(members) => {
+            // What other kinds are worth is found where the run is made. Texts in them are no
+            // templates, but what they hold may be one by its kind.
+            let mut no_templates = Vec::new();
+            let texts = if is_plain { texts } else { &mut no_templates };
+            for item in members.values_mut() {
+                if is_plain || !item.is_string() {
+                    collect(item, texts, templates);
+                }
+            }
         }
         _ => {}
     }
