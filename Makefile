@@ -30,7 +30,10 @@ compatibility:
 
 # A server, the example deployments, runs of them, a queue and an agent; ends at Ctrl-C.
 # ONCE=1 ends after the first green runs, PORT=n and PREFECT_HOME=dir do what they say.
-run: build
+# The binary and the flow that the story deploys are built in one go: alone, the flow would have its
+# libraries with other features, and so the largest of them built twice.
+run: ui
+	cargo build --release --locked --bin prefect-rs --example tutorial
 	@examples/run.sh
 
 # Everything that can be proven here: lints, both databases, genuine clients, the dashboard.
