@@ -83,21 +83,37 @@ impl Of {
 }
 
 /// Returns the states that runs are in, as types and names; `None` if they are too many.
+///
+/// Each is found behind the one before it, by two questions of one bound: SQLite finds the place of a pair
+/// by its first half, and would walk through all runs of that type to the second.
 async fn states(conn: &mut Conn, table: &str) -> Result<Option<Vec<(String, String)>>> {
-    let next = format!(
-        "SELECT state_type, state_name FROM {table} WHERE (state_type, state_name) > ($1, $2) \
-         ORDER BY state_type, state_name LIMIT 1"
-    );
+    let [next_name, next_type] = next_state(table);
     let mut states: Vec<(String, String)> = Vec::new();
     loop {
         let (state_type, name) = states.last().cloned().unwrap_or_default();
-        let found = query(next.clone()).bind(state_type).bind(name);
-        match found.fetch_optional(conn).await? {
+        let of_this_type = query(next_name.clone()).bind(&state_type).bind(name);
+        let next = match of_this_type.fetch_optional(conn).await? {
+            Some(state) => Some(state),
+            None => {
+                let of_another = query(next_type.clone()).bind(state_type);
+                of_another.fetch_optional(conn).await?
+            }
+        };
+        match next {
             None => return Ok(Some(states)),
             Some(_) if states.len() == MOST_STATES => return Ok(None),
             Some(state) => states.push(state),
         }
     }
+}
+
+/// Returns what asks for the next name of a type, and for the next type.
+fn next_state(table: &str) -> [String; 2] {
+    ["state_type = $1 AND state_name > $2", "state_type > $1"].map(|behind| {
+        format!(
+            "SELECT state_type, state_name FROM {table} WHERE {behind} ORDER BY state_type, state_name LIMIT 1"
+        )
+    })
 }
 
 /// Asks for the sums of each interval and state.
@@ -464,5 +480,27 @@ mod tests {
             interval.states.retain(is_asked);
         }
         assert_near(&summed, &filtered);
+    }
+
+    #[tokio::test]
+    async fn states_are_found_without_walking_through_the_runs() {
+        let home = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::Sqlite(home.path().join("orion.db"));
+        let db = Db::open(&url, Synchronous::Normal).await.unwrap();
+        for table in ["flow_run", "task_run"] {
+            let bounds = ["(state_type=? AND state_name>?)", "(state_type>?)"];
+            for (sql, bound) in next_state(table).into_iter().zip(bounds) {
+                let values = ["A", "B"].into_iter().take(sql.matches('$').count());
+                let plan =
+                    query(format!("EXPLAIN QUERY PLAN {sql}")).bind_all(values.map(Value::from));
+                let read = async move |conn: &mut Conn| plan.fetch_all(conn).await;
+                let steps: Vec<(i64, i64, i64, String)> = db.read(read).await.unwrap();
+                let plan: Vec<String> = steps.into_iter().map(|step| step.3).collect();
+                assert!(
+                    matches!(&plan[..], [step] if step.ends_with(bound)),
+                    "{plan:?}"
+                );
+            }
+        }
     }
 }
