@@ -28,6 +28,7 @@ enum Command {
         #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         tag: String,
         /// How many task runs with the tag may run at once.
+        #[arg(allow_negative_numbers = true)]
         concurrency_limit: u32,
         #[command(flatten)]
         output: OutputArg,

@@ -31,7 +31,7 @@ enum Command {
         /// Its name.
         name: String,
         /// How many slots there are.
-        #[arg(long, short)]
+        #[arg(long, short, allow_negative_numbers = true)]
         limit: u32,
         /// How many slots a second come back by themselves; with it, the limit is one of the rate.
         #[arg(long, default_value_t = 0.0, value_name = "SLOTS")]
@@ -60,7 +60,7 @@ enum Command {
         /// Its name or id.
         name: String,
         /// How many slots there are.
-        #[arg(long, short)]
+        #[arg(long, short, allow_negative_numbers = true)]
         limit: Option<u32>,
         /// How many slots are taken.
         #[arg(long, value_name = "SLOTS")]

@@ -67,6 +67,7 @@ enum Command {
         /// The pool's name.
         name: String,
         /// How many.
+        #[arg(allow_negative_numbers = true)]
         limit: u32,
     },
     /// Take the limit away.
@@ -124,7 +125,7 @@ struct Update {
     #[arg(long, value_name = "FILE")]
     base_job_template: Option<PathBuf>,
     /// How many of its runs may be under way.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     concurrency_limit: Option<u32>,
     /// What it is for.
     #[arg(long, value_name = "TEXT")]
@@ -443,9 +444,11 @@ async fn update(client: &Client, name: &str, changes: Value, verb: &str) -> Resu
 async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
     let name = or_default(cx, args.name.clone())?;
     let pool = find(client, &name).await?;
-    let before = cx.now() + TimeDelta::hours(args.hours);
+    // Further ahead than a worker looks, so that the server does not take it for a poll.
+    let before = cx.now() + TimeDelta::hours(args.hours.max(1));
     let runs = client.read_work_pool_runs(&name, &[], before, PAGE).await?;
-    let runs: Vec<_> = runs.into_iter().map(|run| run.flow_run).collect();
+    let runs = runs.into_iter().map(|run| run.flow_run).collect();
+    let runs = work_queue::until(runs, cx.now() + TimeDelta::hours(args.hours));
     if runs.is_empty() && !args.output.is_json() {
         let reason = match pool.is_paused {
             true => format!(

@@ -1,6 +1,6 @@
 //! `work-queue`: which runs agents and the workers of a pool may take.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::json;
 use uuid::Uuid;
@@ -66,6 +66,7 @@ enum Command {
         /// The queue's id, the beginning of it, or its name.
         queue: String,
         /// How many.
+        #[arg(allow_negative_numbers = true)]
         limit: u32,
         /// The work pool that it is in.
         #[arg(short, long)]
@@ -94,7 +95,7 @@ struct Create {
     #[arg(long = "flow-runner", value_name = "TYPE")]
     flow_runner_types: Vec<String>,
     /// Let at most this many of its runs be under way.
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<u32>,
     /// Make it in this work pool, where it gives the runs that are sent to it.
     #[arg(short, long, conflicts_with_all = ["tags", "deployment_ids", "flow_runner_types"])]
@@ -395,10 +396,8 @@ async fn inspect(client: &Client, args: &OneOutput) -> Result {
 
 async fn preview(cx: &Context, client: &Client, args: &Preview) -> Result {
     let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
-    let before = cx.now() + TimeDelta::hours(args.hours);
-    let runs = client
-        .read_work_queue_runs(queue.id, before, usize::from(args.limit))
-        .await?;
+    let ahead = TimeDelta::hours(args.hours);
+    let runs = look(cx, client, queue.id, ahead, usize::from(args.limit)).await?;
     if runs.is_empty() && !args.output.is_json() {
         let reason = match queue.is_paused {
             true => format!(
@@ -419,15 +418,37 @@ async fn read_runs(cx: &Context, client: &Client, args: &OneOutput) -> Result {
     let queue = find_in(client, &args.queue, args.pool.as_deref()).await?;
     // What our agent asks: due now or within its prefetch.
     let prefetch = TimeDelta::from_std(cx.settings().agent_prefetch_seconds).unwrap_or_default();
-    let runs = client
-        .read_work_queue_runs(queue.id, cx.now() + prefetch, crate::client::PAGE)
-        .await?;
+    let runs = look(cx, client, queue.id, prefetch, crate::client::PAGE).await?;
     if runs.is_empty() && !args.output.is_json() {
         output::say("No runs are due.");
         return Ok(());
     }
     show_runs(cx, &runs, args.output);
     Ok(())
+}
+
+/// Returns what a queue has for the next time, the earliest first.
+///
+/// Asked an hour ahead at least, which no agent does, so that the server does not take it for a poll.
+async fn look(
+    cx: &Context,
+    client: &Client,
+    queue: Uuid,
+    ahead: TimeDelta,
+    limit: usize,
+) -> Result<Vec<Document<FlowRun>>> {
+    let before = cx.now() + ahead.max(TimeDelta::hours(1));
+    let runs = client.read_work_queue_runs(queue, before, limit).await?;
+    Ok(until(runs, cx.now() + ahead))
+}
+
+/// Keeps the runs that are due until an instant.
+pub(super) fn until(
+    mut runs: Vec<Document<FlowRun>>,
+    end: DateTime<Utc>,
+) -> Vec<Document<FlowRun>> {
+    runs.retain(|run| run.next_scheduled_start_time.is_none_or(|due| due <= end));
+    runs
 }
 
 pub(super) fn show_runs(cx: &Context, runs: &[Document<FlowRun>], output: OutputArg) {

@@ -13,6 +13,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::time::LONGEST_SPAN;
 
+/// How far ahead those look who run what they are given; their prefetch is seconds. Commands that show
+/// what comes look an hour ahead or more.
+const PREFETCH: TimeDelta = TimeDelta::minutes(45);
+
 static CHOSEN: OnceLock<Patience> = OnceLock::new();
 
 /// The patience of a server.
@@ -37,6 +41,13 @@ impl Default for Patience {
             work_queue: TimeDelta::seconds(60),
         }
     }
+}
+
+/// Returns whether asking for the runs due before an instant is a sign of life of an agent or worker.
+///
+/// Genuine servers take a preview for one, and so call a queue served that nobody serves.
+pub fn is_poll(before: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    before.signed_duration_since(now) < PREFETCH
 }
 
 impl Patience {

@@ -1,6 +1,7 @@
 //! Deployments of newer clients, the pools that their runs wait in, and who asks for them.
 
 use chrono::TimeDelta;
+use prefect_rs::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::app::{BETA, TWO, TestApp};
@@ -89,6 +90,36 @@ async fn a_pool_gives_runs_in_order_and_within_limits(app: &TestApp) {
     let pause = json!({"is_paused": true, "concurrency_limit": null});
     assert_eq!(app.send("PATCH", pool, &[], Some(&pause)).await.0, 204);
     assert!(given(app, json!({})).await.is_empty(), "the pool is paused");
+}
+
+async fn who_looks_at_what_comes_serves_nobody(app: &TestApp) {
+    shed(app).await;
+    let tagged = json!({"name": "tagged", "filter": {"tags": ["ETL"]}});
+    let tagged = id(&post(app, "/api/work_queues/", &tagged).await);
+    for (queue, asked) in [
+        (
+            "/api/work_pools/shed/queues/urgent".to_owned(),
+            "/api/work_pools/shed/get_scheduled_flow_runs".to_owned(),
+        ),
+        (
+            format!("/api/work_queues/{tagged}"),
+            format!("/api/work_queues/{tagged}/get_runs"),
+        ),
+    ] {
+        let polled = async || {
+            let (status, queue) = app.send("GET", &queue, &[], None).await;
+            assert_eq!(status, 200);
+            queue.expect("a queue")["last_polled"].is_string()
+        };
+        let ahead =
+            |minutes| json!({"scheduled_before": app.clock.now() + TimeDelta::minutes(minutes)});
+        for preview in [json!({}), ahead(60)] {
+            post(app, &asked, &preview).await;
+            assert!(!polled().await, "{asked} {preview}");
+        }
+        post(app, &asked, &ahead(1)).await;
+        assert!(polled().await, "{asked}");
+    }
 }
 
 async fn a_pool_is_ready_while_a_worker_is_heard(app: &TestApp) {
@@ -292,6 +323,7 @@ on_both!(
     a_pool_gives_runs_in_order_and_within_limits,
     a_pool_is_ready_while_a_worker_is_heard,
     each_generation_sees_schedules_in_its_words,
+    who_looks_at_what_comes_serves_nobody,
     a_served_deployment_gives_its_runs_itself,
 );
 

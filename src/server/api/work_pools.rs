@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::db;
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::flow_runs::AsOf;
-use crate::schemas::patience::Patience;
+use crate::schemas::patience::{Patience, is_poll};
 use crate::schemas::time;
 use crate::schemas::work_pools::{
     Heartbeat, PoolGetRuns, WorkPool, WorkPoolCreate, WorkPoolUpdate, WorkPoolsQuery, Worker,
@@ -290,7 +290,9 @@ pub async fn read_work_pool_runs(
         Ok(Found::Done((queues, runs)))
     };
     let (queues, runs) = state.db.read_short(read).await?.or_unknown(&which)?;
-    note_polled(&state, queues, now).await?;
+    if is_poll(due.before, now) {
+        note_polled(&state, queues, now).await?;
+    }
     Ok(view(dialect, runs))
 }
 

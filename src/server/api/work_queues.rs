@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
 use crate::schemas::flow_runs::{AsOf, FlowRun};
+use crate::schemas::patience::is_poll;
 use crate::schemas::time;
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
@@ -179,7 +180,7 @@ pub async fn read_work_queue_runs(
         .await?
         .ok_or_else(|| ApiError::NoObject(format!("Work queue {id} not found.")))?;
     // An idle server writes nothing more often than the queue's status needs.
-    if polled.is_none_or(|polled| now - polled >= NOTED) {
+    if is_poll(before, now) && polled.is_none_or(|polled| now - polled >= NOTED) {
         let write =
             async move |conn: &mut _| models::work_queues::note_poll(conn, id, &agent, now).await;
         let was_served = state.db.write(write).await?;

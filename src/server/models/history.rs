@@ -127,7 +127,7 @@ async fn sum_up(
     let waiting = lateness("$5", "o.expected_start_time");
     let sums = |late: &str| {
         format!(
-            "SELECT COUNT(*), COALESCE(SUM(o.total_run_time), 0.0), COALESCE(SUM({late}), 0.0) FROM {table} o \
+            "SELECT COUNT(*), COALESCE(SUM(o.total_run_time), 0.0), COALESCE(SUM({late}), 0) FROM {table} o \
              WHERE o.state_type = $1 AND o.state_name = $2 AND o.expected_start_time >= $3 AND o.expected_start_time < $4"
         )
     };
@@ -146,14 +146,14 @@ async fn sum_up(
                 .bind(intervals.begin(n))
                 .bind(intervals.begin(n + 1))
                 .bind_all((!is_ended).then(|| intervals.at.into()));
-            let (count_runs, run_time, late): (i64, f64, f64) = sums.fetch_one(conn).await?;
+            let (count_runs, run_time, late): (i64, f64, i64) = sums.fetch_one(conn).await?;
             if count_runs > 0 {
                 intervals.states[n].push(HistoryResponseState {
                     state_type,
                     state_name: name.clone(),
                     count_runs,
                     sum_estimated_run_time: run_time,
-                    sum_estimated_lateness: late,
+                    sum_estimated_lateness: seconds(late),
                 });
             }
         }
@@ -216,12 +216,13 @@ fn in_range(first: usize) -> String {
     )
 }
 
-/// Returns the seconds by which one instant is after another, none below zero, in the words of the
-/// index that holds them: SQLite's own functions know no more than milliseconds.
+/// Returns the microseconds by which one instant is after another, none below zero, in the words of the
+/// index that holds them: SQLite's own functions know no more than milliseconds, and it sums up whole
+/// numbers faster than others.
 fn lateness(instant: &str, after: &str) -> String {
     format!(
-        "max(0.0, unixepoch(substr({instant}, 1, 19)) - unixepoch(substr({after}, 1, 19)) \
-         + (substr({instant}, 21) - substr({after}, 21)) / 1e6)"
+        "max(0, (unixepoch(substr({instant}, 1, 19)) - unixepoch(substr({after}, 1, 19))) * 1000000 \
+         + substr({instant}, 21) - substr({after}, 21))"
     )
 }
 
