@@ -1,7 +1,7 @@
 //! The server: the API, the services, and the one database behind them.
 //!
-//! A request enters at [`HttpService`], finds its way in [`mod@router`], is answered by a handler of [`api`], which reads and writes by
-//! [`models`]; a state changes only through [`orchestration`].
+//! A request enters at [`HttpService`], finds its way in `router`, is answered by a handler of [`api`], which reads
+//! and writes by [`models`]; a state changes only through [`orchestration`].
 
 pub mod api;
 pub mod automations;
