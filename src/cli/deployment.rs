@@ -333,17 +333,23 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
     let run = client
         .create_flow_run_from_deployment(deployment.id, &request)
         .await?;
-    match args.output.is_json() {
-        true => output::print_json(&run),
-        false => {
-            output::say(&format!("Created flow run '{}'.", output::clean(&run.name)));
-            output::print_line(&run.id.to_string());
-        }
+    if !args.output.is_json() {
+        output::say(&format!("Created flow run '{}'.", output::clean(&run.name)));
+        output::print_line(&run.id.to_string());
     }
-    if args.watch {
-        flow_run::watch::until_end(cx, client, &run).await?;
+    let ended = match args.watch {
+        true => flow_run::watch::until_end(cx, client, &run).await,
+        false => Ok(()),
+    };
+    if args.output.is_json() {
+        // A script that waits wants to read what came of the run.
+        let run = match args.watch {
+            true => client.read_flow_run(run.id).await.unwrap_or(run),
+            false => run,
+        };
+        output::print_json(&run);
     }
-    Ok(())
+    ended
 }
 
 /// Returns when the run is to start.
