@@ -42,6 +42,8 @@ pub struct PythonCode {
     pub prefect_version: Option<String>,
     /// The flow's function, for engines that load by entrypoint.
     pub function: Option<String>,
+    /// Whether the script needs names that its `prefect` does not have; which our engine supplies.
+    pub needs_supplied: bool,
     /// SHA-256 of the script.
     pub sha256: Option<String>,
     /// Where it was deployed from.
@@ -88,6 +90,7 @@ impl FlowCode {
             interpreter: Some(interpreter.path.clone()),
             prefect_version: flow.prefect_version.clone(),
             function: flow.function.clone(),
+            needs_supplied: flow.needs_supplied,
             sha256: Some(stored.sha256.clone()),
             location: Some(location.to_path_buf()),
             options,
@@ -109,6 +112,17 @@ impl FlowCode {
         })
     }
 
+    /// Returns where engines from 2.1 on, which do not know such a document, find a flow in Python.
+    pub fn entrypoint(&self) -> Option<String> {
+        match self {
+            FlowCode::Python(code) => {
+                let (path, function) = (code.path.as_ref()?, code.function.as_ref()?);
+                Some(format!("{}:{function}", path.display()))
+            }
+            FlowCode::Executable(_) => None,
+        }
+    }
+
     /// Returns the document as the wire has it.
     pub fn to_value(&self) -> Value {
         let (encoding, blob) = match self {
@@ -121,7 +135,8 @@ impl FlowCode {
                     json!({
                         "data": data, "block_id": null,
                         "python": code.interpreter, "prefect_version": code.prefect_version,
-                        "function": code.function, "sha256": code.sha256, "location": code.location, "options": code.options,
+                        "function": code.function, "needs_supplied": code.needs_supplied,
+                        "sha256": code.sha256, "location": code.location, "options": code.options,
                     }),
                 )
             }
@@ -147,6 +162,7 @@ impl FlowCode {
             interpreter: text("python").map(PathBuf::from),
             prefect_version: text("prefect_version"),
             function: text("function"),
+            needs_supplied: blob["needs_supplied"] == true,
             sha256: text("sha256"),
             location: text("location").map(PathBuf::from),
             options: blob["options"].as_object().cloned().unwrap_or_default(),

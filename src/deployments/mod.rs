@@ -119,7 +119,18 @@ pub struct Deployment {
     /// The pool whose workers take its runs.
     pub work_pool: Option<spec::WorkPool>,
     /// What the flow says of itself, where it was asked: its text and the schema of its parameters.
-    pub described: Option<rust::Flow>,
+    pub described: Option<Described>,
+}
+
+/// What a flow says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// What its documentation says.
+    pub description: Option<String>,
+    /// The JSON schema of its parameters.
+    pub parameter_openapi_schema: serde_json::Value,
+    /// Whether runs whose parameters break the schema are refused.
+    pub enforce_parameter_schema: bool,
 }
 
 /// Reads a specification file of any of the three kinds.
@@ -158,20 +169,32 @@ pub fn resolve(
         false => location.clone(),
     };
     let kind = storage::kind_of(&program)?;
-    let mut described = None;
+    let (mut described, mut function) = (None, None);
     let (flow_name, python) = match kind {
         storage::Kind::Python => {
             let flow = match &spec.flow {
                 Some(flow) => flow.clone(),
                 None => python::read_flow(&location, spec.flow_name.as_deref(), interpreter)?,
             };
+            described = flow
+                .parameter_openapi_schema
+                .clone()
+                .map(|schema| Described {
+                    description: flow.description.clone(),
+                    parameter_openapi_schema: schema,
+                    enforce_parameter_schema: flow.is_schema_enforced(),
+                });
             (flow.name.clone(), Some(flow))
         }
         storage::Kind::Executable if rust::is_program(&program)? => {
             let flow = rust::choose(spec, rust::flows(&program)?, &program)?;
-            let name = flow.name.clone();
-            described = Some(flow);
-            (name, None)
+            function = Some(flow.function);
+            described = Some(Described {
+                description: flow.description,
+                parameter_openapi_schema: flow.parameter_openapi_schema,
+                enforce_parameter_schema: true,
+            });
+            (flow.name, None)
         }
         storage::Kind::Executable if rust::is_source(&location) => return Err(spec.invalid(
             "flow_location",
@@ -216,12 +239,7 @@ pub fn resolve(
             &flow,
             spec.flow_runner.options(),
         ),
-        None => {
-            let function = described
-                .as_ref()
-                .map(|flow: &rust::Flow| flow.function.clone());
-            FlowCode::executable(&stored, &location, function, spec.flow_runner.options())
-        }
+        None => FlowCode::executable(&stored, &location, function, spec.flow_runner.options()),
     };
     Ok(Deployment {
         name: spec.name.clone().unwrap_or_else(|| flow_name.clone()),

@@ -11,7 +11,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const SCRIPT: &str = include_str!("read_python.py");
+/// What runs in the interpreter; its first argument says what is asked of it.
+pub(crate) const SCRIPT: &str = include_str!("read_python.py");
 
 /// A Python interpreter and how it was chosen.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,27 @@ pub struct Flow {
     pub function: Option<String>,
     /// The version of the `prefect` package that read it.
     pub prefect_version: Option<String>,
+    /// What its documentation says.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The JSON schema of its parameters.
+    #[serde(default)]
+    pub parameter_openapi_schema: Option<Value>,
+    /// Whether its file needs names that this `prefect` does not have, such as `DeploymentSpec`.
+    #[serde(default)]
+    pub needs_supplied: bool,
+}
+
+impl Flow {
+    /// Whether runs whose parameters break the schema are refused.
+    ///
+    /// Only where the genuine client of that generation has it so by default: the engines convert what
+    /// they are given, and the first ones ignore what they do not know.
+    pub fn is_schema_enforced(&self) -> bool {
+        let version = self.prefect_version.as_deref().unwrap_or_default();
+        let major = version.split('.').next().unwrap_or_default();
+        major.parse().is_ok_and(|major: u32| major >= 3)
+    }
 }
 
 #[derive(Debug, Deserialize)]

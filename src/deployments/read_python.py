@@ -3,6 +3,9 @@
 Run by prefect-rs in the interpreter of the user's choice: `python -c <this> specs FILE` or
 `python -c <this> flow FILE [NAME]`. Whatever the user's file prints goes to stderr, so that
 stdout holds the answer alone. Works with any generation of `prefect`, or with none.
+
+`python -c <this> engine RUN` carries out a run of a flow whose file needs names that are supplied
+here, such as one with a specification in it.
 """
 
 import datetime
@@ -17,9 +20,11 @@ import traceback
 import types
 import uuid
 
-# The answer's own channel; everything else that writes to stdout lands on stderr.
-ANSWER = os.fdopen(os.dup(1), "w", encoding="utf-8")
-os.dup2(2, 1)
+IS_ENGINE = sys.argv[1] == "engine"
+if not IS_ENGINE:
+    # The answer's own channel; everything else that writes to stdout lands on stderr.
+    ANSWER = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
 
 class Problem(Exception):
@@ -86,6 +91,10 @@ def runner(typename):
     return type(f"{typename.capitalize()}FlowRunner", (Record,), {"typename": typename})
 
 
+# What the installed `prefect` did not have.
+SUPPLIED = set()
+
+
 def supply(name, **members):
     """Adds members to a module, making the module and its parents where they are absent."""
     module = sys.modules.get(name)
@@ -102,6 +111,7 @@ def supply(name, **members):
     for key, value in members.items():
         if not hasattr(module, key):
             setattr(module, key, value)
+            SUPPLIED.add(key)
     return module
 
 
@@ -194,13 +204,31 @@ def flow_runner(value):
     return {"type": typename, "config": config}
 
 
-def describe(flow, version):
+def describe(flow, version, path):
     function = getattr(flow, "fn", None)
     return {
         "name": flow.name,
         "function": getattr(function, "__qualname__", None),
         "prefect_version": version,
+        "description": getattr(flow, "description", None),
+        "parameter_openapi_schema": schema(flow),
+        "needs_supplied": needs_supplied(path),
     }
+
+
+def needs_supplied(path):
+    """Whether a file speaks of names that the installed `prefect` does not have."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    return any(name in text for name in SUPPLIED)
+
+
+def schema(flow):
+    """The schema of its parameters; none where a default of them has no form on the wire."""
+    try:
+        return plain(getattr(flow, "parameters", None))
+    except Problem:
+        return None
 
 
 def run(path):
@@ -280,7 +308,7 @@ def read_spec(spec, location, file, line, version):
         "name": getattr(spec, "name", None),
         "flow_name": name,
         "flow_location": os.path.abspath(location),
-        "flow": describe(flow, version) if flow is not None else None,
+        "flow": describe(flow, version, location) if flow is not None else None,
         "parameters": plain(getattr(spec, "parameters", None)),
         "tags": plain(getattr(spec, "tags", None)),
         "schedule": plain(getattr(spec, "schedule", None)),
@@ -321,7 +349,7 @@ def main():
             answer["specs"] = read_specs(path, version)
         else:
             name = NAME[0] if NAME else None
-            answer["flow"] = describe(select(flows_in(run(path)), name, path), version)
+            answer["flow"] = describe(select(flows_in(run(path)), name, path), version, path)
     except BaseException as error:
         answer["error"] = told(error, path)
     json.dump(answer, ANSWER)
@@ -332,5 +360,15 @@ def main():
     os._exit(0)
 
 
-NAME = sys.argv[3:]
-main()
+def engine(run):
+    """Does what `python -m prefect.engine RUN` does."""
+    prepare()
+    sys.argv = ["prefect.engine", run]
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+if IS_ENGINE:
+    engine(sys.argv[2])
+else:
+    NAME = sys.argv[3:]
+    main()

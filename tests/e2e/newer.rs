@@ -274,6 +274,30 @@ async fn a_flow_is_served() {
 }
 
 #[tokio::test]
+async fn a_specification_of_the_first_generation_is_deployed_and_run() {
+    with_each(async |client| {
+        let ours = env!("CARGO_BIN_EXE_prefect-rs");
+        let python = client.bin.join("python");
+        let python = python.to_str().expect("a path in UTF-8");
+        let create = ["deployment", "create", "--python", python, "specified.py"];
+        client.run(ours, &create).await;
+        let execute = ["deployment", "execute", "specified/specified"];
+        client.run(ours, &execute).await;
+        let run = client.ended_run_of("specified").await;
+        assert_eq!(run["state_name"], "Completed", "{run}");
+        assert_eq!(run["parameters"]["n"], 3);
+        let logs = json!({"logs": {"flow_run_id": {"any_": [run["id"]]}}});
+        let logs = client.ask("/logs/filter", logs).await;
+        assert!(logs.to_string().contains("doubled: 6 with b"), "{logs}");
+        let deployments = client.ask("/deployments/filter", json!({})).await;
+        assert_eq!(deployments[0]["description"], "Doubles a number.");
+        let schema = &deployments[0]["parameter_openapi_schema"];
+        assert_eq!(schema["properties"]["n"]["type"], "integer", "{schema}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_worker_runs_what_is_deployed_to_its_pool() {
     with_each(async |client| {
         let (name, pool) = (client.named("pooled"), client.named("shed"));

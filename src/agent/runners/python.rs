@@ -9,7 +9,10 @@ use super::{Engine, Host, Launch, directory, expand, missing, timeout};
 use crate::agent::process::Invocation;
 use crate::client::FlowRun;
 use crate::deployments::document::PythonCode;
-use crate::deployments::python::search;
+use crate::deployments::python::{SCRIPT, search};
+
+/// The variable that carries an engine which supplies names.
+const SUPPLYING: &str = "PREFECT_RS_ENGINE";
 
 /// Decides what to start for a flow in Python.
 pub(super) fn python(
@@ -30,13 +33,24 @@ pub(super) fn python(
         timeout: timeout(config)?,
         ..Default::default()
     };
-    let engine = ["-m", "prefect.engine"]
-        .map(OsString::from)
-        .into_iter()
-        .chain([run.id.simple().to_string().into()]);
     choose_python(&mut invocation, code, config, host)?;
     invocation.hears_why = true;
-    invocation.arguments.extend(engine);
+    let engine: &[&str] = match code.needs_supplied {
+        false => &["-m", "prefect.engine"],
+        // The script is no argument, since `conda run` takes none of several lines.
+        true => {
+            invocation.set.push((SUPPLYING.into(), SCRIPT.into()));
+            &[
+                "-c",
+                "import os; exec(os.environ.pop('PREFECT_RS_ENGINE'))",
+                "engine",
+            ]
+        }
+    };
+    let arguments = engine.iter().map(OsString::from);
+    invocation
+        .arguments
+        .extend(arguments.chain([run.id.simple().to_string().into()]));
     // Lines of a flow must arrive when they are printed, not when a block of them is full.
     invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
     Ok(Launch {

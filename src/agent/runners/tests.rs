@@ -200,6 +200,21 @@ fn python_runs_the_engine_of_the_named_environment() {
         format!("conda run --no-capture-output --name etl python {engine}")
     );
 
+    let supplied = FlowCode::Python(PythonCode {
+        interpreter: Some(python.clone()),
+        needs_supplied: true,
+        ..Default::default()
+    });
+    let supplied = json!({"flow_data": supplied.to_value(), "flow_runner": {"type": "universal", "config": {}}});
+    let supplied = launch(&run(json!({})), &supplied, &host()).unwrap();
+    let arguments = &supplied.invocation.arguments;
+    assert_eq!(arguments[0], "-c");
+    assert_eq!(
+        arguments[2..],
+        ["engine", "11111111222243338444555555555555"]
+    );
+    assert!(variable(&supplied, "PREFECT_RS_ENGINE").is_some());
+
     let absent = launch(
         &run(json!({})),
         &deployment(json!({"virtualenv": "/nowhere"})),

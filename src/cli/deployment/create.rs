@@ -56,6 +56,15 @@ impl Create {
     }
 }
 
+/// What servers of the first generation do not know of a deployment.
+const LATER: [&str; 5] = [
+    "parameter_openapi_schema",
+    "enforce_parameter_schema",
+    "description",
+    "entrypoint",
+    "pull_steps",
+];
+
 async fn create(
     client: &Client,
     specification: &Specification,
@@ -69,15 +78,16 @@ async fn create(
         // Told in the words that say what to do, before the server refuses.
         work_pool::find(client, &pool.name).await?;
     }
-    let created = match (client.create_deployment(&body).await, &deployment.described) {
-        // A server of the first generation knows no schemas and refuses what it does not know.
-        (Err(error), Some(_)) if error.status().is_some_and(|status| status.as_u16() == 422) => {
-            for name in ["parameter_openapi_schema", "description"] {
-                body.as_object_mut().and_then(|body| body.remove(name));
+    let created = match client.create_deployment(&body).await {
+        // A server of the first generation refuses what it does not know.
+        Err(error) if error.status().is_some_and(|status| status.as_u16() == 422) => {
+            let known = |name: &&str| body.as_object_mut()?.remove(*name);
+            if LATER.iter().filter_map(known).count() == 0 {
+                return Err(error.into());
             }
             client.create_deployment(&body).await?
         }
-        (created, _) => created?,
+        created => created?,
     };
     output::print_line(&created.id.to_string());
     output::say(&format!(
@@ -109,7 +119,14 @@ fn body(deployment: &Deployment, flow_id: Value) -> Value {
     }
     if let Some(flow) = &deployment.described {
         body["parameter_openapi_schema"] = flow.parameter_openapi_schema.clone();
+        body["enforce_parameter_schema"] = json!(flow.enforce_parameter_schema);
         body["description"] = json!(flow.description);
+    }
+    if let Some(entrypoint) = deployment.code.entrypoint() {
+        body["entrypoint"] = json!(entrypoint);
+        // Without a step the engines copy the code's folder to where they work; this one leaves all as it is.
+        let stay = "prefect.deployments.steps.set_working_directory";
+        body["pull_steps"] = json!([{stay: {"directory": "."}}]);
     }
     body
 }
