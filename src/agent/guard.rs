@@ -213,8 +213,9 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
             reporter.hand_back(&current, &message).await;
         }
         Known::Claiming(_) => {}
-        // No other agent takes it while it seems to have one.
-        Known::Retrying if current.waits_for_retry() => {
+        // No other agent takes it while it seems to have one. This one may have been killed before it could
+        // say that there is to be a retry.
+        Known::Retrying | Known::Running(_) if current.waits_for_retry() => {
             let message = format!("The {role} that would have tried the run again was killed.");
             reporter.hand_back(&current, &message).await;
         }

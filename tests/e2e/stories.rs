@@ -81,7 +81,10 @@ impl Stage {
     pub fn start(&self, arguments: &[&str]) -> tokio::process::Child {
         let python =
             genuine::python_of("2.0b3").expect("stories are told only where the client is");
-        Command::new(python)
+        // Where the tests run in the background of a shell, it has them ignore what is sent to a flow here.
+        Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(python)
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
                 "/tests/e2e/flows/features.py"
