@@ -182,6 +182,7 @@ impl From<db::Error> for Error {
                 message: what,
                 hints: remedies,
             },
+            db::Error::Unopened { what, remedy } => Self::failure(what).hint(remedy),
             _ => Self::failure(error.to_string()),
         }
     }

@@ -30,6 +30,14 @@ pub enum Error {
         /// Ways out, each of which is enough.
         remedies: Vec<String>,
     },
+    /// No connection was made.
+    #[error("{what}")]
+    Unopened {
+        /// Which database, and why not.
+        what: String,
+        /// What to look at.
+        remedy: String,
+    },
     /// A stored value does not have the form that it must have.
     #[error("a stored value cannot be read: {0}")]
     Decode(String),

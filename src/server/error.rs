@@ -148,7 +148,10 @@ impl From<db::Error> for ApiError {
                  See server logs for details."
                     .to_owned(),
             ),
-            db::Error::Busy(_) | db::Error::Unwritable(_) | db::Error::Closed => {
+            db::Error::Busy(_)
+            | db::Error::Unwritable(_)
+            | db::Error::Unopened { .. }
+            | db::Error::Closed => {
                 tracing::error!("the database refused an operation: {error}");
                 Self::Unavailable(error.to_string())
             }
