@@ -143,16 +143,18 @@ async fn why_not_opened(options: &PgConnectOptions, error: sqlx::Error) -> Error
         error => error,
     };
     let (host, port) = (options.get_host(), options.get_port());
-    let remedy = match &error {
-        sqlx::Error::Database(_) => {
-            "see that PREFECT_API_DATABASE_CONNECTION_URL names a user, a password and a database that it has"
-        }
-        _ => {
-            "see that it runs and listens there; PREFECT_API_DATABASE_CONNECTION_URL says where it is looked for"
-        }
+    let (reason, remedy) = match &error {
+        sqlx::Error::Database(refusal) => (
+            refusal.message().to_owned(),
+            "see that PREFECT_API_DATABASE_CONNECTION_URL names a user, a password and a database that it has",
+        ),
+        error => (
+            error.to_string(),
+            "see that it runs and listens there; PREFECT_API_DATABASE_CONNECTION_URL says where it is looked for",
+        ),
     };
     Error::Unopened {
-        what: format!("PostgreSQL at {host}:{port} cannot be used: {error}"),
+        what: format!("PostgreSQL at {host}:{port} cannot be used: {reason}"),
         remedy: remedy.to_owned(),
     }
 }
