@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -502,6 +502,8 @@ pub fn in_words_of(dialect: Dialect, mut response: Response) -> Response {
     match refusal {
         Some(refusal) if dialect != Dialect::Three => {
             *response.body_mut() = refusal.told(dialect).into_body();
+            // The routes have counted the first words; these are counted as they are sent.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
             response
         }
         _ => response,
@@ -510,7 +512,34 @@ pub fn in_words_of(dialect: Dialect, mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::{Router, routing};
+    use tower::ServiceExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_as_long_as_it_says_whoever_is_told() {
+        let refusing = async || {
+            let missing = Mistake::of(vec![json!("body"), json!("name")], "field required");
+            refuse(vec![missing], json!({}))
+        };
+        let routes = Router::new().route("/", routing::get(refusing));
+        for dialect in [Dialect::B, Dialect::Two, Dialect::Three] {
+            let answer = routes.clone().oneshot(Request::new(Body::empty())).await;
+            let answer = in_words_of(dialect, answer.expect("an answer"));
+            let said = answer.headers().get(header::CONTENT_LENGTH);
+            let said = said.map(|said| said.to_str().expect("a number").to_owned());
+            let body = to_bytes(answer.into_body(), 4096).await.expect("a body");
+            // What is not said is counted by whoever sends it.
+            let is_true = said
+                .as_ref()
+                .is_none_or(|said| *said == body.len().to_string());
+            assert!(is_true, "{dialect:?}: {said:?} of {}", body.len());
+            assert_eq!(said.is_some(), dialect == Dialect::Three);
+        }
+    }
 
     fn second(message: &str, input: Value) -> String {
         let mistake = Mistake::of(vec![json!("body"), json!("x")], message);
