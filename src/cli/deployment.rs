@@ -321,7 +321,7 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
     let at = start(cx, &args)?;
     let request = CreateFlowRun {
         name: args.name.clone(),
-        parameters: args.parameters.read()?,
+        parameters: args.parameters.for_run_of(&deployment)?,
         tags: args.tags.clone(),
         job_variables: pairs(&args.job_variables)?,
         state: Some(json!({
@@ -375,6 +375,13 @@ struct Parameters {
 }
 
 impl Parameters {
+    /// Returns those for a run of a deployment.
+    fn for_run_of(&self, deployment: &Document<Deployment>) -> Result<Map<String, Value>> {
+        let parameters = self.read()?;
+        check_names(deployment, &parameters)?;
+        Ok(parameters)
+    }
+
     fn read(&self) -> Result<Map<String, Value>> {
         let mut parameters = match &self.params_json {
             None => Map::new(),
@@ -388,6 +395,31 @@ impl Parameters {
         parameters.extend(pairs(&self.params)?);
         Ok(parameters)
     }
+}
+
+/// Refuses parameters that the flow does not have, which some engines ignore and others fail by.
+fn check_names(deployment: &Document<Deployment>, parameters: &Map<String, Value>) -> Result {
+    let schema = &deployment.raw["parameter_openapi_schema"];
+    let known = match schema["properties"].as_object() {
+        Some(known) if !known.is_empty() && schema["additionalProperties"] != true => known,
+        _ => return Ok(()),
+    };
+    let Some(name) = parameters.keys().find(|name| !known.contains_key(*name)) else {
+        return Ok(());
+    };
+    let names = known
+        .keys()
+        .map(|name| format!("'{}'", output::clean(name)));
+    let hint = match suggest::nearest(name, known.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean '{}'?", output::clean(near)),
+        None => format!("it has {}", names.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!(
+        "deployment '{}' has no parameter '{}'",
+        output::clean(&deployment.name),
+        output::clean(name)
+    );
+    Err(Error::new(Code::Usage, message).hint(hint))
 }
 
 /// Reads `NAME=VALUE` pairs whose values are JSON, or else text.

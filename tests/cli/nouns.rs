@@ -4,7 +4,7 @@ use crate::support::{FixedApi, Home, Ran};
 
 const QUEUE: &str = r#"{"id": "11111111-1111-4111-8111-111111111111", "created": null, "updated": null, "name": "etl-queue", "description": "", "is_paused": false, "concurrency_limit": 3, "filter": {"tags": ["ETL"], "deployment_ids": null, "flow_runner_types": null}}"#;
 const FLOW: &str = r#"{"id": "22222222-2222-4222-8222-222222222222", "created": null, "name": "my ETL flow", "tags": []}"#;
-const DEPLOYMENT: &str = r#"{"id": "33333333-3333-4333-8333-333333333333", "created": null, "name": "etl-deploy", "flow_id": "22222222-2222-4222-8222-222222222222", "tags": ["ETL"], "parameters": {"name": "Marvin"}, "paused": false, "schedules": [{"schedule": {"cron": "0 8 * * *", "timezone": "Europe/Berlin"}}]}"#;
+const DEPLOYMENT: &str = r#"{"id": "33333333-3333-4333-8333-333333333333", "created": null, "name": "etl-deploy", "flow_id": "22222222-2222-4222-8222-222222222222", "tags": ["ETL"], "parameters": {"name": "Marvin"}, "parameter_openapi_schema": {"type": "object", "properties": {"name": {"type": "string"}, "days": {"type": "array"}}}, "paused": false, "schedules": [{"schedule": {"cron": "0 8 * * *", "timezone": "Europe/Berlin"}}]}"#;
 const FLOW_RUN: &str = r#"{"id": "44444444-4444-4444-8444-444444444444", "created": null, "name": "calm-\u001b[31motter", "flow_id": "22222222-2222-4222-8222-222222222222", "deployment_id": "33333333-3333-4333-8333-333333333333", "tags": ["ETL"], "run_count": 0, "total_run_time": 0, "next_scheduled_start_time": "2020-01-01T00:00:00Z", "state": {"id": "55555555-5555-4555-8555-555555555555", "type": "SCHEDULED", "name": "Late", "timestamp": "2020-01-01T00:00:05Z", "state_details": {"scheduled_time": "2020-01-01T00:00:00Z"}}}"#;
 const ENDED_RUN: &str = r#"{"id": "66666666-6666-4666-8666-666666666666", "created": null, "name": "done", "flow_id": "22222222-2222-4222-8222-222222222222", "state": {"type": "COMPLETED", "name": "Completed", "timestamp": "2020-01-01T00:00:05Z"}}"#;
 const LOGS: &str = r#"[{"id": null, "name": "prefect.flow_runs", "level": 20, "message": "one", "timestamp": "2020-01-01T00:00:01.5Z"}, {"id": null, "name": "prefect.task_runs", "level": 40, "message": "two", "timestamp": "2020-01-01T00:00:02Z"}]"#;
@@ -173,6 +173,21 @@ fn a_deployment_is_run_with_parameters() {
     );
     assert_eq!(ran.stdout, format!("{RUN_ID}\n"));
     insta::assert_snapshot!(api.requests()[1], @r#"POST /deployments/33333333-3333-4333-8333-333333333333/create_flow_run {"parameters":{"days":[1,2],"name":"Zoe"},"tags":[],"state":{"type":"SCHEDULED","name":"Scheduled","state_details":{"scheduled_time":"2026-12-01T08:00:00Z"}}}"#);
+}
+
+#[test]
+fn a_parameter_that_a_flow_does_not_have_makes_no_run() {
+    for (given, hint) in [
+        ("nam=Zoe", "did you mean 'name'?"),
+        ("weather=fine", "it has 'name', 'days'"),
+    ] {
+        let api = api();
+        let run = ["deployment", "run", "my ETL flow/etl-deploy", "-p", given];
+        let refused = self::run(&api, &run);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(refused.stderr.contains(hint), "{refused}");
+        assert_eq!(api.requests().len(), 1, "only the deployment was read");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Execute {
         let deployment = find(&client, &self.deployment).await?;
         let request = CreateFlowRun {
             name: self.name.clone(),
-            parameters: self.parameters.read()?,
+            parameters: self.parameters.for_run_of(&deployment)?,
             tags: Vec::new(),
             job_variables: Map::new(),
             state: Some(json!({"type": "PENDING", "name": "Pending"})),
