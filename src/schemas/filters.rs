@@ -386,7 +386,22 @@ filtered_body! {
         pub history_start: Instant,
         pub history_end: Instant,
         pub history_interval_seconds: f64,
+        /// What other questions call `work_pool_queues`.
+        #[serde(default)]
+        pub work_queues: Option<WorkQueueFilter>,
     }
+}
+
+/// Asks for work queues.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(missing_docs, reason = "filter and page")]
+pub struct WorkQueuesQuery {
+    #[serde(default)]
+    pub work_queues: Option<WorkQueueFilter>,
+    #[serde(default)]
+    pub limit: Option<i64>,
+    #[serde(default, deserialize_with = "offset")]
+    pub offset: Option<u32>,
 }
 
 /// Reads how many rows to leave out; of more than four billion there is nothing left anywhere.

@@ -429,3 +429,29 @@ async fn a_claim_through_a_queue_keeps_its_limit() {
     assert_eq!(claim(&second).await, "ACCEPT");
     app.close().await;
 }
+
+#[tokio::test]
+async fn queues_are_found_by_how_their_names_begin() {
+    TestApp::on_each(async |app| {
+        app.make(
+            "/api/work_pools/",
+            json!({"name": "bay", "type": "process"}),
+        )
+        .await;
+        for name in ["Nightly", "hourly"] {
+            app.make("/api/work_pools/bay/queues", json!({"name": name}))
+                .await;
+        }
+        let filter = json!({"work_queues": {"name": {"startswith_": ["night", "x"]}}});
+        for path in [
+            "/api/work_queues/filter",
+            "/api/work_pools/bay/queues/filter",
+        ] {
+            let (_, found) = app.ask("POST", path, filter.clone()).await;
+            let names: Vec<_> = found.as_array().expect("a list").iter().collect();
+            assert_eq!(names.len(), 1, "{found}");
+            assert_eq!(names[0]["name"], "Nightly");
+        }
+    })
+    .await;
+}

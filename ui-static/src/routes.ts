@@ -51,6 +51,8 @@ const MOVED: [RegExp, string][] = [
   [/^\/artifacts\/key\/([^/]+)\/?$/, '/artifacts?key=$1'],
   [/^\/(?:event-feed|events\/.*)\/?$/, '/events'],
   [/^\/work-queues\/(?:work-queue\/)?([^/]+)\/?$/, '/work-queue/$1'],
+  [/^\/blocks\/.+$/, '/blocks'],
+  [/^\/concurrency-limits\/.+$/, '/concurrency-limits'],
   [/^\/flows\/(?:flow\/)?([^/]+)\/?$/, '/?panel=flow:$1'],
   [/^\/flow\/([^/]+)\/?$/, '/?panel=flow:$1'],
 ]

@@ -112,6 +112,60 @@ impl<'de> Deserialize<'de> for AutomationCreate {
     }
 }
 
+/// Changes what an automation is and does; what need not be given stays as it was.
+#[derive(Debug, Clone, ToSchema)]
+pub struct AutomationUpdate {
+    /// What it shall be and do.
+    #[schema(inline)]
+    pub body: AutomationBody,
+    given: Given,
+}
+
+/// Which of the members were given that need not be.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+struct Given {
+    #[serde(default, deserialize_with = "is_given")]
+    description: bool,
+    #[serde(default, deserialize_with = "is_given")]
+    enabled: bool,
+    #[serde(default, deserialize_with = "is_given")]
+    tags: bool,
+    #[serde(default, deserialize_with = "is_given")]
+    actions_on_trigger: bool,
+    #[serde(default, deserialize_with = "is_given")]
+    actions_on_resolve: bool,
+}
+
+fn is_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+impl<'de> Deserialize<'de> for AutomationUpdate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(deserializer)?;
+        Ok(Self {
+            body: place::read(&value)?,
+            given: place::read(&value)?,
+        })
+    }
+}
+
+impl AutomationUpdate {
+    /// Returns what the automation will be and do.
+    pub fn over(self, known: AutomationBody) -> AutomationBody {
+        let Self { mut body, given } = self;
+        macro_rules! stay {
+            ($($member:ident)*) => {$(
+                if !given.$member {
+                    body.$member = known.$member;
+                }
+            )*};
+        }
+        stay!(description enabled tags actions_on_trigger actions_on_resolve);
+        body
+    }
+}
+
 /// Switches an automation on or off.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::schemas::automations::{
-    Action, Automation, AutomationBody, AutomationCreate, AutomationPatch, Flaw,
+    Action, Automation, AutomationBody, AutomationCreate, AutomationPatch, AutomationUpdate, Flaw,
 };
 use crate::schemas::filters::{AutomationSort, AutomationsCount, AutomationsQuery};
 use crate::schemas::{AutomationId, Dialect};
@@ -41,12 +41,22 @@ pub async fn create_automation(
 pub async fn update_automation(
     State(state): State<AppState>,
     Id(id): Id<AutomationId>,
-    Body(body): Body<AutomationBody>,
+    Body(update): Body<AutomationUpdate>,
 ) -> Result<StatusCode, ApiError> {
-    check(&body)?;
+    check(&update.body)?;
     let now = state.now();
-    let write = async move |conn: &mut _| models::automations::update(conn, id, body, now).await;
-    let found = state.db.write(write).await?;
+    let write = async move |conn: &mut _| {
+        let Some(known) = models::automations::read(conn, id).await? else {
+            return Ok(Ok(false));
+        };
+        let body = update.over(known.body);
+        if let Err(refusal) = check(&body) {
+            return Ok(Err(refusal));
+        }
+        let found = models::automations::update(conn, id, body, now).await?;
+        Ok(Ok(found))
+    };
+    let found = state.db.write(write).await??;
     done(&state, id, found).await
 }
 

@@ -163,7 +163,8 @@ pub async fn read_history(
         end,
         interval,
     };
-    let (filters, now) = (asked.filters(), state.now());
+    let (mut filters, now) = (asked.filters(), state.now());
+    filters.work_pool_queues = asked.work_queues.or(filters.work_pool_queues);
     Ok(state
         .db
         .read(async move |conn| history::read(conn, of, range, &filters, now).await)

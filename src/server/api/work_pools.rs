@@ -8,7 +8,8 @@ use axum::response::IntoResponse;
 use serde_json::Value;
 
 use crate::db;
-use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::filters::WorkQueuesQuery;
 use crate::schemas::flow_runs::AsOf;
 use crate::schemas::patience::{Patience, is_poll};
 use crate::schemas::time;
@@ -343,20 +344,21 @@ pub async fn create_pool_queue(
 }
 
 /// Returns the queues of a pool, those of the first priority first.
-#[utoipa::path(post, path = "/work_pools/{name}/queues/filter", params(("name" = String, Path)), request_body = Page, responses((status = 200, body = Vec<WorkQueue>)))]
+#[utoipa::path(post, path = "/work_pools/{name}/queues/filter", params(("name" = String, Path)), request_body = WorkQueuesQuery, responses((status = 200, body = Vec<WorkQueue>)))]
 pub async fn read_pool_queues(
     State(state): State<AppState>,
     dialect: Dialect,
     Id(name): Id<String>,
-    Body(page): Body<Page>,
+    Body(asked): Body<WorkQueuesQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let limit = usize::try_from(state.limit(page.limit)?).unwrap_or(usize::MAX);
-    let offset = page.offset.unwrap_or(0) as usize;
+    let (limit, offset) = (state.limit(asked.limit)?, asked.offset.unwrap_or(0));
     let pool = pool(&state, name).await?;
-    let read = async move |conn: &mut _| models::work_queues::list_of_pool(conn, pool.id).await;
+    let read = async move |conn: &mut _| {
+        let filter = asked.work_queues.as_ref();
+        models::work_queues::list_in_pool(conn, pool.id, filter, limit, offset).await
+    };
     let queues = state.db.read(read).await?;
-    let page: Vec<_> = queues.into_iter().skip(offset).take(limit).collect();
-    Ok(view(dialect, AsOf(state.now(), page).each()))
+    Ok(view(dialect, AsOf(state.now(), queues).each()))
 }
 
 /// Returns a queue of a pool.

@@ -5,7 +5,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 
-use crate::schemas::actions::{Page, WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
+use crate::schemas::actions::{WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
+use crate::schemas::filters::WorkQueuesQuery;
 use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::patience::is_poll;
 use crate::schemas::time;
@@ -49,18 +50,18 @@ pub async fn create_work_queue(
 }
 
 /// Returns work queues.
-#[utoipa::path(post, path = "/work_queues/filter", request_body = Page, responses((status = 200, body = Vec<WorkQueue>)))]
+#[utoipa::path(post, path = "/work_queues/filter", request_body = WorkQueuesQuery, responses((status = 200, body = Vec<WorkQueue>)))]
 pub async fn read_work_queues(
     State(state): State<AppState>,
     dialect: Dialect,
-    Body(page): Body<Page>,
+    Body(asked): Body<WorkQueuesQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let limit = state.limit(page.limit)?;
-    let offset = page.offset.unwrap_or(0);
+    let (limit, offset) = (state.limit(asked.limit)?, asked.offset.unwrap_or(0));
     // To 2.0b3 a name tells a queue.
     let is_beta = dialect == Dialect::B;
-    let read =
-        async move |conn: &mut _| models::work_queues::list(conn, is_beta, limit, offset).await;
+    let read = async move |conn: &mut _| {
+        models::work_queues::list(conn, asked.work_queues.as_ref(), is_beta, limit, offset).await
+    };
     let queues = state.db.read(read).await?;
     Ok(view(dialect, AsOf(state.now(), queues).each()))
 }

@@ -7,10 +7,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::filters::compile_work_queues;
 use super::work_pools;
 use crate::db::Dialect;
 use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
+use crate::schemas::filters::WorkQueueFilter;
 use crate::schemas::patience::Patience;
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 use crate::schemas::work_queues::{QueueFilter, QueueStatus, WorkQueue};
@@ -244,16 +246,20 @@ pub async fn ensure(
 /// Returns queues by name, on request only those that somebody made for agents.
 pub async fn list(
     conn: &mut Conn,
+    filter: Option<&WorkQueueFilter>,
     only_of_agents: bool,
     limit: i64,
     offset: u32,
 ) -> Result<Vec<WorkQueue>> {
+    let (condition, values) = compile_work_queues(filter, conn.dialect());
+    let [of_agents, pool, most, skipped] = [1, 2, 3, 4].map(|n| values.len() + n);
     let sql = format!(
-        "{SELECT} WHERE NOT $1 OR q.work_pool_id IS NULL \
-         OR (p.name = $2 AND (q.id <> p.default_queue_id OR q.filter IS NOT NULL)) \
-         ORDER BY q.name, q.id LIMIT $3 OFFSET $4"
+        "{SELECT} WHERE {condition} AND (NOT ${of_agents} OR q.work_pool_id IS NULL \
+         OR (p.name = ${pool} AND (q.id <> p.default_queue_id OR q.filter IS NOT NULL))) \
+         ORDER BY q.name, q.id LIMIT ${most} OFFSET ${skipped}"
     );
     query(sql)
+        .bind_all(values)
         .bind(only_of_agents)
         .bind(DEFAULT_AGENT_POOL)
         .bind(limit)
@@ -266,6 +272,29 @@ pub async fn list(
 pub async fn list_of_pool(conn: &mut Conn, pool: WorkPoolId) -> Result<Vec<WorkQueue>> {
     let sql = format!("{SELECT} WHERE q.work_pool_id = $1 ORDER BY q.priority, q.created, q.id");
     query(sql).bind(pool).fetch_all(conn).await
+}
+
+/// Returns the queues of a page of a pool, those of the first priority first.
+pub async fn list_in_pool(
+    conn: &mut Conn,
+    pool: WorkPoolId,
+    filter: Option<&WorkQueueFilter>,
+    limit: i64,
+    offset: u32,
+) -> Result<Vec<WorkQueue>> {
+    let (condition, values) = compile_work_queues(filter, conn.dialect());
+    let [of_pool, most, skipped] = [1, 2, 3].map(|n| values.len() + n);
+    let sql = format!(
+        "{SELECT} WHERE {condition} AND q.work_pool_id = ${of_pool} \
+         ORDER BY q.priority, q.created, q.id LIMIT ${most} OFFSET ${skipped}"
+    );
+    query(sql)
+        .bind_all(values)
+        .bind(pool)
+        .bind(limit)
+        .bind(i64::from(offset))
+        .fetch_all(conn)
+        .await
 }
 
 /// Changes a queue; tells whether there is such a queue.

@@ -9,7 +9,9 @@ mod objects;
 mod paths;
 
 use crate::db::{Dialect, Value};
-use crate::schemas::filters::{ArtifactFilter, Filters, LogFilter, VariableFilter};
+use crate::schemas::filters::{
+    ArtifactFilter, Filters, LogFilter, VariableFilter, WorkQueueFilter,
+};
 use condition::Condition;
 pub(super) use condition::{like_pattern, words_in};
 pub use paths::Listed;
@@ -40,6 +42,16 @@ pub fn compile_variables(
 ) -> (String, Vec<Value>) {
     let mut condition = Condition::new(dialect);
     let part = filter.and_then(|filter| condition.variable("o", filter));
+    condition.where_all(part)
+}
+
+/// Returns the `WHERE` text for work queues under the alias `q`.
+pub fn compile_work_queues(
+    filter: Option<&WorkQueueFilter>,
+    dialect: Dialect,
+) -> (String, Vec<Value>) {
+    let mut condition = Condition::new(dialect);
+    let part = filter.and_then(|filter| condition.work_queue("q", filter));
     condition.where_all(part)
 }
 

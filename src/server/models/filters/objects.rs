@@ -104,7 +104,7 @@ impl Condition {
             let begins: Vec<String> = beginnings
                 .map(|beginning| {
                     let n = self.bind(beginning);
-                    format!("substr({alias}.name, 1, length(${n})) = ${n}")
+                    format!("lower(substr({alias}.name, 1, length(${n}))) = lower(${n})")
                 })
                 .collect();
             parts.extend(join(begins, Operator::Or));
