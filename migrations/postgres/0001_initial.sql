@@ -127,7 +127,7 @@ CREATE INDEX ix_flow_run__end_time ON flow_run (end_time, id);
 CREATE INDEX ix_flow_run__start_time ON flow_run (start_time, id);
 CREATE INDEX ix_flow_run__name ON flow_run (name, id);
 CREATE INDEX ix_flow_run__state ON flow_run (state_type, state_name, expected_start_time);
-CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time) WHERE deployment_id IS NOT NULL;
+CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time, start_time) WHERE deployment_id IS NOT NULL;
 CREATE INDEX ix_flow_run__work_queue_id ON flow_run (work_queue_id, state_type, next_scheduled_start_time) WHERE work_queue_id IS NOT NULL;
 CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
 

@@ -131,7 +131,7 @@ CREATE INDEX ix_flow_run__name ON flow_run (name, id);
 -- Holds all that a history sums up; the last is by how many microseconds a run started late.
 CREATE INDEX ix_flow_run__state ON flow_run (state_type, state_name, expected_start_time, total_run_time,
   max(0, (unixepoch(substr(start_time, 1, 19)) - unixepoch(substr(expected_start_time, 1, 19))) * 1000000 + substr(start_time, 21) - substr(expected_start_time, 21)));
-CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time) WHERE deployment_id IS NOT NULL;
+CREATE INDEX ix_flow_run__deployment ON flow_run (deployment_id, state_type, next_scheduled_start_time, start_time) WHERE deployment_id IS NOT NULL;
 CREATE INDEX ix_flow_run__work_queue_id ON flow_run (work_queue_id, state_type, next_scheduled_start_time) WHERE work_queue_id IS NOT NULL;
 CREATE INDEX ix_flow_run__parent_task_run_id ON flow_run (parent_task_run_id) WHERE parent_task_run_id IS NOT NULL;
 

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::filters::{Ask, RUN_TABLES, Where};
 use super::flow_runs::{RUN_ROW, RunRow};
 use super::flows::FlowRef;
-use super::states::StateCount;
 use super::{Page, row};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::patience::Patience;
@@ -19,6 +18,8 @@ use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
 const RECENT: i64 = 12;
+/// How many runs of a kind its page shows.
+const PAGED: i64 = 20;
 
 row! {
     DeploymentBase {
@@ -91,13 +92,34 @@ pub(crate) async fn list(
     Ok(Page { results, count })
 }
 
+/// The ids of the newest runs of a deployment that have started, so many of each type of state: in the index of a
+/// deployment's runs those of one type that are past being scheduled lie in order of their starts, so that however
+/// many runs there are, only these are read.
+fn newest(deployment: &str, most: i64) -> String {
+    let of = |state: StateType| {
+        // What is scheduled again after a try is little. PostgreSQL sees the order of the index only where all of
+        // its columns are named.
+        let (past, order) = match state {
+            StateType::Scheduled => ("", "x.start_time DESC"),
+            _ => (
+                "AND x.next_scheduled_start_time IS NULL",
+                "x.next_scheduled_start_time DESC, x.start_time DESC",
+            ),
+        };
+        format!(
+            "SELECT id FROM (SELECT x.id FROM flow_run x WHERE x.deployment_id = {deployment} AND x.state_type = '{state}' \
+               {past} AND x.start_time IS NOT NULL ORDER BY {order} LIMIT {most}) AS newest_{state}",
+            state = state.as_str()
+        )
+    };
+    StateType::ALL.map(of).join(" UNION ALL ")
+}
+
 async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid, Vec<Recent>>> {
     let sql = format!(
-        "SELECT deployment_id, id, name, state_type, state_name FROM ( \
-           SELECT deployment_id, id, name, state_type, state_name, start_time, \
-             ROW_NUMBER() OVER (PARTITION BY deployment_id ORDER BY start_time DESC) AS place \
-           FROM flow_run WHERE deployment_id = ANY($1) AND start_time IS NOT NULL) AS runs \
-         WHERE place <= {RECENT} ORDER BY start_time"
+        "SELECT r.deployment_id, r.id, r.name, r.state_type, r.state_name FROM deployment d CROSS JOIN flow_run r \
+         WHERE d.id = ANY($1) AND r.id IN ({}) ORDER BY r.start_time DESC, r.id DESC",
+        newest("d.id", RECENT)
     );
     let rows: Vec<Recent> = query(sql)
         .bind_all([Value::Uuids(deployments)])
@@ -105,8 +127,13 @@ async fn recent(conn: &mut Conn, deployments: Vec<Uuid>) -> Result<HashMap<Uuid,
         .await?;
     let mut out: HashMap<Uuid, Vec<Recent>> = HashMap::new();
     for row in rows {
-        out.entry(row.deployment_id).or_default().push(row);
+        let mine = out.entry(row.deployment_id).or_default();
+        if mine.len() < RECENT as usize {
+            mine.push(row);
+        }
     }
+    // A row shows them from left to right.
+    out.values_mut().for_each(|mine| mine.reverse());
     Ok(out)
 }
 
@@ -193,7 +220,6 @@ pub(crate) struct DeploymentPage {
     flow: FlowRef,
     upcoming: Vec<RunRow>,
     recent: Vec<RunRow>,
-    states: Vec<StateCount>,
     queues: Vec<QueueRef>,
 }
 
@@ -222,22 +248,27 @@ pub(crate) async fn read(
         .bind(full.flow_id)
         .fetch_one(conn)
         .await?;
-    let runs = |condition: &str, order: &str| {
-        let sql = format!(
-            "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.deployment_id = $1 AND {condition} \
-             ORDER BY r.expected_start_time {order} LIMIT 20"
-        );
-        query(sql).bind(id)
-    };
-    let upcoming = runs("r.state_type = 'SCHEDULED'", "ASC")
-        .fetch_all(conn)
-        .await?;
-    let recent = runs("r.state_type <> 'SCHEDULED'", "DESC")
-        .fetch_all(conn)
-        .await?;
-    let sql = "SELECT state_type, COALESCE(state_name, state_type), COUNT(*) FROM flow_run \
-               WHERE deployment_id = $1 AND state_type IS NOT NULL GROUP BY 1, 2";
-    let states = query(sql).bind(id).fetch_all(conn).await?;
+    let upcoming = format!(
+        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.deployment_id = $1 AND r.state_type = 'SCHEDULED' \
+         ORDER BY r.expected_start_time LIMIT {PAGED}"
+    );
+    let upcoming = query(upcoming).bind(id).fetch_all(conn).await?;
+    // Those that ended without having started are few.
+    let unstarted = StateType::ALL.map(|state| {
+        format!(
+            "SELECT id FROM (SELECT x.id FROM flow_run x WHERE x.deployment_id = $1 AND x.state_type = '{state}' \
+               AND x.next_scheduled_start_time IS NULL AND x.start_time IS NULL \
+             ORDER BY x.id DESC LIMIT {PAGED}) AS unstarted_{state}",
+            state = state.as_str()
+        )
+    });
+    let recent = format!(
+        "SELECT {RUN_ROW} FROM {RUN_TABLES} WHERE r.id IN ({} UNION ALL {}) AND r.state_type <> 'SCHEDULED' \
+         ORDER BY COALESCE(r.start_time, r.expected_start_time) DESC, r.id DESC LIMIT {PAGED}",
+        newest("$1", PAGED),
+        unstarted.join(" UNION ALL ")
+    );
+    let recent = query(recent).bind(id).fetch_all(conn).await?;
     // A queue takes the deployment's runs when it would take one with just the deployment's tags.
     let sample = Waiting {
         id,
@@ -290,7 +321,6 @@ pub(crate) async fn read(
         flow,
         upcoming,
         recent,
-        states,
         queues: queues.collect(),
     }))
 }

@@ -180,3 +180,34 @@ async fn lists_search_texts_as_they_stand() {
         .await;
     assert_eq!(deployments["results"][0]["late"], 1);
 }
+
+#[tokio::test]
+async fn the_newest_runs_of_a_deployment_are_shown_whatever_became_of_them() {
+    let app = App::with(&[
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) \
+         INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_type, state_name, expected_start_time, start_time) \
+         SELECT printf('00000000-0000-0000-0000-%012d', 1000 + i), '2026-11-22', '2026-11-22', 'run-' || i, \
+           '00000000-0000-0000-0000-0000000000f1', '00000000-0000-0000-0000-0000000000d1', \
+           CASE i % 3 WHEN 0 THEN 'FAILED' WHEN 1 THEN 'CRASHED' ELSE 'COMPLETED' END, 'x', \
+           printf('2026-11-22 11:%02d:00.000000', i), printf('2026-11-22 11:%02d:01.000000', i) FROM n",
+        "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_type, state_name, expected_start_time) \
+         VALUES ('00000000-0000-0000-0000-000000002000', '2026-11-22', '2026-11-22', 'never-begun', \
+           '00000000-0000-0000-0000-0000000000f1', '00000000-0000-0000-0000-0000000000d1', 'CANCELLED', 'Cancelled', '2026-11-22 11:39:30.000000')",
+    ])
+    .await;
+    let names = |rows: &Value| -> Vec<String> {
+        let names = rows.as_array().unwrap().iter();
+        names
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let listed = app.post("/ui/deployments", json!({})).await;
+    let mut expected: Vec<_> = (30..=40).map(|i| format!("run-{i}")).collect();
+    expected.push("quiet-heron".to_owned());
+    assert_eq!(names(&listed["results"][0]["recent"]), expected);
+    let page = app.get(&format!("/ui/deployments/{DEPLOYMENT}")).await;
+    expected.insert(10, "never-begun".to_owned());
+    expected.reverse();
+    assert_eq!(names(&page["recent"])[..13], expected);
+    assert_eq!(page["recent"].as_array().unwrap().len(), 20);
+}

@@ -139,11 +139,15 @@ async fn seed(db: &Db) {
 
 fn run(id: &str, name: &str, state: &str, state_name: &str, start: Option<&str>) -> String {
     let start = start.map_or("NULL".to_owned(), |at| format!("'{at}'"));
+    let next = match state {
+        "SCHEDULED" => "'2026-11-23 10:59:58.000000'",
+        _ => "NULL",
+    };
     format!(
         "INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_id, state_type, state_name, \
            expected_start_time, next_scheduled_start_time, start_time, total_run_time, tags) \
          VALUES ('{id}', '2026-11-23 10:00:00.000000', '2026-11-23 10:00:00.000000', '{name}', '{FLOW}', '{DEPLOYMENT}', \
-           '{id}', '{state}', '{state_name}', '2026-11-23 10:59:58.000000', '2026-11-23 10:59:58.000000', {start}, 4.5, '[\"ETL\"]')"
+           '{id}', '{state}', '{state_name}', '2026-11-23 10:59:58.000000', {next}, {start}, 4.5, '[\"ETL\"]')"
     )
 }
 
