@@ -25,16 +25,31 @@ function keep(key: string, data: unknown) {
   if (kept.size > KEPT) kept.delete(kept.keys().next().value!)
 }
 
+/** Changes cost a request a second at most, and of a slow server no more than every other moment. */
+const APART_MS = 1000
+const MOST_APART_MS = 30_000
+
 export class Resource<T> {
   data = $state.raw<T | undefined>(undefined)
   error = $state<Error | undefined>(undefined)
   loading = $state(false)
-  /** The key whose answer `data` is. */
+  /** What is asked for. */
   key = $state('')
+  /** The key whose answer `data` is. */
+  #of = $state('')
   #abort: AbortController | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   #asked = 0
+  /** How long the last answer took. */
+  #took = 0
+  /** Whether something has changed since what is being waited for was asked. */
+  #isBehind = false
   #fetch: ((signal: AbortSignal) => Promise<T>) | null = null
+
+  /** Whether `data` still answers the question before. */
+  get isOld(): boolean {
+    return this.data !== undefined && this.#of !== this.key
+  }
 
   /** Shows what is known of a key before it has been asked for. */
   begin(key: string) {
@@ -42,11 +57,9 @@ export class Resource<T> {
     this.key = key
     this.error = undefined
     const old = kept.get(key)
-    if (old !== undefined) this.data = old as T
-    else if (keyPath(key) !== this.#path) this.data = undefined
-    this.#path = keyPath(key)
+    if (old !== undefined) [this.data, this.#of] = [old as T, key]
+    else if (keyPath(key) !== keyPath(this.#of)) this.data = undefined
   }
-  #path = ''
 
   load(key: string, fetch: (signal: AbortSignal) => Promise<T>) {
     this.#fetch = fetch
@@ -62,37 +75,50 @@ export class Resource<T> {
     const abort = (this.#abort = new AbortController())
     const key = this.key
     this.loading = true
+    this.#isBehind = false
     this.#asked = Date.now()
     const ahead = coming.get(key) as Promise<T> | undefined
     coming.delete(key)
     ;(ahead ?? this.#fetch(abort.signal)).then(
       (data) => {
         if (abort.signal.aborted) return
-        this.data = data
+        ;[this.data, this.#of] = [data, key]
         this.error = undefined
-        this.loading = false
+        this.#answered()
         keep(key, data)
         live.answered()
       },
       (error: Error) => {
         if (abort.signal.aborted) return
         this.error = error
-        this.loading = false
+        // What answers another question does not stand in for what was refused.
+        if (this.isOld) this.data = undefined
+        this.#answered()
         if ('status' in error && error.status === 0) live.refused()
       },
     )
   }
 
-  /** Asks again soon; a storm of changes costs a request a second at most. */
+  #answered() {
+    this.loading = false
+    this.#took = Math.min(MOST_APART_MS, Date.now() - this.#asked)
+    if (this.#isBehind) this.soon()
+  }
+
+  /**
+   * Asks again soon. What is on its way is waited for: to ask anew at each change would never be answered where
+   * the server takes longer than the changes are apart.
+   */
   soon() {
-    if (this.#timer) return
-    this.#timer = setTimeout(this.refresh, Math.max(120, this.#asked + 1000 - Date.now()))
+    if (this.loading) this.#isBehind = true
+    else this.#timer ??= setTimeout(this.refresh, Math.max(120, this.#asked + Math.max(APART_MS, 2 * this.#took) - Date.now()))
   }
 
   stop() {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#abort?.abort()
+    this.loading = false
   }
 }
 
