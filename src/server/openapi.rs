@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::router::dashboard_openapi;
 
 /// What a browser sends; it may leave out what it does not ask for.
-const SENT: [&str; 26] = [
+const SENT: [&str; 27] = [
     "Ask",
     "Of",
     "Words",
@@ -19,6 +19,7 @@ const SENT: [&str; 26] = [
     "InState",
     "LogAsk",
     "ScheduleIdea",
+    "NamesAsk",
     "EventsQuery",
     "EventFilter",
     "Occurred",

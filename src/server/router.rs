@@ -351,6 +351,7 @@ fn dashboard<T: Table>(table: T) -> T {
         ui::list_task_runs,
         ui::read_task_run_page,
         ui::list_logs,
+        ui::list_names,
         ui::read_flow_panel,
         ui::list_deployments,
         ui::read_deployment_page,

@@ -157,6 +157,7 @@ export const api = {
   pools: (s?: AbortSignal) => get<T.PoolRow[]>('/ui/work_pools', s),
   pool: (name: string, s?: AbortSignal) => get<T.PoolPage>(`/ui/work_pools/${part(name)}`, s),
   previewSchedule: (schedule: T.Schedule, s?: AbortSignal) => post<{ dates: string[] }>('/ui/schedule', { schedule }, s),
+  names: (ids: string[], s?: AbortSignal) => post<T.Named[]>('/ui/names', { ids }, s),
   events: (body: unknown, s?: AbortSignal) => post<T.EventPage>('/events/filter', body, s),
   moreEvents: (token: string) => get<T.EventPage>(`/events/filter/next?page-token=${token}`),
   automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
@@ -212,5 +213,15 @@ export const api = {
   saveSearch: (name: string, filters: SavedSearch['filters']) => call('PUT', '/saved_searches/', { name, filters }),
   deleteSearch: (id: string) => del(`/saved_searches/${part(id)}`),
   clearDatabase: () => post('/admin/database/clear', { confirm: true }),
+  notifications: (s?: AbortSignal) => post<T.NotificationPolicy[]>('/flow_run_notification_policies/filter', { limit: 200 }, s),
+  createNotification: (body: unknown) => post('/flow_run_notification_policies/', body),
+  updateNotification: (id: string, body: unknown) => patch(`/flow_run_notification_policies/${part(id)}`, body),
+  deleteNotification: (id: string) => del(`/flow_run_notification_policies/${part(id)}`),
+  blockTypes: async (s?: AbortSignal) => (await post<T.BlockType[]>('/block_types/filter', { limit: 200 }, s)).sort((a, b) => a.name.localeCompare(b.name)),
+  /** The newest first. */
+  blockSchemas: (type: string, s?: AbortSignal) => post<T.BlockSchema[]>('/block_schemas/filter', { block_schemas: { block_type_id: { any_: [type] } } }, s),
+  createBlockDocument: (body: unknown) => post('/block_documents/', body),
+  updateBlockDocument: (id: string, data: object) => patch(`/block_documents/${part(id)}`, { data }),
+  deleteBlockDocument: (id: string) => del(`/block_documents/${part(id)}`),
   deleteBlock: (id: string) => del(`/blocks/${part(id)}`),
 }

@@ -31,6 +31,8 @@ export interface Action {
   schedule_after?: number | string | null
 }
 
+/** `a, b or c`. */
+export const or = (words: string[]) => list(words)
 const list = (words: string[], joint = 'or') => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${joint} ${words.at(-1)}`)
 
 /** `prefect.flow-run.Failed` as "flow run Failed"; names of other families stay as they are. */
@@ -81,28 +83,28 @@ export function triggerLines(trigger: Trigger, depth = 0): { depth: number; text
   return [{ depth, text: depth ? text : `When ${text}` }]
 }
 
-const OBJECTS: Record<string, [string, keyof Action, string]> = {
-  deployment: ['deployment', 'deployment_id', '/deployment/'],
-  'work-pool': ['work pool', 'work_pool_id', ''],
-  'work-queue': ['work queue', 'work_queue_id', '/work-queue/'],
-  automation: ['automation', 'automation_id', '/automation/'],
-  'flow-run': ['flow run', 'type', ''],
+/** What an action acts on: its words, where its id is, and what events call it. */
+const OBJECTS: Record<string, [string, keyof Action | null, string]> = {
+  deployment: ['deployment', 'deployment_id', 'deployment'],
+  'work-pool': ['work pool', 'work_pool_id', 'work-pool'],
+  'work-queue': ['work queue', 'work_queue_id', 'work-queue'],
+  automation: ['automation', 'automation_id', 'automation'],
+  'flow-run': ['flow run', null, ''],
 }
 
-/** An action in words, with the page of what it acts on. */
-export function actionWords(action: Action): { text: string; id: string | null; link: string | null } {
-  const plain = (text: string) => ({ text, id: null, link: null })
-  if (action.type === 'do-nothing') return plain('Do nothing')
-  if (action.type === 'change-flow-run-state') return plain(`Set the flow run to ${action.name ?? action.state ?? 'another state'}`)
-  if (action.type === 'send-notification') return { text: `Send “${action.subject ?? ''}” through block`, id: action.block_document_id ?? null, link: '/blocks' }
-  if (action.type === 'call-webhook') return { text: 'Call the webhook of block', id: action.block_document_id ?? null, link: '/blocks' }
+/** An action in words; what it acts on is called as events call it. */
+export function actionWords(action: Action): string {
+  const block = action.block_document_id ? `prefect.block-document.${action.block_document_id}` : 'a block'
+  if (action.type === 'do-nothing') return 'Do nothing'
+  if (action.type === 'change-flow-run-state') return `Set the flow run to ${action.name ?? action.state ?? 'another state'}`
+  if (action.type === 'send-notification') return `Send “${action.subject ?? ''}” through ${block}`
+  if (action.type === 'call-webhook') return `Call the webhook of ${block}`
   const match = /^(run|pause|resume|cancel|suspend|delete)-([\w-]+)$/.exec(action.type)
   const of = match && OBJECTS[match[2]!]
-  if (!match || !of) return plain(action.type)
-  const [noun, field, path] = of
+  if (!match || !of) return action.type
+  const [noun, field, kind] = of
   const verb = match[1]![0]!.toUpperCase() + match[1]!.slice(1)
-  const id = field === 'type' ? null : ((action[field] as string | null | undefined) ?? null)
+  const id = field && (action[field] as string | null | undefined)
   const later = match[1] === 'run' && action.schedule_after ? `, ${typeof action.schedule_after === 'number' ? duration(action.schedule_after) : action.schedule_after} later` : ''
-  if (!id) return plain(`${verb} the ${noun} that the event is about${later}`)
-  return { text: `${verb} ${noun}${later}`, id, link: path ? path + id : null }
+  return id ? `${verb} prefect.${kind}.${id}${later}` : `${verb} the ${noun} that the event is about${later}`
 }

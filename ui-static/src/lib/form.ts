@@ -21,6 +21,8 @@ export interface Field {
   /** What it takes, in a word or two. */
   takes: string
   options: unknown[]
+  /** What a person reads for each of them, where that is not the option itself. */
+  labels?: string[]
   /** What the field shows at first. */
   text: string
   /** Whether it is null at first. */
@@ -28,6 +30,8 @@ export interface Field {
   /** Whether leaving it empty leaves it to a default. */
   hasDefault: boolean
   children: Field[]
+  /** What is set already. */
+  value: unknown
   schema: JsonSchema
 }
 
@@ -156,6 +160,7 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
     isNull: initial === null && nullable && kind !== 'json',
     hasDefault: hasValue || whole.default !== undefined,
     children,
+    value: hasValue ? value : undefined,
     schema,
   }
 }
@@ -180,6 +185,19 @@ export function fields(schema: JsonSchema | null | undefined, parameters: Record
     // A parameter that the deployment sets need not be given again.
     const required = (root.required?.includes(name) ?? false) && !(name in parameters)
     return field([name], own, root, parameters[name], name in parameters, required, 0)
+  })
+}
+
+/** Offers the blocks that there are where a field takes one of their type. */
+export function offering(list: Field[], blocks: { id: string; name: string; document: { slug: string } | null }[]): Field[] {
+  return list.map((f) => {
+    const slug = f.schema.block_type_slug
+    if (!slug) return f
+    const mine = blocks.filter((b) => b.document?.slug === slug)
+    const options = mine.map((b) => ({ $ref: { block_document_id: b.id } }))
+    const set = JSON.stringify(f.value)
+    // Its title is that of the other type.
+    return { ...f, kind: 'choice', title: f.path.at(-1)!, children: [], takes: `a block of type ${slug}`, options, labels: mine.map((b) => b.name), text: options.some((o) => JSON.stringify(o) === set) ? set : '' }
   })
 }
 

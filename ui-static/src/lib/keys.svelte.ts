@@ -11,6 +11,7 @@ export const PAGES: Record<string, [string, string]> = {
   w: ['/work-queues', 'Work queues'],
   o: ['/work-pools', 'Work pools'],
   a: ['/automations', 'Automations'],
+  n: ['/notifications', 'Notifications'],
   e: ['/events', 'Events'],
   b: ['/blocks', 'Blocks'],
   v: ['/variables', 'Variables'],

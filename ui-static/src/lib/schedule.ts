@@ -1,15 +1,30 @@
 // A schedule in words, so that nobody has to read cron at night.
 
 import type { Schedule } from './types'
-import { duration } from './time'
+import { duration, zoneHere } from './time'
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
 const DAY_CODES = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT']
 
-export function describe(schedule: Schedule | null | undefined): string {
+/** UTC under any of its names. */
+const isUtc = (zone: string) => /^(?:etc\/)?(?:utc|uct|zulu|universal|gmt|greenwich)$/i.test(zone)
+
+/** The zone by whose clock a schedule goes, where that is another than the viewer's. */
+export function zoneElsewhere(schedule: Schedule, here: string = zoneHere()): string | null {
+  if (schedule.interval != null || isBySpan(schedule)) return null
+  const zone = schedule.timezone || 'UTC'
+  return zone === here || (isUtc(zone) && isUtc(here)) ? null : zone
+}
+
+/** Whether it says how far apart its runs are, and not at which hour. */
+const isBySpan = ({ cron, rrule }: Schedule) => (cron ? /^\s*\S+ +\*( +\*)+\s*$|^@hourly$/.test(cron) : /FREQ=(?:HOURLY|MINUTELY|SECONDLY)/.test(rrule ?? '') && !/BYHOUR/.test(rrule ?? ''))
+
+/** A schedule in words; `here` is the zone of those who read them. */
+export function describe(schedule: Schedule | null | undefined, here: string = zoneHere()): string {
   if (!schedule) return 'No schedule'
-  const zone = schedule.timezone && schedule.timezone !== 'UTC' ? ` (${schedule.timezone})` : ''
+  const elsewhere = zoneElsewhere(schedule, here)
+  const zone = elsewhere ? ` (${elsewhere})` : ''
   if (schedule.interval != null) return every(schedule.interval)
   if (schedule.cron) return `${cron(schedule.cron)}${zone}`
   if (schedule.rrule) return `${rrule(schedule.rrule)}${zone}`
@@ -95,16 +110,27 @@ function dayWords(dom: string, month: string, dow: string): string | null {
   return `on ${list(days.map((d) => `${DAYS[d!]}s`))}${months}`
 }
 
+/** What of a rule these words can say; another one is shown as it is, rather than half of it. */
+const SAID = /^(?:FREQ|INTERVAL|BYDAY|BYMONTHDAY|BYMONTH|BYHOUR|BYMINUTE|BYSECOND|COUNT|UNTIL|WKST)$/
+const NTH: Record<string, string> = { '1': 'first', '2': 'second', '3': 'third', '4': 'fourth', '-1': 'last' }
+
 function rrule(text: string): string {
   const rule = /(?:^|RRULE:)(FREQ=[^\n]+)/.exec(text)?.[1] ?? text
   const parts = Object.fromEntries(rule.split(';').map((p) => p.split('=') as [string, string]))
   const unit = ({ YEARLY: 'year', MONTHLY: 'month', WEEKLY: 'week', DAILY: 'day', HOURLY: 'hour', MINUTELY: 'minute', SECONDLY: 'second' } as Record<string, string>)[parts.FREQ ?? '']
-  if (!unit) return `RRULE ${text}`
+  if (!unit || !Object.keys(parts).every((part) => SAID.test(part)) || /EXDATE|RDATE|EXRULE/.test(text)) return `RRULE ${text}`
   const n = Number(parts.INTERVAL ?? 1)
   const base = n === 1 ? `Every ${unit}` : `Every ${n} ${unit}s`
   const names: Record<string, string> = { MO: 'Monday', TU: 'Tuesday', WE: 'Wednesday', TH: 'Thursday', FR: 'Friday', SA: 'Saturday', SU: 'Sunday' }
-  const days = parts.BYDAY?.split(',').map((d) => names[d] ?? d)
-  const at = parts.BYHOUR ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}` : ''
+  const days = parts.BYDAY?.split(',').map((d) => {
+    const [, nth, code] = /^([+-]?\d+)?(\w\w)$/.exec(d) ?? []
+    const name = names[code ?? ''] ?? d
+    return nth ? `the ${NTH[nth.replace('+', '')] ?? `${nth}.`} ${name}` : name
+  })
+  const dates = parts.BYMONTHDAY?.split(',').map((d) => (d === '-1' ? 'the last day' : d.startsWith('-') ? `day ${d} from the end` : `day ${d}`))
+  const months = parts.BYMONTH ? ` in ${list(parts.BYMONTH.split(',').map((m) => MONTHS[Number(m) - 1] ?? m))}` : ''
+  const at = parts.BYHOUR ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}` : parts.BYMINUTE ? ` at minute ${parts.BYMINUTE}` : ''
   const isWeekdays = parts.BYDAY === 'MO,TU,WE,TH,FR' && n === 1 && parts.FREQ === 'WEEKLY'
-  return `${isWeekdays ? 'On weekdays' : base}${days && !isWeekdays ? ` on ${list(days)}` : ''}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
+  const on = [...(dates ?? []), ...(days && !isWeekdays ? days : [])]
+  return `${isWeekdays ? 'On weekdays' : base}${on.length ? ` on ${list(on)}` : ''}${months}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
 }

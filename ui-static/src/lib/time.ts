@@ -13,6 +13,19 @@ export const clockSeconds = format({ hour: '2-digit', minute: '2-digit', second:
 const dayOfYear = format({ weekday: 'short', month: 'short', day: 'numeric' })
 const dayOfAny = format({ year: 'numeric', month: 'short', day: 'numeric' })
 
+let zone: string | undefined
+/** The viewer's time zone. */
+export const zoneHere = (): string => (zone ??= Intl.DateTimeFormat().resolvedOptions().timeZone)
+
+/** A moment by the clock of another zone; null where the browser does not know that zone. */
+export function clockIn(zone: string, at: number | string | Date): string | null {
+  try {
+    return new Intl.DateTimeFormat(undefined, { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: zone }).format(new Date(at))
+  } catch {
+    return null
+  }
+}
+
 /** A day, with its year where that is another one than the present. */
 export function day(at: number | string | Date, now: number = serverNow()): string {
   return new Date(at).getFullYear() === new Date(now).getFullYear() ? dayOfYear(at) : dayOfAny(at)

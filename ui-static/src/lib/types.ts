@@ -59,6 +59,25 @@ export type QueueRow = S['QueueRow']
 export type QueuePage = S['QueuePage']
 export type LimitRow = S['LimitRow']
 export type BlockRow = S['BlockText']
+export interface NotificationPolicy {
+  id: string
+  is_active: boolean
+  state_names: string[]
+  tags: string[]
+  block_document_id: string
+  message_template: string | null
+}
+export interface BlockType {
+  id: string
+  name: string
+  slug: string
+  description: string | null
+}
+export interface BlockSchema {
+  id: string
+  fields: unknown
+}
+export type Named = S['NamedThing']
 export type Info = S['Info']
 export type Explanation = S['Explanation']
 export type Change = S['Change']
@@ -93,6 +112,8 @@ export interface JsonSchema {
   definitions?: Record<string, JsonSchema>
   $defs?: Record<string, JsonSchema>
   format?: string
+  /** The type of block that stands here. */
+  block_type_slug?: string
   writeOnly?: boolean
   position?: number
   minimum?: number

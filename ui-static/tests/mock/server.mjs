@@ -16,7 +16,7 @@ const iso = (ms) => new Date(ms).toISOString()
 export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
   let db = bare ? empty() : make(Date.now(), { tasks })
   const streams = new Set()
-  const stats = { requests: [], proposed: [], fail: false }
+  const stats = { requests: [], proposed: [], fail: false, slow: 0 }
   const emit = (changes) => streams.forEach((s) => s.write(`event: changes\ndata: ${JSON.stringify(changes)}\n\n`))
 
   const flowOf = (id) => db.flows.find((f) => f.id === id)
@@ -140,7 +140,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const runs = db.runs.filter((r) => r.deployment_id === id)
       return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null, is_polled: false }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
     }],
-['POST /ui/schedule', () => ({ dates: [1, 2, 3, 4, 5].map((h) => iso(Date.now() + h * 3600e3)) })],
+    ['POST /ui/schedule', () => ({ dates: [1, 2, 3, 4, 5].map((h) => iso(Date.now() + h * 3600e3)) })],
     ['GET /ui/flow_runs/:id', (_, id) => {
       const r = runOf(id)
       if (!r) return null
@@ -149,7 +149,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const subs = db.runs.filter((x) => ids.has(x.parent_task_run_id))
       const pt = db.taskRuns.find((t) => t.id === r.parent_task_run_id)
       const pr = pt && runOf(pt.flow_run_id)
-      return { now: iso(Date.now()), run: r, flow: flowOf(r.flow_id), deployment: deploymentOf(r.deployment_id) ?? null, parent: pr ? { flow_run_id: pr.id, flow_run_name: pr.name, flow_name: flowOf(pr.flow_id).name } : null, states: db.states.get(id), task_states: counts(tasks), task_failures: tasks.filter((t) => t.state_type === 'FAILED').map((t) => ({ id: t.id, name: t.name, state_name: t.state_name, message: t.state.message })), counts: { task_runs: tasks.length, subflow_runs: subs.length, logs: db.logs.filter((l) => l.flow_run_id === id).length }, subflows: subs.map(row) }
+      return { now: iso(Date.now()), run: { job_variables: {}, infrastructure_pid: null, deployment_version: null, created_by: null, ...r }, flow: flowOf(r.flow_id), deployment: deploymentOf(r.deployment_id) ?? null, place: null, parent: pr ? { flow_run_id: pr.id, flow_run_name: pr.name, flow_name: flowOf(pr.flow_id).name } : null, states: db.states.get(id), task_states: counts(tasks), task_failures: tasks.filter((t) => t.state_type === 'FAILED').map((t) => ({ id: t.id, name: t.name, state_name: t.state_name, message: t.state.message })), counts: { task_runs: tasks.length, subflow_runs: subs.length, logs: db.logs.filter((l) => l.flow_run_id === id).length }, subflows: subs.map(row) }
     }],
     ['GET /ui/flow_runs/:id/graph', (_, id) => {
       const tasks = db.taskRuns.filter((t) => t.flow_run_id === id)
@@ -180,10 +180,16 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['PUT /saved_searches/', (b) => { db.searches = [...(db.searches ?? []).filter((s) => s.name !== b.name), { id: String(Math.random()), ...b }]; return {} }],
     ['POST /artifacts/filter', () => []],
     ['POST /artifacts/count', () => 0],
+    ['POST /artifacts/latest/filter', () => []],
+    ['POST /artifacts/latest/count', () => 0],
+    ['POST /variables/filter', () => []],
+    ['POST /variables/count', () => 0],
     ['POST /automations/filter', () => []],
     ['POST /automations/count', () => 0],
+    ['POST /flow_run_notification_policies/filter', () => []],
     ['POST /events/filter', () => ({ events: [], total: 0, next_page: null })],
-    ['GET /ui/blocks', () => db.blocks],
+    ['GET /ui/blocks', () => db.blocks.map((b) => ({ document: null, ...b }))],
+    ['POST /ui/names', (b) => b.ids.flatMap((id) => { const [, kind, key] = id.split('.'); const found = { deployment: deploymentOf, 'flow-run': runOf, 'task-run': (x) => db.taskRuns.find((t) => t.id === x) }[kind]?.(key); return found ? [{ id, name: found.name, of: null }] : [] })],
     ['GET /ui/info', () => ({ version: '0.1.0', api_version: '0.8.4', database: 'SQLite 3.50', settings: [{ name: 'PREFECT_API_DATABASE_CONNECTION_URL', value: null, secret: true }, { name: 'PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS', value: 5 }, { name: 'PREFECT_LOGGING_LEVEL', value: 'INFO' }], pages: [] })],
     ['GET /flow_runs/:id', (_, id) => runOf(id) ?? null],
     ['GET /flow_runs/:id/explain', (_, id) => { const r = runOf(id); return r ? { flow_run_id: id, state_name: r.state_name, waiting: r.state_type === 'SCHEDULED', reasons: reasons(r) } : null }],
@@ -225,6 +231,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       if (stats.fail) return send(500, '{"exception_message":"Internal Server Error"}')
       let text = ''
       for await (const part of req) text += part
+      if (stats.slow) await new Promise((done) => setTimeout(done, stats.slow))
       for (const { method, pattern, handle } of routes) {
         const m = method === req.method && pattern.exec(api)
         if (!m) continue

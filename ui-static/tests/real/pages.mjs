@@ -55,6 +55,9 @@ try {
         ['dialog-automation', '/automations', 'New automation'],
         ['dialog-variable', '/variables', 'New variable'],
         ['dialog-pool', '/work-pools', 'New pool'],
+        ['dialog-queue', '/work-queues', 'New queue'],
+        ['dialog-block', '/blocks', 'Edit night-relay'],
+        ['dialog-notification', '/notifications', 'New notification'],
       ]) {
         now = `${name} ${size} ${theme}`
         await page.goto(server.url + path)

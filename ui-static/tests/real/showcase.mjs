@@ -36,10 +36,20 @@ export async function showcase(server) {
   const runs = []
   for (let i = 0; i < 4; i++) runs.push((await api('POST', `/deployments/${deployment}/create_flow_run`, { state: { type: 'SCHEDULED', message: 'Quick run through UI' } })).id)
   for (const [i, states] of [['PENDING', 'RUNNING', 'COMPLETED'], ['PENDING', 'RUNNING', 'FAILED'], ['PENDING', 'RUNNING']].entries()) for (const type of states) await api('POST', `/flow_runs/${runs[i]}/set_state`, { state: { type, message: type === 'FAILED' ? `Flow run encountered an exception: ${HOSTILE}` : null }, force: true })
+  // A kind of block that can be told something, and one that refers to it.
+  const type = (await api('POST', '/block_types/', { name: 'Team Chat', slug: 'team-chat', description: 'Tells a room of the team’s chat.' })).id
+  const fields = (properties, more = {}) => ({ type: 'object', title: 'TeamChat', required: Object.keys(properties), properties, ...more })
+  const chat = (await api('POST', '/block_schemas/', { block_type_id: type, capabilities: ['notify'], fields: fields({ room: { type: 'string', title: 'Room', description: 'Where it is said' }, token: { type: 'string', title: 'Token', format: 'password', writeOnly: true }, loud: { type: 'boolean', title: 'Loud', default: false } }, { secret_fields: ['token'], required: ['room', 'token'] }) })).id
+  const block = (await api('POST', '/block_documents/', { name: 'ops-chat', data: { room: 'ops', token: 'not to be seen' }, block_type_id: type, block_schema_id: chat })).id
+  const relay = (await api('POST', '/block_types/', { name: 'Relay', slug: 'relay' })).id
+  const relays = (await api('POST', '/block_schemas/', { block_type_id: relay, fields: fields({ chat: { $ref: '#/definitions/TeamChat' }, note: { type: 'string', title: 'Note' } }, { title: 'Relay', block_schema_references: { chat: { block_type_slug: 'team-chat', block_schema_checksum: 'x' } }, definitions: { TeamChat: { type: 'object', title: 'TeamChat', block_type_slug: 'team-chat', properties: { room: { type: 'string' } } } } }) })).id
+  await api('POST', '/block_documents/', { name: 'night-relay', data: { chat: { $ref: { block_document_id: block } }, note: HOSTILE }, block_type_id: relay, block_schema_id: relays })
+  for (const body of [{ state_names: ['Failed', 'Crashed'], tags: ['weather'] }, { state_names: [], tags: [], is_active: false, message_template: '{flow_run_name} is {flow_run_state_name}' }]) await api('POST', '/flow_run_notification_policies/', { is_active: true, block_document_id: block, ...body })
   const trigger = (more) => ({ type: 'event', match: { 'prefect.resource.id': 'prefect.flow-run.*' }, posture: 'Reactive', threshold: 1, within: 0, ...more })
   const automations = []
   for (const body of [
     { name: 'Pause what keeps failing', description: 'Three failures within an hour', tags: ['ops'], trigger: trigger({ expect: ['prefect.flow-run.Failed'], threshold: 3, within: 3600, for_each: ['prefect.resource.id'] }), actions: [{ type: 'pause-deployment', source: 'inferred' }] },
+    { name: 'Tell the team', trigger: trigger({ match: { 'prefect.resource.id': `prefect.deployment.${deployment}` }, expect: ['prefect.deployment.not-ready'] }), actions: [{ type: 'send-notification', block_document_id: block, subject: 'Late', body: 'Nobody runs it' }, { type: 'run-deployment', source: 'selected', deployment_id: deployment, parameters: {} }] },
     { name: 'Cancel long runs', trigger: trigger({ after: ['prefect.flow-run.Running'], expect: ['prefect.flow-run.*'], posture: 'Proactive', within: 3600, for_each: ['prefect.resource.id'] }), actions: [{ type: 'cancel-flow-run' }] },
     { name: HOSTILE, enabled: false, trigger: { type: 'compound', require: 'any', within: 60, triggers: [trigger({ expect: ['prefect.flow-run.Completed'], match_related: { 'prefect.resource.role': 'deployment', 'prefect.resource.name': HOSTILE } }), trigger({ expect: [HOSTILE] })] }, actions: [{ type: 'run-deployment', source: 'selected', deployment_id: deployment, parameters: {} }] },
   ]) automations.push((await api('POST', '/automations/', body)).id)
@@ -57,13 +67,13 @@ export async function showcase(server) {
   const now = Date.now()
   await api('POST', '/events', Array.from({ length: 60 }, (_, i) => ({ occurred: new Date(now - i * 45_000 * 20).toISOString(), event: i % 7 ? 'acme.order.placed' : HOSTILE, resource: { 'prefect.resource.id': `acme.order.${i}`, 'prefect.resource.name': i % 5 ? `Order ${4700 + i}` : HOSTILE }, related: [{ 'prefect.resource.id': `prefect.flow-run.${runs[i % 4]}`, 'prefect.resource.role': 'flow-run', 'prefect.resource.name': 'amber-heron' }], payload: { total: i, note: HOSTILE }, id: crypto.randomUUID() })))
   return {
-    deployment, runs, automations,
+    deployment, runs, automations, block,
     pages: {
       pools: '/work-pools', pool: '/work-pool/kubernetes-prod', 'pool-workers': '/work-pool/kubernetes-prod?tab=workers', 'pool-waiting': '/work-pool/kubernetes-prod?tab=runs', 'pool-deployments': '/work-pool/kubernetes-prod?tab=deployments',
       'deployment-new': `/deployment/${deployment}`, 'deployment-parameters': `/deployment/${deployment}?tab=parameters`, 'deployment-description': `/deployment/${deployment}?tab=description`, 'deployment-infrastructure': `/deployment/${deployment}?tab=infrastructure`, 'deployment-details': `/deployment/${deployment}?tab=details`,
-      automations: '/automations', automation: `/automation/${automations[0]}`, 'automation-compound': `/automation/${automations[2]}`,
+      automations: '/automations', automation: `/automation/${automations[0]}`, 'automation-compound': `/automation/${automations[3]}`, 'automation-names': `/automation/${automations[1]}`,
       events: '/events', 'events-filtered': '/events?event=acme.*', 'run-in-pool': `/flow-run/${runs[3]}`, 'deployments-new': '/deployments',
-      variables: '/variables', artifacts: '/artifacts', 'artifact-markdown': `/artifact/${report}`, 'artifact-table': `/artifact/${table}`, 'run-artifacts': `/flow-run/${runs[0]}?tab=artifacts`, 'run-results': `/flow-run/${runs[0]}?tab=results`, limits: '/concurrency-limits',
+      variables: '/variables', artifacts: '/artifacts', 'artifact-markdown': `/artifact/${report}`, 'artifact-table': `/artifact/${table}`, 'run-artifacts': `/flow-run/${runs[0]}?tab=artifacts`, 'run-results': `/flow-run/${runs[0]}?tab=results`, limits: '/concurrency-limits', 'blocks-new': '/blocks', notifications: '/notifications', 'run-details': `/flow-run/${runs[3]}?tab=details`, 'run-variables': `/flow-run/${runs[3]}?tab=variables`,
     },
   }
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { start } from '../mock/server.mjs'
 import { teller, until } from '../story.mjs'
 import { night } from './night.mjs'
+import { slow } from './slow.mjs'
 
 const { story, end } = await teller(start)
 
@@ -332,4 +333,5 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
 })
 
 await night(story)
+await slow(story)
 await end()

@@ -23,9 +23,30 @@ describe('schedules in words', () => {
   test('an interval is told in its largest unit', () => {
     expect(inWords({ interval: 3600 })).toBe('Every hour')
     expect(inWords({ interval: 90 })).toBe('Every 90 seconds')
-    expect(inWords({ rrule: 'FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9', timezone: 'Europe/Berlin' })).toBe('Every week on Monday and Wednesday at 09:00 (Europe/Berlin)')
-    expect(inWords({ rrule: 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=0', timezone: 'UTC' })).toBe('On weekdays at 09:00')
     expect(inWords(null)).toBe('No schedule')
+  })
+
+  test('a rule is told whole, or shown as it is', () => {
+    const words = (rrule: string) => inWords({ rrule }, 'UTC')
+    expect(words('FREQ=MONTHLY;BYMONTHDAY=1;BYHOUR=6;BYMINUTE=0')).toBe('Every month on day 1 at 06:00')
+    expect(words('FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18')).toBe('Every month on the last Friday at 18:00')
+    expect(words('FREQ=YEARLY;BYMONTH=1,7;BYMONTHDAY=-1')).toBe('Every year on the last day in January and July')
+    expect(words('FREQ=HOURLY;BYMINUTE=30')).toBe('Every hour at minute 30')
+    expect(words('FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1')).toBe('RRULE FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1')
+  })
+
+  test('hours of a clock elsewhere say where', () => {
+    const weekly = { rrule: 'FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=9', timezone: 'Europe/Berlin' }
+    expect(inWords(weekly, 'UTC')).toBe('Every week on Monday and Wednesday at 09:00 (Europe/Berlin)')
+    expect(inWords(weekly, 'Europe/Berlin')).toBe('Every week on Monday and Wednesday at 09:00')
+    const weekdays = { rrule: 'FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=9;BYMINUTE=0', timezone: 'UTC' }
+    expect(inWords(weekdays, 'Etc/UTC')).toBe('On weekdays at 09:00')
+    expect(inWords(weekdays, 'Europe/Berlin')).toBe('On weekdays at 09:00 (UTC)')
+    // Without a zone it goes by UTC.
+    expect(inWords({ cron: '0 9 * * *' }, 'Europe/Berlin')).toBe('Every day at 09:00 (UTC)')
+    // How far apart runs are is the same everywhere.
+    expect(inWords({ cron: '*/15 * * * *' }, 'Europe/Berlin')).toBe('Every 15 minutes')
+    expect(inWords({ rrule: 'FREQ=HOURLY' }, 'Europe/Berlin')).toBe('Every hour')
   })
 })
 
@@ -34,8 +55,10 @@ test('a trigger is told in a sentence, those inside it beneath', () => {
   expect(triggerLines({ type: 'event', posture: 'Reactive', match: any, expect: ['prefect.flow-run.Failed', 'prefect.flow-run.Crashed'], threshold: 3, within: 3600, for_each: ['prefect.resource.id'] })).toEqual([{ depth: 0, text: 'When flow run Failed or flow run Crashed happens 3 times within 1h, counted for each resource' }])
   expect(triggerLines({ type: 'event', posture: 'Proactive', match: { 'prefect.resource.id': ['prefect.deployment.*'] }, expect: ['acme.done'], within: 60, match_related: { 'prefect.resource.role': 'flow', 'prefect.resource.name': 'etl' } })[0]!.text).toBe('When acme.done of any deployment, related to flow etl does not happen within 1m')
   expect(triggerLines({ type: 'compound', require: 'all', triggers: [{ type: 'event', posture: 'Reactive', expect: ['a.b'], match: {}, match_related: {} }, { type: 'sequence', triggers: [{}] }] }).map((l) => `${l.depth} ${l.text}`)).toEqual(['0 When all of these happen', '1 a.b happens', '1 these happen in order', '2 anything happens'])
-  expect(actionWords({ type: 'pause-deployment', source: 'inferred' }).text).toBe('Pause the deployment that the event is about')
-  expect(actionWords({ type: 'run-deployment', deployment_id: 'x', schedule_after: 60 })).toEqual({ text: 'Run deployment, 1m later', id: 'x', link: '/deployment/x' })
+  expect(actionWords({ type: 'pause-deployment', source: 'inferred' })).toBe('Pause the deployment that the event is about')
+  // What has an id is called as events call it; the page puts its name there.
+  expect(actionWords({ type: 'run-deployment', deployment_id: 'x', schedule_after: 60 })).toBe('Run prefect.deployment.x, 1m later')
+  expect(actionWords({ type: 'send-notification', block_document_id: 'b', subject: 'Failed' })).toBe('Send “Failed” through prefect.block-document.b')
 })
 
 test('durations are told in their two largest units', () => {

@@ -28,12 +28,13 @@ use crate::server::models::ui::flow_runs::{ResultRow, RunPage, RunsPage};
 use crate::server::models::ui::flows::FlowPanel;
 use crate::server::models::ui::graphs::Graph;
 use crate::server::models::ui::logs::{LogAsk, LogRow};
+use crate::server::models::ui::names::{NamedThing, NamesAsk};
 use crate::server::models::ui::overview::Overview;
 use crate::server::models::ui::task_runs::{TaskRunPage, TaskRunRow};
 use crate::server::models::ui::work_pools::{PoolPage, PoolRow};
 use crate::server::models::ui::work_queues::{QueuePage, QueueRow};
 use crate::server::models::ui::{
-    Page, blocks, concurrency_limits, deployments, flow_runs, flows, graphs, logs, overview,
+    Page, blocks, concurrency_limits, deployments, flow_runs, flows, graphs, logs, names, overview,
     task_runs, work_pools, work_queues,
 };
 use crate::server::{ApiError, AppState};
@@ -111,6 +112,8 @@ by_body! {
     list_deployments("/ui/deployments", Ask) -> [Page<DeploymentRow>] = |conn, ask, now| deployments::list(conn, ask, now);
     /// Lists lines of a log.
     list_logs("/ui/logs", LogAsk) -> [Page<LogRow>] = |conn, ask, _now| logs::list(conn, ask);
+    /// Names things that are known by their ids.
+    list_names("/ui/names", NamesAsk) -> [Vec<NamedThing>] = |conn, ask, _now| names::list(conn, ask);
 }
 
 by_id! {

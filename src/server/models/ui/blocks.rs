@@ -1,21 +1,41 @@
-//! Blocks of 2.0b3, with their secrets masked.
+//! Blocks of 2.0b3 and block documents of later clients, with their secrets masked.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::row;
 use crate::db::{Conn, Result, query};
-use crate::schemas::Document;
+use crate::schemas::{Document, Tags};
 use crate::server::vault::Vault;
 use crate::settings::MASK;
+
+/// No page shows more blocks of a store than this.
+const MOST: i64 = 1000;
 
 row! {
     BlockStored {
         id: Uuid, name: String, type_name: String, kind: Option<String>, is_default: bool,
         created: DateTime<Utc>, updated: DateTime<Utc>, sealed: String, schema: Document,
     }
+}
+
+row! {
+    DocumentStored {
+        id: Uuid, name: String, type_name: String, slug: String, capabilities: Tags,
+        created: DateTime<Utc>, updated: DateTime<Utc>, sealed: String, schema: Document,
+    }
+}
+
+/// What only a block document has.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct OfDocument {
+    /// What programs call its type.
+    slug: String,
+    capabilities: Tags,
 }
 
 /// A block with its secrets masked.
@@ -32,12 +52,23 @@ pub(crate) struct BlockText {
     schema: Document,
     /// Whether its data could be read with the key that the server has.
     is_readable: bool,
+    /// Nothing for a block of 2.0b3.
+    document: Option<OfDocument>,
 }
 
-/// Lists the blocks with their secrets masked.
+/// Lists the blocks of both stores by name, with their secrets masked.
 pub(crate) async fn list(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
-    let sql = "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
-               FROM block b JOIN block_spec s ON s.id = b.block_spec_id ORDER BY b.name LIMIT 1000";
+    let mut blocks = of_specs(conn, vault).await?;
+    blocks.extend(documents(conn, vault).await?);
+    blocks.sort_by_cached_key(|block| (block.name.to_lowercase(), block.id));
+    Ok(blocks)
+}
+
+async fn of_specs(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
+    let sql = format!(
+        "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
+         FROM block b JOIN block_spec s ON s.id = b.block_spec_id ORDER BY b.name LIMIT {MOST}"
+    );
     let rows: Vec<BlockStored> = query(sql).fetch_all(conn).await?;
     let shown = |row: BlockStored| {
         // A block whose key is lost must not take the whole page with it.
@@ -53,6 +84,54 @@ pub(crate) async fn list(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText
             created: row.created,
             updated: row.updated,
             schema: row.schema,
+            document: None,
+        }
+    };
+    Ok(rows.into_iter().map(shown).collect())
+}
+
+/// Lists the documents; what refers to another document stays a reference, as its parent has it.
+async fn documents(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
+    let sql = format!(
+        "SELECT d.id, d.name, t.name, t.slug, s.capabilities, d.created, d.updated, d.data, s.fields \
+         FROM block_document d JOIN block_type t ON t.id = d.block_type_id JOIN block_schema s ON s.id = d.block_schema_id \
+         WHERE NOT d.is_anonymous ORDER BY d.name, d.id LIMIT {MOST}"
+    );
+    let rows: Vec<DocumentStored> = query(sql).fetch_all(conn).await?;
+    let sql = "SELECT r.parent_block_document_id, r.name, r.reference_block_document_id \
+               FROM block_document_reference r JOIN block_document d ON d.id = r.parent_block_document_id \
+               WHERE NOT d.is_anonymous ORDER BY r.name";
+    let mut references: HashMap<Uuid, Vec<(String, Uuid)>> = HashMap::new();
+    for (parent, name, to) in query(sql).fetch_all::<(Uuid, String, Uuid)>(conn).await? {
+        references.entry(parent).or_default().push((name, to));
+    }
+    let shown = |row: DocumentStored| {
+        let data = vault.open(row.sealed, row.id).ok();
+        let is_readable = data.is_some();
+        let mut data = data.map_or_else(Document::empty_object, |data| mask(&data, &row.schema));
+        let inner = references.remove(&row.id).unwrap_or_default();
+        if !inner.is_empty() {
+            let inner = inner
+                .into_iter()
+                .map(|(name, to)| (name, json!({"$ref": {"block_document_id": to}})));
+            let inner: serde_json::Map<_, _> = inner.collect();
+            data = data.merge(&Document::of(&inner).expect("members are JSON"));
+        }
+        BlockText {
+            id: row.id,
+            name: row.name,
+            type_name: row.type_name,
+            kind: None,
+            is_default: false,
+            created: row.created,
+            updated: row.updated,
+            data,
+            schema: row.schema,
+            is_readable,
+            document: Some(OfDocument {
+                slug: row.slug,
+                capabilities: row.capabilities,
+            }),
         }
     };
     Ok(rows.into_iter().map(shown).collect())

@@ -111,7 +111,15 @@ row! {
         next_scheduled_start_time: Option<DateTime<Utc>>, start_time: Option<DateTime<Utc>>,
         end_time: Option<DateTime<Utc>>, total_run_time: f64, run_count: i64, parameters: Document, tags: Tags,
         auto_scheduled: bool, flow_version: Option<String>, idempotency_key: Option<String>, created: DateTime<Utc>,
+        /// What of its pool's job template it sets itself.
+        job_variables: Document, infrastructure_pid: Option<String>, deployment_version: Option<String>, created_by: Option<Document>,
+        #[serde(skip)] #[schema(ignore)] work_queue_id: Option<Uuid>,
     }
+}
+
+row! {
+    /// The queue that a run was put into, and the pool of that.
+    RunPlace { queue_id: Uuid, queue: String, pool: Option<String> }
 }
 
 row! { Named { id: Uuid, name: String } }
@@ -132,6 +140,7 @@ pub(crate) struct RunPage {
     run: WithState<RunFull>,
     flow: FlowRef,
     deployment: Option<Named>,
+    place: Option<RunPlace>,
     parent: Option<Parent>,
     states: Vec<StateRow>,
     task_states: Vec<StateCount>,
@@ -144,7 +153,8 @@ pub(crate) struct RunPage {
 pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<Option<RunPage>> {
     let sql = "SELECT id, name, flow_id, deployment_id, parent_task_run_id, state_type, state_name, \
                  expected_start_time, next_scheduled_start_time, start_time, end_time, total_run_time, run_count, \
-                 parameters, tags, auto_scheduled, flow_version, idempotency_key, created \
+                 parameters, tags, auto_scheduled, flow_version, idempotency_key, created, job_variables, \
+                 infrastructure_pid, deployment_version, created_by, work_queue_id \
                FROM flow_run WHERE id = $1";
     let Some(run) = query(sql).bind(id).fetch_optional::<RunFull>(conn).await? else {
         return Ok(None);
@@ -157,6 +167,14 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Resul
         Some(deployment) => {
             let sql = "SELECT id, name FROM deployment WHERE id = $1";
             query(sql).bind(deployment).fetch_optional(conn).await?
+        }
+        None => None,
+    };
+    let place = match run.work_queue_id {
+        Some(queue) => {
+            let sql = "SELECT q.id, q.name, p.name FROM work_queue q LEFT JOIN work_pool p ON p.id = q.work_pool_id \
+                       WHERE q.id = $1";
+            query(sql).bind(queue).fetch_optional(conn).await?
         }
         None => None,
     };
@@ -190,6 +208,7 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Resul
         },
         flow,
         deployment,
+        place,
         parent,
         states,
         task_states,

@@ -12,6 +12,7 @@ pub mod flows;
 pub mod graphs;
 mod listing;
 pub mod logs;
+pub mod names;
 pub mod overview;
 mod states;
 pub mod task_runs;

@@ -283,3 +283,88 @@ async fn a_work_pool_shows_its_queues_workers_and_what_waits() {
     let (status, _) = app.ask("GET", "/ui/work_pools/none", Value::Null).await;
     assert_eq!(status, 404);
 }
+
+/// Creates something and returns its id.
+async fn made(app: &App, path: &str, body: Value) -> Value {
+    let (status, made) = app.ask("POST", path, body).await;
+    assert_eq!(status, 201, "{path}: {made}");
+    made["id"].clone()
+}
+
+#[tokio::test]
+async fn block_documents_are_shown_without_their_secrets_and_with_what_they_refer_to() {
+    let app = App::new().await;
+    let block_type = made(
+        &app,
+        "/block_types/",
+        json!({"name": "Mail Server", "slug": "mail-server"}),
+    )
+    .await;
+    let fields = json!({"title": "MailServer", "type": "object", "secret_fields": ["word"],
+        "properties": {"host": {"type": "string"}, "word": {"type": "string", "format": "password"}}});
+    let schema = json!({"block_type_id": block_type, "fields": fields, "capabilities": ["notify"]});
+    let schema = made(&app, "/block_schemas/", schema).await;
+    let document = |name: &str, data: Value| json!({"name": name, "data": data, "block_schema_id": schema, "block_type_id": block_type});
+    let inner = document("inner", json!({"host": "a", "word": "not to be seen"}));
+    let inner = made(&app, "/block_documents/", inner).await;
+    let reference = json!({"$ref": {"block_document_id": inner}});
+    let outer = document("outer", json!({"host": "b", "relay": reference}));
+    made(&app, "/block_documents/", outer).await;
+    let mut anonymous = document("hidden", json!({}));
+    anonymous["is_anonymous"] = json!(true);
+    made(&app, "/block_documents/", anonymous).await;
+    let shown = app.get("/ui/blocks").await;
+    assert!(!shown.to_string().contains("not to be seen"));
+    let mine: Vec<_> = shown.as_array().unwrap().iter().collect();
+    let mine: Vec<_> = mine
+        .iter()
+        .filter(|block| block["document"] != Value::Null)
+        .map(|block| {
+            (
+                &block["name"],
+                &block["data"],
+                &block["document"]["capabilities"],
+            )
+        })
+        .collect();
+    assert_eq!(
+        mine,
+        [
+            (
+                &json!("inner"),
+                &json!({"host": "a", "word": "********"}),
+                &json!(["notify"])
+            ),
+            (
+                &json!("outer"),
+                &json!({"host": "b", "relay": reference}),
+                &json!(["notify"])
+            ),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn things_that_are_known_by_their_ids_have_names_as_long_as_they_are_there() {
+    let app = App::new().await;
+    let id = |kind: &str, id: &str| format!("prefect.{kind}.{id}");
+    let ids = json!([
+        id("flow-run", DONE),
+        id("task-run", TASK),
+        id("deployment", DEPLOYMENT),
+        id("work-queue", QUEUE),
+        id("flow", DONE),
+        id("flow-run", "no id"),
+        "somebody.else"
+    ]);
+    let named = app.post("/ui/names", json!({ "ids": ids })).await;
+    let mut named: Vec<_> = named.as_array().unwrap().iter().collect();
+    named.sort_by_key(|one| one["id"].as_str());
+    let expected = [
+        json!({"id": id("deployment", DEPLOYMENT), "name": "prod", "of": "etl"}),
+        json!({"id": id("flow-run", DONE), "name": "quiet-heron", "of": "etl"}),
+        json!({"id": id("task-run", TASK), "name": "call-0", "of": "quiet-heron"}),
+        json!({"id": id("work-queue", QUEUE), "name": "etl-queue", "of": null}),
+    ];
+    assert_eq!(named, expected.iter().collect::<Vec<_>>());
+}
