@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, parse2};
+use syn::{DeriveInput, Item, parse2};
 
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     if !attribute.is_empty() {
@@ -11,7 +11,13 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> syn::Result<T
             "`data` takes no options; write `#[data]`",
         ));
     }
-    let item: DeriveInput = parse2(item)?;
+    let item: DeriveInput = parse2(item.clone()).map_err(|mistake| match parse2::<Item>(item) {
+        Ok(Item::Struct(_) | Item::Enum(_) | Item::Union(_)) | Err(_) => mistake,
+        Ok(other) => syn::Error::new_spanned(
+            other,
+            "data is a struct or an enum; write `#[data]` above one of them",
+        ),
+    })?;
     Ok(quote! {
         #[derive(
             ::std::fmt::Debug,

@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ItemFn;
 
-use crate::{function::Function, options};
+use crate::function::{Function, taken};
+use crate::options;
 
 const OPTIONS: &[&str] = &[
     "name",
@@ -23,7 +24,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
-    let methods = options::methods(attribute, "flow", OPTIONS)?;
+    let (methods, mistakes) = options::methods(attribute, "flow", OPTIONS);
     let function = Function::read(item, "flow")?;
     let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
     let text = &function.text;
@@ -42,25 +43,36 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let output = &function.output;
     let body = function.body(&format_ident!("__body"));
     let runner = function.runner();
-    let parameters = function.arguments.iter().map(|argument| {
-        let (name, owned) = (&argument.text, &argument.owned);
-        let doc = argument.doc.iter();
-        let default = argument.default.iter().map(|default| {
-            quote_spanned!(syn::spanned::Spanned::span(default)=>
-                .default_value(|| ::prefect_rs::sdk::default_value::<#owned>(#default))
-            )
+    let constants = function
+        .arguments
+        .iter()
+        .enumerate()
+        .map(|(number, argument)| {
+            let (name, owned, text) = (taken(number), &argument.owned, &argument.text);
+            let parameter =
+                quote_spanned!(argument.span=> ::prefect_rs::sdk::parameter::<#owned>(#text));
+            quote!(const #name: ::prefect_rs::sdk::Typed<#owned> = #parameter;)
         });
-        quote_spanned!(argument.span=>
-            ::prefect_rs::sdk::Parameter::of::<#owned>(#name) #(.description(#doc))* #(#default)*
-        )
-    });
-    let output_check = quote_spanned!(syn::spanned::Spanned::span(&function.item.sig.output)=>
-        ::prefect_rs::sdk::check::output::<#output>();
-    );
+    let parameters = function
+        .arguments
+        .iter()
+        .enumerate()
+        .map(|(number, argument)| {
+            let (name, owned) = (taken(number), &argument.owned);
+            let doc = argument.doc.iter();
+            let default = argument.default.iter().map(|default| {
+                quote_spanned!(syn::spanned::Spanned::span(default)=>
+                    .default_value(|| ::prefect_rs::sdk::default_value::<#owned>(#default))
+                )
+            });
+            quote!(#name.parameter() #(.description(#doc))* #(#default)*)
+        });
     let documentation = function
         .documentation()
         .map(|text| quote!(.description(#text)));
     Ok(quote! {
+        #mistakes
+
         #(#outer)*
         #visibility fn #name(
             #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
@@ -81,10 +93,7 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             #body
             #runner
 
-            #[allow(dead_code)]
-            fn __checks() {
-                #output_check
-            }
+            #(#constants)*
 
             impl ::prefect_rs::sdk::Flow for #name {
                 type Output = #output;

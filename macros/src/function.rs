@@ -2,13 +2,13 @@
 //! gives back.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    Attribute, Block, Expr, FnArg, GenericArgument, GenericParam, Ident, ItemFn, Lit, Meta, Pat,
-    Path, PathArguments, ReturnType, Stmt, Type,
+    Attribute, Block, Expr, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, Lit, Meta,
+    Pat, Path, PathArguments, ReturnType, Stmt, Type,
 };
 
 /// A function as the attributes see it.
@@ -21,6 +21,8 @@ pub(crate) struct Function {
     pub(crate) text: String,
     /// What it gives back when it succeeds.
     pub(crate) output: TokenStream,
+    /// Where that stands.
+    output_span: Span,
     /// The function of `sdk::outcome` that reads what it returns.
     pub(crate) reader: Ident,
 }
@@ -55,6 +57,7 @@ impl Function {
         check_output(&item.sig.output, what)?;
         Ok(Self {
             text: item.sig.ident.unraw().to_string(),
+            output_span: output.span(),
             item,
             arguments,
             output,
@@ -76,7 +79,9 @@ impl Function {
             0,
             syn::parse_quote! {
                 #[allow(unused_imports)]
-                use ::prefect_rs::__println as println;
+                use ::prefect_rs::{
+                    __eprint as eprint, __eprintln as eprintln, __print as print, __println as println,
+                };
             },
         );
         body
@@ -120,26 +125,35 @@ impl Function {
             arguments, reader, ..
         } = self;
         let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
-        let owned = arguments.iter().map(|argument| &argument.owned);
+        let taken = (0..arguments.len()).map(taken);
         let pass = arguments.iter().map(|argument| &argument.pass);
         let span = self.item.sig.output.span();
         let read = quote!(::prefect_rs::sdk::outcome::#reader);
         let run = match self.item.sig.asyncness {
             Some(_) => {
-                quote_spanned!(span=> ::prefect_rs::sdk::Running::future(async move { #read(__body(#(#pass),*).await) }))
+                quote_spanned!(span=> ::prefect_rs::sdk::Running::future(async move { #read(&__RESULT, __body(#(#pass),*).await) }))
             }
             None => {
-                quote_spanned!(span=> ::prefect_rs::sdk::Running::blocking(move || #read(__body(#(#pass),*))))
+                quote_spanned!(span=> ::prefect_rs::sdk::Running::blocking(move || #read(&__RESULT, __body(#(#pass),*))))
             }
         };
+        let (output, output_span) = (&self.output, self.output_span);
+        let result = quote_spanned!(output_span=> ::prefect_rs::sdk::kept::<#output>());
         quote! {
+            const __RESULT: ::prefect_rs::sdk::Kept<#output> = #result;
+
             #[allow(unused_mut, unused_variables)]
             fn __run(mut __inputs: ::prefect_rs::sdk::Inputs) -> ::prefect_rs::sdk::Running {
-                #( let #names = __inputs.take::<#owned>(); )*
+                #( let #names = #taken.next(&mut __inputs); )*
                 #run
             }
         }
     }
+}
+
+/// Returns the name of the constant that takes an argument.
+pub(crate) fn taken(number: usize) -> Ident {
+    format_ident!("__ARGUMENT_{number}")
 }
 
 impl Argument {
@@ -164,9 +178,7 @@ impl Argument {
         let name = pattern.ident.clone();
         let doc = documentation(&input.attrs);
         let default = default(&input.attrs)?;
-        input
-            .attrs
-            .retain(|attribute| !is_doc(attribute) && !attribute.path().is_ident("default"));
+        input.attrs.retain(|attribute| !is_of_ours(attribute));
         let span = input.ty.span();
         let (owned, pass) = owned(&input.ty, &name, what)?;
         Ok(Self {
@@ -181,9 +193,72 @@ impl Argument {
     }
 }
 
+/// Makes a `what` of a function, or says what is wrong with it.
+///
+/// A function with a mistake stays what it was, so that whoever calls it is not told of another one.
+pub(crate) fn expand(
+    attribute: TokenStream,
+    item: TokenStream,
+    what: &str,
+    make: fn(TokenStream, ItemFn) -> syn::Result<TokenStream>,
+) -> TokenStream {
+    let (mistake, kept) = match parse(item.clone(), what) {
+        Ok(function) => match make(attribute, function.clone()) {
+            Ok(made) => return made,
+            Err(mistake) => (mistake, plain(function)),
+        },
+        Err(mistake) => (mistake, item),
+    };
+    let mistake = mistake.into_compile_error();
+    quote!(#mistake #kept)
+}
+
+/// Returns a function without what only the attributes understand.
+fn plain(mut function: ItemFn) -> TokenStream {
+    if function.sig.ident == "main" {
+        return quote!(
+            fn main() {}
+        );
+    }
+    for input in &mut function.sig.inputs {
+        if let FnArg::Typed(input) = input {
+            input.attrs.retain(|attribute| !is_of_ours(attribute));
+        }
+    }
+    function.into_token_stream()
+}
+
+fn is_of_ours(attribute: &Attribute) -> bool {
+    is_doc(attribute) || attribute.path().is_ident("default")
+}
+
+/// Reads what an attribute stands on.
+///
+/// What is no function is told so; a mistake within a function is the compiler's to tell.
+fn parse(item: TokenStream, what: &str) -> syn::Result<ItemFn> {
+    match syn::parse2(item.clone()) {
+        Ok(function) => Ok(function),
+        Err(mistake) => Err(match syn::parse2::<Item>(item) {
+            Ok(Item::Fn(_)) | Err(_) => mistake,
+            Ok(other) => syn::Error::new_spanned(
+                other,
+                format!("a {what} is a function; write `#[{what}]` above an `fn`"),
+            ),
+        }),
+    }
+}
+
 fn check_signature(item: &ItemFn, what: &str) -> syn::Result<()> {
     let signature = &item.sig;
     let refuse = |span, why: &str| Err(syn::Error::new(span, why.to_owned()));
+    if signature.ident == "main" {
+        return refuse(
+            signature.ident.span(),
+            &format!(
+                "`main` begins the program and cannot be a {what}; give it another name and say `prefect_rs::main!(name);` at the end of the file"
+            ),
+        );
+    }
     if let Some(GenericParam::Lifetime(lifetime)) = signature.generics.params.first() {
         return refuse(
             lifetime.span(),
@@ -378,7 +453,7 @@ fn pass_on_block(block: &mut Block) {
 fn pass_on(tail: &mut Expr) {
     match tail {
         Expr::Await(awaited) if is_call_of_own(&awaited.base) => {
-            let passed = quote_spanned!(tail.span()=> ::prefect_rs::sdk::check::passed_on(#tail));
+            let passed = quote_spanned!(tail.span()=> ::prefect_rs::sdk::passed_on(#tail));
             *tail = Expr::Verbatim(passed);
         }
         Expr::Block(block) => pass_on_block(&mut block.block),

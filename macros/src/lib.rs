@@ -14,36 +14,30 @@ mod options;
 mod task;
 
 use proc_macro::TokenStream;
-use syn::{ItemFn, parse_macro_input};
 
 /// Makes a task of a function: a step of a flow that is retried, cached, limited and observed by itself.
 ///
-/// What its body prints with `println!` becomes logs of the run. Calling it returns a lazy `TaskCall`, which is awaited, submitted, or given options first.
+/// What its body prints with `println!` and its kin becomes logs of the run. Calling it returns a lazy `TaskCall`, which is
+/// awaited, submitted, or given options first.
 ///
 /// Options: `name`, `description`, `version`, `task_run_name`, `tags`, `retries`, `retry_delay_seconds`,
 /// `retry_jitter_factor`, `retry_condition`, `timeout_seconds`, `cache_key_fn`, `cache_expiration_seconds`, `persist_result`,
 /// `refresh_cache`, `on_running`, `on_completion`, `on_failure`, `on_cancellation`.
 #[proc_macro_attribute]
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let function = parse_macro_input!(item as ItemFn);
-    task::expand(attribute.into(), function)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    function::expand(attribute.into(), item.into(), "task", task::expand).into()
 }
 
 /// Makes a flow of a function: what is deployed, scheduled and run as a whole.
 ///
-/// What its body prints with `println!` becomes logs of the run. Calling it returns a lazy `FlowCall`, which is awaited (within another flow, a subflow run), run from a plain function, or
-/// served. A parameter may have a default for runs that are made from outside: `#[default(3)] retries: u32`.
+/// What its body prints with `println!` and its kin becomes logs of the run. Calling it returns a lazy `FlowCall`, which is
+/// awaited (within another flow, a subflow run), run from a plain function, or served. A parameter may have a default for runs that are made from outside: `#[default(3)] retries: u32`.
 ///
 /// Options: `name`, `description`, `version`, `flow_run_name`, `tags`, `retries`, `retry_delay_seconds`, `timeout_seconds`,
 /// `persist_result`, `on_running`, `on_completion`, `on_failure`, `on_cancellation`.
 #[proc_macro_attribute]
 pub fn flow(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let function = parse_macro_input!(item as ItemFn);
-    flow::expand(attribute.into(), function)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    function::expand(attribute.into(), item.into(), "flow", flow::expand).into()
 }
 
 /// Makes a struct or enum fit to be an argument or a result of flows and tasks.

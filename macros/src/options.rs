@@ -33,31 +33,36 @@ impl Parse for Pair {
     }
 }
 
-/// Reads the options of an attribute into method calls that follow a builder.
+/// Reads the options of an attribute into method calls that follow a builder, and what is wrong with the others.
 pub(crate) fn methods(
     attribute: TokenStream,
     what: &str,
     known: &[&str],
-) -> syn::Result<TokenStream> {
-    let pairs = Punctuated::<Pair, Token![,]>::parse_terminated.parse2(attribute)?;
-    let mut methods = TokenStream::new();
+) -> (TokenStream, TokenStream) {
+    let (mut methods, mut mistakes) = (TokenStream::new(), TokenStream::new());
+    let pairs = Punctuated::<Pair, Token![,]>::parse_terminated.parse2(attribute);
+    let pairs = match pairs {
+        Ok(pairs) => pairs,
+        Err(mistake) => return (methods, mistake.into_compile_error()),
+    };
     for (index, Pair { name, value }) in pairs.iter().enumerate() {
         let text = name.to_string();
-        if !known.contains(&text.as_str()) {
-            return Err(syn::Error::new(name.span(), unknown(&text, what, known)));
+        let is_twice = pairs.iter().take(index).any(|pair| pair.name == *name);
+        let mistake = if !known.contains(&text.as_str()) {
+            Some((name.span(), unknown(&text, what, known)))
+        } else if is_twice {
+            Some((name.span(), format!("`{text}` is given twice")))
+        } else {
+            unfit(&text, value).map(|message| (value.span(), message.to_owned()))
+        };
+        match mistake {
+            Some((span, message)) => {
+                mistakes.extend(syn::Error::new(span, message).into_compile_error());
+            }
+            None => methods.extend(quote_spanned!(value.span()=> .#name(#value))),
         }
-        if pairs.iter().take(index).any(|pair| pair.name == *name) {
-            return Err(syn::Error::new(
-                name.span(),
-                format!("`{text}` is given twice"),
-            ));
-        }
-        if let Some(message) = unfit(&text, value) {
-            return Err(syn::Error::new(value.span(), message));
-        }
-        methods.extend(quote_spanned!(value.span()=> .#name(#value)));
     }
-    Ok(methods)
+    (methods, mistakes)
 }
 
 /// Says what is wrong with a literal whose mistake the compiler would tell in words about traits.
@@ -69,6 +74,12 @@ fn unfit(option: &str, value: &Expr) -> Option<&'static str> {
     match option {
         "name" if !is_text => Some("a name is a text: `name = \"…\"`"),
         "tags" => Some("tags are a list: `tags = [\"…\"]`"),
+        "retry_delay_seconds" if is_text => Some(
+            "a delay is a number of seconds, a list of them, or made by `exponential_backoff(…)`",
+        ),
+        "cache_key_fn" => Some(
+            "a key is made by a function of the arguments: `cache_key_fn = input_hash`, or a closure",
+        ),
         _ => None,
     }
 }
@@ -114,39 +125,50 @@ mod tests {
     use super::*;
     use quote::quote;
 
+    /// Returns what is said of an attribute of a task that knows these options.
+    fn said(attribute: TokenStream, known: &[&str]) -> String {
+        methods(attribute, "task", known).1.to_string()
+    }
+
     #[test]
     fn a_misspelt_option_is_told_with_the_nearest_one() {
-        let error = methods(quote!(retrys = 3), "task", &["name", "retries"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a task has no option `retrys`; did you mean `retries`? It has: name, retries"
+        let text = said(quote!(retrys = 3), &["name", "retries"]);
+        assert!(
+            text.contains(
+                "a task has no option `retrys`; did you mean `retries`? It has: name, retries"
+            ),
+            "{text}"
         );
-        let error = methods(quote!(timeout = 3), "task", &["tags", "timeout_seconds"]).unwrap_err();
-        let text = error.to_string();
+        let text = said(quote!(timeout = 3), &["tags", "timeout_seconds"]);
         assert!(text.contains("did you mean `timeout_seconds`?"), "{text}");
-        let error = methods(quote!(colour = 3), "task", &["name", "retries"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a task has no option `colour`. It has: name, retries"
+        let text = said(quote!(colour = 3), &["name", "retries"]);
+        assert!(
+            text.contains("a task has no option `colour`. It has: name, retries"),
+            "{text}"
         );
     }
 
     #[test]
     fn a_literal_of_the_wrong_kind_is_told_by_what_is_expected() {
         let known = &["name", "tags"];
-        let name = methods(quote!(name = 3), "task", known).unwrap_err();
-        assert_eq!(name.to_string(), "a name is a text: `name = \"…\"`");
-        let tags = methods(quote!(tags = "db"), "task", known).unwrap_err();
-        assert_eq!(tags.to_string(), "tags are a list: `tags = [\"…\"]`");
-        assert!(methods(quote!(name = NAME, tags = ["db"]), "task", known).is_ok());
+        let text = said(quote!(name = 3, tags = "db"), known);
+        assert!(text.contains("a name is a text: `name = "), "{text}");
+        assert!(text.contains("tags are a list: `tags = ["), "{text}");
+        assert_eq!(said(quote!(name = NAME, tags = ["db"]), known), "");
     }
 
     #[test]
     fn an_option_is_given_once_and_with_a_value() {
-        let known = &["name"];
-        let twice = methods(quote!(name = "a", name = "b"), "task", known).unwrap_err();
-        assert_eq!(twice.to_string(), "`name` is given twice");
-        let bare = methods(quote!(name), "task", known).unwrap_err();
-        assert_eq!(bare.to_string(), "an option has a value: `name = …`");
+        let text = said(quote!(name = "a", name = "b"), &["name"]);
+        assert!(text.contains("`name` is given twice"), "{text}");
+        let text = said(quote!(name), &["name"]);
+        assert!(text.contains("an option has a value: `name = …`"), "{text}");
+    }
+
+    #[test]
+    fn what_is_right_counts_beside_what_is_wrong() {
+        let (methods, mistakes) = methods(quote!(retrys = 3, name = "a"), "task", &["name"]);
+        assert!(methods.to_string().contains(". name (\"a\")"), "{methods}");
+        assert!(mistakes.to_string().contains("retrys"), "{mistakes}");
     }
 }

@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::ItemFn;
 
-use crate::{function::Function, options};
+use crate::function::{Function, taken};
+use crate::options;
 
 const OPTIONS: &[&str] = &[
     "name",
@@ -28,7 +29,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
-    let methods = options::methods(attribute, "task", OPTIONS)?;
+    let (methods, mistakes) = options::methods(attribute, "task", OPTIONS);
     let function = Function::read(item, "task")?;
     if let Some(argument) = function
         .arguments
@@ -62,18 +63,22 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let output = &function.output;
     let body = function.body(&format_ident!("__body"));
     let runner = function.runner();
-    let checks = function.arguments.iter().map(|argument| {
-        let owned = &argument.owned;
-        quote_spanned!(argument.span=> ::prefect_rs::sdk::check::input::<#owned>();)
-    });
-    let output_check = quote_spanned!(syn::spanned::Spanned::span(&function.item.sig.output)=>
-        ::prefect_rs::sdk::check::output::<#output>();
-    );
+    let constants = function
+        .arguments
+        .iter()
+        .enumerate()
+        .map(|(number, argument)| {
+            let (name, owned) = (taken(number), &argument.owned);
+            let take = quote_spanned!(argument.span=> ::prefect_rs::sdk::taken::<#owned>());
+            quote!(const #name: ::prefect_rs::sdk::Taken<#owned> = #take;)
+        });
     let map = map(&function);
     let documentation = function
         .documentation()
         .map(|text| quote!(.description(#text)));
     Ok(quote! {
+        #mistakes
+
         #(#outer)*
         #visibility fn #name(
             #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
@@ -94,19 +99,15 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             #body
             #runner
 
-            #[allow(dead_code)]
-            fn __checks() {
-                #(#checks)*
-                #output_check
-            }
+            #(#constants)*
 
             impl ::prefect_rs::sdk::Task for #name {
                 type Output = #output;
 
                 fn definition() -> &'static ::prefect_rs::sdk::TaskDefinition {
                     static DEFINITION: ::prefect_rs::sdk::TaskDefinition =
-                        ::prefect_rs::sdk::TaskDefinition::new::<#output>(
-                            #text, ::std::module_path!(), &[#(#texts),*], __run, __options,
+                        ::prefect_rs::sdk::TaskDefinition::new(
+                            #text, ::std::module_path!(), &[#(#texts),*], (__run, &__RESULT), __options,
                         );
                     &DEFINITION
                 }

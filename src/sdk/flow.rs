@@ -15,7 +15,7 @@ use super::futures::{Handle, Upstream};
 use super::options::{FlowOptions, RetryDelay, Seconds};
 use super::outcome::{RunError, State};
 use super::task::{self, Runner};
-use super::value::{self, Input, Inputs, Shared, TaskInput, TaskOutput};
+use super::value::{self, Input, Inputs, Shared, Taken, TaskInput, TaskOutput};
 
 /// The type that `#[flow]` puts beside a function.
 ///
@@ -33,10 +33,35 @@ use super::value::{self, Input, Inputs, Shared, TaskInput, TaskOutput};
 /// ```
 pub trait Flow {
     /// What the flow gives back.
-    type Output: TaskOutput;
+    type Output;
     /// Returns what is known of the flow.
     fn definition() -> &'static FlowDefinition;
 }
+
+/// What can be a parameter of a flow: data that can be read from a request and described by a schema.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[data]
+/// struct Span {
+///     days: u32,
+/// }
+///
+/// #[flow]
+/// async fn report(span: Span) -> Result<u32> {
+///     Ok(span.days)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a flow",
+    label = "cannot be read from a request and described by a schema",
+    note = "put `#[data]` where `{Self}` is defined, or derive `Clone`, `Serialize`, `Deserialize` and `JsonSchema` there",
+    note = "what is no data, such as a connection, is made within the flow"
+)]
+pub trait FlowInput: TaskInput + DeserializeOwned + JsonSchema {}
+#[diagnostic::do_not_recommend]
+impl<T: TaskInput + DeserializeOwned + JsonSchema> FlowInput for T {}
 
 /// A parameter of a flow.
 #[doc(hidden)]
@@ -48,19 +73,43 @@ pub struct Parameter {
     default: Option<fn() -> Value>,
 }
 
-impl Parameter {
-    /// Describes a parameter of type `T`.
-    #[doc(hidden)]
-    pub const fn of<T: TaskInput + DeserializeOwned + JsonSchema>(name: &'static str) -> Self {
-        Self {
+/// A parameter of the type `T`, for the same reason as [`value::Kept`].
+#[doc(hidden)]
+pub struct Typed<T> {
+    parameter: Parameter,
+    taken: Taken<T>,
+}
+
+/// Describes a parameter of the type `T`.
+#[doc(hidden)]
+pub const fn parameter<T: FlowInput>(name: &'static str) -> Typed<T> {
+    Typed {
+        parameter: Parameter {
             name,
             description: None,
             schema: |generator| generator.subschema_for::<T>(),
             parse: parse::<T>,
             default: None,
-        }
+        },
+        taken: value::taken::<T>(),
+    }
+}
+
+impl<T> Typed<T> {
+    /// Takes the next argument.
+    #[doc(hidden)]
+    pub fn next(&self, inputs: &mut Inputs) -> T {
+        self.taken.next(inputs)
     }
 
+    /// Returns the description.
+    #[doc(hidden)]
+    pub const fn parameter(self) -> Parameter {
+        self.parameter
+    }
+}
+
+impl Parameter {
     /// Says what the parameter is for.
     #[doc(hidden)]
     pub const fn description(mut self, text: &'static str) -> Self {
@@ -383,7 +432,7 @@ pub struct FlowCall<T> {
     output: PhantomData<fn() -> T>,
 }
 
-impl<T: TaskOutput> FlowCall<T> {
+impl<T> FlowCall<T> {
     /// Makes a call.
     #[doc(hidden)]
     pub fn new(definition: &'static FlowDefinition, inputs: Vec<Input>) -> Self {
@@ -398,7 +447,9 @@ impl<T: TaskOutput> FlowCall<T> {
             output: PhantomData,
         }
     }
+}
 
+impl<T: TaskOutput> FlowCall<T> {
     /// Runs the flow and waits, in a function that is not `async`.
     ///
     /// ```no_run

@@ -2,6 +2,22 @@
 //!
 //! An event belongs to the run whose code is being polled; on a thread or task that the run has spawned by itself, to the run
 //! in which the innermost `tracing` span was made.
+//!
+//! Prints become logs in the bodies of flows and tasks. Other functions that these call have to ask for it, by name:
+//!
+//! ```
+//! use prefect_rs::prelude::*;
+//! use prefect_rs::sdk::logs::println;
+//!
+//! fn greet(name: &str) {
+//!     println!("Hello, {name}!"); // a log of whichever run calls it
+//! }
+//!
+//! #[task]
+//! async fn welcome(name: String) {
+//!     greet(&name);
+//! }
+//! ```
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -134,22 +150,76 @@ impl Message {
     }
 }
 
-/// Prints a line: within a run as a log of the run, elsewhere to standard output.
+/// Where a print goes outside of runs.
 #[doc(hidden)]
-pub fn print(line: fmt::Arguments<'_>) {
-    match Context::with(|_| ()) {
-        Some(()) => tracing::info!(target: "prefect.prints", "{line}"),
-        None => std::println!("{line}"),
+#[derive(Debug, Clone, Copy)]
+pub enum Stream {
+    /// The standard output.
+    #[doc(hidden)]
+    Out,
+    /// The standard error output.
+    #[doc(hidden)]
+    Error,
+}
+
+/// Prints a line: within a run as a log of the run.
+#[doc(hidden)]
+pub fn print_line(to: Stream, line: fmt::Arguments<'_>) {
+    match (Context::with(|_| ()), to) {
+        (Some(()), _) => tracing::info!(target: "prefect.prints", "{line}"),
+        (None, Stream::Out) => std::println!("{line}"),
+        (None, Stream::Error) => std::eprintln!("{line}"),
     }
 }
 
-/// Prints a line as the standard `println!` does, and makes it a log of the run that it is printed in.
+/// Prints a part of a line, which is a log line by itself within a run.
+#[doc(hidden)]
+pub fn print_part(to: Stream, part: fmt::Arguments<'_>) {
+    match (Context::with(|_| ()), to) {
+        (Some(()), _) => {
+            let part = part.to_string();
+            let line = part.strip_suffix('\n').unwrap_or(&part);
+            tracing::info!(target: "prefect.prints", "{line}");
+        }
+        (None, Stream::Out) => std::print!("{part}"),
+        (None, Stream::Error) => std::eprint!("{part}"),
+    }
+}
+
+/// Prints as the standard `println!` does, and makes it a log of the run that it is printed in.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __println {
-    () => { $crate::sdk::logs::print(::std::format_args!("")) };
-    ($($argument:tt)*) => { $crate::sdk::logs::print(::std::format_args!($($argument)*)) };
+    () => { $crate::sdk::logs::print_line($crate::sdk::logs::Stream::Out, ::std::format_args!("")) };
+    ($($argument:tt)*) => { $crate::sdk::logs::print_line($crate::sdk::logs::Stream::Out, ::std::format_args!($($argument)*)) };
 }
+
+/// Prints as the standard `eprintln!` does, and makes it a log of the run that it is printed in.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __eprintln {
+    () => { $crate::sdk::logs::print_line($crate::sdk::logs::Stream::Error, ::std::format_args!("")) };
+    ($($argument:tt)*) => { $crate::sdk::logs::print_line($crate::sdk::logs::Stream::Error, ::std::format_args!($($argument)*)) };
+}
+
+/// Prints as the standard `print!` does, and makes it a log of the run that it is printed in.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __print {
+    ($($argument:tt)*) => { $crate::sdk::logs::print_part($crate::sdk::logs::Stream::Out, ::std::format_args!($($argument)*)) };
+}
+
+/// Prints as the standard `eprint!` does, and makes it a log of the run that it is printed in.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __eprint {
+    ($($argument:tt)*) => { $crate::sdk::logs::print_part($crate::sdk::logs::Stream::Error, ::std::format_args!($($argument)*)) };
+}
+
+#[doc(inline)]
+pub use crate::{
+    __eprint as eprint, __eprintln as eprintln, __print as print, __println as println,
+};
 
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };

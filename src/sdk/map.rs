@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::context::Context;
 use super::futures::{Handle, TaskFuture, TaskFutures, Upstream, submit};
 use super::options::TaskOptions;
 use super::outcome::RunError;
 use super::task::{Call, TaskDefinition};
-use super::value::{Input, Source, TaskOutput};
+use super::value::{Input, Shared, Source, TaskOutput};
 
 /// Calls of one task over many values, not begun yet.
 ///
@@ -37,7 +38,7 @@ pub struct TaskMap<T> {
     output: PhantomData<fn() -> T>,
 }
 
-impl<T: TaskOutput> TaskMap<T> {
+impl<T> TaskMap<T> {
     /// Makes the calls.
     #[doc(hidden)]
     pub fn new(definition: &'static TaskDefinition, first: Vec<Input>, others: Vec<Input>) -> Self {
@@ -50,7 +51,9 @@ impl<T: TaskOutput> TaskMap<T> {
             output: PhantomData,
         }
     }
+}
 
+impl<T: TaskOutput> TaskMap<T> {
     /// Changes any options for these calls.
     ///
     /// ```
@@ -94,12 +97,13 @@ impl<T: TaskOutput> TaskMap<T> {
     /// ```
     #[track_caller]
     pub fn submit(self) -> TaskFutures<T> {
-        // An argument that is the same for all is computed once.
+        // What is the same for all is computed once, and once is found out whose result it is.
         let others: Vec<Source> = self
             .others
             .into_iter()
             .map(|input| match input.0 {
                 Source::Call(call) => Source::Future(submit(*call)),
+                Source::Value(value) => traced(value),
                 source => source,
             })
             .collect();
@@ -137,9 +141,17 @@ impl<T: TaskOutput> TaskMap<T> {
     }
 }
 
+fn traced(value: Shared) -> Source {
+    match Context::with(|context| context.flow_run.producers(&value)) {
+        Some(producers) => Source::Traced(value, producers.into()),
+        None => Source::Value(value),
+    }
+}
+
 fn same(source: &Source) -> Input {
     Input(match source {
         Source::Value(value) => Source::Value(value.clone()),
+        Source::Traced(value, producers) => Source::Traced(value.clone(), producers.clone()),
         Source::Future(handle) => Source::Future(handle.clone()),
         Source::Futures(handles, gather) => Source::Futures(handles.clone(), *gather),
         Source::Call(_) => unreachable!("calls have been submitted"),

@@ -61,27 +61,22 @@ pub(crate) mod task;
 pub(crate) mod value;
 
 pub use context::{FlowRunInfo, TaskRunInfo};
-pub use flow::{Flow, FlowCall, FlowDefinition, Parameter, default_value};
+pub use flow::{
+    Flow, FlowCall, FlowDefinition, FlowInput, Parameter, Typed, default_value, parameter,
+};
 pub use futures::{TaskFuture, TaskFutures, Upstream};
 pub use map::TaskMap;
 pub use options::{FlowOptions, RetryDelay, Seconds, TaskOptions};
 pub use serve::Serve;
 pub use session::Session;
 pub use task::{Running, Task, TaskCall, TaskDefinition};
-pub use value::{Input, Inputs, IntoInput, TaskInput, TaskOutput};
+pub use value::{Input, Inputs, IntoInput, Kept, Taken, TaskInput, TaskOutput, kept, taken};
 
 pub use schemars;
 pub use serde;
 
-/// What the attributes check about types, so that the compiler complains where they stand.
+/// Turns the error that a function ends with into its own, as `?` does.
 #[doc(hidden)]
-pub mod check {
-    /// Is compiled only for arguments.
-    pub fn input<T: super::TaskInput>() {}
-    /// Is compiled only for results.
-    pub fn output<T: super::TaskOutput>() {}
-    /// Turns the error that a function ends with into its own, as `?` does.
-    pub fn passed_on<T, E, F: From<E>>(result: Result<T, E>) -> Result<T, F> {
-        result.map_err(F::from)
-    }
+pub fn passed_on<T, E, F: From<E>>(result: Result<T, E>) -> Result<T, F> {
+    result.map_err(F::from)
 }

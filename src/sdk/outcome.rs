@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use super::value::{Shared, TaskOutput};
+use super::value::{Kept, Shared};
 
 /// Any error, as functions give it back.
 ///
@@ -397,9 +397,9 @@ impl<T, E> Fallible for std::result::Result<T, E> {
 
 /// Reads what a function returns that cannot fail.
 #[doc(hidden)]
-pub fn plain<T: TaskOutput>(value: T) -> Outcome {
+pub fn plain<T>(kept: &Kept<T>, value: T) -> Outcome {
     Outcome::Completed(Completion {
-        value: Arc::new(value),
+        value: (kept.keep)(value),
         name: None,
         message: None,
     })
@@ -407,11 +407,12 @@ pub fn plain<T: TaskOutput>(value: T) -> Outcome {
 
 /// Reads a `Result`.
 #[doc(hidden)]
-pub fn result<T: TaskOutput, E: Into<BoxError> + 'static>(
+pub fn result<T, E: Into<BoxError> + 'static>(
+    kept: &Kept<T>,
     result: std::result::Result<T, E>,
 ) -> Outcome {
     match result {
-        Ok(value) => plain(value),
+        Ok(value) => plain(kept, value),
         Err(error) => failed(boxed(error)),
     }
 }
@@ -432,7 +433,7 @@ fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
 
 /// Reads a state.
 #[doc(hidden)]
-pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
+pub fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
     let State {
         state_type,
         name,
@@ -441,7 +442,7 @@ pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
     } = state;
     match (state_type, data) {
         (StateType::Completed, Some(value)) => Outcome::Completed(Completion {
-            value: Arc::new(value),
+            value: (kept.keep)(value),
             name: Some(name),
             message,
         }),
@@ -459,11 +460,12 @@ pub fn state<T: TaskOutput>(state: State<T>) -> Outcome {
 
 /// Reads a `Result` of a state.
 #[doc(hidden)]
-pub fn state_result<T: TaskOutput, E: Into<BoxError> + 'static>(
+pub fn state_result<T, E: Into<BoxError> + 'static>(
+    kept: &Kept<T>,
     result: std::result::Result<State<T>, E>,
 ) -> Outcome {
     match result {
-        Ok(value) => state(value),
+        Ok(value) => state(kept, value),
         Err(error) => failed(boxed(error)),
     }
 }

@@ -18,16 +18,16 @@ use super::outcome::RunError;
 use super::value::{Input, Source, TaskOutput};
 
 /// Set by whoever wants the program to describe its flows.
-pub const DESCRIBE: &str = "PREFECT__DESCRIBE_FLOWS";
+pub(crate) const DESCRIBE: &str = "PREFECT__DESCRIBE_FLOWS";
 /// Set by whoever starts the program for a run.
-pub const FLOW_RUN_ID: &str = "PREFECT__FLOW_RUN_ID";
+pub(crate) const FLOW_RUN_ID: &str = "PREFECT__FLOW_RUN_ID";
 /// Set beside it: the name of the flow.
-pub const FLOW_NAME: &str = "PREFECT__FLOW_NAME";
+pub(crate) const FLOW_NAME: &str = "PREFECT__FLOW_NAME";
 
 /// What says backwards that a program was made by [`main!`](crate::main).
 ///
 /// Backwards, so that a program that only looks for it does not have it.
-pub const MARK_REVERSED: [u8; 32] = *b"1v//margorp-wolf-sr-tceferp//<~:";
+pub(crate) const MARK_REVERSED: [u8; 32] = *b"1v//margorp-wolf-sr-tceferp//<~:";
 
 /// Returns what says that a program was made by [`main!`](crate::main).
 ///

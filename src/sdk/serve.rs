@@ -74,7 +74,7 @@ impl<T: TaskOutput> FlowCall<T> {
             .inputs
             .iter()
             .filter_map(|input| match &input.0 {
-                Source::Value(value) => Some(value.clone()),
+                Source::Value(value) | Source::Traced(value, _) => Some(value.clone()),
                 // There is no run yet whose results could be parameters.
                 Source::Future(_) | Source::Futures(..) | Source::Call(_) => None,
             })

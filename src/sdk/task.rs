@@ -12,7 +12,7 @@ use super::engine::task_runs;
 use super::futures::{Handle, TaskFuture, Upstream, submit};
 use super::options::{Arguments, RetryDelay, Seconds, TaskOptions};
 use super::outcome::{Outcome, RunError, State};
-use super::value::{self, Input, Inputs, Shared, TaskOutput};
+use super::value::{self, Input, Inputs, Kept, Shared, TaskOutput};
 
 /// A body that has been given its arguments.
 #[doc(hidden)]
@@ -58,7 +58,7 @@ pub(crate) type Runner = fn(Inputs) -> Running;
 /// ```
 pub trait Task {
     /// What the task gives back.
-    type Output: TaskOutput;
+    type Output;
     /// Returns what is known of the task.
     fn definition() -> &'static TaskDefinition;
 }
@@ -91,11 +91,11 @@ pub struct TaskDefinition {
 impl TaskDefinition {
     /// Puts together what the attribute knows.
     #[doc(hidden)]
-    pub const fn new<T: TaskOutput>(
+    pub const fn new<T>(
         function: &'static str,
         module: &'static str,
         arguments: &'static [&'static str],
-        run: Runner,
+        (run, result): (Runner, &Kept<T>),
         options: fn() -> TaskOptions,
     ) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl TaskDefinition {
             module,
             arguments,
             run,
-            decode: value::decode::<T>,
+            decode: result.decode,
             options,
             resolved: OnceLock::new(),
         }
@@ -183,7 +183,7 @@ pub struct TaskCall<T> {
     output: PhantomData<fn() -> T>,
 }
 
-impl<T: TaskOutput> TaskCall<T> {
+impl<T> TaskCall<T> {
     /// Makes a call.
     #[doc(hidden)]
     pub fn new(definition: &'static TaskDefinition, inputs: Vec<Input>) -> Self {
@@ -198,7 +198,9 @@ impl<T: TaskOutput> TaskCall<T> {
             output: PhantomData,
         }
     }
+}
 
+impl<T: TaskOutput> TaskCall<T> {
     /// Runs the task beside what follows.
     ///
     /// The flow does not end before it.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::finite::{self, NotFinite};
 use super::futures::{Handle, TaskFuture, TaskFutures};
@@ -124,15 +125,45 @@ pub(crate) fn to_json(value: &Shared) -> serde_json::Result<Vec<u8>> {
 #[derive(Clone)]
 pub struct Inputs(pub(crate) std::collections::VecDeque<Shared>);
 
-impl Inputs {
+/// How a result becomes a value, and is read again.
+///
+/// The code of an attribute has one for each function and asks nothing else of the type, so that what is no data is told
+/// once, where the type stands.
+#[doc(hidden)]
+pub struct Kept<T> {
+    pub(crate) keep: fn(T) -> Shared,
+    pub(crate) decode: fn(&[u8]) -> serde_json::Result<Shared>,
+}
+
+/// Makes one for results of type `T`.
+#[doc(hidden)]
+pub const fn kept<T: TaskOutput>() -> Kept<T> {
+    Kept {
+        keep: share::<T>,
+        decode: decode::<T>,
+    }
+}
+
+fn share<T: TaskInput>(value: T) -> Shared {
+    Arc::new(value)
+}
+
+/// How an argument is taken from the values of an attempt, for the same reason as [`Kept`].
+#[doc(hidden)]
+pub struct Taken<T>(fn(Shared) -> T);
+
+/// Makes one for arguments of type `T`.
+#[doc(hidden)]
+pub const fn taken<T: TaskInput>() -> Taken<T> {
+    Taken(take::<T>)
+}
+
+impl<T> Taken<T> {
     /// Takes the next argument.
     #[doc(hidden)]
-    pub fn take<T: TaskInput>(&mut self) -> T {
-        let value = self
-            .0
-            .pop_front()
-            .expect("the attribute counts the arguments");
-        take(value)
+    pub fn next(&self, inputs: &mut Inputs) -> T {
+        let value = inputs.0.pop_front();
+        (self.0)(value.expect("the attribute counts the arguments"))
     }
 }
 
@@ -142,6 +173,8 @@ pub struct Input(pub(crate) Source);
 
 pub(crate) enum Source {
     Value(Shared),
+    /// A value of which is known whose result it is.
+    Traced(Shared, Arc<[Uuid]>),
     Future(Arc<Handle>),
     Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
     Call(Box<Call>),

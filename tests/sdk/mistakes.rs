@@ -82,7 +82,7 @@ fn mistakes_are_told_where_they_are() {
         .collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     files.sort();
-    assert!(files.len() >= 6);
+    assert!(files.len() >= 8);
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let told = about(&name, &compile(&file));

@@ -277,3 +277,48 @@ async fn a_task_outside_of_a_flow_says_what_to_do() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_the_same_for_all_of_a_map_has_its_origin_in_each() {
+    #[task]
+    async fn factors() -> Vec<u64> {
+        vec![2, 3]
+    }
+    #[task]
+    async fn times(n: u64, factors: Vec<u64>) -> u64 {
+        factors.iter().map(|factor| n * factor).sum()
+    }
+    #[flow]
+    async fn table() -> Result<Vec<u64>> {
+        let factors = factors().await?;
+        Ok(times::map([10u64, 20], factors).await?)
+    }
+    let history = History::new().await;
+    assert_eq!(history.session.run(table()).await.unwrap(), [50, 100]);
+    insta::assert_snapshot!(history.links().await, @"
+    times-0: factors <- factors-0
+    times-1: factors <- factors-0
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prints_of_all_kinds_are_logs() {
+    #[task]
+    fn talk() {
+        println!("{} out", 1);
+        eprintln!("{} error", 2);
+        print!("{} part\n", 3);
+        eprint!("{} part", 4);
+        println!();
+    }
+    #[flow]
+    async fn talks() -> Result<()> {
+        talk().await
+    }
+    let history = History::new().await;
+    history.session.run(talks()).await.unwrap();
+    let logs = history.logs().await;
+    let prints = logs.iter().filter(|log| log["name"] == "prefect.prints");
+    let prints: Vec<_> = prints.map(|log| log["message"].as_str().unwrap()).collect();
+    assert_eq!(prints, ["1 out", "2 error", "3 part", "4 part", ""]);
+}

@@ -3,7 +3,7 @@
 //! How they are carried to their ends is in [`super::execution`]. States of flow runs are proposed to the server, which has the
 //! last word: it may ask to wait, to retry, or to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -122,13 +122,9 @@ impl FlowRun {
         if let Some(whole) = marks.whole.and_then(|mark| produced.get(&mark)) {
             return vec![*whole];
         }
-        let mut ids: Vec<Uuid> = Vec::new();
-        for id in marks.elements.iter().filter_map(|mark| produced.get(mark)) {
-            if !ids.contains(id) {
-                ids.push(*id);
-            }
-        }
-        ids
+        let ids = marks.elements.iter().filter_map(|mark| produced.get(mark));
+        let mut seen = HashSet::new();
+        ids.copied().filter(|id| seen.insert(*id)).collect()
     }
 
     /// Counts something that the flow run does not end before.
@@ -313,7 +309,7 @@ async fn resolve(call: &FlowCallInner) -> Result<Inputs, RunError> {
     let mut inputs = Inputs(Default::default());
     for input in &call.inputs {
         inputs.0.push_back(match &input.0 {
-            Source::Value(value) => value.clone(),
+            Source::Value(value) | Source::Traced(value, _) => value.clone(),
             Source::Future(handle) => handle.result().await?,
             Source::Futures(handles, gather) => {
                 let mut results = Vec::with_capacity(handles.len());

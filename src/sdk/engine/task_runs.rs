@@ -95,6 +95,8 @@ impl Prepared {
 enum Argument {
     Value(Shared),
     Future(Arc<Handle>),
+    /// A value of which is known whose result it is.
+    Traced(Shared, Arc<[Uuid]>),
     Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
 }
 
@@ -207,7 +209,7 @@ impl TaskRun {
         let mut values = VecDeque::with_capacity(self.arguments.len());
         for argument in std::mem::take(&mut self.arguments) {
             values.push_back(match argument {
-                Argument::Value(value) => value,
+                Argument::Value(value) | Argument::Traced(value, _) => value,
                 Argument::Future(handle) => handle.result().await?,
                 Argument::Futures(handles, gather) => {
                     let mut results = Vec::with_capacity(handles.len());
@@ -619,6 +621,7 @@ fn ready(inputs: Vec<Input>) -> Vec<Argument> {
         .map(|input| match input.0 {
             Source::Value(value) => Argument::Value(value),
             Source::Future(handle) => Argument::Future(handle),
+            Source::Traced(value, producers) => Argument::Traced(value, producers),
             Source::Futures(handles, gather) => Argument::Futures(handles, gather),
             Source::Call(call) => Argument::Future(submit(*call)),
         })
@@ -634,6 +637,7 @@ fn dependencies(
     let of = |argument: &Argument| match argument {
         Argument::Value(value) => flow_run.producers(value),
         Argument::Future(handle) => vec![handle.id],
+        Argument::Traced(_, producers) => producers.to_vec(),
         Argument::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
     };
     names
@@ -747,6 +751,7 @@ pub(crate) fn stand_in(
     let of = |input: &Input| match &input.0 {
         Source::Value(value) => flow_run.producers(value),
         Source::Future(handle) => vec![handle.id],
+        Source::Traced(_, producers) => producers.to_vec(),
         Source::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
         Source::Call(_) => Vec::new(),
     };
