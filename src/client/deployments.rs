@@ -76,6 +76,12 @@ impl Client {
         self.post_only(&path, &json!({})).await
     }
 
+    /// Stops all schedules of a deployment, in the words of 2.20 and later servers.
+    pub async fn pause_deployment(&self, id: Uuid) -> Result<()> {
+        let path = format!("/deployments/{id}/pause_deployment");
+        self.post_only(&path, &json!({})).await
+    }
+
     /// Returns the schedules of a deployment.
     pub async fn read_schedules(&self, id: Uuid) -> Result<Vec<Document<DeploymentSchedule>>> {
         self.get(&format!("/deployments/{id}/schedules")).await

@@ -93,6 +93,26 @@ impl Error {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// Returns whether the request has taken longer than allowed; the server may still be at it.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable {
+                is_timeout: true,
+                ..
+            }
+        )
+    }
+
+    /// Returns whether the server is away or unable to answer, so that the same request may succeed once it is back.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => status.is_server_error() || is_passing(*status),
+            Self::Unreachable { .. } => true,
+            Self::Unreadable { .. } | Self::Request(_) => false,
+        }
+    }
+
     /// Returns whether the same request may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -37,6 +37,21 @@ async fn a_passing_failure_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_away_is_told_from_one_that_refuses() {
+    for (status, is_away) in [
+        (404, false),
+        (422, false),
+        (429, true),
+        (500, true),
+        (503, true),
+    ] {
+        let (client, _) = client(vec![(status, "")]);
+        let error = client.health().await.unwrap_err();
+        assert_eq!(error.is_away(), is_away, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn retries_are_bounded() {
     let (client, calls) = client(vec![(
         503,

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::context::{self, Cancellation};
+use super::engine::patience::patiently;
 use super::engine::task_runs::json_of;
 use super::engine::{Engine, flow_runs, on_runtime, signals};
 use super::flow::{FlowCall, FlowDefinition};
@@ -54,6 +55,7 @@ pub struct Serve {
     name: String,
     tags: Vec<String>,
     schedule: Option<Value>,
+    timezone: Option<String>,
     limit: usize,
 }
 
@@ -86,13 +88,14 @@ impl<T: TaskOutput> FlowCall<T> {
             name: name.into(),
             tags: call.options.common.tags.clone(),
             schedule: None,
+            timezone: None,
             limit: MOST,
         }
     }
 }
 
 impl Serve {
-    /// Runs the flow at the times of a cron expression, in UTC.
+    /// Runs the flow at the times of a cron expression, in UTC or the zone of [`with_timezone`](Self::with_timezone).
     ///
     /// ```no_run
     /// # use prefect_rs::prelude::*;
@@ -103,7 +106,7 @@ impl Serve {
     /// # Ok(()) }
     /// ```
     pub fn with_cron(mut self, cron: impl Into<String>) -> Self {
-        self.schedule = Some(json!({"cron": cron.into(), "timezone": "UTC"}));
+        self.schedule = Some(json!({"cron": cron.into()}));
         self
     }
 
@@ -134,6 +137,21 @@ impl Serve {
     /// ```
     pub fn with_rrule(mut self, rule: impl Into<String>) -> Self {
         self.schedule = Some(json!({"rrule": rule.into()}));
+        self
+    }
+
+    /// Reads the times of the schedule as those of this time zone, also where clocks are changed twice a year.
+    ///
+    /// ```no_run
+    /// # use prefect_rs::prelude::*;
+    /// # #[task] async fn load() -> Result<u8> { Ok(1) }
+    /// # #[flow] async fn report() -> Result<u8> { Ok(1) }
+    /// # fn start() -> Result<()> {
+    /// report().serve("nightly").with_cron("0 3 * * *").with_timezone("Europe/Berlin").run()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn with_timezone(mut self, zone: impl Into<String>) -> Self {
+        self.timezone = Some(zone.into());
         self
     }
 
@@ -189,17 +207,23 @@ impl Serve {
             return Ok(());
         }
         let client = engine.client.clone();
-        let body = self.body();
+        let body = self.body(&engine);
         let flow_name = self.definition.name().to_owned();
         let source = on_runtime(async move { DueRuns::register(client, &flow_name, body).await });
         let source = source.await.map_err(|error| error.to_string())?;
         info!(target: "prefect.serve", "Serving flow `{}` as deployment `{}`; Ctrl-C ends it", self.definition.name(), self.name);
         self.work(&engine, &source).await;
-        let client = engine.client.clone();
+        let (client, is_ours) = (engine.client.clone(), engine.is_ours);
         let id = source.deployment;
+        let pause = async move {
+            match is_ours {
+                true => client.pause_schedule(id).await,
+                false => client.pause_deployment(id).await,
+            }
+        };
         // Runs of a schedule that nobody carries out would only become late.
         if self.schedule.is_some()
-            && let Err(error) = on_runtime(async move { client.pause_schedule(id).await }).await
+            && let Err(error) = on_runtime(pause).await
         {
             warn!(target: "prefect.serve", "the schedule could not be paused: {error}");
         }
@@ -207,21 +231,57 @@ impl Serve {
         Ok(())
     }
 
-    fn body(&self) -> Value {
+    /// Returns the deployment as the server takes it; one of ours also learns what its agents would run.
+    fn body(&self, engine: &Engine) -> Value {
         let program = std::env::current_exe().unwrap_or_default();
-        let code = json!({
-            "path": program, "sha256": "", "location": program,
-            "function": self.definition.function(), "options": {},
-        });
-        json!({
+        let common = &self.definition.options().common;
+        let mut body = json!({
             "name": self.name,
             "parameters": self.parameters,
             "tags": self.tags,
-            "schedule": self.schedule,
-            "is_schedule_active": self.schedule.is_some(),
-            "flow_data": {"encoding": "executable", "blob": code.to_string()},
-            "flow_runner": {"type": "subprocess", "config": {"env": {}}},
-        })
+            "parameter_openapi_schema": self.definition.schema(),
+            "description": common.description,
+            "version": common.version,
+        });
+        let more = match engine.is_ours {
+            true => {
+                let code = json!({
+                    "path": program, "sha256": "", "location": program,
+                    "function": self.definition.function(), "options": {},
+                });
+                json!({
+                    "schedule": self.schedule(),
+                    "is_schedule_active": self.schedule.is_some(),
+                    "flow_data": {"encoding": "executable", "blob": code.to_string()},
+                    "flow_runner": {"type": "subprocess", "config": {"env": {}}},
+                })
+            }
+            false => {
+                let schedules = self
+                    .schedule()
+                    .map(|schedule| json!({"schedule": schedule, "active": true}));
+                json!({
+                    "schedules": schedules.as_slice(),
+                    "paused": false,
+                    "enforce_parameter_schema": true,
+                    "entrypoint": format!("{}:{}", program.display(), self.definition.function()),
+                })
+            }
+        };
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        body
+    }
+
+    fn schedule(&self) -> Option<Value> {
+        let mut schedule = self.schedule.clone()?;
+        if let Some(zone) = self.timezone.as_deref() {
+            schedule["timezone"] = json!(zone);
+        } else if schedule.get("cron").is_some() {
+            schedule["timezone"] = json!("UTC");
+        }
+        Some(schedule)
     }
 
     /// Takes due runs until the process is asked to end, and waits for those under way.
@@ -286,8 +346,10 @@ async fn carry_out(
     };
     let (client, id) = (engine.client.clone(), run.id);
     let claim = on_runtime(async move {
+        // Told again as the same transition, so that what was taken without an answer is not lost.
         let state = json!({"type": "PENDING", "state_details": {"transition_id": Uuid::now_v7()}});
-        client.set_flow_run_state(id, &state, false).await
+        let claim = || client.set_flow_run_state(id, &state, false);
+        patiently("a due run waits", claim).await
     });
     match claim.await {
         Ok(answer) if answer.status == "ACCEPT" => {

@@ -3,6 +3,11 @@
 mod authoring;
 mod history;
 mod mistakes;
+mod away;
+#[path = "../support/genuine.rs"]
+mod genuine;
+#[path = "../support/genuine_server.rs"]
+mod genuine_server;
 mod programs;
 mod results;
 mod retries;

@@ -15,6 +15,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::execution::Execution;
+use super::patience::patiently;
 use super::recorder::{creation, related};
 use super::task_runs::{json_of, stand_in};
 use super::{Engine, on_runtime};
@@ -198,22 +199,32 @@ pub(crate) async fn start(
         let template = common.run_name.as_deref()?;
         Some(options::fill(template, &parameters))
     });
+    let stand_in_id = links.as_ref().map(|links| links.id);
     let request = json!({
         "name": name,
+        // An answer that is lost makes no second run.
+        "idempotency_key": stand_in_id.unwrap_or_else(Uuid::now_v7),
         "parameters": parameters,
         "tags": common.tags,
         "flow_version": common.version,
-        "parent_task_run_id": links.as_ref().map(|links| links.id),
+        "parent_task_run_id": stand_in_id,
         "empirical_policy": policy(common, first_delay(common)),
         "state": {"type": "PENDING"},
     });
     let stand_in = links.as_ref().map(creation);
     let client = engine.client.clone();
     let flow_name = common.name.clone();
-    let made = on_runtime(async move { create(&client, &flow_name, stand_in, request).await })
+    let made = on_runtime(async move {
+        let create = || create(&client, &flow_name, stand_in.as_ref(), &request);
+        match &stand_in {
+            // What has begun goes on when the server is back; what is about to begin says so at once.
+            Some(_) => patiently("a subflow run waits", create).await,
+            None => create().await,
+        }
+    });
+    let made = made
         .await
         .map_err(|error| RunError::not_run(&label, error.to_string()))?;
-    let stand_in_id = links.map(|links| links.id);
     let run = Execution::new(engine, call.definition, call.options, made, parent.as_ref());
     let outcome = run.execute(inputs).await;
     if let (Some(parent), Some(id), Ok((value, _))) = (&parent, stand_in_id, &outcome) {
@@ -233,7 +244,9 @@ pub(crate) async fn take_over(
     id: Uuid,
 ) -> Result<State, String> {
     let client = engine.client.clone();
-    let run = on_runtime(async move { client.read_flow_run(id).await })
+    let run =
+        on_runtime(async move { patiently("a flow run waits", || client.read_flow_run(id)).await });
+    let run = run
         .await
         .map_err(|error| format!("flow run `{id}` could not be read: {error}"))?;
     let mut made = Made {
@@ -287,7 +300,10 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
         return Ok(());
     }
     let (client, id) = (engine.client.clone(), made.id);
-    let update = async move { client.update_flow_run(id, &Value::Object(changes)).await };
+    let update = async move {
+        let changes = Value::Object(changes);
+        patiently("a flow run waits", || client.update_flow_run(id, &changes)).await
+    };
     on_runtime(update)
         .await
         .map_err(|error| format!("flow run `{id}` could not be described: {error}"))
@@ -327,13 +343,14 @@ async fn resolve(call: &FlowCallInner) -> Result<Inputs, RunError> {
 async fn create(
     client: &Client,
     flow_name: &str,
-    stand_in: Option<Value>,
-    mut request: Value,
+    stand_in: Option<&Value>,
+    request: &Value,
 ) -> crate::client::Result<Made> {
     let flow = client.create_flow(flow_name, &[]).await?;
     if let Some(stand_in) = stand_in {
-        client.post_only("/task_runs/", &stand_in).await?;
+        client.post_only("/task_runs/", stand_in).await?;
     }
+    let mut request = request.clone();
     request["flow_id"] = json!(flow.id);
     let run: crate::client::Document<crate::client::FlowRun> =
         client.post("/flow_runs/", &request).await?;

@@ -8,6 +8,7 @@ pub(crate) mod execution;
 pub(crate) mod flow_runs;
 pub(crate) mod limits;
 pub(crate) mod outbox;
+pub(crate) mod patience;
 pub(crate) mod proposals;
 pub(crate) mod recorder;
 pub(crate) mod records;
@@ -28,10 +29,11 @@ use crate::connect;
 use crate::settings::Settings;
 use limits::Limits;
 use outbox::{Lines, Outbox};
+use patience::patiently;
 use recorder::{RECORDS, Recorder};
 use results::Results;
 
-use super::logs;
+use super::{logs, program};
 
 /// What all runs of one API share.
 pub(crate) struct Engine {
@@ -42,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) logs: Outbox<Lines>,
     pub(crate) limits: Limits,
     pub(crate) results: Results,
+    /// Whether the API is a server of this project.
+    pub(crate) is_ours: bool,
     /// Whether the API takes events.
     pub(crate) takes_events: bool,
     /// Whether log lines are sent.
@@ -59,6 +63,10 @@ impl Engine {
                 let client = connect::client(&settings)
                     .await
                     .map_err(|error| error.to_string())?;
+                if std::env::var_os(program::FLOW_RUN_ID).is_some() {
+                    // The server has given the run away, so it was there and will be again; what it says is heard below.
+                    let _ = patiently("a flow run waits", || client.server_version()).await;
+                }
                 Self::connect(client, &settings).await
             })
         };
@@ -90,6 +98,7 @@ impl Engine {
             recorder,
             states: Recorder::states(client.clone(), runtime),
             logs: Outbox::open(client.clone(), "/logs/", runtime),
+            is_ours: takes_records,
             takes_events,
             limits: Limits::new(client.clone()),
             results: Results::at(settings.home.join("storage").join("results")),

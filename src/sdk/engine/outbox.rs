@@ -12,9 +12,10 @@ use std::time::Duration;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use super::patience::Pause;
 use crate::client::{Client, Error};
 
 /// What one request carries at most; genuine servers take 4 MB of logs.
@@ -27,6 +28,8 @@ const ON_THEIR_WAY: usize = 2;
 const LINGER: Duration = Duration::from_millis(5);
 /// What is kept in memory at most.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// A batch of no more entries than this is not made smaller for a server that is slow.
+const FEW_ENTRIES: usize = 100;
 
 /// What a batch gathers, and becomes one body.
 pub(crate) trait Gathered: Default + Send + 'static {
@@ -297,8 +300,10 @@ async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
         let is_of_an_entry = error
             .status()
             .is_some_and(|status| matches!(status.as_u16(), 400 | 413 | 422));
-        match halves(&body).filter(|_| is_of_an_entry) {
+        let least = if is_of_an_entry { 1 } else { FEW_ENTRIES };
+        match halves(&body, least).filter(|_| is_of_an_entry || error.is_timeout()) {
             Some([first, second]) => waiting.extend([second, first]),
+            None if error.is_timeout() => waiting.push(body),
             None => {
                 warn!(target: "prefect", "what was told to {path} was refused by the API and is lost: {error}");
             }
@@ -306,36 +311,31 @@ async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
     }
 }
 
-/// Returns the two halves of a list; none of a single entry.
-fn halves(body: &[u8]) -> Option<[Vec<u8>; 2]> {
+/// Returns the two halves of a list, if it has more entries than `least`.
+fn halves(body: &[u8], least: usize) -> Option<[Vec<u8>; 2]> {
     let entries: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
     let (first, second) = entries.split_at(entries.len() / 2);
     let list = |entries: &[&RawValue]| serde_json::to_vec(entries).expect("JSON is JSON");
-    (!first.is_empty()).then(|| [list(first), list(second)])
+    (entries.len() > least).then(|| [list(first), list(second)])
 }
 
-/// Sends a batch, again and again while the API is away; the error is that of a refusal.
+/// Sends a batch, again and again while the API is away; the error is that of a refusal, or says that it took too long.
+///
+/// A server that is slower than requests may take would be slower still if it got all of it again.
 async fn send_whole(client: &Client, path: &'static str, body: &[u8]) -> Result<(), Error> {
-    let mut pause = Duration::from_millis(250);
-    let mut is_away = false;
+    let mut pause = Pause::default();
     loop {
         match client.post_bytes(path, body.to_vec()).await {
-            Ok(()) => return Ok(()),
-            Err(error)
-                if error
-                    .status()
-                    .is_some_and(|status| status.is_client_error()) =>
-            {
-                return Err(error);
-            }
-            Err(error) => {
-                if !is_away {
+            Err(error) if error.is_away() => {
+                if pause.is_first() {
                     warn!(target: "prefect", "what happens is kept until the API is back: {error}");
                 }
-                is_away = true;
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                pause.wait().await;
+                if error.is_timeout() {
+                    return Err(error);
+                }
             }
+            answer => return answer,
         }
     }
 }
@@ -346,15 +346,16 @@ mod tests {
 
     #[test]
     fn a_batch_is_halved_until_one_entry_is_left() {
-        let texts = |body: &[u8]| {
-            let parts = halves(body)?;
+        let texts = |body: &[u8], least| {
+            let parts = halves(body, least)?;
             Some(parts.map(|part| String::from_utf8(part).unwrap()))
         };
         assert_eq!(
-            texts(br#"[{"a": "],["},2,[3]]"#).unwrap(),
+            texts(br#"[{"a": "],["},2,[3]]"#, 1).unwrap(),
             [r#"[{"a": "],["}]"#, "[2,[3]]"]
         );
-        assert_eq!(texts(b"[1]"), None);
-        assert_eq!(texts(b"[]"), None);
+        assert_eq!(texts(b"[1,2,3]", 3), None);
+        assert_eq!(texts(b"[1]", 1), None);
+        assert_eq!(texts(b"[]", 1), None);
     }
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use tokio::time::sleep;
-use tracing::warn;
 use uuid::Uuid;
 
+use super::patience::patiently;
 use super::{Engine, on_runtime};
 use crate::client::OrchestrationResult;
 use crate::sdk::outcome::{State, StateType};
@@ -29,23 +28,12 @@ pub(crate) async fn propose(engine: &Engine, id: Uuid, mut state: Value, force: 
     let client = engine.client.clone();
     let kind = state["type"].as_str().unwrap_or_default().to_owned();
     on_runtime(async move {
-        let mut pause = Duration::from_millis(250);
-        loop {
-            match client.set_flow_run_state(id, &state, force).await {
-                Ok(answer) => return read(answer, &kind),
-                Err(error)
-                    if error
-                        .status()
-                        .is_some_and(|status| status.is_client_error()) =>
-                {
-                    let held = State::new(StateType::Crashed).with_message(error.to_string());
-                    return Answer::Refused(held, error.to_string());
-                }
-                Err(error) => {
-                    warn!(target: "prefect", "a state is kept until the API is back: {error}");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
+        let ask = || client.set_flow_run_state(id, &state, force);
+        match patiently("a state is kept", ask).await {
+            Ok(answer) => read(answer, &kind),
+            Err(error) => {
+                let held = State::new(StateType::Crashed).with_message(error.to_string());
+                Answer::Refused(held, error.to_string())
             }
         }
     })

@@ -17,6 +17,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::outbox::{Lines, Outbox};
+use super::patience::patiently;
 use super::records::Records;
 use crate::client::Client;
 use crate::sdk::outcome::StateType;
@@ -198,22 +199,9 @@ async fn tell_one(client: &Client, transition: Transition) {
             json!({"state": transition.state, "force": true}),
         ),
     };
-    let mut pause = Duration::from_millis(250);
-    loop {
-        match client.post_only(&path, &body).await {
-            Ok(()) => return,
-            Err(error)
-                if error
-                    .status()
-                    .is_some_and(|status| status.is_client_error()) =>
-            {
-                return warn!(target: "prefect", "a state was refused by the API and is lost: {error}");
-            }
-            Err(_) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-        }
+    let told = patiently("what happens is kept", || client.post_only(&path, &body));
+    if let Err(error) = told.await {
+        warn!(target: "prefect", "a state was refused by the API and is lost: {error}");
     }
 }
 

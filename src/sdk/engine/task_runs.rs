@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::attempt::{self, Ended};
 use super::flow_runs::FlowRun;
 use super::limits::{Granted, Slots};
+use super::patience::patiently;
 use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related, state_json};
 use super::{Engine, on_runtime};
 use crate::client::OrchestrationResult;
@@ -94,9 +95,9 @@ impl Prepared {
 /// An argument that is known, or will be.
 enum Argument {
     Value(Shared),
-    Future(Arc<Handle>),
     /// A value of which is known whose result it is.
     Traced(Shared, Arc<[Uuid]>),
+    Future(Arc<Handle>),
     Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
 }
 
@@ -375,9 +376,7 @@ impl TaskRun {
                     .unwrap_or("no reason given");
                 Err(format!("The server does not let the task run: {reason}"))
             }
-            Err(error) if error.is_passing() || error.status().is_none() => {
-                Ok(Some(Duration::from_secs(1)))
-            }
+            Err(error) if error.is_away() => Ok(Some(Duration::from_secs(1))),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -605,9 +604,11 @@ fn cancelled() -> State {
 async fn has_limit(engine: &Engine, tags: &[String]) -> bool {
     for tag in tags {
         let (client, tag) = (engine.client.clone(), tag.clone());
-        let limit =
-            on_runtime(async move { client.read_concurrency_limit_by_tag(&tag).await }).await;
-        if limit.is_ok() {
+        let limit = on_runtime(async move {
+            let read = || client.read_concurrency_limit_by_tag(&tag);
+            patiently("a task run waits to hear of its limits", read).await
+        });
+        if limit.await.is_ok() {
             return true;
         }
     }
@@ -620,8 +621,8 @@ fn ready(inputs: Vec<Input>) -> Vec<Argument> {
         .into_iter()
         .map(|input| match input.0 {
             Source::Value(value) => Argument::Value(value),
-            Source::Future(handle) => Argument::Future(handle),
             Source::Traced(value, producers) => Argument::Traced(value, producers),
+            Source::Future(handle) => Argument::Future(handle),
             Source::Futures(handles, gather) => Argument::Futures(handles, gather),
             Source::Call(call) => Argument::Future(submit(*call)),
         })
@@ -636,8 +637,8 @@ fn dependencies(
 ) -> Vec<(&'static str, Vec<Uuid>)> {
     let of = |argument: &Argument| match argument {
         Argument::Value(value) => flow_run.producers(value),
-        Argument::Future(handle) => vec![handle.id],
         Argument::Traced(_, producers) => producers.to_vec(),
+        Argument::Future(handle) => vec![handle.id],
         Argument::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
     };
     names
@@ -750,8 +751,8 @@ pub(crate) fn stand_in(
     let number = flow_run.number(key);
     let of = |input: &Input| match &input.0 {
         Source::Value(value) => flow_run.producers(value),
-        Source::Future(handle) => vec![handle.id],
         Source::Traced(_, producers) => producers.to_vec(),
+        Source::Future(handle) => vec![handle.id],
         Source::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
         Source::Call(_) => Vec::new(),
     };
