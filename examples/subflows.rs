@@ -33,4 +33,5 @@ async fn build() -> Result<()> {
     Ok(())
 }
 
-prefect_rs::main!(build());
+// A program may have several flows; this one runs the first when it is started by hand, and all can be deployed.
+prefect_rs::main!(build(), assemble, paint);

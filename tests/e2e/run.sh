@@ -36,6 +36,7 @@ python=${PREFECT_RS_TEST_VENVS:-.venvs}/2.0b3/bin/python
 PORT=$(free_port) ONCE=1 PREFECT_RS_PYTHON=${python:-none} examples/run.sh >"$said" 2>&1 || fail "it ended with code $?"
 says "Hello, Marvin"
 says "the disk is"
+says "Hello from a deployment"
 if [ -n "$python" ]; then
     says "the API answered 500"
     says "Created task run 'Write to database-"

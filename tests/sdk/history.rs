@@ -22,6 +22,14 @@ impl History {
         }
     }
 
+    /// Looks at the API of a session, whose home goes with it.
+    pub fn of(session: Session, home: tempfile::TempDir) -> Self {
+        Self {
+            session,
+            _home: home,
+        }
+    }
+
     async fn filter(&self, noun: &str, body: Value) -> Vec<Value> {
         let client = self.session.client();
         client

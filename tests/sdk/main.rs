@@ -1,13 +1,16 @@
 //! Flows in Rust: in process on databases of their own, and as programs.
 
+#[path = "../support/audit.rs"]
+mod audit;
 mod authoring;
-mod history;
-mod mistakes;
 mod away;
 #[path = "../support/genuine.rs"]
 mod genuine;
 #[path = "../support/genuine_server.rs"]
 mod genuine_server;
+mod history;
+mod mistakes;
+mod on_genuine_servers;
 mod programs;
 mod results;
 mod retries;

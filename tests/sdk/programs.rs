@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use prefect_rs::db::{Conn, Db, query};
+use prefect_rs::settings::{DatabaseUrl, Synchronous};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -399,6 +401,44 @@ fn a_deployed_flow_is_stored_and_run_by_an_agent() {
 }
 
 #[test]
+fn a_program_may_have_several_flows_and_an_older_one_stays_what_it_was() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let program = home.folder.path().join("flows");
+    std::fs::copy(example("tutorial"), &program).unwrap();
+    let _agent = home.deploy(&program, &json!({"parameters": {"msg": "the older one"}}));
+    // Another program of the same name and place.
+    std::fs::copy(example("subflows"), &program).unwrap();
+    let spec = |flow: Option<&str>| {
+        let spec =
+            json!({"name": "newer", "flow_location": program, "flow_name": flow, "tags": ["test"]});
+        let path = home.write("newer.json", &spec.to_string());
+        home.cli(&["deployment", "create", path.to_str().unwrap()])
+    };
+    let said = String::from_utf8_lossy(&spec(None).stderr).into_owned();
+    assert!(
+        said.contains("has the flows `Build a car`, `Assemble`, `Paint`"),
+        "{said}"
+    );
+    // By the name of its function as well.
+    assert!(spec(Some("assemble")).status.success());
+    let older = home.prints(&["deployment", "run", "Previously unreliable pipeline/test"]);
+    let newer = home.prints(&[
+        "deployment",
+        "run",
+        "Assemble/newer",
+        "--param",
+        "part=roof",
+    ]);
+    for (run, says) in [(&older, "the older one"), (&newer, "assemble roof")] {
+        let state = home.wait_for(run, &["COMPLETED", "FAILED", "CRASHED"]);
+        assert_eq!(state["type"], "COMPLETED", "{state}");
+        let logs = home.prints(&["flow-run", "logs", run]);
+        assert!(logs.contains(says), "{logs}");
+    }
+}
+
+#[test]
 fn a_source_file_is_built_by_cargo_and_what_was_built_is_deployed() {
     let server = Server::start();
     let home = Home::new(Some(&server));
@@ -549,57 +589,33 @@ fn a_server_that_is_away_for_a_while_fails_no_run() {
     assert_eq!(tasks[0]["state"]["type"], "COMPLETED");
 }
 
-/// Reads the whole history and complains about what cannot have happened.
-fn audit(home: &Home) -> i64 {
-    let database = rusqlite::Connection::open(home.folder.path().join("orion.db")).unwrap();
-    let mut query = database
-        .prepare("SELECT task_run_id, type FROM task_run_state ORDER BY task_run_id, timestamp")
-        .unwrap();
-    let rows = query
-        .query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
-        .unwrap();
-    let mut histories = std::collections::BTreeMap::<String, Vec<String>>::new();
-    for (run, state) in rows.map(Result::unwrap) {
-        histories.entry(run).or_default().push(state);
-    }
-    let mut query = database
-        .prepare("SELECT id, state_type, run_count FROM task_run")
-        .unwrap();
-    let rows = query
-        .query_map([], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, i64>(2)?,
-            ))
-        })
-        .unwrap();
-    for (run, state, run_count) in rows.map(Result::unwrap) {
-        let history = histories.remove(&run).expect("each run has its states");
-        let whole = ["PENDING", "RUNNING", "COMPLETED"];
-        assert!(
-            whole.starts_with(&history.iter().map(String::as_str).collect::<Vec<_>>()),
-            "{history:?}"
+/// Lets the auditor read a whole history, and returns how many task runs have completed in it.
+fn audit(database: PathBuf) -> i64 {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let url = DatabaseUrl::Sqlite(database);
+        let db = Db::open(&url, Synchronous::Normal).await;
+        let db = db.expect("the database opens");
+        assert_eq!(
+            crate::audit::audit(&db, Vec::new()).await,
+            Vec::<String>::new()
         );
-        assert_eq!(history.last(), Some(&state), "the run is in its last state");
-        assert_eq!(run_count, i64::from(history.len() > 1), "{history:?}");
-    }
-    assert!(histories.is_empty(), "each state has its run");
-    database
-        .query_row(
-            "SELECT count(*) FROM task_run WHERE state_type = 'COMPLETED'",
-            [],
-            |row| row.get::<_, i64>(0),
-        )
-        .unwrap()
+        let completed = "SELECT COUNT(*) FROM task_run WHERE state_type = 'COMPLETED'";
+        let completed = async move |conn: &mut Conn| query(completed).fetch_one::<i64>(conn).await;
+        let completed = db.read(completed).await.expect("the history can be read");
+        db.close().await;
+        completed
+    })
 }
 
 #[test]
 fn a_flow_that_is_killed_at_any_point_leaves_a_whole_history() {
     let home = Home::new(None);
-    for lines in [1, 2, 40, 300, 700] {
+    let database = home.folder.path().join("orion.db");
+    // The first lines are of the flow run itself, the later ones of a task each.
+    let mut points = vec![1, 2];
+    points.extend((0..4).map(|_| rand::random_range(3..900)));
+    for lines in points {
         let mut program = home.command(example("many"));
         program.args(["many", "tasks=1000"]).stderr(Stdio::piped());
         let mut program = program.spawn().unwrap();
@@ -611,7 +627,8 @@ fn a_flow_that_is_killed_at_any_point_leaves_a_whole_history() {
         assert_eq!(seen, lines);
         program.kill().unwrap();
         program.wait().unwrap();
-        audit(&home);
+        println!("killed after {lines} lines");
+        audit(database.clone());
     }
     let whole = home
         .command(example("many"))
@@ -620,7 +637,7 @@ fn a_flow_that_is_killed_at_any_point_leaves_a_whole_history() {
         .unwrap();
     assert!(whole.status.success());
     assert!(
-        audit(&home) > 1000,
+        audit(database) > 1000,
         "what one run said to have done is there"
     );
 }
@@ -634,20 +651,16 @@ fn a_server_that_is_killed_in_the_middle_loses_nothing() {
     let mut program = program.spawn().unwrap();
     let reader = std::io::BufReader::new(program.stderr.take().unwrap());
     let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
-    for seen in [3, 500, 600] {
+    for seen in [3, rand::random_range(4..800), rand::random_range(4..800)] {
         assert_eq!(lines.by_ref().take(seen).count(), seen);
+        println!("killed after {seen} more lines");
         server.kill();
         server.start_again();
     }
     let _ = lines.by_ref().count();
     assert!(program.wait().unwrap().success());
-    let body = json!({"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}});
-    assert_eq!(server.count("task_runs", &body), 2001);
-    assert_eq!(
-        server.count(
-            "flow_runs",
-            &json!({"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
-        ),
-        1
-    );
+    let runs = json!({"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}});
+    assert_eq!(server.count("flow_runs", &runs), 1);
+    server.kill();
+    assert_eq!(audit(server.database()), 2001);
 }

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use prefect_rs::prelude::*;
+use prefect_rs::sdk::Session;
 use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::history::History;
 
@@ -136,5 +139,82 @@ fn a_cache_changes_how_often_a_task_runs_and_never_what_it_gives() {
         prop_assert_eq!(actual, expected);
         let distinct: HashMap<_, ()> = numbers.iter().map(|n| (n, ())).collect();
         prop_assert_eq!(CALLS.load(Ordering::Relaxed) - before, distinct.len() as u32);
+    });
+}
+
+/// The results under this key expire at once.
+const FLEETING: u8 = 2;
+
+#[task(cache_key_fn = |arguments| arguments.get::<u8>("key").unwrap_or_default().to_string())]
+async fn keyed(key: u8, number: usize) -> usize {
+    let _ = key;
+    number
+}
+
+#[flow]
+async fn keyed_calls(calls: Vec<(u8, bool)>) -> Result<Vec<usize>> {
+    let mut given = Vec::new();
+    for (number, (key, refreshes)) in calls.into_iter().enumerate() {
+        let mut call = keyed(key, number).with_refresh_cache(refreshes);
+        if key == FLEETING {
+            call = call.with_cache_expiration_seconds(0);
+        }
+        given.push(call.await?);
+    }
+    Ok(given)
+}
+
+/// Which calls run, when each of their transitions is proposed to the server's rules for tasks.
+async fn by_the_rules(session: &Session, calls: &[(u8, bool)]) -> Vec<bool> {
+    let client = session.client();
+    let post = async |path: &str, body: Value| client.post::<Value>(path, &body).await.unwrap();
+    let flow = post("/flows/", json!({"name": "rules"})).await;
+    let body = json!({"flow_id": flow["id"], "state": {"type": "RUNNING"}});
+    let flow_run = post("/flow_runs/", body).await;
+    let case = Uuid::new_v4();
+    let mut ran = Vec::new();
+    for (key, refreshes) in calls {
+        let body = json!({
+            "flow_run_id": flow_run["id"], "task_key": "t", "dynamic_key": Uuid::new_v4(),
+            "state": {"type": "PENDING"},
+        });
+        let run = post("/task_runs/", body).await;
+        let path = format!("/task_runs/{}/set_state", run["id"].as_str().unwrap());
+        let cache_key = format!("{case}-{key}");
+        let details = json!({"cache_key": cache_key, "refresh_cache": refreshes});
+        let state = json!({"type": "RUNNING", "state_details": details});
+        let answer = post(&path, json!({"state": state})).await;
+        ran.push(answer["state"]["type"] == "RUNNING");
+        if answer["state"]["type"] == "RUNNING" {
+            let expiration = (*key == FLEETING).then_some("2020-01-01T00:00:00Z");
+            let details = json!({"cache_key": cache_key, "cache_expiration": expiration});
+            let state = json!({"type": "COMPLETED", "state_details": details});
+            post(&path, json!({"state": state})).await;
+        }
+    }
+    ran
+}
+
+#[test]
+fn any_script_of_calls_finds_what_the_rules_find() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let rules = runtime.block_on(History::new());
+    let config = ProptestConfig {
+        cases: 16,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(calls in prop::collection::vec((0u8..=FLEETING, prop::bool::weighted(0.2)), 1..10))| {
+        let (expected, given) = runtime.block_on(async {
+            let expected = by_the_rules(&rules.session, &calls).await;
+            let fresh = History::new().await;
+            (expected, fresh.session.run(keyed_calls(calls.clone())).await.unwrap())
+        });
+        let ran: Vec<bool> = given.iter().enumerate().map(|(number, given)| *given == number).collect();
+        prop_assert_eq!(&expected, &ran);
+        // What is found is the latest that was made.
+        for (number, (key, _)) in calls.iter().enumerate() {
+            let made = (0..=number).rev().find(|n| ran[*n] && calls[*n].0 == *key);
+            prop_assert_eq!(Some(given[number]), made);
+        }
     });
 }

@@ -35,6 +35,11 @@ impl Server {
         let _ = self.process.wait();
     }
 
+    /// Returns the path of its database.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.home.path().join("orion.db")
+    }
+
     /// Counts what a filter finds.
     pub fn count(&self, noun: &str, filter: &serde_json::Value) -> u64 {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
