@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The largest file storage takes; a debug build of a Rust flow is well below.
-pub const MAX_CODE_BYTES: u64 = 512 * 1024 * 1024;
+pub const MAX_CODE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// A folder of stored code.
 #[derive(Debug, Clone)]
