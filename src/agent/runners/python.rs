@@ -35,22 +35,17 @@ pub(super) fn python(
     };
     choose_python(&mut invocation, code, config, host)?;
     invocation.hears_why = true;
-    let engine: &[&str] = match code.needs_supplied {
-        false => &["-m", "prefect.engine"],
+    let id = run.id.simple().to_string();
+    let engine: Vec<OsString> = match code.needs_supplied {
+        false => ["-m", "prefect.engine", &id].map(OsString::from).into(),
         // The script is no argument, since `conda run` takes none of several lines.
         true => {
             invocation.set.push((SUPPLYING.into(), SCRIPT.into()));
-            &[
-                "-c",
-                "import os; exec(os.environ.pop('PREFECT_RS_ENGINE'))",
-                "engine",
-            ]
+            let start = format!("import os; exec(os.environ.pop('{SUPPLYING}'))");
+            ["-c", &start, "engine", &id].map(OsString::from).into()
         }
     };
-    let arguments = engine.iter().map(OsString::from);
-    invocation
-        .arguments
-        .extend(arguments.chain([run.id.simple().to_string().into()]));
+    invocation.arguments.extend(engine);
     // Lines of a flow must arrive when they are printed, not when a block of them is full.
     invocation.set.push(("PYTHONUNBUFFERED".into(), "1".into()));
     Ok(Launch {
