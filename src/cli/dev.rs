@@ -20,7 +20,7 @@ use crate::{
 /// The queue that `dev` makes when it is not there.
 const QUEUE: &str = "default";
 
-/// Start the server, a work queue for every deployment and an agent, all in this process.
+/// Start the server, a work queue for every deployment outside of work pools, and an agent, all in this process.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  prefect-rs dev")]
 pub struct Args {

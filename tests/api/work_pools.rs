@@ -243,6 +243,46 @@ async fn a_served_deployment_gives_its_runs_itself(app: &TestApp) {
     assert_eq!(refused.0, 404, "{refused:?}");
 }
 
+/// An agent runs what it is given as a process of its own machine, which a pool's type may rule out
+/// and which lacks the files of a program that serves.
+async fn a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them(app: &TestApp) {
+    let flow = shed(app).await;
+    let queue = json!({"name": "all", "filter": {}, "concurrency_limit": 2});
+    let queue = id(&post(app, "/api/work_queues/", &queue).await);
+    let taken = async || {
+        let path = format!("/api/work_queues/{queue}/get_runs");
+        let runs = post(app, &path, &json!({})).await;
+        let name = |run: &Value| run["name"].as_str().map(str::to_owned);
+        let runs = runs.as_array().expect("a list").iter();
+        runs.filter_map(name).collect::<Vec<_>>()
+    };
+    let deployed = async |body: Value, name: &str| {
+        let deployment = deploy(app, body).await;
+        let run = run_of(app, &deployment, json!({"name": name})).await;
+        (id(&deployment), id(&run))
+    };
+    let pool = json!({"name": "pooled", "flow_id": flow, "work_pool_name": "shed"});
+    let (_, pooled) = deployed(pool, "pooled").await;
+    let agents = json!({"name": "named", "flow_id": flow, "work_pool_name": "default-agent-pool"});
+    deployed(agents, "named").await;
+    let served = json!({"name": "served", "flow_id": flow});
+    let (served, _) = deployed(served, "served").await;
+    let path = "/api/deployments/get_scheduled_flow_runs";
+    post(app, path, &json!({"deployment_ids": [served]})).await;
+    let old =
+        json!({"name": "old", "flow_id": flow, "flow_data": {"encoding": "file", "blob": "{}"}});
+    deployed(old, "old").await;
+    assert_eq!(taken().await, ["named", "old"]);
+
+    // What a pool's worker runs takes none of the queue's slots either.
+    let path = format!("/api/flow_runs/{pooled}/set_state");
+    post(app, &path, &json!({"state": {"type": "RUNNING"}})).await;
+    assert_eq!(taken().await, ["named", "old"]);
+    let path = format!("/api/ui/deployments/{served}");
+    let page = app.send("GET", &path, &[], None).await.1.expect("a page");
+    assert_eq!(page["queues"], json!([]), "{page}");
+}
+
 /// Makes a test of each story on each database.
 macro_rules! on_both {
     ($($story:ident),* $(,)?) => {
@@ -325,6 +365,7 @@ on_both!(
     each_generation_sees_schedules_in_its_words,
     who_looks_at_what_comes_serves_nobody,
     a_served_deployment_gives_its_runs_itself,
+    a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them,
 );
 
 #[tokio::test]

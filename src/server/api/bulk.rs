@@ -17,7 +17,7 @@ use crate::schemas::responses::{BulkTransition, Several};
 use crate::schemas::{DeploymentId, Dialect, FlowId, FlowRunId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Answer, Author, Body, Id, RenewsLeases, view};
-use crate::server::models::states::{self, Proposal};
+use crate::server::models::transitions::{self, Proposal};
 use crate::server::models::{deployments, flow_runs, flows};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState};
@@ -128,7 +128,7 @@ pub async fn bulk_set_flow_run_state(
         // Requests that overlap lock the same runs in the same order.
         ids.sort_unstable();
         for id in ids {
-            let one = states::transition_flow_run(conn, id, proposal.clone(), now).await?;
+            let one = transitions::transition_flow_run(conn, id, proposal.clone(), now).await?;
             done.extend(one.map(|one| (id, one)));
         }
         Ok(done)

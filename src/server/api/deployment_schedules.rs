@@ -61,7 +61,7 @@ pub async fn read_deployment_runs(
     let ids = asked.deployment_ids;
     let write = async move |conn: &mut db::Conn| {
         models::deployments::set_polled(conn, &ids, now).await?;
-        models::flow_runs::due_of_deployments(conn, &ids, due).await
+        models::due_runs::of_deployments(conn, &ids, due).await
     };
     let runs = state.db.write(write).await?;
     Ok(view(dialect, AsOf(now, runs).each()))

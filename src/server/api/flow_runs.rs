@@ -18,7 +18,7 @@ use crate::server::extract::{
     Answer, Asked, Author, Body, Id, RenewsLeases, created, no_content, view,
 };
 use crate::server::models::flow_runs::Origin;
-use crate::server::models::states::{Proposal, Transitioned};
+use crate::server::models::transitions::{Proposal, Transitioned};
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
 use crate::server::{ApiError, AppState};
@@ -251,11 +251,11 @@ pub async fn set_flow_run_state(
         .filter(|_| proposal.state.state_type == StateType::Pending);
     let write = async move |conn: &mut _| {
         if let Some(queue) = queue
-            && let Some(reason) = models::flow_runs::why_not_claimed(conn, queue, id).await?
+            && let Some(reason) = models::due_runs::why_not_claimed(conn, queue, id).await?
         {
-            return models::states::abort_flow_run(conn, id, reason).await;
+            return models::transitions::abort_flow_run(conn, id, reason).await;
         }
-        models::states::transition_flow_run(conn, id, proposal, now).await
+        models::transitions::transition_flow_run(conn, id, proposal, now).await
     };
     let done = state.db.write_short(write).await?;
     let absent = || ApiError::NoObject(format!("Flow run {id} not found"));

@@ -152,7 +152,7 @@ pub async fn set_task_run_state(
     let (now, policy) = (state.now(), Policy::of(dialect, force));
     let wait = state.settings.tag_concurrency_slot_wait_seconds.as_secs() as i64;
     let write = async move |conn: &mut _| {
-        models::states::transition_task_run(conn, id, proposed, policy, wait, now).await
+        models::transitions::transition_task_run(conn, id, proposed, policy, wait, now).await
     };
     let mut done = state
         .db

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::filters::compile_artifacts;
+use super::filters::{self, compile_artifacts, page};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::artifacts::{
     Artifact, ArtifactCollection, ArtifactCreate, ArtifactSort, ArtifactUpdate,
@@ -137,8 +137,7 @@ async fn select<T: FromRow>(
     id: &str,
     asked: &Asked,
 ) -> Result<Vec<T>> {
-    let (condition, values) =
-        compile_artifacts(asked.artifacts.as_ref(), &asked.filters, conn.dialect());
+    let found = compile_artifacts(asked.artifacts.as_ref(), &asked.filters, conn.dialect());
     let order = match asked.sort {
         ArtifactSort::CreatedDesc => "o.created DESC,",
         ArtifactSort::UpdatedDesc => "o.updated DESC,",
@@ -146,16 +145,16 @@ async fn select<T: FromRow>(
         ArtifactSort::KeyDesc => "o.key DESC NULLS LAST,",
         ArtifactSort::KeyAsc => "o.key NULLS FIRST,",
     };
-    let n = values.len();
-    let (limit, offset) = (n + 1, n + 2);
-    query(format!(
-        "SELECT {columns} FROM {from} WHERE {condition} ORDER BY {order} {id} DESC \
-         LIMIT ${limit} OFFSET ${offset}"
-    ))
-    .bind_all(values)
-    .bind(asked.limit)
-    .bind(i64::from(asked.offset))
-    .fetch_all(conn)
+    let select = &format!("SELECT {columns} FROM {from}");
+    let order = &format!("{order} {id} DESC");
+    page(
+        conn,
+        select,
+        found,
+        order,
+        asked.limit,
+        i64::from(asked.offset),
+    )
     .await
 }
 
@@ -183,11 +182,8 @@ async fn count_from(
     artifacts: Option<&ArtifactFilter>,
     filters: &Filters,
 ) -> Result<i64> {
-    let (condition, values) = compile_artifacts(artifacts, filters, conn.dialect());
-    query(format!("SELECT COUNT(*) FROM {from} WHERE {condition}"))
-        .bind_all(values)
-        .fetch_one(conn)
-        .await
+    let found = compile_artifacts(artifacts, filters, conn.dialect());
+    filters::count(conn, from, found).await
 }
 
 /// Changes an artifact; tells whether there is one.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::filters::{self, page};
 use crate::db::{Conn, Error, FromRow, Result, Row, Value, query};
 use crate::schemas::automations::{Automation, AutomationBody};
 use crate::schemas::filters::{AutomationFilter, AutomationSort, Operator};
@@ -211,36 +212,21 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Automation>> {
-    let (condition, values) = compile(conn, filter);
+    let found = compile(conn, filter);
     let order = match sort {
         AutomationSort::CreatedDesc => "o.created DESC, o.id DESC",
         AutomationSort::UpdatedDesc => "o.updated DESC, o.id DESC",
         AutomationSort::NameAsc => "o.name, o.id",
         AutomationSort::NameDesc => "o.name DESC, o.id DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM automation o WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(conn)
-        .await
+    let select = &format!("SELECT {COLUMNS} FROM automation o");
+    page(conn, select, found, order, limit, offset).await
 }
 
 /// Counts the automations that a filter finds.
 pub async fn count(conn: &mut Conn, filter: &AutomationFilter) -> Result<i64> {
-    let (condition, values) = compile(conn, filter);
-    query(format!(
-        "SELECT COUNT(*) FROM automation o WHERE {condition}"
-    ))
-    .bind_all(values)
-    .fetch_one(conn)
-    .await
+    let found = compile(conn, filter);
+    filters::count(conn, "automation o", found).await
 }
 
 fn compile(conn: &Conn, filter: &AutomationFilter) -> (String, Vec<Value>) {

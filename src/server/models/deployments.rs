@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::deployment_limits::{self, Wanted};
 use super::events::of_states;
-use super::filters::{Listed, compile};
+use super::filters::{self, Listed, compile, page};
 use super::global_concurrency_limits::{self as limits, Which};
 use super::{deployment_schedules, flows, work_pools, work_queues};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
@@ -313,7 +313,7 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Deployment>> {
-    let (condition, values) = compile(Listed::Deployments, filters, conn.dialect());
+    let found = compile(Listed::Deployments, filters, conn.dialect());
     let order = match sort {
         FlowSort::CreatedDesc => "o.created DESC, o.id DESC",
         FlowSort::UpdatedDesc => "o.updated DESC, o.id DESC",
@@ -321,26 +321,15 @@ pub async fn list(
         FlowSort::NameAsc => "o.name, o.id",
         FlowSort::NameDesc => "o.name DESC, o.id DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    let found = query(sql).bind_all(values).bind(limit).bind(offset);
-    let found = found.fetch_all(conn).await?;
+    let select = &format!("SELECT {COLUMNS} FROM {TABLES}");
+    let found = page(conn, select, found, order, limit, offset).await?;
     deployment_schedules::attach(conn, found).await
 }
 
 /// Counts the deployments that a filter finds.
 pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
-    let (condition, values) = compile(Listed::Deployments, filters, conn.dialect());
-    query(format!(
-        "SELECT COUNT(*) FROM deployment o WHERE {condition}"
-    ))
-    .bind_all(values)
-    .fetch_one(conn)
-    .await
+    let found = compile(Listed::Deployments, filters, conn.dialect());
+    filters::count(conn, "deployment o", found).await
 }
 
 /// Lets a schedule make runs or not; tells whether there is such a deployment.

@@ -3,22 +3,19 @@
 use chrono::{DateTime, Utc};
 
 use super::events::of_states;
-use super::filters::{Listed, compile};
+use super::filters::{self, Listed, compile, page};
 use super::flows;
 use super::slots;
 use super::states::{self, take_optional};
-use super::work_pools::Due;
-use crate::db::{Conn, Dialect, FromRow, Result, Row, Value, query, storable};
+use super::transitions;
+use crate::db::{Conn, FromRow, Result, Row, query, storable};
 use crate::schemas::actions::{FlowRunCreate, FlowRunUpdate, StateCreate};
 use crate::schemas::filters::{Filters, FlowRunSort};
 use crate::schemas::flow_runs::{FlowRun, FlowRunPolicy, FlowRunnerSettings};
-use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{
-    DeploymentId, Document, FlowRunId, State, StateType, WorkPoolId, WorkQueueId,
-};
+use crate::schemas::{DeploymentId, Document, FlowRunId, State, StateType, WorkQueueId};
 use crate::server::orchestration::{Plan, RetryType, Run, RunId};
 
-const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
+pub(super) const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.flow_id, o.deployment_id, \
     o.parent_task_run_id, o.run_count, o.expected_start_time, o.next_scheduled_start_time, o.start_time, \
     o.end_time, o.total_run_time, o.flow_version, o.parameters, o.idempotency_key, o.context, \
     o.empirical_policy, o.empirical_config, o.tags, o.flow_runner_type, o.flow_runner_config, \
@@ -96,7 +93,7 @@ pub async fn create(
     let run_id = RunId::Flow(id, create.parent_task_run_id);
     let labels = labels(conn, &create, &origin).await?;
     let first = create.state.unwrap_or_else(StateCreate::pending);
-    let (state, record) = states::first(run_id, states::proposed(first, now));
+    let (state, record) = transitions::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
     let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
     let run = FlowRun {
@@ -144,7 +141,7 @@ pub async fn create(
         return Ok((known.fetch_one(conn).await?, false));
     }
     let state = run.state.as_ref().expect("the run is made with one");
-    states::write_first(conn, run_id, state, now).await?;
+    transitions::write_first(conn, run_id, state, now).await?;
     if run.work_queue_id.is_none() {
         return Ok((run, true));
     }
@@ -352,7 +349,7 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<FlowRun>> {
-    let (condition, values) = compile(Listed::FlowRuns, filters, conn.dialect());
+    let found = compile(Listed::FlowRuns, filters, conn.dialect());
     let order = match sort {
         FlowRunSort::IdDesc => "o.id DESC",
         FlowRunSort::StartTimeAsc => "o.start_time, o.id",
@@ -364,27 +361,13 @@ pub async fn list(
         FlowRunSort::NextScheduledStartTimeAsc => "o.next_scheduled_start_time, o.id",
         FlowRunSort::EndTimeDesc => "o.end_time DESC NULLS LAST, o.id DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "{SELECT} WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(conn)
-        .await
+    page(conn, SELECT, found, order, limit, offset).await
 }
 
 /// Counts the flow runs that a filter finds.
 pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
-    let (condition, values) = compile(Listed::FlowRuns, filters, conn.dialect());
-    query(format!("SELECT COUNT(*) FROM flow_run o WHERE {condition}"))
-        .bind_all(values)
-        .fetch_one(conn)
-        .await
+    let found = compile(Listed::FlowRuns, filters, conn.dialect());
+    filters::count(conn, "flow_run o", found).await
 }
 
 /// Changes what a client may change; tells whether there is such a run.
@@ -439,186 +422,8 @@ pub async fn delete(
         == 1)
 }
 
-/// A run that has begun and waits for its retry is tried again by the process that has it.
-const UNCLAIMED: &str = "NOT (o.state_name = 'AwaitingRetry' AND o.run_count > 0)";
-
-/// Returns the runs that a work queue gives before an instant, the earliest first.
-///
-/// A queue with a concurrency limit gives no more than what is left of it; the count is of one
-/// moment, so it is counted again when a run is claimed, see [`why_not_claimed`].
-pub async fn due(
-    conn: &mut Conn,
-    queue: &WorkQueue,
-    before: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<FlowRun>> {
-    if queue.is_paused {
-        return Ok(Vec::new());
-    }
-    let (condition, values) = of_queue(queue, conn.dialect());
-    let mut limit = limit;
-    if let Some(most) = queue.concurrency_limit {
-        let busy = busy(conn, &condition, values.clone()).await?;
-        limit = limit.min((most - busy).max(0));
-    }
-    let n = values.len();
-    let sql = format!(
-        "{SELECT} WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= ${} AND {condition} \
-         AND {UNCLAIMED} \
-         ORDER BY o.next_scheduled_start_time, o.id LIMIT ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(before)
-        .bind(limit)
-        .fetch_all(conn)
-        .await
-}
-
-async fn busy(conn: &mut Conn, condition: &str, values: Vec<Value>) -> Result<i64> {
-    let sql = format!(
-        "SELECT COUNT(*) FROM flow_run o WHERE o.state_type IN ('PENDING', 'RUNNING') AND {condition}"
-    );
-    query(sql).bind_all(values).fetch_one(conn).await
-}
-
 /// Forgets which process a run was.
 pub async fn forget_infrastructure(conn: &mut Conn, id: FlowRunId) -> Result<()> {
     let sql = "UPDATE flow_run SET infrastructure_pid = NULL WHERE id = $1";
     query(sql).bind(id).execute(conn).await.map(drop)
-}
-
-/// Says why an agent may not claim a run through a queue now; nothing if it may.
-///
-/// Agents hold runs ahead of their time, and several are given the same slot at once; of their
-/// claims only as many succeed as there are slots. On PostgreSQL the queue is locked meanwhile.
-pub async fn why_not_claimed(
-    conn: &mut Conn,
-    queue: WorkQueueId,
-    id: FlowRunId,
-) -> Result<Option<String>> {
-    let Some(queue) = super::work_queues::read_locked(conn, queue).await? else {
-        return Ok(Some("The work queue is gone.".to_owned()));
-    };
-    if queue.is_paused {
-        return Ok(Some(format!("Work queue '{}' is paused.", queue.name)));
-    }
-    if let Some(pool) = queue.work_pool_id
-        && let Some(reason) = why_not_of_pool(conn, pool, id).await?
-    {
-        return Ok(Some(reason));
-    }
-    let Some(most) = queue.concurrency_limit else {
-        return Ok(None);
-    };
-    let (mut condition, mut values) = of_queue(&queue, conn.dialect());
-    values.push(id.into());
-    // One that is claimed already is judged by the policy.
-    condition.push_str(&format!(" AND o.id <> ${}", values.len()));
-    let busy = busy(conn, &condition, values).await?;
-    Ok((busy >= most).then(|| {
-        format!(
-            "The limit of work queue '{}', {most} runs at once, is reached.",
-            queue.name
-        )
-    }))
-}
-
-/// Says why a run of a pool may not be claimed now, whatever its queue says.
-async fn why_not_of_pool(
-    conn: &mut Conn,
-    pool: WorkPoolId,
-    id: FlowRunId,
-) -> Result<Option<String>> {
-    let lock = conn.dialect().for_update("work_pool");
-    let sql = format!(
-        "SELECT work_pool.name, work_pool.is_paused, work_pool.concurrency_limit FROM work_pool \
-         WHERE work_pool.id = $1 AND (work_pool.is_paused OR work_pool.concurrency_limit IS NOT NULL){lock}"
-    );
-    let bounded: Option<(String, bool, Option<i64>)> =
-        query(sql).bind(pool).fetch_optional(conn).await?;
-    let Some((name, is_paused, limit)) = bounded else {
-        return Ok(None);
-    };
-    if is_paused {
-        return Ok(Some(format!("Work pool '{name}' is paused.")));
-    }
-    let Some(most) = limit else {
-        return Ok(None);
-    };
-    let sql = "SELECT COUNT(*) FROM flow_run r JOIN work_queue q ON q.id = r.work_queue_id \
-               WHERE q.work_pool_id = $1 AND r.id <> $2 \
-               AND r.state_type IN ('PENDING', 'RUNNING', 'CANCELLING')";
-    let busy: i64 = query(sql).bind(pool).bind(id).fetch_one(conn).await?;
-    Ok((busy >= most)
-        .then(|| format!("The limit of work pool '{name}', {most} runs at once, is reached.")))
-}
-
-/// Returns the condition that runs of a queue meet, with the values it binds.
-fn of_queue(queue: &WorkQueue, dialect: Dialect) -> (String, Vec<Value>) {
-    let Some(filter) = &queue.filter else {
-        return ("o.work_queue_id = $1".to_owned(), vec![queue.id.into()]);
-    };
-    let mut conditions = vec!["o.deployment_id IS NOT NULL".to_owned()];
-    let mut values = Vec::new();
-    if let Some(tags) = filter.tags.as_ref().filter(|tags| !tags.is_empty()) {
-        values.push(Value::from(tags.clone()));
-        conditions.push(dialect.list_contains_all("o.tags", values.len()));
-    }
-    if let Some(ids) = filter.deployment_ids.as_ref().filter(|ids| !ids.is_empty()) {
-        values.push(Value::Uuids(ids.iter().map(|id| id.0).collect()));
-        conditions.push(format!("o.deployment_id = ANY(${})", values.len()));
-    }
-    if let Some(types) = filter
-        .flow_runner_types
-        .as_ref()
-        .filter(|types| !types.is_empty())
-    {
-        values.push(Value::from(types.clone()));
-        conditions.push(format!("o.flow_runner_type = ANY(${})", values.len()));
-    }
-    (conditions.join(" AND "), values)
-}
-
-/// Returns the due runs that name a queue, the earliest first.
-pub async fn due_of_queue(
-    conn: &mut Conn,
-    queue: WorkQueueId,
-    due: Due,
-    limit: i64,
-) -> Result<Vec<FlowRun>> {
-    due_of(conn, "o.work_queue_id = $1", queue.into(), due, limit).await
-}
-
-/// Returns the due runs of deployments, the earliest first.
-pub async fn due_of_deployments(
-    conn: &mut Conn,
-    ids: &[DeploymentId],
-    due: Due,
-) -> Result<Vec<FlowRun>> {
-    let ids = Value::Uuids(ids.iter().map(|id| id.0).collect());
-    due_of(conn, "o.deployment_id = ANY($1)", ids, due, due.limit).await
-}
-
-async fn due_of(
-    conn: &mut Conn,
-    condition: &str,
-    value: Value,
-    due: Due,
-    limit: i64,
-) -> Result<Vec<FlowRun>> {
-    let mut values = vec![value, due.before.into(), limit.into()];
-    let mut after = "";
-    if let Some(at) = due.after {
-        values.push(at.into());
-        after = " AND o.next_scheduled_start_time > $4";
-    }
-    let sql = format!(
-        "{SELECT} WHERE {condition} AND o.state_type = 'SCHEDULED' \
-         AND o.next_scheduled_start_time <= $2{after} AND {UNCLAIMED} \
-         ORDER BY o.next_scheduled_start_time, o.id LIMIT $3"
-    );
-    query(sql).bind_all(values).fetch_all(conn).await
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::events::of_states;
-use super::filters::{Listed, compile};
+use super::filters::{self, Listed, compile, page};
 use super::{deployment_limits, slots};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::filters::{Filters, FlowSort};
@@ -124,33 +124,19 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Flow>> {
-    let (condition, values) = compile(Listed::Flows, filters, conn.dialect());
+    let found = compile(Listed::Flows, filters, conn.dialect());
     let order = match sort {
         FlowSort::CreatedDesc => "o.created DESC, o.id DESC",
         FlowSort::UpdatedDesc => "o.updated DESC, o.id DESC",
         FlowSort::NameAsc => "o.name",
         FlowSort::NameDesc => "o.name DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "SELECT o.id, o.created, o.updated, o.name, o.tags, o.labels FROM flow o WHERE {condition} ORDER BY {order} \
-         LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(conn)
-        .await
+    let select = "SELECT o.id, o.created, o.updated, o.name, o.tags, o.labels FROM flow o";
+    page(conn, select, found, order, limit, offset).await
 }
 
 /// Counts the flows that a filter finds.
 pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
-    let (condition, values) = compile(Listed::Flows, filters, conn.dialect());
-    query(format!("SELECT COUNT(*) FROM flow o WHERE {condition}"))
-        .bind_all(values)
-        .fetch_one(conn)
-        .await
+    let found = compile(Listed::Flows, filters, conn.dialect());
+    filters::count(conn, "flow o", found).await
 }

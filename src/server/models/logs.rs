@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::filters::compile_logs;
+use super::filters::{compile_logs, page};
 use super::rows;
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::actions::LogCreate;
@@ -81,7 +81,7 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<Log>> {
-    let (condition, values) = compile_logs(filter, conn.dialect());
+    let found = compile_logs(filter, conn.dialect());
     // Ids are made in order, so they settle what has the same time.
     let order = match sort {
         LogSort::TimestampAsc => "o.timestamp, o.id",
@@ -93,17 +93,6 @@ pub async fn list(
         LogSort::TaskRunIdAsc => "o.task_run_id, o.id",
         LogSort::TaskRunIdDesc => "o.task_run_id DESC, o.id DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "SELECT o.id, o.created, o.name, o.level, o.message, o.timestamp, o.flow_run_id, o.task_run_id FROM log o \
-         WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(conn)
-        .await
+    let select = "SELECT o.id, o.created, o.name, o.level, o.message, o.timestamp, o.flow_run_id, o.task_run_id FROM log o";
+    page(conn, select, found, order, limit, offset).await
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::states::{self, Proposal, Transitioned};
+use super::transitions::{self, Proposal, Transitioned};
 use super::{flow_run_inputs, flow_runs};
 use crate::db::{Conn, Result};
 use crate::schemas::actions::StateCreate;
@@ -66,7 +66,8 @@ pub async fn resume(
         },
         _ => StateCreate::of(StateType::Running),
     };
-    let done = states::transition_flow_run(conn, id, Proposal::of(create, policy), now).await?;
+    let done =
+        transitions::transition_flow_run(conn, id, Proposal::of(create, policy), now).await?;
     if let Some((key, input)) = answer
         && done
             .as_ref()

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::deployment_limits::{self, Terms};
-use super::{flow_runs, names, states};
+use super::{flow_runs, names, transitions};
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::schedules::Schedule;
 use crate::schemas::{
@@ -382,7 +382,7 @@ pub async fn mark_late(
     let Some(state) = walk.state else {
         return Ok(None);
     };
-    states::write(conn, &loaded, state, walk.effects, now)
+    transitions::write(conn, &loaded, state, walk.effects, now)
         .await
         .map(Some)
 }

@@ -13,7 +13,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{concurrency_limits, flow_runs, states, task_runs};
+use super::{concurrency_limits, flow_runs, task_runs, transitions};
 use crate::db::{Conn, Result, query};
 use crate::schemas::{FlowRunId, State, StateType, TaskRunId};
 use crate::server::orchestration::Run;
@@ -40,14 +40,14 @@ pub async fn settle(
         for id in open_subflow_runs(conn, flow_run).await? {
             if let Some(known) = flow_runs::read_for_transition(conn, id).await? {
                 let run = known.run;
-                states::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
+                transitions::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
                 waiting.push(id);
             }
         }
         for id in open_task_runs(conn, flow_run).await? {
             if let Some(known) = task_runs::read_for_transition(conn, id).await? {
                 let run = known.run;
-                states::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
+                transitions::write(conn, &run, settled(&run, last, now), Vec::new(), now).await?;
                 keep_its_time(conn, id, &run).await?;
                 freed.push(id);
             }

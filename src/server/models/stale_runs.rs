@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::flow_runs;
-use super::states::{self, Proposal};
+use super::transitions::{self, Proposal};
 use crate::db::{Conn, FromRow, Result, query};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::{
@@ -139,7 +139,7 @@ pub async fn end(
         return Ok(None);
     }
     let proposal = Proposal::of(create, policy);
-    let done = states::transition_flow_run(conn, stale.id, proposal, now).await?;
+    let done = transitions::transition_flow_run(conn, stale.id, proposal, now).await?;
     Ok(done
         .filter(|done| done.is_written)
         .and_then(|done| done.result.state))

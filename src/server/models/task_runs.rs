@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::concurrency_limits;
 use super::events::of_states;
-use super::filters::{Listed, compile};
+use super::filters::{self, Listed, compile, page};
 use super::states::{self, take_optional};
+use super::transitions;
 use crate::db::{Conn, FromRow, Result, Row, query, storable};
 use crate::schemas::actions::{StateCreate, TaskRunCreate};
 use crate::schemas::filters::{Filters, TaskRunSort};
@@ -58,7 +59,7 @@ pub async fn create(
     let run_id = RunId::Task(id, create.flow_run_id);
     let labels = labels(conn, &create).await?;
     let first = create.state.unwrap_or_else(StateCreate::pending);
-    let (state, record) = states::first(run_id, states::proposed(first, now));
+    let (state, record) = transitions::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
     let run = TaskRun {
         id,
@@ -95,7 +96,7 @@ pub async fn create(
         return Ok((known.fetch_one(conn).await?, false));
     }
     let state = run.state.as_ref().expect("the run is made with one");
-    states::write_first(conn, run_id, state, now).await?;
+    transitions::write_first(conn, run_id, state, now).await?;
     Ok((run, true))
 }
 
@@ -213,7 +214,7 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<TaskRun>> {
-    let (condition, values) = compile(Listed::TaskRuns, filters, conn.dialect());
+    let found = compile(Listed::TaskRuns, filters, conn.dialect());
     let order = match sort {
         TaskRunSort::IdDesc => "o.id DESC",
         TaskRunSort::ExpectedStartTimeAsc => "o.expected_start_time, o.id",
@@ -223,18 +224,7 @@ pub async fn list(
         TaskRunSort::NextScheduledStartTimeAsc => "o.next_scheduled_start_time, o.id",
         TaskRunSort::EndTimeDesc => "o.end_time DESC NULLS LAST, o.id DESC",
     };
-    let n = values.len();
-    let sql = format!(
-        "{SELECT} WHERE {condition} ORDER BY {order} LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    query(sql)
-        .bind_all(values)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(conn)
-        .await
+    page(conn, SELECT, found, order, limit, offset).await
 }
 
 /// Returns all task runs of a flow run, in the order in which they were made.
@@ -249,11 +239,8 @@ pub async fn list_of_flow_run(conn: &mut Conn, id: FlowRunId) -> Result<Vec<Task
 
 /// Counts the task runs that a filter finds.
 pub async fn count(conn: &mut Conn, filters: &Filters) -> Result<i64> {
-    let (condition, values) = compile(Listed::TaskRuns, filters, conn.dialect());
-    query(format!("SELECT COUNT(*) FROM task_run o WHERE {condition}"))
-        .bind_all(values)
-        .fetch_one(conn)
-        .await
+    let found = compile(Listed::TaskRuns, filters, conn.dialect());
+    filters::count(conn, "task_run o", found).await
 }
 
 /// Renames a task run; tells whether there is one.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::filters::compile_variables;
+use super::filters::{self, compile_variables, page};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::VariableId;
 use crate::schemas::filters::VariableFilter;
@@ -76,32 +76,20 @@ pub async fn list(
     limit: i64,
     offset: u32,
 ) -> Result<Vec<Variable>> {
-    let (condition, values) = compile_variables(filter, conn.dialect());
+    let found = compile_variables(filter, conn.dialect());
     let order = match sort {
         VariableSort::CreatedDesc => "o.created DESC, o.id DESC",
         VariableSort::UpdatedDesc => "o.updated DESC, o.id DESC",
         VariableSort::NameDesc => "o.name DESC",
         VariableSort::NameAsc => "o.name",
     };
-    let n = values.len();
-    let (limits, offsets) = (n + 1, n + 2);
-    query(format!(
-        "{SELECT} WHERE {condition} ORDER BY {order} LIMIT ${limits} OFFSET ${offsets}"
-    ))
-    .bind_all(values)
-    .bind(limit)
-    .bind(i64::from(offset))
-    .fetch_all(conn)
-    .await
+    page(conn, SELECT, found, order, limit, i64::from(offset)).await
 }
 
 /// Counts variables.
 pub async fn count(conn: &mut Conn, filter: Option<&VariableFilter>) -> Result<i64> {
-    let (condition, values) = compile_variables(filter, conn.dialect());
-    query(format!("SELECT COUNT(*) FROM variable o WHERE {condition}"))
-        .bind_all(values)
-        .fetch_one(conn)
-        .await
+    let found = compile_variables(filter, conn.dialect());
+    filters::count(conn, "variable o", found).await
 }
 
 /// Changes a variable; tells whether there is one.

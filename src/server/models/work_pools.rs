@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::flow_runs;
+use super::due_runs;
+use super::filters::{self, page};
 use super::work_queues;
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::filters::Operator;
@@ -138,22 +139,13 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<Vec<WorkPool>> {
-    let (condition, values) = condition(filter);
-    let n = values.len();
-    let sql = format!(
-        "{SELECT} WHERE {condition} ORDER BY p.name, p.id LIMIT ${} OFFSET ${}",
-        n + 1,
-        n + 2
-    );
-    let list = query(sql).bind_all(values).bind(limit).bind(offset);
-    list.fetch_all(conn).await
+    let order = "p.name, p.id";
+    page(conn, SELECT, condition(filter), order, limit, offset).await
 }
 
 /// Counts pools.
 pub async fn count(conn: &mut Conn, filter: Option<&WorkPoolFilter>) -> Result<i64> {
-    let (condition, values) = condition(filter);
-    let sql = format!("SELECT COUNT(*) FROM work_pool p WHERE {condition}");
-    query(sql).bind_all(values).fetch_one(conn).await
+    filters::count(conn, "work_pool p", condition(filter)).await
 }
 
 /// Changes a pool; tells which, if there is one of that name.
@@ -311,7 +303,7 @@ pub async fn due(
         if most == 0 {
             continue;
         }
-        let runs: Vec<FlowRun> = flow_runs::due_of_queue(conn, queue.id, due, most).await?;
+        let runs: Vec<FlowRun> = due_runs::of_queue_in_pool(conn, queue.id, due, most).await?;
         left -= runs.len() as i64;
         found.extend(runs.into_iter().map(|run| PoolRun {
             work_pool_id: pool.id,

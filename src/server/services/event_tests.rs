@@ -14,7 +14,7 @@ use crate::schemas::event_filters::EventFilter;
 use crate::schemas::events::{Event, ReceivedEvent};
 use crate::schemas::{Dialect, FlowRunId, StateType, Tags};
 use crate::server::models;
-use crate::server::models::states::Proposal;
+use crate::server::models::transitions::Proposal;
 use crate::server::orchestration::policy::Policy;
 
 async fn stored(stage: &Stage) -> Vec<ReceivedEvent> {
@@ -49,7 +49,7 @@ async fn set_state(stage: &Stage, id: FlowRunId, state: &'static str) {
     let SetState { state, .. } = serde_json::from_value(json!({"state": {"type": state}})).unwrap();
     let policy = Policy::Core(Dialect::Three);
     let write = async move |conn: &mut Conn| {
-        models::states::transition_flow_run(conn, id, Proposal::of(state, policy), now).await
+        models::transitions::transition_flow_run(conn, id, Proposal::of(state, policy), now).await
     };
     stage.app.db.write(write).await.unwrap();
 }
@@ -229,7 +229,7 @@ async fn a_run_that_is_lost_between_two_attempts_crashes_and_one_to_be_begun_aga
         let state = json!({"type": "SCHEDULED", "name": "AwaitingRetry"});
         let (create, now) = (serde_json::from_value(state).unwrap(), stage.app.now());
         let write = async move |conn: &mut Conn| {
-            models::states::transition_flow_run(
+            models::transitions::transition_flow_run(
                 conn,
                 id,
                 Proposal::of(create, Policy::Minimal),
@@ -337,7 +337,7 @@ async fn a_pause_that_is_over_fails_the_run() {
     let create = serde_json::from_value(state).unwrap();
     let policy = Policy::Core(Dialect::Three);
     let write = async move |conn: &mut Conn| {
-        models::states::transition_flow_run(conn, id, Proposal::of(create, policy), now).await
+        models::transitions::transition_flow_run(conn, id, Proposal::of(create, policy), now).await
     };
     stage.app.db.write(write).await.unwrap();
     assert_eq!(

@@ -19,7 +19,7 @@ use super::ui::concurrency_limits::{self, LimitRow};
 use super::ui::task_runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
 use sources::Sources;
-pub(crate) use sources::{Queue, QueueFilter, WAITING, Waiting, active, queues};
+pub(crate) use sources::{Queue, QueueFilter, Waiting, active, queues, waiting};
 
 /// Late runs beyond this many are not looked at one by one.
 const MOST_LATE: i64 = 500;
@@ -79,7 +79,7 @@ pub(crate) async fn read(
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<Explanation>> {
-    let sql = format!("{WAITING} WHERE id = $1");
+    let sql = format!("{} WHERE o.id = $1", waiting());
     let Some(run) = query(sql).bind(id).fetch_optional::<Waiting>(conn).await? else {
         return Ok(None);
     };
@@ -131,8 +131,9 @@ pub(crate) async fn task_run(
 /// What late runs wait for, one line a cause with how many share it.
 pub(crate) async fn attention(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Reason>> {
     let sql = format!(
-        "{WAITING} WHERE state_type = 'SCHEDULED' AND state_name = 'Late' \
-         ORDER BY expected_start_time LIMIT {MOST_LATE}"
+        "{} WHERE o.state_type = 'SCHEDULED' AND o.state_name = 'Late' \
+         ORDER BY o.expected_start_time LIMIT {MOST_LATE}",
+        waiting()
     );
     let late: Vec<Waiting> = query(sql).fetch_all(conn).await?;
     if late.is_empty() {

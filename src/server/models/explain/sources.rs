@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::db::{Conn, Result, query};
 use crate::schemas::Tags;
+use crate::server::models::due_runs;
 use crate::server::models::ui::row;
 
 /// Which runs a queue hands out.
@@ -22,7 +23,7 @@ pub(crate) struct QueueFilter {
 impl QueueFilter {
     /// Whether a run is one of the queue's; an empty list asks for nothing.
     pub(crate) fn takes(&self, run: &Waiting) -> bool {
-        let Some(deployment) = run.deployment_id else {
+        let Some(deployment) = run.deployment_id.filter(|_| run.is_of_agents) else {
             return false;
         };
         let tags = self.tags.as_deref().unwrap_or_default();
@@ -40,12 +41,18 @@ row! {
     Waiting {
         id: Uuid, name: String, state_type: Option<String>, state_name: Option<String>,
         due: Option<DateTime<Utc>>, deployment_id: Option<Uuid>, tags: Tags, flow_runner_type: Option<String>,
-        work_queue_id: Option<Uuid>,
+        work_queue_id: Option<Uuid>, is_of_agents: bool,
     }
 }
 
-pub(crate) const WAITING: &str = "SELECT id, name, state_type, state_name, \
-     COALESCE(next_scheduled_start_time, expected_start_time), deployment_id, tags, flow_runner_type, work_queue_id FROM flow_run";
+/// Selects runs as [`Waiting`]; what follows names the table `o`.
+pub(crate) fn waiting() -> String {
+    let is_of_agents = due_runs::of_agents("o.work_queue_id", "o.deployment_id");
+    format!(
+        "SELECT o.id, o.name, o.state_type, o.state_name, COALESCE(o.next_scheduled_start_time, o.expected_start_time), \
+           o.deployment_id, o.tags, o.flow_runner_type, o.work_queue_id, {is_of_agents} FROM flow_run o"
+    )
+}
 
 row! {
     QueueText {
@@ -104,7 +111,7 @@ impl Sources {
                    FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id";
         let pool_queues = query(sql).fetch_all(conn).await?;
         let sql = "SELECT id, name, last_polled FROM deployment \
-                   WHERE work_queue_id IS NULL AND last_polled IS NOT NULL ORDER BY last_polled DESC LIMIT 10000";
+                   WHERE work_queue_id IS NULL AND last_polled IS NOT NULL AND flow_data IS NULL ORDER BY last_polled DESC LIMIT 10000";
         let served = query(sql).fetch_all(conn).await?;
         Ok(Sources {
             queues: queues(conn).await?,
@@ -131,7 +138,8 @@ impl Sources {
 /// Reads the runs of deployments that occupy a place in a limit.
 pub(crate) async fn active(conn: &mut Conn) -> Result<Vec<Waiting>> {
     let sql = format!(
-        "{WAITING} WHERE state_type IN ('PENDING', 'RUNNING') AND deployment_id IS NOT NULL LIMIT 10000"
+        "{} WHERE o.state_type IN ('PENDING', 'RUNNING') AND o.deployment_id IS NOT NULL LIMIT 10000",
+        waiting()
     );
     query(sql).fetch_all(conn).await
 }

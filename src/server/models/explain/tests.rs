@@ -19,6 +19,7 @@ fn run(tags: &[&str]) -> Waiting {
         tags: Tags(tags.iter().map(|t| (*t).to_owned()).collect()),
         flow_runner_type: None,
         work_queue_id: None,
+        is_of_agents: true,
     }
 }
 

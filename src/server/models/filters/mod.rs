@@ -6,6 +6,7 @@
 
 mod condition;
 mod objects;
+mod page;
 mod paths;
 
 use crate::db::{Dialect, Value};
@@ -14,6 +15,7 @@ use crate::schemas::filters::{
 };
 use condition::Condition;
 pub(super) use condition::{like_pattern, words_in};
+pub use page::{count, page};
 pub use paths::Listed;
 
 /// Returns the `WHERE` text for a list, and its values from `$1` on.

@@ -14,6 +14,7 @@ use crate::db::{Conn, Result, Value, query};
 use crate::schemas::patience::Patience;
 use crate::schemas::schedules::Schedule;
 use crate::schemas::{Document, StateType, Tags};
+use crate::server::models::due_runs;
 use crate::server::models::explain::{self, Waiting};
 
 /// How many finished runs a deployment's row shows.
@@ -280,6 +281,7 @@ pub(crate) async fn read(
         tags: full.tags.clone(),
         flow_runner_type: full.flow_runner_type.clone(),
         work_queue_id: None,
+        is_of_agents: due_runs::is_deployment_of_agents(conn, id).await?,
     };
     let sql = "SELECT id, schedule, active, max_scheduled_runs, parameters, slug, updated \
                FROM deployment_schedule WHERE deployment_id = $1 ORDER BY created, id";

@@ -9,7 +9,7 @@ use super::flow_runs::{RUN_ROW, RunRow};
 use super::row;
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::patience::Patience;
-use crate::server::models::explain::{self, Queue, QueueFilter, WAITING, Waiting};
+use crate::server::models::explain::{self, Queue, QueueFilter, Waiting};
 
 /// No queue page looks further ahead than this many runs.
 const MOST_SCHEDULED: i64 = 20_000;
@@ -67,8 +67,9 @@ pub(crate) struct QueuePage {
 
 async fn scheduled(conn: &mut Conn) -> Result<Vec<Waiting>> {
     let sql = format!(
-        "{WAITING} WHERE state_type = 'SCHEDULED' AND deployment_id IS NOT NULL \
-         AND next_scheduled_start_time IS NOT NULL ORDER BY next_scheduled_start_time LIMIT {MOST_SCHEDULED}"
+        "{} WHERE o.state_type = 'SCHEDULED' AND o.deployment_id IS NOT NULL \
+         AND o.next_scheduled_start_time IS NOT NULL ORDER BY o.next_scheduled_start_time LIMIT {MOST_SCHEDULED}",
+        explain::waiting()
     );
     query(sql).fetch_all(conn).await
 }
