@@ -142,6 +142,11 @@ fn each_obstacle_in_a_work_pool_is_named_in_turn() {
         ..sources(&place, &[])
     };
     out.push(say_of(&mine, &both));
+    let of_workers = Waiting {
+        is_of_agents: false,
+        ..mine
+    };
+    out.push(say_of(&of_workers, &both));
     insta::assert_snapshot!(out.join("\n"), @r"
     Work pool k8s is paused. | prefect-rs work-pool resume k8s
     Queue fast of work pool k8s is paused. | prefect-rs work-queue resume fast --pool k8s
@@ -150,6 +155,7 @@ fn each_obstacle_in_a_work_pool_is_named_in_turn() {
     No worker polls work pool k8s. | prefect worker start --pool k8s
     Work pool k8s is polled, and it should be taken at the next poll. | 
     An agent polls work queue b and should take it at its next poll. | 
+    Queue fast of work pool k8s is paused. | prefect-rs work-queue resume fast --pool k8s
     ");
 }
 
