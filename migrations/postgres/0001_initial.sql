@@ -117,9 +117,11 @@ CREATE TABLE flow_run (
   infrastructure_pid TEXT,
   job_variables TEXT NOT NULL DEFAULT '{}',
   labels TEXT NOT NULL DEFAULT '{}',
-  created_by TEXT,
-  UNIQUE (flow_id, idempotency_key)
+  created_by TEXT
 );
+-- Most runs have no key, and cost this index nothing.
+CREATE UNIQUE INDEX ux_flow_run__idempotency_key ON flow_run (flow_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX ix_flow_run__flow_id ON flow_run (flow_id, expected_start_time, id);
 CREATE INDEX ix_flow_run__expected_start_time ON flow_run (expected_start_time, id);
 CREATE INDEX ix_flow_run__history ON flow_run (expected_start_time, state_type, state_name, start_time, total_run_time);
 CREATE INDEX ix_flow_run__next_scheduled_start_time ON flow_run (state_type, next_scheduled_start_time, state_name, id) WHERE next_scheduled_start_time IS NOT NULL;

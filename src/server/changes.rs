@@ -35,6 +35,7 @@ pub enum Kind {
     Artifact,
     Log,
     Automation,
+    NotificationPolicy,
     /// Somebody who polls a queue, a pool or a deployment has come or gone; the id is of what is polled.
     Poller,
     /// New events, without saying which: a feed reads them anew.

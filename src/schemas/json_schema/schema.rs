@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::checker::is_of_type;
 use super::{DEEPEST, python};
 
-/// Returns a schema as the clients that made it mean it: what need not be given may be null, and a
-/// list of items' schemas is one of the first items.
+/// Returns a schema as the clients that made it mean it: what need not be given may be null, a list of
+/// items' schemas is one of the first items, and for a block a reference to one may be given.
 ///
 /// The schemas that Python tools made of types were so before the draft of 2020, and genuine
 /// servers read newer ones in the same way.
@@ -14,9 +14,24 @@ pub fn as_meant(schema: &Value) -> Value {
     let mut schema = schema.clone();
     mean_members(&mut schema);
     if let Some(Value::Object(definitions)) = schema.get_mut("definitions") {
-        definitions.values_mut().for_each(mean_members);
+        for definition in definitions.values_mut() {
+            mean_members(definition);
+            if definition.get("block_type_slug").is_some() {
+                *definition = json!({"anyOf": [definition.take(), block_reference()]});
+            }
+        }
     }
     schema
+}
+
+/// The schema of what stands for a block: its id, or what finds it.
+fn block_reference() -> Value {
+    let finding = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    json!({
+        "type": "object",
+        "required": ["$ref"],
+        "properties": {"$ref": {"anyOf": [{"type": "string", "format": "uuid"}, finding]}},
+    })
 }
 
 fn mean_members(schema: &mut Value) {

@@ -176,3 +176,23 @@ fn what_a_run_must_have_a_deployment_may_lack() {
     assert!(check(&schema, &json!({}), Required::Ignored).is_ok());
     assert!(check(&schema, &json!({"n": "x"}), Required::Ignored).is_err());
 }
+
+#[test]
+fn for_a_block_a_reference_to_one_may_be_given() {
+    let schema = json!({
+        "properties": {"relay": {"$ref": "#/definitions/Relay"}, "plain": {"$ref": "#/definitions/Plain"}},
+        "definitions": {
+            "Relay": {"block_type_slug": "relay", "type": "object", "properties": {"host": {"type": "string"}}, "required": ["host"]},
+            "Plain": {"type": "object", "properties": {"host": {"type": "string"}}, "required": ["host"]},
+        },
+    });
+    let fits = |value: Value| check(&as_meant(&schema), &value, Required::Checked).is_ok();
+    let id = "00000000-0000-0000-0000-0000000000b1";
+    for reference in [json!(id), json!({"block_document_id": id})] {
+        assert!(fits(json!({"relay": {"$ref": reference}})));
+        assert!(!fits(json!({"plain": {"$ref": reference}})));
+    }
+    assert!(fits(json!({"relay": {"host": "relay.example"}})));
+    assert!(!fits(json!({"relay": {"$ref": 7}})));
+    assert!(!fits(json!({"relay": {}})));
+}

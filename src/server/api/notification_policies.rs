@@ -9,12 +9,18 @@ use crate::schemas::notification_policies::{
     NotificationPolicyUpdate,
 };
 use crate::schemas::{Dialect, NotificationPolicyId};
+use crate::server::changes::{Change, Kind};
 use crate::server::extract::{Body, Id, created, no_content, view};
 use crate::server::models::notification_policies as policies;
 use crate::server::{ApiError, AppState};
 
 fn absent() -> ApiError {
     ApiError::NotFound("flow run notification policy not found".to_owned())
+}
+
+fn changed(state: &AppState, id: NotificationPolicyId) {
+    let change = Change::of(Kind::NotificationPolicy, id.0);
+    state.changes.tell(change);
 }
 
 /// Creates a policy.
@@ -26,7 +32,9 @@ pub async fn create_notification_policy(
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
     let write = async move |conn: &mut _| policies::create(conn, create, now).await;
-    Ok(created(dialect, true, state.db.write(write).await?))
+    let policy = state.db.write(write).await?;
+    changed(&state, policy.id);
+    Ok(created(dialect, true, policy))
 }
 
 /// Returns policies.
@@ -66,6 +74,7 @@ pub async fn update_notification_policy(
     no_content(state.db.write(write).await?, || {
         ApiError::not_found("Flow run notification policy", id)
     })
+    .inspect(|_| changed(&state, id))
 }
 
 /// Deletes a policy with what it has still to send.
@@ -75,5 +84,5 @@ pub async fn delete_notification_policy(
     Id(id): Id<NotificationPolicyId>,
 ) -> Result<StatusCode, ApiError> {
     let write = async move |conn: &mut _| policies::delete(conn, id).await;
-    no_content(state.db.write(write).await?, absent)
+    no_content(state.db.write(write).await?, absent).inspect(|_| changed(&state, id))
 }

@@ -159,7 +159,7 @@ async fn insert(conn: &mut Conn, run: &FlowRun) -> Result<bool> {
                infrastructure_document_id, job_variables, labels, work_queue_id, deployment_version, created_by) \
                VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
                $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
-               ON CONFLICT (flow_id, idempotency_key) DO NOTHING";
+               ON CONFLICT (flow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING";
     let state = run.state.as_ref();
     let insert = query(sql)
         .bind(run.id)

@@ -192,7 +192,7 @@ async fn insert(
          labels, created_by, state_type, state_name, state_timestamp, \
          auto_scheduled, id, name, state_id, expected_start_time, next_scheduled_start_time, \
          idempotency_key) \
-         VALUES {} ON CONFLICT (flow_id, idempotency_key) DO NOTHING RETURNING id",
+         VALUES {} ON CONFLICT (flow_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id",
         rows.collect::<Vec<_>>().join(", ")
     ))
     .bind(now)

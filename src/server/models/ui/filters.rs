@@ -80,6 +80,8 @@ pub(crate) struct Of {
     state: Option<InState>,
     expected_start_time: Option<Span>,
     parent_task_run_id: Option<Absent>,
+    /// The flow runs that called it.
+    parent_flow_run_id: Option<Ids>,
 }
 
 /// The filters of a request; a page and its order come with them.
@@ -200,6 +202,13 @@ impl Where {
         {
             let not = if is_null { "" } else { "NOT " };
             self.and(format!("{table}.parent_task_run_id IS {not}NULL"));
+        }
+        let parents = of.parent_flow_run_id.as_ref();
+        if let Some(ids) = parents.and_then(|ids| ids.any_.clone()).filter(|_| has_id) {
+            let n = self.bind(Value::Uuids(ids));
+            self.and(format!(
+                "{table}.parent_task_run_id IN (SELECT c.id FROM task_run c WHERE c.flow_run_id = ANY(${n}))"
+            ));
         }
         self.state(table, of.state.as_ref());
     }

@@ -7,28 +7,27 @@ use uuid::Uuid;
 use super::filters::{Ask, RUN_TABLES, Where};
 use super::flows::FlowRef;
 use super::listing::{Listing, OLDEST_FIRST};
-use super::row;
-use super::states::{StateCount, StateRow, WithState};
+use super::states::{self, StateCount, StateRow, WithState};
+use super::{row, run_columns, run_row};
 use crate::db::{Conn, Dialect, Result, query};
 use crate::schemas::{Document, StateType, Tags};
 
 /// No screen shows more dots than this.
 const MOST_POINTS: i64 = 2000;
 
-row! {
+run_row! {
     /// A flow run with the names that a row shows.
     RunRow {
-        id: Uuid, name: String, flow_id: Uuid, flow_name: String, deployment_id: Option<Uuid>,
-        deployment_name: Option<String>, parent_task_run_id: Option<Uuid>, #[schema(value_type = Option<StateType>)] state_type: Option<String>,
-        state_name: Option<String>, state_message: Option<String>, expected_start_time: Option<DateTime<Utc>>,
-        start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64,
-        run_count: i64, tags: Tags, auto_scheduled: bool,
+        flow_id: Uuid, flow_name: String, deployment_id: Option<Uuid>, deployment_name: Option<String>,
+        parent_task_run_id: Option<Uuid>, auto_scheduled: bool,
     }
 }
 
-pub(crate) const RUN_ROW: &str = "r.id, r.name, r.flow_id, f.name, r.deployment_id, d.name, r.parent_task_run_id, \
-     r.state_type, r.state_name, (SELECT s.message FROM flow_run_state s WHERE s.id = r.state_id), \
-     r.expected_start_time, r.start_time, r.end_time, r.total_run_time, r.run_count, r.tags, r.auto_scheduled";
+pub(crate) const RUN_ROW: &str = run_columns!(
+    "r.flow_id, f.name, r.deployment_id, d.name, r.parent_task_run_id, r.auto_scheduled",
+    "r",
+    "flow_run"
+);
 
 row! { Point { id: Uuid, name: String, at: DateTime<Utc>, end: Option<DateTime<Utc>>, seconds: f64, #[schema(value_type = Option<StateType>)] state_type: Option<String>, state_name: Option<String> } }
 
@@ -146,7 +145,6 @@ pub(crate) struct RunPage {
     task_states: Vec<StateCount>,
     task_failures: Vec<Failure>,
     counts: RunCounts,
-    subflows: Vec<RunRow>,
 }
 
 /// Reads the page of a flow run.
@@ -182,18 +180,17 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Resul
         Some(task) => parent(conn, task).await?,
         None => None,
     };
-    let sql = "SELECT id, type, name, timestamp, message, state_details, decided_by FROM flow_run_state \
-               WHERE flow_run_id = $1 ORDER BY timestamp, id LIMIT 1000";
-    let states: Vec<StateRow> = query(sql).bind(id).fetch_all(conn).await?;
+    let states = states::of_run(conn, "flow_run", id).await?;
     let sql = "SELECT COALESCE(state_type, 'PENDING'), COALESCE(state_name, state_type, 'Pending'), COUNT(*) \
                FROM task_run WHERE flow_run_id = $1 GROUP BY 1, 2";
     let task_states: Vec<StateCount> = query(sql).bind(id).fetch_all(conn).await?;
-    let subflows = subflows(conn, id).await?;
-    let logs = query("SELECT COUNT(*) FROM log WHERE flow_run_id = $1").bind(id);
+    let subflows = "SELECT COUNT(*) FROM flow_run r JOIN task_run t ON t.id = r.parent_task_run_id \
+                    WHERE t.flow_run_id = $1";
+    let logs = "SELECT COUNT(*) FROM log WHERE flow_run_id = $1";
     let counts = RunCounts {
         task_runs: task_states.iter().map(|s| s.count).sum(),
-        subflow_runs: subflows.len() as i64,
-        logs: logs.fetch_one(conn).await?,
+        subflow_runs: query(subflows).bind(id).fetch_one(conn).await?,
+        logs: query(logs).bind(id).fetch_one(conn).await?,
     };
     let sql = "SELECT t.id, t.name, t.state_name, s.message FROM task_run t \
                LEFT JOIN task_run_state s ON s.id = t.state_id \
@@ -214,7 +211,6 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Resul
         task_states,
         task_failures,
         counts,
-        subflows,
     }))
 }
 
@@ -222,14 +218,6 @@ async fn parent(conn: &mut Conn, task: Uuid) -> Result<Option<Parent>> {
     let sql = "SELECT r.id, r.name, f.name FROM task_run t JOIN flow_run r ON r.id = t.flow_run_id \
                JOIN flow f ON f.id = r.flow_id WHERE t.id = $1";
     query(sql).bind(task).fetch_optional(conn).await
-}
-
-async fn subflows(conn: &mut Conn, id: Uuid) -> Result<Vec<RunRow>> {
-    let sql = format!(
-        "SELECT {RUN_ROW} FROM {RUN_TABLES} JOIN task_run t ON t.id = r.parent_task_run_id \
-         WHERE t.flow_run_id = $1 ORDER BY r.expected_start_time LIMIT 200"
-    );
-    query(sql).bind(id).fetch_all(conn).await
 }
 
 row! {

@@ -35,6 +35,36 @@ macro_rules! row {
 }
 pub(crate) use row;
 
+/// Makes a row of a list of runs: what only this kind of run has, then what each has; see [`run_columns`].
+macro_rules! run_row {
+    ($(#[$meta:meta])* $name:ident { $($own:tt)* }) => {
+        row! {
+            $(#[$meta])*
+            $name {
+                $($own)*
+                id: Uuid, name: String, #[schema(value_type = Option<StateType>)] state_type: Option<String>,
+                state_name: Option<String>, state_message: Option<String>, expected_start_time: Option<DateTime<Utc>>,
+                start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64,
+                run_count: i64, tags: Tags,
+            }
+        }
+    };
+}
+pub(crate) use run_row;
+
+/// The columns of such a row, of a table under its alias: its own, then those of every run.
+macro_rules! run_columns {
+    ($own:literal, $alias:literal, $table:literal) => {
+        concat!(
+            $own, ", ", $alias, ".id, ", $alias, ".name, ", $alias, ".state_type, ", $alias, ".state_name, ",
+            "(SELECT s.message FROM ", $table, "_state s WHERE s.id = ", $alias, ".state_id), ",
+            $alias, ".expected_start_time, ", $alias, ".start_time, ", $alias, ".end_time, ",
+            $alias, ".total_run_time, ", $alias, ".run_count, ", $alias, ".tags"
+        )
+    };
+}
+pub(crate) use run_columns;
+
 /// A page of a list, with how many there are in all.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub(crate) struct Page<T> {

@@ -6,26 +6,25 @@ use uuid::Uuid;
 
 use super::filters::{Ask, Where};
 use super::listing::{Listing, OLDEST_FIRST};
-use super::states::{StateRow, WithState};
-use super::{Page, row};
+use super::states::{self, StateRow, WithState};
+use super::{Page, row, run_columns, run_row};
 use crate::db::{Conn, Result, query};
 use crate::schemas::{Document, StateType, Tags};
 use crate::server::models::explain::{self, Reason};
 
-row! {
+run_row! {
     /// A task run with the names that a row shows.
     TaskRunRow {
-        id: Uuid, name: String, task_key: String, dynamic_key: String, flow_run_id: Option<Uuid>,
-        flow_run_name: Option<String>, flow_name: Option<String>, #[schema(value_type = Option<StateType>)] state_type: Option<String>,
-        state_name: Option<String>, state_message: Option<String>, expected_start_time: Option<DateTime<Utc>>,
-        start_time: Option<DateTime<Utc>>, end_time: Option<DateTime<Utc>>, total_run_time: f64,
-        run_count: i64, tags: Tags,
+        task_key: String, dynamic_key: String, flow_run_id: Option<Uuid>, flow_run_name: Option<String>,
+        flow_name: Option<String>,
     }
 }
 
-const TASK_RUN_ROW: &str = "t.id, t.name, t.task_key, t.dynamic_key, t.flow_run_id, r.name, f.name, t.state_type, \
-     t.state_name, (SELECT s.message FROM task_run_state s WHERE s.id = t.state_id), t.expected_start_time, \
-     t.start_time, t.end_time, t.total_run_time, t.run_count, t.tags";
+const TASK_RUN_ROW: &str = run_columns!(
+    "t.task_key, t.dynamic_key, t.flow_run_id, r.name, f.name",
+    "t",
+    "task_run"
+);
 
 /// Lists task runs.
 pub(crate) async fn list(conn: &mut Conn, ask: Ask) -> Result<Page<TaskRunRow>> {
@@ -108,9 +107,7 @@ pub(crate) async fn read(
     else {
         return Ok(None);
     };
-    let sql = "SELECT id, type, name, timestamp, message, state_details, decided_by FROM task_run_state \
-               WHERE task_run_id = $1 ORDER BY timestamp, id LIMIT 1000";
-    let states: Vec<StateRow> = query(sql).bind(id).fetch_all(conn).await?;
+    let states = states::of_run(conn, "task_run", id).await?;
     let sql = "SELECT r.id, r.name, f.name FROM flow_run r JOIN flow f ON f.id = r.flow_id WHERE r.id = $1";
     let flow_run = query(sql)
         .bind(run.flow_run_id)

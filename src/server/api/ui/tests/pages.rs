@@ -43,6 +43,36 @@ async fn every_page_of_one_thing_can_be_read() {
 }
 
 #[tokio::test]
+async fn subflows_are_counted_and_listed_by_the_run_that_called_them() {
+    let called = "UPDATE flow_run SET parent_task_run_id = '00000000-0000-0000-0000-000000000011' \
+                  WHERE id = '00000000-0000-0000-0000-000000000002'";
+    let app = App::with(&[called]).await;
+    let run = app.get(&format!("/ui/flow_runs/{DONE}")).await;
+    assert_eq!(run["counts"]["subflow_runs"], 1);
+    let of = |id: &str| json!({"flow_runs": {"parent_flow_run_id": {"any_": [id]}}});
+    let inner = app.post("/ui/flow_runs", of(DONE)).await;
+    assert_eq!(
+        (inner["count"].clone(), inner["results"][0]["name"].clone()),
+        (json!(1), json!("amber-lynx"))
+    );
+    assert_eq!(app.post("/ui/flow_runs", of(LATE)).await["count"], 0);
+}
+
+#[tokio::test]
+async fn of_more_states_than_a_page_shows_the_newest_are_shown() {
+    let many = "INSERT INTO flow_run_state (id, created, updated, flow_run_id, type, name, timestamp) \
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+        SELECT printf('00000000-0000-0000-0001-%012d', i), '2026-11-23 11:00:00.000000', '2026-11-23 11:00:00.000000', \
+          '00000000-0000-0000-0000-000000000002', 'SCHEDULED', 'Try ' || i, printf('2026-11-23 11:00:01.%06d', i) FROM n";
+    let app = App::with(&[many]).await;
+    let page = app.get(&format!("/ui/flow_runs/{LATE}")).await;
+    let states = page["states"].as_array().unwrap();
+    assert_eq!(states.len(), 1000);
+    assert_eq!((&states[0]["name"], &states[999]["name"]), (&json!("Try 101"), &json!("Try 1100")));
+    assert_eq!(page["run"]["state"]["name"], "Try 1100");
+}
+
+#[tokio::test]
 async fn a_limit_shows_who_holds_its_slots_and_who_was_refused() {
     let app = App::new().await;
     let (status, _) = app
