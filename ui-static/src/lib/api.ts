@@ -160,6 +160,9 @@ export const api = {
   names: (ids: string[], s?: AbortSignal) => post<T.Named[]>('/ui/names', { ids }, s),
   events: (body: unknown, s?: AbortSignal) => post<T.EventPage>('/events/filter', body, s),
   moreEvents: (token: string) => get<T.EventPage>(`/events/filter/next?page-token=${token}`),
+  flows: (flows: object | undefined, page: object) => listed<{ id: string; name: string }>('/flows', { flows }, page),
+  /** Those of pools too; they are found by how their names begin. */
+  allQueues: (begins: string, limit: number) => post<{ id: string; name: string; work_pool_name: string | null }[]>('/work_queues/filter', { limit, ...(begins ? { work_queues: { name: { startswith_: [begins] } } } : {}) }),
   automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
   automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
   variables: (variables: object | undefined, page: object, s?: AbortSignal) => listed<T.VariableRow>('/variables', { variables }, page, s),

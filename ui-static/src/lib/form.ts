@@ -188,16 +188,21 @@ export function fields(schema: JsonSchema | null | undefined, parameters: Record
   })
 }
 
-/** Offers the blocks that there are where a field takes one of their type. */
+/** Whether a field takes a block, here or inside of a model. */
+export const takesBlocks = (list: Field[]): boolean => list.some((f) => !!f.schema.block_type_slug || takesBlocks(f.children))
+
+/** Offers the blocks that there are where a field takes one of their type. A block that is spelt out stays so. */
 export function offering(list: Field[], blocks: { id: string; name: string; document: { slug: string } | null }[]): Field[] {
   return list.map((f) => {
     const slug = f.schema.block_type_slug
-    if (!slug) return f
+    const set = f.value === undefined || f.value === null ? '' : JSON.stringify(f.value)
+    if (!slug || (set && !('$ref' in (f.value as object)))) return { ...f, children: offering(f.children, blocks) }
     const mine = blocks.filter((b) => b.document?.slug === slug)
     const options = mine.map((b) => ({ $ref: { block_document_id: b.id } }))
-    const set = JSON.stringify(f.value)
+    const isThere = options.some((o) => JSON.stringify(o) === set)
+    const hint = mine.length ? f.hint : `There is no block of this type yet. ${f.hint}`.trim()
     // Its title is that of the other type.
-    return { ...f, kind: 'choice', title: f.path.at(-1)!, children: [], takes: `a block of type ${slug}`, options, labels: mine.map((b) => b.name), text: options.some((o) => JSON.stringify(o) === set) ? set : '' }
+    return { ...f, kind: 'choice', title: f.path.at(-1)!, hint, children: [], takes: `a block of type ${slug}`, options, labels: mine.map((b) => b.name), text: isThere ? set : '' }
   })
 }
 

@@ -12,6 +12,13 @@ let next: string[] = []
 
 export const resourceOf = (kind: string, id: string): string => `prefect.${kind}.${id}`
 
+/** The block that a value refers to, as events call it. */
+export function blockOf(value: unknown): string | null {
+  const ref = (value as { $ref?: { block_document_id?: unknown } } | null)?.$ref
+  const id = typeof ref === 'string' ? ref : ref?.block_document_id
+  return typeof id === 'string' ? resourceOf('block-document', id) : null
+}
+
 /** The name of a thing, as far as it is known; undefined while nobody has said anything. */
 export const named = (resource: string): Named | null | undefined => known.get(resource)
 

@@ -36,6 +36,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     if (f.name?.like_ && !has(r.name, f.name.like_)) return false
     if (f.name?.any_ && !f.name.any_.includes(r.name)) return false
     if (f.parent_task_run_id?.is_null_ && r.parent_task_run_id) return false
+    if (f.parent_flow_run_id && !f.parent_flow_run_id.any_.includes(db.taskRuns.find((t) => t.id === r.parent_task_run_id)?.flow_run_id)) return false
     return inState(r, f.state)
   }
   const select = (b) => db.runs.filter((r) => own(r, b.flow_runs) && (!b.flows || own({ ...flowOf(r.flow_id) }, b.flows)) && (!b.deployments?.name || (r.deployment_id && own(deploymentOf(r.deployment_id), b.deployments))))
@@ -132,7 +133,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const f = flowOf(id)
       if (!f) return null
       const runs = db.runs.filter((r) => r.flow_id === id)
-      return { flow: f, states: counts(runs), deployments: db.deployments.filter((d) => d.flow_id === id).slice(0, 50).map(deploymentRow), deployment_count: db.deployments.filter((d) => d.flow_id === id).length, recent: newest(runs.filter((r) => r.start_time || r.state_name === 'Late')).slice(0, 6).map(row) }
+      return { flow: f, states: counts(runs), counted_most: null, deployments: db.deployments.filter((d) => d.flow_id === id).slice(0, 50).map(deploymentRow), deployment_count: db.deployments.filter((d) => d.flow_id === id).length, recent: newest(runs.filter((r) => r.start_time || r.state_name === 'Late')).slice(0, 6).map(row) }
     }],
     ['GET /ui/deployments/:id', (_, id) => {
       const d = deploymentOf(id)
@@ -149,7 +150,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const subs = db.runs.filter((x) => ids.has(x.parent_task_run_id))
       const pt = db.taskRuns.find((t) => t.id === r.parent_task_run_id)
       const pr = pt && runOf(pt.flow_run_id)
-      return { now: iso(Date.now()), run: { job_variables: {}, infrastructure_pid: null, deployment_version: null, created_by: null, ...r }, flow: flowOf(r.flow_id), deployment: deploymentOf(r.deployment_id) ?? null, place: null, parent: pr ? { flow_run_id: pr.id, flow_run_name: pr.name, flow_name: flowOf(pr.flow_id).name } : null, states: db.states.get(id), task_states: counts(tasks), task_failures: tasks.filter((t) => t.state_type === 'FAILED').map((t) => ({ id: t.id, name: t.name, state_name: t.state_name, message: t.state.message })), counts: { task_runs: tasks.length, subflow_runs: subs.length, logs: db.logs.filter((l) => l.flow_run_id === id).length }, subflows: subs.map(row) }
+      return { now: iso(Date.now()), run: { job_variables: {}, infrastructure_pid: null, deployment_version: null, created_by: null, ...r }, flow: flowOf(r.flow_id), deployment: deploymentOf(r.deployment_id) ?? null, place: null, parent: pr ? { flow_run_id: pr.id, flow_run_name: pr.name, flow_name: flowOf(pr.flow_id).name } : null, states: db.states.get(id), task_states: counts(tasks), task_failures: tasks.filter((t) => t.state_type === 'FAILED').map((t) => ({ id: t.id, name: t.name, state_name: t.state_name, message: t.state.message })), counts: { task_runs: tasks.length, subflow_runs: subs.length, logs: db.logs.filter((l) => l.flow_run_id === id).length } }
     }],
     ['GET /ui/flow_runs/:id/graph', (_, id) => {
       const tasks = db.taskRuns.filter((t) => t.flow_run_id === id)
