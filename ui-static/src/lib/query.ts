@@ -5,7 +5,7 @@
 
 import { span, spell } from './time'
 import type { StateType } from './types'
-import { STATE_TYPES } from './states'
+import { STATE_NAMES, STATE_TYPES } from './states'
 
 export interface Query {
   /** Seconds back from now. */
@@ -128,9 +128,27 @@ export function terms(query: Query): Term[] {
   return out
 }
 
+/** The keys of terms. */
+export const KEYS = ['state', 'tag', 'flow', 'deployment', 'pool', 'name', 'last', 'next', 'subflows'] as const
+export type Key = (typeof KEYS)[number]
+const TERM = new RegExp(`^(${KEYS.join('|')}):(.+)$`, 'i')
+
+/** Why a typed term cannot be taken where only terms of some keys mean anything; null if it can. */
+export function refusal(text: string, takes: readonly Key[]): string | null {
+  const [, word, value] = TERM.exec(text.trim()) ?? []
+  const key = word?.toLowerCase()
+  if (!key) return null
+  if (!takes.includes(key as Key)) return `${key}: means nothing here`
+  const isSpan = key === 'last' || key === 'next'
+  return isSpan && span(value!.trim()) === undefined ? `${key}: takes a span such as 30m, 6h, 1d or 2w` : null
+}
+
+/** A state as it is called, however it was typed; types are in capitals. */
+const stateWord = (typed: string): string => (isType(typed) ? typed : (STATE_NAMES.find((name) => name.toLowerCase() === typed.toLowerCase()) ?? typed))
+
 /** Takes one typed term into the query; a word without a key searches names. */
 export function add(query: Query, text: string): Query {
-  const match = /^(last|next|state|tag|flow|deployment|pool|name|subflows):(.+)$/i.exec(text.trim())
+  const match = TERM.exec(text.trim())
   if (!match) return { ...query, name: text.trim() }
   const key = match[1]!.toLowerCase()
   const value = match[2]!.trim().replace(/^"(.*)"$/, '$1')
@@ -141,8 +159,10 @@ export function add(query: Query, text: string): Query {
       const seconds = span(value)
       return seconds == null ? query : { ...query, from: null, to: null, [key]: seconds }
     }
-    case 'state':
-      return { ...query, states: put(query.states) }
+    case 'state': {
+      const state = stateWord(value)
+      return { ...query, states: [...new Set([...query.states, state])] }
+    }
     case 'tag':
       return { ...query, tags: put(query.tags) }
     case 'flow':
