@@ -116,6 +116,20 @@ async function listed<R>(path: string, filter: object, page: object, signal?: Ab
   return { results, count }
 }
 
+/** No list without pages of its own shows more than this. */
+const MOST = 1000
+
+/** All rows of a filter, which answers no more than 200 at once. */
+async function every<R>(path: string, s?: AbortSignal): Promise<R[]> {
+  const out: R[] = []
+  for (let size = 200; size === 200 && out.length < MOST; ) {
+    const part = await post<R[]>(`${path}/filter`, { limit: 200, offset: out.length }, s)
+    out.push(...part)
+    size = part.length
+  }
+  return out
+}
+
 export interface SetState {
   type: T.StateType
   name?: string
@@ -212,15 +226,15 @@ export const api = {
   deleteQueue: (id: string) => del(`/work_queues/${part(id)}`),
   createLimit: (tag: string, limit: number) => post('/concurrency_limits/', { tag, concurrency_limit: limit }),
   deleteLimit: (tag: string) => del(`/concurrency_limits/tag/${encodeURIComponent(tag)}`),
-  savedSearches: () => post<SavedSearch[]>('/saved_searches/filter', { limit: 200 }),
+  savedSearches: () => every<SavedSearch>('/saved_searches'),
   saveSearch: (name: string, filters: SavedSearch['filters']) => call('PUT', '/saved_searches/', { name, filters }),
   deleteSearch: (id: string) => del(`/saved_searches/${part(id)}`),
   clearDatabase: () => post('/admin/database/clear', { confirm: true }),
-  notifications: (s?: AbortSignal) => post<T.NotificationPolicy[]>('/flow_run_notification_policies/filter', { limit: 200 }, s),
+  notifications: (s?: AbortSignal) => every<T.NotificationPolicy>('/flow_run_notification_policies', s),
   createNotification: (body: unknown) => post('/flow_run_notification_policies/', body),
   updateNotification: (id: string, body: unknown) => patch(`/flow_run_notification_policies/${part(id)}`, body),
   deleteNotification: (id: string) => del(`/flow_run_notification_policies/${part(id)}`),
-  blockTypes: async (s?: AbortSignal) => (await post<T.BlockType[]>('/block_types/filter', { limit: 200 }, s)).sort((a, b) => a.name.localeCompare(b.name)),
+  blockTypes: async (s?: AbortSignal) => (await every<T.BlockType>('/block_types', s)).sort((a, b) => a.name.localeCompare(b.name)),
   /** The newest first. */
   blockSchemas: (type: string, s?: AbortSignal) => post<T.BlockSchema[]>('/block_schemas/filter', { block_schemas: { block_type_id: { any_: [type] } } }, s),
   createBlockDocument: (body: unknown) => post('/block_documents/', body),

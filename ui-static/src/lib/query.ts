@@ -233,3 +233,6 @@ export function fromSaved(search: SavedSearch): Query | null {
   const [first] = search.filters
   return first?.property === PROPERTY && typeof first.value === 'string' ? parse(new URLSearchParams(first.value)) : null
 }
+
+/** Where runs are listed that meet a query. */
+export const runsPath = (query: Partial<Query>): string => `/runs?${write({ ...DEFAULTS, ...query }, new URLSearchParams())}`

@@ -139,7 +139,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       const d = deploymentOf(id)
       if (!d) return null
       const runs = db.runs.filter((r) => r.deployment_id === id)
-      return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null, is_polled: false }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
+      return { deployment: { ...d, schedules: d.schedule ? [{ id: d.id, schedule: d.schedule, active: true, max_scheduled_runs: null, parameters: {}, slug: null, updated: d.updated, next: iso(Date.now() + 3600e3) }] : [], place: null, path: null, entrypoint: null, pull_steps: null, enforce_parameter_schema: false, job_variables: {}, concurrency_limit: null, last_polled: null, is_polled: false }, flow: flowOf(d.flow_id), upcoming: newest(runs.filter((r) => r.state_type === 'SCHEDULED')).reverse().slice(0, 20).map(row), upcoming_count: runs.filter((r) => r.state_type === 'SCHEDULED').length, recent: newest(runs.filter((r) => r.state_type !== 'SCHEDULED')).slice(0, 20).map(row), states: counts(runs), queues: db.queues.filter((q) => q.filter.tags.every((t) => d.tags.includes(t))).map((q) => queueRow(q)) }
     }],
     ['POST /ui/schedule', () => ({ dates: [1, 2, 3, 4, 5].map((h) => iso(Date.now() + h * 3600e3)) })],
     ['GET /ui/flow_runs/:id', (_, id) => {
@@ -185,6 +185,8 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['POST /artifacts/latest/count', () => 0],
     ['POST /variables/filter', () => []],
     ['POST /variables/count', () => 0],
+    ['POST /flows/filter', () => db.flows],
+    ['POST /flows/count', () => db.flows.length],
     ['POST /automations/filter', () => []],
     ['POST /automations/count', () => 0],
     ['POST /flow_run_notification_policies/filter', () => []],

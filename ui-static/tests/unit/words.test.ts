@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { kept } from '../../src/lib/results'
 import { fold, laneLayout, layered, pack, timeLayout, unfold } from '../../src/graph/layout'
 import { actionWords, triggerLines } from '../../src/lib/automations'
-import { blamed, fields, initial, read, type Field } from '../../src/lib/form'
-import { add, filters, parse, terms, window_, write } from '../../src/lib/query'
+import { blamed, fields, initial, offering, read, takesBlocks, type Field } from '../../src/lib/form'
+import { add, DEFAULTS, filters, KEYS, parse, refusal, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
 import { between, day, duration, moment, span, spell } from '../../src/lib/time'
 import type { GraphColumns, JsonSchema } from '../../src/lib/types'
@@ -258,4 +258,28 @@ test('a day says its year only when that is not the present one', () => {
   expect(day(new Date(2026, 2, 28, 9), now)).not.toContain('2026')
   expect(day(new Date(2028, 2, 28, 9), now)).toContain('2028')
   expect(moment(new Date(2025, 10, 29, 12, 30), now)).toMatch(/2025.*12:30/)
+})
+
+describe('a typed term', () => {
+  test('is refused in words where it means nothing', () => {
+    expect(refusal('last:soon', KEYS)).toBe('last: takes a span such as 30m, 6h, 1d or 2w')
+    expect(refusal('State:Failed', ['tag', 'flow'])).toBe('state: means nothing here')
+    expect(['last:6h', 'state:Failed', 'a word', 'https://x', 'tag:'].map((text) => refusal(text, KEYS))).toEqual([null, null, null, null, null])
+  })
+  test('names a state as it is called, however it is typed', () => {
+    const states = (text: string) => add(DEFAULTS, text).states
+    expect(['state:late', 'state:FAILED', 'state:failed', 'state:My own'].map(states)).toEqual([['Late'], ['FAILED'], ['Failed'], ['My own']])
+  })
+})
+
+test('a block is chosen where one is taken, in models too, and one that is spelt out stays so', () => {
+  const chat = { type: 'object', block_type_slug: 'chat', properties: { room: { type: 'string' } } }
+  const schema: JsonSchema = { properties: { a: { $ref: '#/definitions/C' }, b: { $ref: '#/definitions/C' }, m: { type: 'object', properties: { c: { anyOf: [{ $ref: '#/definitions/C' }, { type: 'null' }] } } } }, definitions: { C: chat } }
+  const asked = fields(schema, { b: { room: 'x' } })
+  expect(takesBlocks(asked)).toBe(true)
+  const [a, b, m] = offering(asked, [{ id: '1', name: 'ops', document: { slug: 'chat' } }, { id: '2', name: 'other', document: { slug: 'mail' } }, { id: '3', name: 'old', document: null }])
+  expect([a!.kind, a!.labels, b!.kind, m!.kind, m!.children[0]!.kind, m!.children[0]!.nullable]).toEqual(['choice', ['ops'], 'group', 'group', 'choice', true])
+  const entries = initial([a!, b!, m!])
+  entries.texts[a!.key] = JSON.stringify(a!.options[0])
+  expect(read([a!, b!, m!], entries).values).toEqual({ a: { $ref: { block_document_id: '1' } }, b: { room: 'x' } })
 })

@@ -219,7 +219,9 @@ struct QueueRef {
 pub(crate) struct DeploymentPage {
     deployment: DeploymentShown,
     flow: FlowRef,
+    /// The next of them.
     upcoming: Vec<RunRow>,
+    upcoming_count: i64,
     recent: Vec<RunRow>,
     queues: Vec<QueueRef>,
 }
@@ -254,6 +256,8 @@ pub(crate) async fn read(
          ORDER BY r.expected_start_time LIMIT {PAGED}"
     );
     let upcoming = query(upcoming).bind(id).fetch_all(conn).await?;
+    let sql = "SELECT COUNT(*) FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED'";
+    let upcoming_count = query(sql).bind(id).fetch_one(conn).await?;
     // Those that ended without having started are few.
     let unstarted = StateType::ALL.map(|state| {
         format!(
@@ -322,6 +326,7 @@ pub(crate) async fn read(
         deployment,
         flow,
         upcoming,
+        upcoming_count,
         recent,
         queues: queues.collect(),
     }))

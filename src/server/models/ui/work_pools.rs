@@ -107,7 +107,9 @@ pub(crate) struct PoolPage {
     workers: Vec<WorkerRow>,
     runs: Vec<RunRow>,
     running: Vec<RunRow>,
+    /// The first of them.
     deployments: Vec<PoolDeployment>,
+    deployment_count: i64,
 }
 
 /// What belongs to pools, all of it or one pool's.
@@ -244,6 +246,8 @@ pub(crate) async fn read(
          WHERE q.work_pool_id = $1 ORDER BY f.name, d.name, d.id LIMIT {MOST_DEPLOYMENTS}"
     );
     let deployments = query(sql).bind(id).fetch_all(conn).await?;
+    let sql = "SELECT COUNT(*) FROM deployment d JOIN work_queue q ON q.id = d.work_queue_id WHERE q.work_pool_id = $1";
+    let deployment_count = query(sql).bind(id).fetch_one(conn).await?;
     Ok(Some(PoolPage {
         pool: parts.row(base),
         base_job_template: template.base_job_template,
@@ -252,5 +256,6 @@ pub(crate) async fn read(
         runs: waiting,
         running,
         deployments,
+        deployment_count,
     }))
 }
