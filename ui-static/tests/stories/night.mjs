@@ -17,6 +17,9 @@ export async function night(story) {
       [`/work-queue/${db.queues[0].id}`, 'Delete the queue'],
       ['/automations', 'New automation'],
       ['/work-pools', 'New pool'],
+      ['/work-queues', 'New queue'],
+      ['/variables', 'New variable'],
+      ['/notifications', 'New notification'],
       ['/', 'Keyboard shortcuts'],
     ]
     const inside = () => page.evaluate(() => !!document.activeElement?.closest('dialog') || document.activeElement === document.body)
@@ -39,6 +42,38 @@ export async function night(story) {
       }
     }
   })
+
+  await story('whatever Tab comes to is in sight and has a ring, beside a bar at the bottom too', async (page, server) => {
+    const db = server.db()
+    const hidden = () =>
+      page.evaluate(() => {
+        const node = document.activeElement
+        if (!node || node === document.body) return null
+        const { outlineStyle, outlineWidth } = getComputedStyle(node)
+        const box = node.getBoundingClientRect()
+        const bar = document.querySelector('nav.bar').getBoundingClientRect()
+        // A bar of search has its ring around all of it, a bar of the chart one within it.
+        const around = node.closest('.bar:focus-within') && getComputedStyle(node.closest('.bar')).boxShadow + getComputedStyle(node.closest('.bar')).outlineStyle !== 'nonenone'
+        const isRinged = (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0) || around || node.matches('[data-bucket]')
+        const isBehind = bar.height > 0 && box.top > bar.top && !node.closest('nav.bar, .panel')
+        const isOutside = box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth || !box.width
+        return isRinged && !isBehind && !isOutside ? '' : `${isRinged ? '' : 'no ring, '}${isBehind ? 'behind the bar, ' : ''}${isOutside ? 'out of sight, ' : ''}${node.outerHTML.slice(0, 120)}`
+      })
+    for (const [width, height] of [[1440, 900], [390, 844]]) {
+      await page.setViewportSize({ width, height })
+      for (const path of ['/', '/runs', '/task-runs', `/flow-run/${db.pretty.id}?subflows=1&tab=subflows`, `/flow-run/${db.wide.id}?tab=tasks`, `/deployment/${db.deployments[1].id}`, `/work-queue/${db.queues[0].id}`, '/concurrency-limits', '/settings']) {
+        await page.goto(server.url + path)
+        await page.getByRole('heading', { level: 1 }).waitFor()
+        await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
+        for (let i = 0; i < 45; i++) {
+          await page.keyboard.press('Tab')
+          const found = await hidden()
+          if (found === null) break
+          assert.equal(found, '', `${path} at ${width}`)
+        }
+      }
+    }
+  }, { patience: 20_000 })
 
   await story('a run is deleted with the keyboard alone, and what does not hurt has the focus first', async (page, server) => {
     const { id } = server.db().pretty
