@@ -6,7 +6,7 @@
 import { localInput } from './time'
 import type { JsonSchema } from './types'
 
-export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'json' | 'group'
+export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'lines' | 'json' | 'group' | 'union'
 
 export interface Field {
   /** Where it stands, from the parameter inwards; joined it is the field's key. */
@@ -29,6 +29,7 @@ export interface Field {
   isNull: boolean
   /** Whether leaving it empty leaves it to a default. */
   hasDefault: boolean
+  /** The fields of a model; of a union what it can be, of which its own text says the number. */
   children: Field[]
   /** What is set already. */
   value: unknown
@@ -75,8 +76,8 @@ export function resolved(schema: JsonSchema, root: JsonSchema, depth = 0): JsonS
 interface Narrowed {
   schema: JsonSchema
   nullable: boolean
-  /** The types of a union that is more than "this or nothing". */
-  union: string[]
+  /** What a union can be that is more than "this or nothing". */
+  union: JsonSchema[]
 }
 
 /** Takes "or null" off a schema and says whether a real union is left. */
@@ -92,13 +93,13 @@ function narrowed(schema: JsonSchema, root: JsonSchema): Narrowed {
       const inner = narrowed({ ...rest[0]!, ...own }, root)
       return { ...inner, nullable: nullable || inner.nullable }
     }
-    return { schema: own, nullable, union: rest.map((choice) => typeWord(choice)) }
+    return { schema: own, nullable, union: rest }
   }
   if (Array.isArray(schema.type)) {
     const rest = schema.type.filter((t) => t !== 'null')
     const nullable = rest.length < schema.type.length
     if (rest.length === 1) return { schema: { ...schema, type: rest[0]! }, nullable, union: [] }
-    return { schema, nullable, union: rest }
+    return { schema, nullable, union: rest.map((type) => ({ ...schema, type })) }
   }
   return { schema, nullable: schema.nullable === true, union: [] }
 }
@@ -115,14 +116,22 @@ const typeWord = (schema: JsonSchema): string => {
   return { string: 'text', object: 'object', integer: 'whole number', number: 'number', boolean: 'yes or no' }[type ?? ''] ?? type ?? 'anything'
 }
 
-function kindOf(schema: JsonSchema, union: string[], value: unknown, depth: number): Kind {
-  if (union.length) return 'json'
+/** Of what a line of text can be one item each. */
+const isPlain = (items: unknown): items is JsonSchema => isObject(items) && ['string', 'integer', 'number'].includes(String(items.type ?? (Array.isArray(items.enum) ? 'string' : '')))
+const isLine = (item: unknown) => typeof item === 'number' || (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
+
+/** More kinds of value than this are chosen by nobody. */
+const MOST_VARIANTS = 8
+
+function kindOf(schema: JsonSchema, union: JsonSchema[], value: unknown, depth: number): Kind {
+  if (union.length) return depth < DEEPEST && union.length <= MOST_VARIANTS ? 'union' : 'json'
   if (Array.isArray(schema.enum) || 'const' in schema) return 'choice'
   const type = schema.type ?? (schema.properties ? 'object' : value === null || value === undefined ? undefined : Array.isArray(value) ? 'array' : typeof value)
   if (type === 'integer') return 'integer'
   if (type === 'number') return 'number'
   if (type === 'boolean') return 'boolean'
   if (type === 'string') return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
+  if (type === 'array' && isPlain(schema.items) && (value === undefined || value === null || (Array.isArray(value) && value.every(isLine)))) return 'lines'
   if (type === 'object' && schema.properties && Object.keys(schema.properties).length && depth < DEEPEST && !schema.additionalProperties) return 'group'
   return 'json'
 }
@@ -134,8 +143,37 @@ function show(value: unknown, kind: Kind): string {
   if (kind === 'text' && typeof value === 'string') return value
   if (kind === 'date' && typeof value === 'string') return value.slice(0, 10)
   if (kind === 'datetime' && typeof value === 'string') return Number.isNaN(Date.parse(value)) ? '' : localInput(new Date(value))
+  if (kind === 'lines' && Array.isArray(value)) return value.join('\n')
   if (kind === 'json') return JSON.stringify(value, null, 2)
   return JSON.stringify(value)
+}
+
+/** Whether a value is of the kind that a field takes, as far as it takes to tell the kinds of a union apart. */
+function isOfKind(value: unknown, f: Field): boolean {
+  if (f.kind === 'choice') return f.options.some((option) => JSON.stringify(option) === JSON.stringify(value))
+  if (f.kind === 'integer') return Number.isInteger(value)
+  if (f.kind === 'group') return isObject(value) && (f.schema.required ?? []).every((name) => name in value)
+  if (f.kind === 'lines') return Array.isArray(value)
+  if (f.kind === 'date') return typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value)
+  if (f.kind === 'datetime') return typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]/.test(value)
+  if (f.kind === 'json') return f.schema.type === 'array' ? Array.isArray(value) : f.schema.type === 'object' ? isObject(value) : true
+  return typeof value === { text: 'string', number: 'number', boolean: 'boolean', union: '' }[f.kind]
+}
+
+/** What a union can be, a field each: all in the same place, each with a key of its own. */
+function variants(path: string[], union: JsonSchema[], root: JsonSchema, value: unknown, hasValue: boolean, depth: number): Field[] {
+  const made = union.map((one, i) => {
+    const empty = field(path, one, root, undefined, false, true, depth + 1)
+    const given = hasValue && isOfKind(value, empty) ? field(path, one, root, value, true, true, depth + 1) : empty
+    const title = typeof one.title === 'string' && given.kind === 'group' ? one.title : typeWord(one)
+    return rekeyed({ ...given, title, hint: given.hint, isNull: false }, `${keyOf(path)}${SEPARATOR}#${i}`)
+  })
+  return made
+}
+
+/** A field under another key, with all that is in it. */
+function rekeyed(f: Field, key: string): Field {
+  return { ...f, key, children: f.children.map((child) => rekeyed(child, `${key}${SEPARATOR}${child.key.split(SEPARATOR).at(-1)}`)) }
 }
 
 function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown, hasValue: boolean, required: boolean, depth: number): Field {
@@ -145,7 +183,9 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
   const kind = kindOf(schema, union, initial, depth)
   const name = path.at(-1)!
   const options = kind === 'choice' ? (schema.enum ?? [schema.const]) : []
-  const children = kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
+  const inside = kind === 'union' ? variants(path, union, root, initial, initial !== undefined && initial !== null, depth) : []
+  const picked = inside.findIndex((f) => initial !== undefined && initial !== null && isOfKind(initial, f))
+  const children = kind === 'union' ? inside : kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
   return {
     path,
     key: keyOf(path),
@@ -154,9 +194,9 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
     nullable: nullable && kind !== 'json',
     title: typeof schema.title === 'string' && schema.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase() && schema.title !== name ? schema.title : name,
     hint: typeof whole.description === 'string' ? whole.description : '',
-    takes: union.length ? `JSON: ${union.join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
+    takes: kind === 'union' ? '' : kind === 'lines' ? `${typeWord(schema)}, one on each line` : union.length ? `JSON: ${union.map(typeWord).join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
     options,
-    text: kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
+    text: kind === 'union' ? (picked < 0 ? '' : String(picked)) : kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
     isNull: initial === null && nullable && kind !== 'json',
     hasDefault: hasValue || whole.default !== undefined,
     children,
@@ -241,7 +281,8 @@ function valueOf(f: Field, entries: Entries, errors: Record<string, string>): un
     return values
   }
   const text = entries.texts[f.key] ?? ''
-  if (text.trim() === '' && !(f.kind === 'text' && f.hasDefault && !f.required)) {
+  if (f.kind === 'union' && text) return valueOf(f.children[Number(text)]!, entries, errors)
+  if (text.trim() === '' && !(['text', 'lines'].includes(f.kind) && f.hasDefault && !f.required)) {
     if (f.required) errors[f.key] = 'Needed'
     return undefined
   }
@@ -273,6 +314,8 @@ function parse(f: Field, text: string): { value: unknown } | { error: string } {
     }
     case 'boolean':
       return { value: text === 'true' }
+    case 'lines':
+      return lines(text, f.schema.items as JsonSchema)
     default:
       try {
         return { value: JSON.parse(text) as unknown }
@@ -280,6 +323,28 @@ function parse(f: Field, text: string): { value: unknown } | { error: string } {
         return { error: f.takes.includes('text') ? 'Not valid JSON; put text in "quotes"' : 'Not valid JSON' }
       }
   }
+}
+
+/** A list with an item on each line; one that is written as JSON is that list, and can be empty. */
+function lines(text: string, items: JsonSchema): { value: unknown[] } | { error: string } {
+  const value: unknown[] = []
+  if (/^\s*\[/.test(text)) {
+    try {
+      return { value: JSON.parse(text) as unknown[] }
+    } catch {
+      // An item that begins with a bracket.
+    }
+  }
+  for (const line of text.split('\n').map((one) => one.trim()).filter(Boolean)) {
+    const item = items.type === 'integer' || items.type === 'number' ? Number(line) : line
+    const isWrong = typeof item === 'number' && (items.type === 'integer' ? !Number.isSafeInteger(item) : !Number.isFinite(item))
+    if (isWrong) return { error: `Not a ${typeWord(items)}: ${line}` }
+    if (items.enum && !items.enum.includes(item)) return { error: `${line} is none of ${items.enum.join(', ')}` }
+    const bad = bounds(item, items)
+    if (bad) return { error: `${line}: ${bad[0]!.toLowerCase()}${bad.slice(1)}` }
+    value.push(item)
+  }
+  return { value }
 }
 
 /** What the schema says against a value, in words; only what a person can act on. */

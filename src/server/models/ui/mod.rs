@@ -56,10 +56,33 @@ pub(crate) use run_row;
 macro_rules! run_columns {
     ($own:literal, $alias:literal, $table:literal) => {
         concat!(
-            $own, ", ", $alias, ".id, ", $alias, ".name, ", $alias, ".state_type, ", $alias, ".state_name, ",
-            "(SELECT s.message FROM ", $table, "_state s WHERE s.id = ", $alias, ".state_id), ",
-            $alias, ".expected_start_time, ", $alias, ".start_time, ", $alias, ".end_time, ",
-            $alias, ".total_run_time, ", $alias, ".run_count, ", $alias, ".tags"
+            $own,
+            ", ",
+            $alias,
+            ".id, ",
+            $alias,
+            ".name, ",
+            $alias,
+            ".state_type, ",
+            $alias,
+            ".state_name, ",
+            "(SELECT s.message FROM ",
+            $table,
+            "_state s WHERE s.id = ",
+            $alias,
+            ".state_id), ",
+            $alias,
+            ".expected_start_time, ",
+            $alias,
+            ".start_time, ",
+            $alias,
+            ".end_time, ",
+            $alias,
+            ".total_run_time, ",
+            $alias,
+            ".run_count, ",
+            $alias,
+            ".tags"
         )
     };
 }

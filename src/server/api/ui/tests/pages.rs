@@ -68,7 +68,10 @@ async fn of_more_states_than_a_page_shows_the_newest_are_shown() {
     let page = app.get(&format!("/ui/flow_runs/{LATE}")).await;
     let states = page["states"].as_array().unwrap();
     assert_eq!(states.len(), 1000);
-    assert_eq!((&states[0]["name"], &states[999]["name"]), (&json!("Try 101"), &json!("Try 1100")));
+    assert_eq!(
+        (&states[0]["name"], &states[999]["name"]),
+        (&json!("Try 101"), &json!("Try 1100"))
+    );
     assert_eq!(page["run"]["state"]["name"], "Try 1100");
 }
 
