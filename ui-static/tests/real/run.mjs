@@ -231,7 +231,7 @@ await story('a work pool says who polls and what waits, and why a run in it does
   await page.getByRole('link', { name: 'Show' }).click()
   await page.getByRole('heading', { level: 1, name: 'cluster' }).waitFor()
   await server.api('POST', '/work_pools/cluster/workers/heartbeat', { name: 'w-1' })
-  await page.getByText('No worker polls this pool.').waitFor({ state: 'detached' })
+  await page.getByText(/No worker (polls|has polled) this pool/).waitFor({ state: 'detached' })
   await page.getByRole('switch', { name: 'Work pool cluster' }).click()
   await page.getByText('Paused').first().waitFor()
   await page.goto(`${server.url}/flow-run/${run}`)
