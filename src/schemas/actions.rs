@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use utoipa::ToSchema;
 
+use super::document::DataDocument;
 use super::filters::offset;
 use super::flow_runs::FlowRunnerSettings;
 use super::saved_searches::SavedSearchFilter;
@@ -492,8 +493,19 @@ pub(super) fn object<'de, D: Deserializer<'de>>(
     )))
 }
 
+/// Reads what a flow of 2.0b3 is kept in, whose clients fail at anything else; or null.
+pub(super) fn data_document<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::Error> {
+    let document = Option::<Document>::deserialize(d)?;
+    match document.as_ref().map(Document::read::<DataDocument<'_>>) {
+        Some(Err(error)) => Err(D::Error::custom(error)),
+        Some(Ok(_)) | None => Ok(document),
+    }
+}
+
 /// Reads a document that must be an object, or null.
-fn object_or_null<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::Error> {
+pub(super) fn object_or_null<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<Document>, D::Error> {
     let document = Option::<Document>::deserialize(d)?;
     match document {
         Some(document) if !document.is_object() => {
@@ -519,10 +531,34 @@ fn task_inputs<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::E
     let Some(document) = object(d)? else {
         return Ok(None);
     };
-    match document.read::<BTreeMap<String, Vec<Input>>>() {
-        Ok(_) => Ok(Some(document)),
-        Err(error) => Err(D::Error::custom(error)),
+    let check = |document: &Document| document.read::<BTreeMap<String, Vec<Input>>>().map(drop);
+    let Err(error) = check(&document) else {
+        return Ok(Some(document));
+    };
+    with_kinds(&document)
+        .filter(|document| check(document).is_ok())
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(error))
+}
+
+/// Says of each input what kind it is, where that is left to what else it has.
+fn with_kinds(document: &Document) -> Option<Document> {
+    let mut inputs: serde_json::Map<String, serde_json::Value> = document.read().ok()?;
+    for input in inputs.values_mut().filter_map(|list| list.as_array_mut()) {
+        for input in input.iter_mut().filter_map(|input| input.as_object_mut()) {
+            let kind = [
+                ("id", "task_run"),
+                ("name", "parameter"),
+                ("type", "constant"),
+            ]
+            .into_iter()
+            .find(|(member, _)| input.contains_key(*member));
+            if let (Some((_, kind)), false) = (kind, input.contains_key("input_type")) {
+                input.shift_insert(0, "input_type".to_owned(), kind.into());
+            }
+        }
     }
+    Document::of(&inputs).ok()
 }
 
 /// Reads a truth value; null is no.

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::actions::{given, object};
+use super::actions::{data_document, given, object};
 use super::deployment_limits::{self, ConcurrencyOptions};
 use super::deployments::DeploymentSchedule;
 use super::flow_runs::FlowRunnerSettings;
@@ -121,7 +121,7 @@ macro_rules! deployment_body {
             pub tags: Option<Tags>,
             #[serde(default, deserialize_with = "object")]
             pub parameters: Option<Document>,
-            #[serde(default)]
+            #[serde(default, deserialize_with = "data_document")]
             pub flow_data: Option<Document>,
             #[serde(default)]
             pub flow_runner: Option<FlowRunnerSettings>,

@@ -74,6 +74,17 @@ impl Document {
     }
 }
 
+/// What 2.0b3 keeps results and flows in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the shape matters")]
+pub(super) struct DataDocument<'a> {
+    #[serde(borrow)]
+    encoding: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    blob: std::borrow::Cow<'a, str>,
+}
+
 /// The members of an object in their order, each still a text.
 #[derive(Default)]
 struct Members(Vec<(String, Document)>);

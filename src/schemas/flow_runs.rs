@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::actions::object_or_null;
 use super::dialect::{Dialect, Fields, Render};
 use super::task_runs::RetryPolicy;
 use super::{
@@ -18,6 +19,7 @@ pub struct FlowRunnerSettings {
     #[serde(rename = "type")]
     pub runner_type: Option<String>,
     /// The runner's own settings.
+    #[serde(deserialize_with = "object_or_null")]
     pub config: Option<Document>,
 }
 

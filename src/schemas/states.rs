@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Dialect, Fields, Render};
+use super::document::DataDocument;
 use super::time::Instant;
 use super::{Document, FlowRunId, StateId, TaskRunId};
 
@@ -302,15 +303,6 @@ impl State {
     ///
     /// 2.0b3 knows `{encoding, blob}` and nothing else; later generations everything but that.
     fn data_for(&self, dialect: Dialect) -> Option<&Document> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        #[expect(dead_code, reason = "only the shape matters")]
-        struct DataDocument<'a> {
-            #[serde(borrow)]
-            encoding: std::borrow::Cow<'a, str>,
-            #[serde(borrow)]
-            blob: std::borrow::Cow<'a, str>,
-        }
         let data = self.data.as_ref()?;
         let is_beta = data.read::<DataDocument<'_>>().is_ok();
         (is_beta == (dialect == Dialect::B)).then_some(data)

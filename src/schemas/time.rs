@@ -22,6 +22,8 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
         "%Y-%m-%d %H:%M:%S%.f%:z",
         "%Y-%m-%dT%H:%M:%S%.f%#z",
         "%Y-%m-%d %H:%M:%S%.f%#z",
+        "%Y-%m-%dT%H:%M%#z",
+        "%Y-%m-%d %H:%M%#z",
     ] {
         if let Ok(instant) = DateTime::parse_from_str(text, form) {
             return in_range(instant.to_utc());
@@ -216,6 +218,14 @@ mod tests {
                 want,
                 "{text}"
             );
+        }
+        for text in [
+            "2026-11-23T06:45Z",
+            "2026-11-23 06:45+00:00",
+            "2026-11-23T03:15-03:30",
+            "2026-11-23T06:45",
+        ] {
+            assert_eq!(parse(text), parse("2026-11-23T06:45:00Z"), "{text}");
         }
         let number: Instant = serde_json::from_str("1795416626.760252").unwrap();
         assert_eq!(

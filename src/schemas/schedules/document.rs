@@ -1,6 +1,6 @@
 //! Schedules as documents: reading, writing, and their place in the API document.
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -309,7 +309,7 @@ fn read_anchor(
     };
     let anchor = match &value {
         Value::String(text) => anchor_from_text(text.trim(), timezone),
-        Value::Number(number) => number.as_i64().and_then(anchor_from_timestamp),
+        Value::Number(number) => number.as_f64().and_then(anchor_from_timestamp),
         _ => None,
     };
     let anchor = anchor.ok_or_else(bad)?;
@@ -323,10 +323,12 @@ fn anchor_from_text(text: &str, timezone: Option<Tz>) -> Option<DateTime<FixedOf
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
         return Some(date);
     }
-    if let Ok(date) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z") {
-        return Some(date);
-    }
     let text = text.replacen(' ', "T", 1);
+    for form in ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"] {
+        if let Ok(date) = DateTime::parse_from_str(&text, form) {
+            return Some(date);
+        }
+    }
     let wall = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
@@ -338,12 +340,14 @@ fn anchor_from_text(text: &str, timezone: Option<Tz>) -> Option<DateTime<FixedOf
 }
 
 /// Reads seconds since 1970, or milliseconds if there are too many of them for seconds.
-fn anchor_from_timestamp(number: i64) -> Option<DateTime<FixedOffset>> {
-    let date = if number.unsigned_abs() > 20_000_000_000 {
-        DateTime::<Utc>::from_timestamp_millis(number)
-    } else {
-        DateTime::<Utc>::from_timestamp(number, 0)
+fn anchor_from_timestamp(number: f64) -> Option<DateTime<FixedOffset>> {
+    let seconds = match number.abs() > 2e10 {
+        true => number / 1_000.0,
+        false => number,
     };
+    let micros = (seconds * 1e6).round();
+    #[expect(clippy::cast_possible_truncation, reason = "bounded here")]
+    let date = (micros.abs() < 9e18).then(|| DateTime::from_timestamp_micros(micros as i64))?;
     date.map(|date| date.fixed_offset())
 }
 
