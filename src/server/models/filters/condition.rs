@@ -32,7 +32,7 @@ impl Condition {
     }
 
     /// Binds a value and returns the number of its placeholder.
-    pub(super) fn bind(&mut self, value: impl Into<Value>) -> usize {
+    pub(super) fn bind<V: Into<Value>>(&mut self, value: V) -> usize {
         self.values.push(value.into());
         self.values.len()
     }
@@ -92,8 +92,12 @@ impl Condition {
         let uuids = |ids: &Vec<T>| Value::Uuids(ids.iter().map(|id| (*id).into()).collect());
         let mut parts = Vec::new();
         if let Some(any) = any {
-            let n = self.bind(uuids(any));
-            parts.push(format!("{alias}.{column} = ANY(${n})"));
+            // An index that begins with the column has the rows of one in its order; those of a list are sorted.
+            let is = match any.as_slice() {
+                [one] => format!("= ${}", self.bind::<Uuid>((*one).into())),
+                _ => format!("= ANY(${})", self.bind(uuids(any))),
+            };
+            parts.push(format!("{alias}.{column} {is}"));
         }
         if let Some(not_any) = not_any.filter(|list| !list.is_empty()) {
             let n = self.bind(uuids(not_any));
