@@ -342,7 +342,7 @@ fn take_lines(pending: &mut Vec<u8>) -> Vec<String> {
             .position(|byte| *byte == b'\n')
         {
             Some(end) => (end, 1),
-            None if rest.len() >= MAX_LINE_BYTES => (MAX_LINE_BYTES, 0),
+            None if rest.len() >= MAX_LINE_BYTES => (end_of_text(&rest[..MAX_LINE_BYTES]), 0),
             None => break,
         };
         lines.push(text(&rest[..length]));
@@ -350,6 +350,17 @@ fn take_lines(pending: &mut Vec<u8>) -> Vec<String> {
     }
     pending.drain(..start);
     lines
+}
+
+/// Returns how much there is without a last character that is cut in two.
+fn end_of_text(bytes: &[u8]) -> usize {
+    let last = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80);
+    let start = last.unwrap_or(0);
+    match std::str::from_utf8(&bytes[start..]) {
+        // It lacks something, where other mistakes are what they are.
+        Err(error) if error.error_len().is_none() && start > 0 => start,
+        _ => bytes.len(),
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -480,5 +491,11 @@ mod tests {
         let mut long = vec![b'x'; MAX_LINE_BYTES + 1];
         assert_eq!(take_lines(&mut long)[0].len(), MAX_LINE_BYTES);
         assert_eq!(long, b"x");
+        let mut cut = "é".repeat(MAX_LINE_BYTES).into_bytes();
+        cut.insert(0, b'.');
+        assert_eq!(take_lines(&mut cut)[0].len(), MAX_LINE_BYTES - 1);
+        assert!(cut.starts_with("é".as_bytes()));
+        let mut never = vec![0x80; MAX_LINE_BYTES];
+        assert_eq!(take_lines(&mut never).len(), 1);
     }
 }

@@ -4,11 +4,10 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::{Engine, Launch, directory, missing, plain, timeout};
+use super::{Engine, Host, Launch, directory, missing, plain, python, timeout};
 use crate::agent::process::Invocation;
-use crate::agent::role::Role;
 use crate::client::FlowRun;
-use crate::deployments::document::ExecutableCode;
+use crate::deployments::document::{ExecutableCode, PythonCode};
 use crate::sdk::program;
 
 /// What an environment variable can hold: Linux allows 32 pages for one string.
@@ -19,10 +18,10 @@ pub(super) fn executable(
     run: &FlowRun,
     code: &ExecutableCode,
     config: &Map<String, Value>,
-    role: Role,
+    host: &Host,
 ) -> Result<Launch, String> {
     if !code.path.exists() {
-        return Err(missing(&code.path, role));
+        return Err(missing(&code.path, host.role));
     }
     let arguments = match config.get("args") {
         None | Some(Value::Null) => Vec::new(),
@@ -33,12 +32,22 @@ pub(super) fn executable(
         Some(_) => return Err("The flow runner's `args` is not a list.".into()),
     };
     let mut invocation = Invocation {
-        program: code.path.clone(),
-        arguments,
         directory: directory(config)?,
         timeout: timeout(config)?,
         ..Default::default()
     };
+    // A script may call the Python of an environment too.
+    let names = |key: &str| {
+        config
+            .get(key)
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.is_empty())
+    };
+    if names("condaenv") || names("virtualenv") {
+        python::choose_python(&mut invocation, &PythonCode::default(), config, host)?;
+    }
+    python::start_instead(&mut invocation, code.path.clone().into());
+    invocation.arguments.extend(arguments);
     invocation
         .set
         .push(("PREFECT__FLOW_RUN_NAME".into(), run.name.clone().into()));

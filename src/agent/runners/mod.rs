@@ -86,7 +86,7 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
     config.extend(code.options().clone());
     let mut launch = match code {
         FlowCode::Python(code) => python::python(run, &code, &config, host)?,
-        FlowCode::Executable(code) => executable::executable(run, &code, &config, host.role)?,
+        FlowCode::Executable(code) => executable::executable(run, &code, &config, host)?,
     };
     add_host(&mut launch.invocation, host);
     let set = &mut launch.invocation.set;
@@ -97,7 +97,9 @@ pub fn launch(run: &FlowRun, deployment: &Value, host: &Host) -> Result<Launch, 
         .into_iter()
         .flatten()
     {
-        set.push((key.clone(), plain(value).into()));
+        let value = plain(value);
+        check_variable("The flow runner's", key, &value)?;
+        set.push((key.clone(), value.into()));
     }
     launch.streams_output = config
         .get("stream_output")
@@ -139,17 +141,22 @@ pub fn launch_job(run: &FlowRun, job: &Job, host: &Host) -> Result<Launch, Strin
 pub fn add_job(launch: &mut Launch, job: &Job) -> Result<(), String> {
     launch.streams_output = job.streams_output;
     for (name, value) in &job.env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(format!(
-                "The job's variable `{name}` cannot be one of a process."
-            ));
-        }
+        check_variable("The job's", name, value)?;
         launch.invocation.set.push((name.clone(), value.into()));
     }
     if let Some(folder) = &job.working_dir {
         launch.invocation.directory = Some(folder_of("The job's `working_dir`", folder)?);
     }
     Ok(())
+}
+
+fn check_variable(whose: &str, name: &str, value: &str) -> Result<(), String> {
+    match name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+        true => Err(format!(
+            "{whose} variable `{name}` cannot be one of a process."
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Makes a command the one to start, with the chosen interpreter where it names Python or the client's own program.
@@ -169,11 +176,7 @@ fn take_command(
         python::choose_python(invocation, &PythonCode::default(), &job.interpreter, host)?;
     }
     if own[0] != "python" {
-        match invocation.arguments.last_mut() {
-            // `conda run` starts anything in its environment.
-            Some(python) => *python = program.into(),
-            None => invocation.program = program.into(),
-        }
+        python::start_instead(invocation, program.into());
     }
     let own = own[1..].iter().map(OsString::from);
     invocation

@@ -94,6 +94,15 @@ pub(super) fn choose_python(
     Ok(())
 }
 
+/// Makes another program the one to start where an interpreter was chosen, in the same environment.
+pub(super) fn start_instead(invocation: &mut Invocation, program: OsString) {
+    match invocation.arguments.last_mut() {
+        // `conda run` starts anything in its environment.
+        Some(python) => *python = program,
+        None => invocation.program = program.into(),
+    }
+}
+
 /// Does what activating a virtual environment does.
 fn use_environment(invocation: &mut Invocation, folder: &Path, host: &Host) -> Result<(), String> {
     let bin = folder.join("bin");

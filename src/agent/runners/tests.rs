@@ -223,3 +223,27 @@ fn python_runs_the_engine_of_the_named_environment() {
     .unwrap_err();
     assert!(absent.contains("`/nowhere`"), "{absent}");
 }
+
+#[test]
+fn an_executable_is_started_in_the_environment_that_its_runner_names() {
+    let of = |config: Value| launch(&run(json!({})), &executable_deployment(config), &host());
+    let conda = of(json!({"condaenv": "etl", "args": ["-x"]})).unwrap();
+    assert_eq!(
+        shown(&conda),
+        "conda run --no-capture-output --name etl /bin/sh -x"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    std::fs::write(folder.path().join("bin/python"), "").unwrap();
+    let venv = of(json!({"virtualenv": folder.path()})).unwrap();
+    assert_eq!(shown(&venv).trim_end(), "/bin/sh");
+    let path = variable(&venv, "PATH").unwrap();
+    assert!(
+        path.starts_with(&*folder.path().to_string_lossy()),
+        "{path}"
+    );
+    let missing = of(json!({"virtualenv": "/no/such"})).unwrap_err();
+    assert!(missing.contains("`/no/such`"), "{missing}");
+    let odd = of(json!({"env": {"A=B": "c"}})).unwrap_err();
+    assert!(odd.contains("variable `A=B`"), "{odd}");
+}
