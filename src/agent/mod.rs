@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::client::{self, Client, FlowRun};
+use crate::client::{self, Client, Document, FlowRun, WorkQueue};
 use crate::clock::{Clock, SystemClock};
 use crate::settings::Settings;
 use dispatcher::{Command, Dispatcher, Event};
@@ -51,15 +51,29 @@ pub use guard::watch as watch_agent;
 pub enum Queue {
     /// By its id.
     Id(Uuid),
-    /// By its name; the agent waits until there is one.
-    Name(String),
+    /// As somebody typed it: its id, or else its name, which may look like an id.
+    Named(String),
 }
 
 impl Queue {
-    /// Reads what somebody typed: an id if it can be one.
-    pub fn parse(text: &str) -> Self {
-        text.parse()
-            .map_or_else(|_| Queue::Name(text.to_owned()), Queue::Id)
+    fn id(&self) -> Option<Uuid> {
+        match self {
+            Queue::Id(id) => Some(*id),
+            Queue::Named(text) => text.parse().ok(),
+        }
+    }
+
+    async fn read(&self, client: &Client) -> client::Result<Option<Document<WorkQueue>>> {
+        let by_id = match self.id() {
+            Some(id) => Client::optional(client.read_work_queue(id).await)?,
+            None => None,
+        };
+        match (by_id, self) {
+            (None, Queue::Named(name)) => {
+                Client::optional(client.read_work_queue_by_name(name).await)
+            }
+            (found, _) => Ok(found),
+        }
     }
 }
 
@@ -329,32 +343,21 @@ async fn find_queue(
 ) -> Result<Option<Uuid>, Error> {
     let mut has_warned = false;
     loop {
-        let found = match queue {
-            Queue::Id(id) => client.read_work_queue(*id).await,
-            Queue::Name(name) => client.read_work_queue_by_name(name).await,
-        };
-        let failure = match found {
-            Ok(found) => return Ok(Some(found.id)),
-            Err(failure) => failure,
-        };
-        let is_absent = failure
-            .status()
-            .is_some_and(|status| status.as_u16() == 404);
-        match queue {
-            Queue::Id(id) if is_absent => return Err(Error::NoQueue(*id)),
-            Queue::Name(name) if is_absent => {
-                if !has_warned {
-                    warn!(work_queue.name = %name, "there is no work queue named `{name}` yet; waiting for it");
+        let wait = match queue.read(client).await {
+            Ok(Some(found)) => return Ok(Some(found.id)),
+            Err(failure) if failure.is_refusal() => return Err(failure.into()),
+            Err(failure) => format!("waiting for the server: {failure}"),
+            Ok(None) => match queue {
+                Queue::Named(name) if queue.id().is_none() => {
+                    format!("there is no work queue named `{name}` yet; waiting for it")
                 }
-            }
-            _ if failure.is_refusal() => {
-                return Err(failure.into());
-            }
-            _ => {
-                if !has_warned {
-                    warn!("waiting for the server: {failure}");
+                Queue::Id(_) | Queue::Named(_) => {
+                    return Err(Error::NoQueue(queue.id().unwrap_or_default()));
                 }
-            }
+            },
+        };
+        if !has_warned {
+            warn!("{wait}");
         }
         has_warned = true;
         tokio::select! {

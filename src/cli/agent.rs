@@ -40,7 +40,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Start {
     /// The work queue's id or name.
-    #[arg(value_name = "QUEUE")]
+    #[arg(value_name = "QUEUE", value_parser = output::name)]
     queue: String,
     /// Run at most this many at once [default: no limit].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -78,7 +78,7 @@ impl Start {
             ));
         }
         let options = Options {
-            queue: Queue::parse(&self.queue),
+            queue: Queue::Named(self.queue),
             limit: self.limit.map(|limit| limit as usize),
             grace: Duration::from_secs(self.grace),
             guard: guard_command(),

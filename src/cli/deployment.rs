@@ -7,7 +7,7 @@ mod schedule;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use uuid::Uuid;
 
 use super::{
@@ -196,38 +196,41 @@ pub(super) async fn find(client: &Client, deployment: &str) -> Result<Document<D
         (Err(_), Some((flow, name))) => {
             Client::optional(client.read_deployment_by_name(flow, name).await)?
         }
-        (Err(_), None) => {
-            let all = client.read_deployments(json!({}), None).await?;
-            return find::among(deployment, all);
-        }
+        (Err(_), None) => None,
     };
-    let Some(deployment) = found else {
-        let hint = suggestion(client, deployment).await;
-        return Err(find::nothing::<Deployment>(deployment, hint));
-    };
-    Ok(deployment)
+    if let Some(deployment) = found {
+        return Ok(deployment);
+    }
+    // A name may look like an id, and the names of flows and deployments may have slashes in them.
+    let all = client.read_deployments(json!({}), None).await?;
+    if !deployment.contains('/') {
+        return find::among(deployment, all);
+    }
+    let flows = flow_run::flow_names(client, all.iter().map(|one| one.flow_id)).await?;
+    let (mut meant, others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|one| one.name == deployment || full_name(one, &flows) == deployment);
+    match meant.len() {
+        1 => Ok(meant.remove(0)),
+        0 => Err(find::nothing::<Deployment>(
+            deployment,
+            suggestion(deployment, &others, &flows),
+        )),
+        _ => Err(find::several(deployment, &meant)),
+    }
 }
 
 /// Returns the deployment that was probably meant.
-async fn suggestion(client: &Client, deployment: &str) -> Option<String> {
-    let deployments = client.read_deployments(json!({}), Some(1000)).await.ok()?;
-    let flows = flow_run::flow_names(client, deployments.iter().map(|one| one.flow_id))
-        .await
-        .ok()?;
-    let names: Vec<(String, String)> = deployments
-        .iter()
-        .map(|one| (full_name(one, &flows), one.name.clone()))
-        .collect();
-    let by_short_name = names
-        .iter()
-        .find(|(_, short)| short == deployment)
-        .map(|(full, _)| full.as_str());
-    let full = by_short_name
-        .or_else(|| suggest::nearest(deployment, names.iter().map(|(full, _)| full.as_str())))?;
-    Some(format!("did you mean '{full}'?"))
+fn suggestion(
+    deployment: &str,
+    all: &[Document<Deployment>],
+    flows: &HashMap<Uuid, String>,
+) -> Option<String> {
+    let names: Vec<String> = all.iter().map(|one| full_name(one, flows)).collect();
+    suggest::hint(deployment, names.iter().map(String::as_str))
 }
 
-fn full_name(deployment: &Deployment, flows: &std::collections::HashMap<Uuid, String>) -> String {
+fn full_name(deployment: &Deployment, flows: &HashMap<Uuid, String>) -> String {
     let flow = flows.get(&deployment.flow_id).map_or("-", String::as_str);
     format!("{flow}/{}", deployment.name)
 }

@@ -82,7 +82,8 @@ pub(super) fn among<T: Named>(text: &str, all: Vec<Document<T>>) -> Result<Docum
     }
 }
 
-fn several<T: Named>(text: &str, found: &[Document<T>]) -> Error {
+/// Says that a text means several things, and which.
+pub(super) fn several<T: Named>(text: &str, found: &[Document<T>]) -> Error {
     let mut error = Error::new(
         Code::Usage,
         format!(

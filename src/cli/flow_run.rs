@@ -183,8 +183,11 @@ impl Args {
 
 /// Finds a flow run by its id, the beginning of it, or its name.
 pub(super) async fn find(client: &Client, flow_run: &str) -> Result<Document<FlowRun>> {
-    if let Ok(id) = Uuid::parse_str(flow_run) {
-        return read(client, id).await;
+    // Whoever names runs may give them what looks like an id.
+    if let Ok(id) = Uuid::parse_str(flow_run)
+        && let Some(run) = Client::optional(client.read_flow_run(id).await)?
+    {
+        return Ok(run);
     }
     find::run(flow_run, async |condition, limit| {
         let filter = json!({"flow_runs": condition, "sort": "EXPECTED_START_TIME_DESC"});

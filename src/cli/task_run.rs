@@ -248,9 +248,10 @@ async fn ls(cx: &Context, client: &Client, args: Ls) -> Result {
 
 /// Finds a task run by its id, the beginning of it, or its name.
 async fn find(client: &Client, task_run: &str) -> Result<Document<TaskRun>> {
-    if let Ok(id) = Uuid::parse_str(task_run) {
-        return Client::optional(client.read_task_run(id).await)?
-            .ok_or_else(|| super::find::nothing::<TaskRun>(task_run, None));
+    if let Ok(id) = Uuid::parse_str(task_run)
+        && let Some(run) = Client::optional(client.read_task_run(id).await)?
+    {
+        return Ok(run);
     }
     super::find::run(task_run, async |condition, limit| {
         let filter = json!({"task_runs": condition, "sort": "EXPECTED_START_TIME_DESC"});
