@@ -79,6 +79,22 @@ async fn backup(cx: &Context, file: PathBuf, force: bool) -> Result {
     if !database.exists() {
         return Err(Error::not_found("database", database.display()));
     }
+    if file.is_dir() {
+        return Err(
+            Error::new(Code::Usage, format!("{} is a folder", file.display())).hint(format!(
+                "name a file in it, such as {}",
+                file.join("orion-backup.db").display()
+            )),
+        );
+    }
+    let place = |path: &Path| std::fs::canonicalize(path).ok();
+    if place(&file).is_some() && place(&file) == place(database) {
+        return Err(Error::new(
+            Code::Usage,
+            format!("{} is the database itself", file.display()),
+        )
+        .hint("choose another file, best on another disk"));
+    }
     if file.exists() && !force {
         return Err(
             Error::new(Code::Conflict, format!("{} exists already", file.display()))

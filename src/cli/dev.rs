@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     start: Start,
     /// The work queue of the agent; it is made when there is none of this name.
-    #[arg(long, default_value = QUEUE, value_name = "NAME")]
+    #[arg(long, default_value = QUEUE, value_name = "NAME", value_parser = output::name)]
     queue: String,
     /// Seconds that the agent waits for its runs when it is stopped.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]

@@ -133,19 +133,23 @@ impl From<client::Error> for Error {
             client::Error::Refused { method, path, .. } => format!("{method} {path}"),
             _ => String::new(),
         };
+        // What servers of all generations say where they have no such operation.
+        let is_no_route = status == Some(404)
+            && matches!(&error, client::Error::Refused { message, .. } if message == "Not Found");
+        let is_elsewhere = is_no_route || status == Some(405);
         let code = match (&error, status) {
             (client::Error::Unreachable { .. }, _) => Code::Unreachable,
+            _ if is_elsewhere => Code::Failure,
             (_, Some(401 | 403)) => Code::Unauthorized,
             (_, Some(404)) => Code::NotFound,
             (_, Some(409)) => Code::Conflict,
             _ => Code::Failure,
         };
-        let is_elsewhere = error.status().is_some_and(|status| status.as_u16() == 405);
         let error = Self::new(code, message);
         match code {
             // The dashboard's address answers so, for example.
             Code::Failure if is_elsewhere => error
-                .hint("the URL of an API ends in /api; see yours with `prefect-rs config view --show-sources`"),
+                .hint("the URL of an API ends in /api, and servers of older generations lack what later ones have; see yours with `prefect-rs config view --show-sources`"),
             Code::Unreachable => error
                 .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
             Code::Unauthorized => error

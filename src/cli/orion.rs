@@ -204,7 +204,9 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener> {
         Error::failure(format!("the host '{host}' cannot be listened on: {reason}"))
             .hint("127.0.0.1 serves this machine alone, 0.0.0.0 every machine that reaches it")
     };
-    let addresses: Vec<SocketAddr> = lookup_host((host, port))
+    // As it stands in a URL.
+    let bare = host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+    let addresses: Vec<SocketAddr> = lookup_host((bare.unwrap_or(host), port))
         .await
         .map_err(|error| wrong_host(error.to_string()))?
         .collect();
@@ -269,6 +271,12 @@ mod tests {
         let settings = start.over(&Settings::default_for("/nowhere"));
         assert!(!settings.scheduler_enabled && settings.late_runs_enabled);
         assert_eq!(settings.server_api_port, 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_may_stand_in_brackets() {
+        let loopback = listen("[::1]", 0).await.unwrap().local_addr().unwrap();
+        assert!(loopback.ip().is_loopback() && loopback.is_ipv6());
     }
 
     #[tokio::test]

@@ -268,12 +268,11 @@ pub fn print_line(text: &str) {
         .and_then(|()| stdout.write_all(b"\n"))
         .and_then(|()| stdout.flush());
     if let Err(error) = outcome {
-        let code = if error.kind() == io::ErrorKind::BrokenPipe {
-            0
-        } else {
-            1
-        };
-        std::process::exit(code);
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        say(&format!("Error: the output cannot be written: {error}"));
+        std::process::exit(1);
     }
 }
 

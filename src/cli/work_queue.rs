@@ -86,7 +86,7 @@ struct Create {
     #[arg(value_parser = output::name)]
     name: String,
     /// Take runs that have this tag; several times means all of them.
-    #[arg(short = 't', long = "tag", value_name = "TAG")]
+    #[arg(short = 't', long = "tag", value_name = "TAG", value_parser = output::name)]
     tags: Vec<String>,
     /// Take runs of this deployment; several times means any of them.
     #[arg(short = 'd', long = "deployment", value_name = "ID")]

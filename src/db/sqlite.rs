@@ -210,6 +210,13 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 }
 
 pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connection> {
+    if path.is_dir() {
+        return Err(Error::Unopened {
+            what: format!("{} is a folder and no database", path.display()),
+            remedy: "move it away, or name a file with PREFECT_SERVER_DATABASE_CONNECTION_URL"
+                .to_owned(),
+        });
+    }
     let conn = Connection::open(path).map_err(|e| match Error::from(e) {
         Error::Unwritable(text) if !text.contains(&*path.to_string_lossy()) => {
             Error::Unwritable(format!("{}: {text}", path.display()))

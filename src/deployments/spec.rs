@@ -157,12 +157,12 @@ impl Specification {
         if let Some(name) = self
             .name
             .as_deref()
-            .filter(|n| n.is_empty() || n.contains('/'))
+            .filter(|n| n.trim().is_empty() || n.contains('/'))
         {
             return Err(self.invalid(
                 "name",
                 &format!("`{name}` is no name for a deployment"),
-                "give a name without `/`",
+                "give a name of letters that can be seen, without `/`",
             ));
         }
         if let Some(schedule) = &self.schedule {

@@ -37,7 +37,10 @@ pub fn read_yaml(path: &Path) -> Result<Vec<Specification>, Error> {
     let invalid = |error: serde_saphyr::Error| Error::Invalid {
         file: path.to_path_buf(),
         line: error.location().map(|location| location.line()),
-        message: yaml_message(&error),
+        message: match error.location().and_then(|at| line_of(&text, at.line())) {
+            Some(line) => format!("{}: {line}", yaml_message(&error)),
+            None => yaml_message(&error),
+        },
         hint: Some(FIELDS.into()),
     };
     let shapes: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(invalid)?;
@@ -168,7 +171,32 @@ pub(crate) fn yaml_message(error: &serde_saphyr::Error) -> String {
         Some((place, rest)) if place.starts_with("line ") => rest,
         _ => line,
     };
-    line.split(", set ").next().unwrap_or(line).to_owned()
+    let line = line.split(", set ").next().unwrap_or(line);
+    // What it says in the words of its own events.
+    let said = [
+        ("expected mapping start", "expected a mapping"),
+        ("expected sequence start", "expected a list"),
+        ("expected string scalar", "expected a text"),
+    ];
+    match said.iter().find(|(theirs, _)| *theirs == line) {
+        Some((_, ours)) => (*ours).to_owned(),
+        None => line.replace(
+            " rejected by the configured policy",
+            " is no number in JSON",
+        ),
+    }
+}
+
+/// How much of a line a message shows.
+const LONGEST_SHOWN: usize = 80;
+
+/// Returns a line as a message shows it, unless there is nothing on it.
+fn line_of(text: &str, line: u64) -> Option<String> {
+    let line = text
+        .lines()
+        .nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+    let line: String = line.trim().chars().take(LONGEST_SHOWN).collect();
+    (!line.is_empty()).then(|| format!("`{line}`"))
 }
 
 fn json_error(path: &Path, error: &serde_json::Error, before: &str) -> Error {
@@ -287,8 +315,8 @@ mod tests {
 
     #[test]
     fn an_error_of_yaml_is_told_with_its_line_and_without_advice_for_programmers() {
-        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
-        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected mapping start [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
+        insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name: `name: b` [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
+        insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected a mapping: `hello` [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
     }
 
     #[test]
@@ -330,7 +358,8 @@ mod tests {
     )]
     #[case("flow_runner: {type: subprocess, config: {arg: 1}}", "has `arg`")]
     #[case("flow_storage: {a: 1}", "only be given in Python")]
-    #[case("tags: ETL", "line 2")]
+    #[case("tags: ETL", "line 2: expected a list: `tags: ETL`")]
+    #[case("parameters: {x: .nan}", "`.nan` is no number in JSON")]
     fn a_wrong_value_is_refused_with_a_remedy(#[case] field: &str, #[case] expected: &str) {
         let shown = refusal(
             "d.yaml",

@@ -108,8 +108,10 @@ impl fmt::Debug for DatabaseUrl {
 /// Masks the password of a URL, in its authority and in its query.
 fn masked(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, query)) => (rest, Some(query)),
+    // A password that is not encoded may have a question mark in it.
+    let authority = rest.rfind('@').unwrap_or(0);
+    let (rest, query) = match rest[authority..].split_once('?') {
+        Some((place, query)) => (&rest[..authority + place.len()], Some(query)),
         None => (rest, None),
     };
     let rest = match rest.rsplit_once('@') {

@@ -134,6 +134,8 @@ fn database_urls_of_all_generations_are_understood() {
         "postgres://me:s3cr@t@host:5432/name?password=x"
     );
     assert!(!format!("{postgres:?}").contains("s3cr"));
+    let odd = DatabaseUrl::parse("postgresql://me:s3?cr@host/name").unwrap();
+    assert_eq!(odd.to_string(), "postgres://me:********@host/name");
     assert!(parse("mysql://x").is_err());
     assert!(parse("orion.db").is_err());
     assert!(parse("sqlite:///").is_err());

@@ -137,6 +137,12 @@ fn a_backup_is_made_while_the_server_works_and_never_written_over_by_itself() {
             .starts_with(b"SQLite format 3")
     );
     assert_eq!(home.run(&args).code, 5);
+    let folder = home.path().to_str().unwrap();
+    let database = home.path().join("orion.db");
+    for wrong in [folder, database.to_str().unwrap()] {
+        let refused = home.run(&["database", "backup", wrong, "--force"]);
+        assert_eq!(refused.code, 2, "{refused}");
+    }
     let nowhere = home.run(&["database", "backup", "/nowhere/backup.db"]);
     assert_eq!(nowhere.code, 4, "{nowhere}");
     assert!(nowhere.stderr.contains("no folder '/nowhere'"), "{nowhere}");

@@ -261,3 +261,86 @@ fn what_is_there_already_is_told_so() {
     let ran = home.run(&set);
     assert!(ran.code == 5 && ran.stderr.contains("--overwrite"), "{ran}");
 }
+
+#[test]
+fn a_name_that_looks_like_an_id_is_found() {
+    let home = Home::new();
+    let name = "0123456789abcdef0123456789abcdef";
+    let ran = home.run(&["run", "--name", "x/y", "--run-name", name, "--", "true"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert_eq!(
+        json(&home, &["flow-run", "inspect", name, "-o", "json"])["name"],
+        name
+    );
+    let missing = home.run(&["flow-run", "inspect", "fedcba9876543210fedcba9876543210"]);
+    assert_eq!(missing.code, 4, "{missing}");
+
+    deployment(&home);
+    let spec = format!("name: '{name}'\nflow_name: Hello\nflow_location: ./hello.sh\n");
+    let spec = file(&home, "odd.yaml", &spec);
+    let id = done(home.run(&["deployment", "create", &spec]));
+    for meant in [name, &format!("Hello/{name}")] {
+        let found = json(&home, &["deployment", "inspect", meant, "-o", "json"]);
+        assert_eq!(found["id"], *id, "{meant}");
+    }
+}
+
+#[test]
+fn slashes_in_names_of_other_clients_are_found() {
+    let flow = r#"{"id": "22222222-2222-4222-8222-222222222222", "name": "x/y"}"#;
+    let deployment = r#"{"id": "33333333-3333-4333-8333-333333333333", "name": "a/b", "flow_id": "22222222-2222-4222-8222-222222222222"}"#;
+    let api = FixedApi::start(&[
+        ("POST /flows/filter", 200, &format!("[{flow}]")),
+        ("POST /deployments/filter", 200, &format!("[{deployment}]")),
+    ]);
+    let run = |name: &str| {
+        Home::new().run_with(
+            &["deployment", "inspect", name],
+            &[("PREFECT_API_URL", &api.url)],
+        )
+    };
+    for name in ["a/b", "x/y/a/b"] {
+        assert_eq!(run(name).code, 0, "{}", run(name));
+    }
+    let missing = run("x/y/a/c");
+    assert_eq!(missing.code, 4, "{missing}");
+    assert!(
+        missing.stderr.contains("did you mean 'x/y/a/b'?"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_server_without_the_operation_is_told_from_a_thing_that_is_not_there() {
+    let api = FixedApi::start(&[("POST /work_queues/filter", 200, "[]")]);
+    let run = |args: &[&str]| Home::new().run_with(args, &[("PREFECT_API_URL", &api.url)]);
+    let missing = run(&["work-queue", "inspect", "nothing"]);
+    assert_eq!(missing.code, 4, "{missing}");
+    for empty in [&["agent", "start", ""][..], &["dev", "--queue", ""]] {
+        assert_eq!(run(empty).code, 2, "{empty:?}");
+    }
+    let elsewhere = run(&["flow", "ls"]);
+    assert_eq!(elsewhere.code, 1, "{elsewhere}");
+    assert!(elsewhere.stderr.contains("ends in /api"), "{elsewhere}");
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_database_is_named() {
+    let home = Home::new();
+    std::fs::create_dir(home.path().join("orion.db")).unwrap();
+    let ran = home.run(&["flow", "ls"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stderr.contains("orion.db is a folder"), "{ran}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told() {
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
+        .args(["config", "ls"])
+        .stdout(std::fs::File::create("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(said.contains("the output cannot be written"), "{said}");
+}
