@@ -6,7 +6,7 @@
 import { localInput } from './time'
 import type { JsonSchema } from './types'
 
-export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'lines' | 'json' | 'group' | 'union'
+export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'lines' | 'items' | 'json' | 'group' | 'union'
 
 export interface Field {
   /** Where it stands, from the parameter inwards; joined it is the field's key. */
@@ -29,8 +29,10 @@ export interface Field {
   isNull: boolean
   /** Whether leaving it empty leaves it to a default. */
   hasDefault: boolean
-  /** The fields of a model; of a union what it can be, of which its own text says the number. */
+  /** The fields of a model; the items of a list; of a union what it can be, of which its own text says the number. */
   children: Field[]
+  /** Makes the field of an item, by its number, of which its own text lists those that are there. */
+  item?: (number: number) => Field
   /** What is set already. */
   value: unknown
   schema: JsonSchema
@@ -108,6 +110,9 @@ const typeWord = (schema: JsonSchema): string => {
   if (schema.enum) return 'choice'
   if (schema.format === 'date-time') return 'date and time'
   if (schema.format === 'date') return 'date'
+  if (schema.format === 'time-delta') return 'seconds'
+  if (schema.format === 'duration') return 'duration such as PT30M'
+  if (schema.type === 'object' && schema.properties && typeof schema.title === 'string') return schema.title
   if (schema.type === 'array') {
     const item = schema.items && !Array.isArray(schema.items) ? typeWord(schema.items) : ''
     return item ? `list of ${item}` : 'list'
@@ -120,6 +125,9 @@ const typeWord = (schema: JsonSchema): string => {
 const isPlain = (items: unknown): items is JsonSchema => isObject(items) && ['string', 'integer', 'number'].includes(String(items.type ?? (Array.isArray(items.enum) ? 'string' : '')))
 const isLine = (item: unknown) => typeof item === 'number' || (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
 
+/** Whether items are more than anything at all, so that each can have fields. */
+const hasShape = (items: unknown): boolean => isObject(items) && (isObject(items.properties) || Array.isArray(items.anyOf) || Array.isArray(items.oneOf) || (typeof items.type === 'string' && items.type !== 'object'))
+
 /** More kinds of value than this are chosen by nobody. */
 const MOST_VARIANTS = 8
 
@@ -131,7 +139,9 @@ function kindOf(schema: JsonSchema, union: JsonSchema[], value: unknown, depth: 
   if (type === 'number') return 'number'
   if (type === 'boolean') return 'boolean'
   if (type === 'string') return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
-  if (type === 'array' && isPlain(schema.items) && (value === undefined || value === null || (Array.isArray(value) && value.every(isLine)))) return 'lines'
+  const isList = type === 'array' && (value === undefined || value === null || Array.isArray(value))
+  if (isList && isPlain(schema.items) && ((value as unknown[] | undefined) ?? []).every(isLine)) return 'lines'
+  if (isList && depth < DEEPEST && hasShape(schema.items)) return 'items'
   if (type === 'object' && schema.properties && Object.keys(schema.properties).length && depth < DEEPEST && !schema.additionalProperties) return 'group'
   return 'json'
 }
@@ -153,7 +163,7 @@ function isOfKind(value: unknown, f: Field): boolean {
   if (f.kind === 'choice') return f.options.some((option) => JSON.stringify(option) === JSON.stringify(value))
   if (f.kind === 'integer') return Number.isInteger(value)
   if (f.kind === 'group') return isObject(value) && (f.schema.required ?? []).every((name) => name in value)
-  if (f.kind === 'lines') return Array.isArray(value)
+  if (f.kind === 'lines' || f.kind === 'items') return Array.isArray(value)
   if (f.kind === 'date') return typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value)
   if (f.kind === 'datetime') return typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]/.test(value)
   if (f.kind === 'json') return f.schema.type === 'array' ? Array.isArray(value) : f.schema.type === 'object' ? isObject(value) : true
@@ -173,33 +183,47 @@ function variants(path: string[], union: JsonSchema[], root: JsonSchema, value: 
 
 /** A field under another key, with all that is in it. */
 function rekeyed(f: Field, key: string): Field {
-  return { ...f, key, children: f.children.map((child) => rekeyed(child, `${key}${SEPARATOR}${child.key.split(SEPARATOR).at(-1)}`)) }
+  const under = (child: Field) => rekeyed(child, `${key}${SEPARATOR}${child.key.split(SEPARATOR).at(-1)}`)
+  return { ...f, key, children: f.children.map(under), ...(f.item ? { item: (n: number) => under(f.item!(n)) } : {}) }
 }
 
 function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown, hasValue: boolean, required: boolean, depth: number): Field {
   const whole = resolved(own, root)
-  const { schema, nullable, union } = narrowed(whole, root)
+  const { schema: bare, nullable, union } = narrowed(whole, root)
+  const schema = isObject(bare.items) ? { ...bare, items: resolved(bare.items as JsonSchema, root) } : bare
   const initial = hasValue ? value : whole.default
   const kind = kindOf(schema, union, initial, depth)
   const name = path.at(-1)!
   const options = kind === 'choice' ? (schema.enum ?? [schema.const]) : []
   const inside = kind === 'union' ? variants(path, union, root, initial, initial !== undefined && initial !== null, depth) : []
   const picked = inside.findIndex((f) => initial !== undefined && initial !== null && isOfKind(initial, f))
-  const children = kind === 'union' ? inside : kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
+  const set = kind === 'items' && Array.isArray(initial) ? initial : []
+  const made = new Map<number, Field>()
+  // Each item is one that somebody has asked for, so it is needed; what is set comes first.
+  const item = (number: number): Field => {
+    const known = made.get(number)
+    if (known) return known
+    const one = { ...field([...path, String(number)], schema.items as JsonSchema, root, set[number], number < set.length, true, depth + 1), title: `${number + 1}` }
+    made.set(number, one)
+    return one
+  }
+  const children = kind === 'union' ? inside : kind === 'items' ? set.map((_, i) => item(i)) : kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
   return {
     path,
     key: keyOf(path),
     kind,
     required,
     nullable: nullable && kind !== 'json',
-    title: typeof schema.title === 'string' && schema.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase() && schema.title !== name ? schema.title : name,
+    // What it refers to has a title of its own, which says what it is and not which.
+    title: typeof own.title === 'string' && own.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase() ? own.title : name,
     hint: typeof whole.description === 'string' ? whole.description : '',
-    takes: kind === 'union' ? '' : kind === 'lines' ? `${typeWord(schema)}, one on each line` : union.length ? `JSON: ${union.map(typeWord).join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
+    takes: kind === 'union' ? '' : kind === 'items' ? typeWord(schema) : kind === 'lines' ? `${typeWord(schema)}, one on each line` : union.length ? `JSON: ${union.map(typeWord).join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
     options,
-    text: kind === 'union' ? (picked < 0 ? '' : String(picked)) : kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
+    text: kind === 'items' ? set.map((_, i) => i).join() : kind === 'union' ? (picked < 0 ? '' : String(picked)) : kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
     isNull: initial === null && nullable && kind !== 'json',
     hasDefault: hasValue || whole.default !== undefined,
     children,
+    ...(kind === 'items' ? { item } : {}),
     value: hasValue ? value : undefined,
     schema,
   }
@@ -229,14 +253,14 @@ export function fields(schema: JsonSchema | null | undefined, parameters: Record
 }
 
 /** Whether a field takes a block, here or inside of a model. */
-export const takesBlocks = (list: Field[]): boolean => list.some((f) => !!f.schema.block_type_slug || takesBlocks(f.children))
+export const takesBlocks = (list: Field[]): boolean => list.some((f) => !!f.schema.block_type_slug || takesBlocks(f.children) || (!!f.item && takesBlocks([f.item(f.children.length)])))
 
 /** Offers the blocks that there are where a field takes one of their type. A block that is spelt out stays so. */
 export function offering(list: Field[], blocks: { id: string; name: string; document: { slug: string } | null }[]): Field[] {
   return list.map((f) => {
     const slug = f.schema.block_type_slug
     const set = f.value === undefined || f.value === null ? '' : JSON.stringify(f.value)
-    if (!slug || (set && !('$ref' in (f.value as object)))) return { ...f, children: offering(f.children, blocks) }
+    if (!slug || (set && !('$ref' in (f.value as object)))) return { ...f, children: offering(f.children, blocks), ...(f.item ? { item: (n: number) => offering([f.item!(n)], blocks)[0]! } : {}) }
     const mine = blocks.filter((b) => b.document?.slug === slug)
     const options = mine.map((b) => ({ $ref: { block_document_id: b.id } }))
     const isThere = options.some((o) => JSON.stringify(o) === set)
@@ -266,6 +290,25 @@ export function read(list: Field[], entries: Entries): Reading {
   return out
 }
 
+/** Whether somebody has put in anything else than what was there at first. */
+export const isTouched = (f: Field, entries: Entries): boolean => (entries.texts[f.key] ?? '') !== f.text || (entries.nulls[f.key] ?? false) !== f.isNull || f.children.some((child) => isTouched(child, entries))
+
+/** The items that the text of a list of fields names. */
+export const numbers = (text: string | undefined): number[] => (text ? text.split(',').map(Number) : [])
+
+/** Puts one more item into a list of fields. */
+export function append(f: Field, entries: Entries) {
+  const there = numbers(entries.texts[f.key])
+  const next = Math.max(-1, ...there, ...f.children.map((_, i) => i)) + 1
+  initial([f.item!(next)], entries)
+  entries.texts[f.key] = [...there, next].join()
+}
+
+/** Takes an item out of it. */
+export function remove(f: Field, number: number, entries: Entries) {
+  entries.texts[f.key] = numbers(entries.texts[f.key]).filter((n) => n !== number).join()
+}
+
 function valueOf(f: Field, entries: Entries, errors: Record<string, string>): unknown {
   if (f.nullable && entries.nulls[f.key]) return null
   if (f.kind === 'group') {
@@ -275,12 +318,19 @@ function valueOf(f: Field, entries: Entries, errors: Record<string, string>): un
       const value = valueOf(child, entries, wrong)
       if (value !== undefined) values[child.path.at(-1)!] = value
     }
-    // A model that nobody needs and nobody has begun is left out as a whole.
-    if (!f.required && !f.hasDefault && !Object.keys(values).length) return undefined
+    // A model that nobody needs and nobody has begun is left out as a whole, whatever its own defaults are.
+    if (!f.required && !f.hasDefault && !f.children.some((child) => isTouched(child, entries))) return undefined
     Object.assign(errors, wrong)
     return values
   }
   const text = entries.texts[f.key] ?? ''
+  if (f.kind === 'items') {
+    const values = numbers(text).map((n) => valueOf(f.item!(n), entries, errors))
+    if (!values.length && !f.required && !f.hasDefault) return undefined
+    const bad = bounds(values, f.schema)
+    if (bad) errors[f.key] = bad
+    return values
+  }
   if (f.kind === 'union' && text) return valueOf(f.children[Number(text)]!, entries, errors)
   if (text.trim() === '' && !(['text', 'lines'].includes(f.kind) && f.hasDefault && !f.required)) {
     if (f.required) errors[f.key] = 'Needed'
@@ -360,14 +410,14 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
     return undefined
   }
   if (typeof value === 'string') {
-    if (schema.minLength !== undefined && value.length < schema.minLength) return `Needs at least ${schema.minLength} characters`
+    if (schema.minLength !== undefined && value.length < schema.minLength) return `Needs at least ${schema.minLength} character${schema.minLength === 1 ? '' : 's'}`
     if (schema.maxLength !== undefined && value.length > schema.maxLength) return `At most ${schema.maxLength} characters`
     return typeof schema.pattern === 'string' && !fits(schema.pattern, value) ? `Must match ${schema.pattern}` : undefined
   }
   if (schema.type === 'array') {
     if (!Array.isArray(value)) return value === null ? undefined : 'Must be a list: [ … ]'
-    if (schema.minItems !== undefined && value.length < schema.minItems) return `Needs at least ${schema.minItems} items`
-    if (schema.maxItems !== undefined && value.length > schema.maxItems) return `At most ${schema.maxItems} items`
+    if (schema.minItems !== undefined && value.length < schema.minItems) return `Needs at least ${schema.minItems} item${schema.minItems === 1 ? '' : 's'}`
+    if (schema.maxItems !== undefined && value.length > schema.maxItems) return `At most ${schema.maxItems} item${schema.maxItems === 1 ? '' : 's'}`
   }
   if (schema.type === 'object' && value !== null && !isObject(value)) return 'Must be an object: { … }'
   return undefined

@@ -10,7 +10,8 @@ export interface Piece {
 const COLOURS = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white']
 
 /** Control characters as their pictures; embeddings and overrides of direction by name. */
-export function visible(text: string): string {
+export function visible(text: string | null | undefined): string {
+  if (!text) return ''
   // eslint-disable-next-line no-control-regex
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u0080-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f\ufeff]/g, (c) => {
     const code = c.charCodeAt(0)

@@ -316,6 +316,39 @@ await story('a parameter that takes a block is chosen among the blocks of its ty
   await page.getByRole('tabpanel').getByRole('link', { name: 'ops-chat' }).waitFor()
 })
 
+await story('lists get an item after another, unions are chosen first, and an optional model is left alone', async (page, server) => {
+  const flow = (await server.api('POST', '/flows/', { name: 'Kinds' })).id
+  const person = { type: 'object', title: 'Person', required: ['name'], properties: { name: { type: 'string' }, age: { type: 'integer', default: 7 } } }
+  const schema = {
+    type: 'object', required: ['people', 'either', 'days'], definitions: { Person: person },
+    properties: { people: { type: 'array', minItems: 1, items: { $ref: '#/definitions/Person' }, position: 0 }, either: { anyOf: [{ type: 'integer' }, { type: 'string' }], position: 1 }, days: { type: 'array', items: { type: 'integer' }, position: 2 }, boss: { $ref: '#/definitions/Person', position: 3 } },
+  }
+  const deployment = (await server.api('POST', '/deployments/', { name: 'kinds', flow_id: flow, parameter_openapi_schema: schema, enforce_parameter_schema: true })).id
+  await page.goto(`${server.url}/deployment/${deployment}`)
+  await page.getByRole('button', { name: 'Custom run…' }).click()
+  const dialog = page.getByRole('dialog')
+  const run = dialog.getByRole('button', { name: 'Run', exact: true })
+  const add = dialog.getByRole('button', { name: 'Add to people' })
+  await run.click()
+  await dialog.getByText('Needs at least 1 item').waitFor()
+  assert.ok(await add.evaluate((node) => node === document.activeElement), 'the focus goes to what adds one')
+  for (const [i, name] of ['Ann', 'Bo', 'Cy'].entries()) {
+    await add.click()
+    await dialog.getByRole('group', { name: `people ${i + 1}` }).getByLabel(/^name/).fill(name)
+  }
+  await dialog.getByRole('button', { name: 'Take people 2 away' }).click()
+  await dialog.getByLabel('Kind of either').selectOption({ label: 'text' })
+  await dialog.getByLabel(/^text/).fill('7')
+  await dialog.getByLabel(/^days/).fill('1\nx')
+  await dialog.getByText('Not a whole number: x').waitFor()
+  await dialog.getByLabel(/^days/).fill('1\n2')
+  await dialog.getByLabel('Run name').fill('kinds')
+  await run.click()
+  await page.getByText('kinds starts now').waitFor()
+  const [made] = await server.api('POST', '/flow_runs/filter', { flow_runs: { name: { any_: ['kinds'] } } })
+  assert.deepEqual(made.parameters, { people: [{ name: 'Ann', age: 7 }, { name: 'Cy', age: 7 }], either: '7', days: [1, 2] })
+})
+
 await story('notifications that others change are seen without a reload', async (page, server) => {
   const { block } = await showcase(server)
   await page.goto(`${server.url}/notifications`)

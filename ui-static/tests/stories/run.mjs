@@ -143,7 +143,12 @@ await story('hostile names stay text', async (page, server) => {
   await page.goto(`${server.url}/runs`)
   await page.getByText('<script>alert(1)</script>').first().waitFor()
   assert.equal(await page.evaluate(() => window.__hacked), undefined)
-})
+  // What would turn a name around is shown where it stands, and turns nothing.
+  const flow = server.db().flows.find((f) => f.name.includes('\u202E'))
+  await page.goto(`${server.url}/?panel=flow:${flow.id}`)
+  await page.getByRole('dialog').getByRole('heading', { name: /⟨U\+202E⟩gnp\.exe/ }).waitFor()
+  assert.doesNotMatch(await page.locator('body').innerText(), /[\u202a-\u202e\u2066-\u2069]/)
+}, { patience: 15_000 })
 
 await story('the keyboard alone goes everywhere', async (page, server) => {
   await page.goto(server.url)

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { kept } from '../../src/lib/results'
 import { fold, laneLayout, layered, pack, timeLayout, unfold } from '../../src/graph/layout'
 import { actionWords, triggerLines } from '../../src/lib/automations'
-import { blamed, fields, initial, offering, read, takesBlocks, type Field } from '../../src/lib/form'
+import { append, blamed, fields, initial, numbers, offering, read, remove, takesBlocks, type Field } from '../../src/lib/form'
 import { add, DEFAULTS, filters, KEYS, parse, refusal, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
 import { between, day, duration, moment, span, spell } from '../../src/lib/time'
@@ -147,8 +147,31 @@ describe('the form of a custom run', () => {
     expect([list({ type: 'string' }, '[]'), list({ type: 'string' }, '["a\\nb"]'), list({ type: 'string' }, '[x')]).toEqual([[], ['a\nb'], ['[x']])
     // Emptied, it is empty; untouched, it is the default.
     expect(one({ type: 'array', items: { type: 'string' }, default: ['a'] }, '')).toEqual([])
-    // What has no line of its own stays JSON.
-    expect(fields({ properties: { x: { type: 'array', items: { type: 'object' } }, y: { type: 'array', items: { type: 'string' }, default: ['a\nb'] } } }, {}).map((f) => f.kind)).toEqual(['json', 'json'])
+    // What may be anything stays JSON, and what is more than a line has a field of its own.
+    expect(fields({ properties: { x: { type: 'array', items: {} }, y: { type: 'array', items: { type: 'string' }, default: ['a\nb'] } } }, {}).map((f) => f.kind)).toEqual(['json', 'items'])
+  })
+  test('a list of models has a group for each, more of them and fewer', () => {
+    const schema: JsonSchema = { required: ['who'], properties: { who: { type: 'array', minItems: 1, items: { $ref: '#/definitions/P' } } }, definitions: { P: { type: 'object', title: 'Person', required: ['name'], properties: { name: { type: 'string' } } } } }
+    const list = fields(schema, { who: [{ name: 'Ann' }, { name: 'Bo' }] })
+    const f = list[0]!
+    expect([f.kind, f.title, f.takes, f.text]).toEqual(['items', 'who', 'list of Person', '0,1'])
+    const entries = initial(list)
+    append(f, entries)
+    const third = f.item!(2).children[0]!.key
+    expect(read(list, entries).errors).toEqual({ [third]: 'Needed' })
+    entries.texts[third] = 'Cy'
+    remove(f, 0, entries)
+    expect(read(list, entries).values).toEqual({ who: [{ name: 'Bo' }, { name: 'Cy' }] })
+    // A number is not given twice, or what was in its fields would come back.
+    remove(f, 1, entries)
+    append(f, entries)
+    expect(numbers(entries.texts.who)).toEqual([2, 3])
+    entries.texts.who = ''
+    expect(read(list, entries).errors).toEqual({ who: 'Needs at least 1 item' })
+  })
+  test('a field has the name of the parameter, whatever the title of what it refers to', () => {
+    const schema: JsonSchema = { properties: { boss: { $ref: '#/$defs/P' }, shade: { $ref: '#/$defs/C' }, at: { $ref: '#/$defs/C', title: 'When' } }, $defs: { P: { type: 'object', title: 'Person', properties: { a: {} } }, C: { enum: ['x'], title: 'Colour' } } }
+    expect(fields(schema, {}).map((f) => f.title)).toEqual(['boss', 'shade', 'When'])
   })
   test('a union is chosen and then filled in, and knows what it is already', () => {
     const place: JsonSchema = { type: 'object', title: 'Place', required: ['city'], properties: { city: { type: 'string' } } }
