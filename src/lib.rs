@@ -5,12 +5,18 @@
 // The attributes name this crate, also where it uses them itself.
 extern crate self as prefect_rs;
 
+// What the executable is made of is of no use to who writes flows; the documentation of the feature `sdk` leaves it out.
+#[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod advert;
 pub mod client;
+#[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod clock;
+#[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod connect;
 pub mod http;
+#[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod settings;
+#[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod telemetry;
 
 #[cfg(feature = "sdk")]
@@ -32,6 +38,11 @@ pub mod deployments;
 pub mod schemas;
 #[cfg(feature = "server")]
 pub mod server;
+
+// The program of the README is compiled with the examples of the documentation.
+#[cfg(all(doctest, feature = "sdk"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
 
 #[cfg(feature = "sdk")]
 /// ```

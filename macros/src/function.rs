@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
     Attribute, Block, Expr, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, Lit, Meta,
-    Pat, Path, PathArguments, ReturnType, Stmt, Type,
+    Pat, Path, PathArguments, ReturnType, Stmt, TraitItemFn, Type,
 };
 
 /// A function as the attributes see it.
@@ -70,7 +70,13 @@ impl Function {
         let mut body = self.item.clone();
         body.vis = syn::Visibility::Inherited;
         body.sig.ident = name.clone();
-        body.attrs.retain(|attribute| !is_doc(attribute));
+        // What concerns those who call it is said by the outer one, or the shell would be told of it.
+        let of_callers = ["doc", "deprecated", "must_use"];
+        body.attrs.retain(|attribute| {
+            !of_callers
+                .iter()
+                .any(|name| attribute.path().is_ident(name))
+        });
         if returns_result(&body.sig.output) {
             pass_on_block(&mut body.block);
         }
@@ -127,14 +133,17 @@ impl Function {
         let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
         let taken = (0..arguments.len()).map(taken);
         let pass = arguments.iter().map(|argument| &argument.pass);
-        let span = self.item.sig.output.span();
+        // What is wrong with the body as a whole is told at its name, what is with its result at the type.
+        let (name, result) = (self.item.sig.ident.span(), self.item.sig.output.span());
         let read = quote!(::prefect_rs::sdk::outcome::#reader);
         let run = match self.item.sig.asyncness {
             Some(_) => {
-                quote_spanned!(span=> ::prefect_rs::sdk::Running::future(async move { #read(&__RESULT, __body(#(#pass),*).await) }))
+                let body = quote_spanned!(result=> #read(&__RESULT, __body(#(#pass),*).await));
+                quote_spanned!(name=> ::prefect_rs::sdk::Running::future(async move { #body }))
             }
             None => {
-                quote_spanned!(span=> ::prefect_rs::sdk::Running::blocking(move || #read(&__RESULT, __body(#(#pass),*))))
+                let body = quote_spanned!(result=> #read(&__RESULT, __body(#(#pass),*)));
+                quote_spanned!(name=> ::prefect_rs::sdk::Running::blocking(move || #body))
             }
         };
         let (output, output_span) = (&self.output, self.output_span);
@@ -168,13 +177,23 @@ impl Argument {
             }
         };
         let Pat::Ident(pattern) = &*input.pat else {
+            let remedy = match &*input.pat {
+                Pat::Wild(_) => "`_name` says that the body does not use it",
+                _ => "take it apart in the body",
+            };
             return Err(syn::Error::new(
                 input.pat.span(),
-                format!(
-                    "an argument of a {what} needs a name, since runs show it; take it apart in the body"
-                ),
+                format!("an argument of a {what} needs a name, since runs show it; {remedy}"),
             ));
         };
+        if let Some(condition) = input.attrs.iter().find(|attribute| is_condition(attribute)) {
+            return Err(syn::Error::new(
+                condition.span(),
+                format!(
+                    "an argument of a {what} is always there, since runs record it; put the condition on the function"
+                ),
+            ));
+        }
         let name = pattern.ident.clone();
         let doc = documentation(&input.attrs);
         let default = default(&input.attrs)?;
@@ -228,6 +247,12 @@ fn plain(mut function: ItemFn) -> TokenStream {
     function.into_token_stream()
 }
 
+fn is_condition(attribute: &Attribute) -> bool {
+    ["cfg", "cfg_attr"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
+}
+
 fn is_of_ours(attribute: &Attribute) -> bool {
     is_doc(attribute) || attribute.path().is_ident("default")
 }
@@ -238,6 +263,10 @@ fn is_of_ours(attribute: &Attribute) -> bool {
 fn parse(item: TokenStream, what: &str) -> syn::Result<ItemFn> {
     match syn::parse2(item.clone()) {
         Ok(function) => Ok(function),
+        Err(_) if syn::parse2::<TraitItemFn>(item.clone()).is_ok() => Err(syn::Error::new_spanned(
+            item,
+            format!("a {what} is a free function with a body; a method of a trait may call one"),
+        )),
         Err(mistake) => Err(match syn::parse2::<Item>(item) {
             Ok(Item::Fn(_)) | Err(_) => mistake,
             Ok(other) => syn::Error::new_spanned(
@@ -309,6 +338,9 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
                 "a run owns its arguments, and the {what} borrows them while it runs; leave the lifetime out"
             ),
         )),
+        Type::Reference(reference) if is_nameless(&reference.elem) => {
+            Err(nameless(&reference.elem, what))
+        }
         Type::Reference(reference) => {
             let inner = &reference.elem;
             owned_within(inner, what)?;
@@ -327,17 +359,27 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
             };
             Ok((owned, quote!(&#name)))
         }
-        Type::ImplTrait(_) => Err(syn::Error::new(
-            ty.span(),
-            format!(
-                "an argument of a {what} needs a type of its own, since runs record it; name the type"
-            ),
-        )),
+        ty if is_nameless(ty) => Err(nameless(ty, what)),
         ty => {
             owned_within(ty, what)?;
             Ok((ty.to_token_stream(), quote!(#name)))
         }
     }
+}
+
+fn is_nameless(ty: &Type) -> bool {
+    match ty {
+        Type::ImplTrait(_) | Type::TraitObject(_) => true,
+        Type::Paren(inner) => is_nameless(&inner.elem),
+        _ => false,
+    }
+}
+
+fn nameless(ty: &Type, what: &str) -> syn::Error {
+    let message = format!(
+        "an argument of a {what} needs a type of its own, since runs record it; name the type"
+    );
+    syn::Error::new(ty.span(), message)
 }
 
 fn last_is(path: &syn::TypePath, name: &str) -> bool {

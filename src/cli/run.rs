@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Context, deployment,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     output, stop,
 };
 use crate::agent::command;
@@ -59,6 +59,10 @@ pub struct Args {
 
 impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result {
+        if self.words[0].is_empty() {
+            let message = "the command after `--` is empty";
+            return Err(Error::new(Code::Usage, message));
+        }
         let client = cx.client().await?;
         let stops = stop::requests()?;
         let program = Path::new(&self.words[0]).file_name().unwrap_or_default();

@@ -8,6 +8,17 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 
 /// A call of the API that failed.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+/// use prefect_rs::client::Error;
+///
+/// match client.health().await {
+///     Err(Error::Unreachable { url, .. }) => println!("nobody answers at {url}"),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server refused.
@@ -63,6 +74,14 @@ fn said(message: &str) -> String {
 
 impl Error {
     /// Returns the status of a refusal.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// if let Err(error) = client.read_flow(id).await {
+    ///     println!("{:?}", error.status());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
@@ -71,6 +90,14 @@ impl Error {
     }
 
     /// Returns how long the server asks to wait before the next attempt.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// if let Err(error) = client.health().await {
+    ///     println!("again in {:?}", error.retry_after());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -79,21 +106,53 @@ impl Error {
     }
 
     /// Returns whether the server has refused the request itself, so that sending it again changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// if let Err(error) = client.delete_flow_run(id).await {
+    ///     println!("sending it again helps: {}", !error.is_refusal());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_refusal(&self) -> bool {
         self.status().is_some_and(|status| status.is_client_error())
     }
 
     /// Returns whether the thing asked for does not exist.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// if client.read_flow(id).await.is_err_and(|error| error.is_not_found()) {
+    ///     println!("there is no such flow");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
     /// Returns whether the server could not be reached.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// if client.health().await.is_err_and(|error| error.is_unreachable()) {
+    ///     println!("start the server");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
     /// Returns whether the request has taken longer than allowed; the server may still be at it.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// if client.health().await.is_err_and(|error| error.is_timeout()) {
+    ///     println!("the server is slow");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(
             self,
@@ -105,6 +164,14 @@ impl Error {
     }
 
     /// Returns whether the server is away or unable to answer, so that the same request may succeed once it is back.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// if client.health().await.is_err_and(|error| error.is_away()) {
+    ///     println!("it will be back");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_away(&self) -> bool {
         match self {
             Self::Refused { status, .. } => status.is_server_error() || is_passing(*status),
@@ -113,7 +180,30 @@ impl Error {
         }
     }
 
+    /// Returns whether the server says that it failed at the request, which it may do each time.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// if client.read_flow(id).await.is_err_and(|error| error.is_failure()) {
+    ///     println!("the log of the server says why");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn is_failure(&self) -> bool {
+        self.status().is_some_and(|status| {
+            status.is_server_error() && !is_passing(status) && status != StatusCode::GATEWAY_TIMEOUT
+        })
+    }
+
     /// Returns whether the same request may succeed a moment later.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// if client.health().await.is_err_and(|error| error.is_passing()) {
+    ///     println!("a moment later it may work");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused { status, .. } => is_passing(*status),

@@ -20,6 +20,15 @@ impl Client {
     /// Tells the server now and again that a flow run is being taken care of, and never ends.
     ///
     /// `sender` tells those of an engine and of its agent apart. A heartbeat that is not heard is not repeated.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// tokio::select! {
+    ///     () = client.send_heartbeats(id, "engine") => {}
+    ///     () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn send_heartbeats(&self, run: Uuid, sender: &str) {
         let resource = format!("prefect.flow-run.{run}");
         let mut beats = interval(EVERY);

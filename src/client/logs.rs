@@ -1,17 +1,60 @@
 //! Logs.
 
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Client, Document, Log, Result};
+use super::{Client, Document, Result};
+
+/// A line of a log.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let lines: Vec<prefect_rs::client::Document<prefect_rs::client::Log>> = client.read_flow_run_logs(id, 0, Some(1)).await?;
+/// println!("{:?}", lines.first().map(|line| line.level));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+pub struct Log {
+    /// Its id.
+    pub id: Option<Uuid>,
+    /// The logger's name.
+    pub name: String,
+    /// The level as Python counts it.
+    pub level: i64,
+    /// The message.
+    pub message: String,
+    /// When it was said.
+    pub timestamp: DateTime<Utc>,
+    /// The task run that said it.
+    pub task_run_id: Option<Uuid>,
+}
 
 impl Client {
     /// Writes log lines.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// let line = serde_json::json!({
+    ///     "name": "pump", "level": 20, "message": "it runs", "timestamp": "2026-11-29T12:00:00Z", "flow_run_id": id,
+    /// });
+    /// client.create_logs(&[line]).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn create_logs(&self, logs: &[Value]) -> Result<()> {
         self.post_only("/logs/", &logs).await
     }
 
     /// Returns the log lines of a flow run from `offset` on, oldest first, `limit` at most.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// for line in client.read_flow_run_logs(id, 0, None).await? {
+    ///     println!("{} {}", line.timestamp, line.message);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn read_flow_run_logs(
         &self,
         flow_run_id: Uuid,
@@ -26,6 +69,12 @@ impl Client {
     }
 
     /// Returns the log lines of a task run, oldest first.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// println!("{} lines", client.read_task_run_logs(id).await?.len());
+    /// # Ok(()) }
+    /// ```
     pub async fn read_task_run_logs(&self, task_run_id: Uuid) -> Result<Vec<Document<Log>>> {
         let body = json!({
             "logs": {"task_run_id": {"any_": [task_run_id]}},

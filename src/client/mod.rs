@@ -31,18 +31,23 @@ use tokio::time::sleep;
 
 use crate::settings::Settings;
 
+pub use artifacts::Artifact;
+pub use automations::{Automation, Event};
+pub use blocks::{Block, BlockSpec, BlockType};
+pub use concurrency_limits::ConcurrencyLimit;
 pub use deployments::CreateFlowRun;
 pub use error::Error;
+pub use global_concurrency_limits::GlobalConcurrencyLimit;
+pub use logs::Log;
 pub use reqwest;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
-    Artifact, Automation, Block, BlockSpec, BlockType, ConcurrencyLimit, Deployment,
-    DeploymentSchedule, Document, Event, Explanation, Flow, FlowRun, GlobalConcurrencyLimit, Log,
-    OrchestrationResult, QueueFilter, Reason, State, StateDetails, TaskRun, Variable, WorkPool,
-    WorkQueue,
+    Deployment, DeploymentSchedule, Document, Explanation, Flow, FlowRun, OrchestrationResult,
+    Reason, State, StateDetails, TaskRun,
 };
-pub use work_pools::PoolRun;
-pub use work_queues::CreateWorkQueue;
+pub use variables::Variable;
+pub use work_pools::{PoolRun, WorkPool};
+pub use work_queues::{CreateWorkQueue, QueueFilter, WorkQueue};
 
 /// What our own clients call themselves; the server chooses its newest dialect by it.
 pub const USER_AGENT: &str = concat!("prefect-rs/", env!("CARGO_PKG_VERSION"));
@@ -54,20 +59,63 @@ pub const PAGE: usize = 200;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A client of one API.
+///
+/// ```no_run
+/// # async fn f() -> prefect_rs::client::Result<()> {
+/// use prefect_rs::client::Client;
+/// use prefect_rs::sdk::Settings;
+///
+/// let settings = Settings::default_for("/tmp/home");
+/// let client = Client::http("http://127.0.0.1:4200/api", &settings)?;
+/// println!("{}", client.server_version().await?);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
     max_retries: u32,
     jitter: f64,
+    failing_timeout: Duration,
 }
 
 impl Client {
     /// Makes a client of the API at `url`, which ends in `/api`.
+    ///
+    /// ```
+    /// use prefect_rs::client::Client;
+    /// use prefect_rs::sdk::Settings;
+    ///
+    /// let settings = Settings::default_for("/tmp/home");
+    /// let client = Client::http("http://127.0.0.1:4200/api/", &settings).unwrap();
+    /// assert_eq!(client.transport().url(), Some("http://127.0.0.1:4200/api"));
+    /// ```
     pub fn http(url: &str, settings: &Settings) -> Result<Self> {
         Ok(Self::with(Transport::http(url, settings)?, settings))
     }
 
     /// Makes a client of an API that is a function in this process.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use prefect_rs::client::reqwest::StatusCode;
+    /// use prefect_rs::client::{Client, Handler, Response};
+    /// use prefect_rs::sdk::Settings;
+    ///
+    /// let handler: Handler = Arc::new(|request| {
+    ///     Box::pin(async move {
+    ///         Ok(Response {
+    ///             status: StatusCode::OK,
+    ///             headers: Default::default(),
+    ///             body: format!("{:?}", request.path).into_bytes(),
+    ///         })
+    ///     })
+    /// });
+    /// let client = Client::in_process(handler, &Settings::default_for("/tmp/home"));
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// assert_eq!(client.server_version().await.unwrap(), "/admin/version");
+    /// # });
+    /// ```
     pub fn in_process(handler: Handler, settings: &Settings) -> Self {
         Self::with(Transport::InProcess(handler), settings)
     }
@@ -77,36 +125,81 @@ impl Client {
             transport,
             max_retries: settings.client_max_retries,
             jitter: settings.client_retry_jitter_factor,
+            failing_timeout: settings.flow_failing_server_timeout,
         }
     }
 
     /// Returns how the client reaches its API.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// println!("{:?}", client.transport().url());
+    /// # Ok(()) }
+    /// ```
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
+    /// Returns how long flows ask again while the server answers that it has failed.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn failing_timeout(&self) -> Duration {
+        self.failing_timeout
+    }
+
     /// Returns whether the server answers.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// assert!(client.health().await?);
+    /// # Ok(()) }
+    /// ```
     pub async fn health(&self) -> Result<bool> {
         self.get("/health").await
     }
 
     /// Returns the server's version.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// println!("{}", client.server_version().await?);
+    /// # Ok(()) }
+    /// ```
     pub async fn server_version(&self) -> Result<String> {
         self.get("/admin/version").await
     }
 
     /// Sends a `GET` and reads the answer.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// let flow: serde_json::Value = client.get(&format!("/flows/{id}")).await?;
+    /// println!("{}", flow["name"]);
+    /// # Ok(()) }
+    /// ```
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Request::new(Method::GET, path)).await
     }
 
     /// Sends a `POST` with a body and reads the answer.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// let flows: u64 = client.post("/flows/count", &serde_json::json!({})).await?;
+    /// println!("{flows} flows");
+    /// # Ok(()) }
+    /// ```
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         self.call(Request::with_body(Method::POST, path, body)?)
             .await
     }
 
     /// Sends a `POST` whose answer has no body.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// client.post_only("/task_runs/", &serde_json::json!({"flow_run_id": id, "task_key": "a", "dynamic_key": "0"})).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn post_only(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(Request::with_body(Method::POST, path, body)?)
             .await
@@ -114,6 +207,12 @@ impl Client {
     }
 
     /// Sends a `POST` of JSON that is written already, whose answer is not read.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// client.post_bytes("/logs/", b"[]".to_vec()).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn post_bytes(&self, path: &str, body: Vec<u8>) -> Result<()> {
         let mut request = Request::new(Method::POST, path);
         request.body = Some(body);
@@ -121,6 +220,12 @@ impl Client {
     }
 
     /// Sends a `PATCH`.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// client.patch(&format!("/flow_runs/{id}"), &serde_json::json!({"name": "of today"})).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(Request::with_body(Method::PATCH, path, body)?)
             .await
@@ -128,6 +233,13 @@ impl Client {
     }
 
     /// Sends a `PUT` whose answer is not read.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client) -> prefect_rs::client::Result<()> {
+    /// let pool = serde_json::json!({"type": "process"});
+    /// client.put("/work_pools/shed", &pool).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn put(&self, path: &str, body: &impl Serialize) -> Result<()> {
         self.send(Request::with_body(Method::PUT, path, body)?)
             .await
@@ -135,6 +247,12 @@ impl Client {
     }
 
     /// Sends a `DELETE`.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// client.delete(&format!("/flow_runs/{id}")).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn delete(&self, path: &str) -> Result<()> {
         self.send(Request::new(Method::DELETE, path))
             .await
@@ -142,6 +260,16 @@ impl Client {
     }
 
     /// Returns `None` for what is not there instead of an error.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// use prefect_rs::client::Client;
+    ///
+    /// if let Some(queue) = Client::optional(client.read_work_queue_by_name("urgent").await)? {
+    ///     println!("{}", queue.id);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn optional<T>(result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(found) => Ok(Some(found)),

@@ -22,6 +22,17 @@ pub type Handler =
     Arc<dyn Fn(Request) -> BoxFuture<'static, std::result::Result<Response, String>> + Send + Sync>;
 
 /// The way to an API.
+///
+/// ```no_run
+/// # fn f(client: prefect_rs::client::Client) {
+/// use prefect_rs::client::Transport;
+///
+/// match client.transport() {
+///     Transport::Http { url, .. } => println!("a server at {url}"),
+///     Transport::InProcess(_) => println!("a function in this process"),
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 pub enum Transport {
     /// A connection.
@@ -38,6 +49,13 @@ pub enum Transport {
 }
 
 /// A request as both ways take it.
+///
+/// ```
+/// use prefect_rs::client::Request;
+/// use prefect_rs::client::reqwest::Method;
+///
+/// assert_eq!(Request::new(Method::GET, "/health").path, "/health");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method.
@@ -49,6 +67,18 @@ pub struct Request {
 }
 
 /// An answer as both ways give it.
+///
+/// ```
+/// use prefect_rs::client::Response;
+/// use prefect_rs::client::reqwest::StatusCode;
+///
+/// let response = Response {
+///     status: StatusCode::OK,
+///     headers: Default::default(),
+///     body: b"true".to_vec(),
+/// };
+/// assert!(response.status.is_success());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status.
@@ -61,6 +91,13 @@ pub struct Response {
 
 impl Request {
     /// Makes a request without a body.
+    ///
+    /// ```
+    /// use prefect_rs::client::Request;
+    /// use prefect_rs::client::reqwest::Method;
+    ///
+    /// assert_eq!(Request::new(Method::GET, "/health").body, None);
+    /// ```
     pub fn new(method: Method, path: impl Into<String>) -> Self {
         Self {
             method,
@@ -70,6 +107,14 @@ impl Request {
     }
 
     /// Makes a request with a JSON body.
+    ///
+    /// ```
+    /// use prefect_rs::client::Request;
+    /// use prefect_rs::client::reqwest::Method;
+    ///
+    /// let request = Request::with_body(Method::POST, "/logs/", &[1, 2]).unwrap();
+    /// assert_eq!(request.body.unwrap(), b"[1,2]");
+    /// ```
     pub fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(body).map_err(|error| Error::Request(error.to_string()))?;
         Ok(Self {
@@ -122,6 +167,12 @@ impl Transport {
     }
 
     /// Returns the API's URL, if it has one.
+    ///
+    /// ```no_run
+    /// # fn f(client: prefect_rs::client::Client) {
+    /// println!("{:?}", client.transport().url());
+    /// # }
+    /// ```
     pub fn url(&self) -> Option<&str> {
         match self {
             Self::Http { url, .. } => Some(url),
@@ -152,6 +203,7 @@ impl fmt::Debug for Transport {
 }
 
 /// What a client sends with changes where the server wants a token.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Csrf {
     client: Uuid,

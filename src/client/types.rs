@@ -11,6 +11,13 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// An object as it came, and what we read of it.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let flow = client.read_flow(id).await?;
+/// println!("{} {}", flow.name, flow.raw["labels"]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Document<T> {
     /// The answer as it came.
@@ -20,6 +27,13 @@ pub struct Document<T> {
 
 impl<T> Document<T> {
     /// Returns what was read of it.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// let flow: prefect_rs::client::Flow = client.read_flow(id).await?.into_view();
+    /// println!("{}", flow.name);
+    /// # Ok(()) }
+    /// ```
     pub fn into_view(self) -> T {
         self.view
     }
@@ -47,84 +61,14 @@ impl<T> Serialize for Document<T> {
     }
 }
 
-/// An automation.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Automation {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Whether it is in force.
-    pub enabled: bool,
-    /// What it does.
-    #[serde(default)]
-    pub actions: Vec<Value>,
-}
-
-/// An artifact, or the newest of its key.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Artifact {
-    /// Its id, or that of the collection of its key.
-    pub id: Uuid,
-    /// The newest artifact of its key, where that was asked for.
-    #[serde(default)]
-    pub latest_id: Option<Uuid>,
-    /// What its versions have in common.
-    #[serde(default)]
-    pub key: Option<String>,
-    /// What it shows.
-    #[serde(default, rename = "type")]
-    pub artifact_type: Option<String>,
-    /// When it was last changed.
-    #[serde(default)]
-    pub updated: Option<DateTime<Utc>>,
-}
-
-/// A variable.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Variable {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    #[serde(default)]
-    pub value: Value,
-    /// When it was last changed.
-    #[serde(default)]
-    pub updated: Option<DateTime<Utc>>,
-}
-
-/// A global concurrency limit.
-#[derive(Clone, Debug, Deserialize)]
-pub struct GlobalConcurrencyLimit {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Whether it is in force.
-    pub active: bool,
-    /// How many slots there are.
-    pub limit: i64,
-    /// How many of them are taken.
-    pub active_slots: i64,
-    /// How many slots a second come back by themselves.
-    #[serde(default)]
-    pub slot_decay_per_second: f64,
-}
-
-/// An event.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Event {
-    /// Its id.
-    pub id: Uuid,
-    /// When it happened.
-    pub occurred: DateTime<Utc>,
-    /// What happened.
-    pub event: String,
-    /// What it happened to: its labels.
-    pub resource: Value,
-}
-
 /// A flow.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let flow: prefect_rs::client::Flow = client.read_flow(id).await?.into_view();
+/// println!("{:?}", flow.tags);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Flow {
     /// Its id.
@@ -139,6 +83,13 @@ pub struct Flow {
 }
 
 /// A state of a run.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let state: Option<prefect_rs::client::State> = client.read_flow_run(id).await?.into_view().state;
+/// println!("{:?}", state.and_then(|state| state.message));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct State {
     /// Its id.
@@ -157,6 +108,13 @@ pub struct State {
 }
 
 /// The details of a state that our clients act on.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let states = client.read_flow_run_states(id).await?;
+/// println!("{:?}", states.first().and_then(|state| state.state_details.scheduled_time));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct StateDetails {
     /// When a scheduled run is due.
@@ -165,11 +123,26 @@ pub struct StateDetails {
 
 impl State {
     /// Returns the name, or the type where there is none.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// for state in client.read_flow_run_states(id).await? {
+    ///     println!("{}", state.label());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.r#type)
     }
 
     /// Returns whether no other state follows by itself.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// let states = client.read_flow_run_states(id).await?;
+    /// println!("{}", states.last().is_some_and(|state| state.is_terminal()));
+    /// # Ok(()) }
+    /// ```
     pub fn is_terminal(&self) -> bool {
         matches!(
             self.r#type.as_str(),
@@ -178,12 +151,26 @@ impl State {
     }
 
     /// Returns whether the run waits for its time.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// let states = client.read_flow_run_states(id).await?;
+    /// println!("{}", states.first().is_some_and(|state| state.is_scheduled()));
+    /// # Ok(()) }
+    /// ```
     pub fn is_scheduled(&self) -> bool {
         self.r#type == "SCHEDULED"
     }
 }
 
 /// A flow run.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let run: prefect_rs::client::FlowRun = client.read_flow_run(id).await?.into_view();
+/// println!("{} s", run.total_run_time);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct FlowRun {
     /// Its id.
@@ -231,6 +218,14 @@ pub struct FlowRun {
 
 impl FlowRun {
     /// Returns whether the run has failed and is to be tried again.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// if client.read_flow_run(id).await?.waits_for_retry() {
+    ///     println!("it is tried again");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn waits_for_retry(&self) -> bool {
         self.state
             .as_ref()
@@ -239,6 +234,13 @@ impl FlowRun {
 }
 
 /// A task run.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let run: prefect_rs::client::TaskRun = client.read_task_run(id).await?.into_view();
+/// println!("{:?}", run.end_time);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct TaskRun {
     /// Its id.
@@ -268,6 +270,13 @@ pub struct TaskRun {
 }
 
 /// One schedule of a deployment.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let schedules: Vec<prefect_rs::client::Document<prefect_rs::client::DeploymentSchedule>> = client.read_schedules(id).await?;
+/// println!("{}", schedules.iter().filter(|schedule| schedule.active).count());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeploymentSchedule {
     /// Its id.
@@ -284,6 +293,13 @@ pub struct DeploymentSchedule {
 }
 
 /// A deployment.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let deployment: prefect_rs::client::Deployment = client.read_deployment(id).await?.into_view();
+/// println!("{:?}", deployment.parameters);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployment {
     /// Its id.
@@ -313,6 +329,14 @@ pub struct Deployment {
 
 impl Deployment {
     /// Returns its schedules, however they came.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// for schedule in client.read_deployment(id).await?.all_schedules() {
+    ///     println!("{schedule}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn all_schedules(&self) -> Vec<&Value> {
         match (&self.schedules[..], &self.schedule) {
             ([], Some(schedule)) if !schedule.is_null() => vec![schedule],
@@ -324,6 +348,12 @@ impl Deployment {
     }
 
     /// Returns whether its schedules make runs.
+    ///
+    /// ```no_run
+    /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+    /// println!("{}", client.read_deployment(id).await?.makes_runs());
+    /// # Ok(()) }
+    /// ```
     pub fn makes_runs(&self) -> bool {
         match (self.paused, self.is_schedule_active) {
             (Some(paused), _) => !paused,
@@ -332,144 +362,14 @@ impl Deployment {
     }
 }
 
-/// What runs a work queue takes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct QueueFilter {
-    /// Tags that a run must all have.
-    pub tags: Option<Vec<String>>,
-    /// Deployments of which a run must have one.
-    pub deployment_ids: Option<Vec<Uuid>>,
-    /// Types of flow runner of which a run must have one.
-    pub flow_runner_types: Option<Vec<String>>,
-}
-
-/// A work queue.
-#[derive(Clone, Debug, Deserialize)]
-pub struct WorkQueue {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// What runs it takes.
-    pub filter: Option<QueueFilter>,
-    /// What it is for.
-    pub description: Option<String>,
-    /// Whether it gives out no runs.
-    #[serde(default)]
-    pub is_paused: bool,
-    /// How many of its runs may be under way.
-    pub concurrency_limit: Option<i64>,
-    /// Its place among the queues of its pool.
-    pub priority: Option<i64>,
-    /// The name of its pool.
-    pub work_pool_name: Option<String>,
-    /// Whether somebody asks for its runs.
-    pub status: Option<String>,
-    /// When it was made.
-    pub created: Option<DateTime<Utc>>,
-}
-
-/// A work pool.
-#[derive(Clone, Debug, Deserialize)]
-pub struct WorkPool {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Which workers serve it.
-    pub r#type: String,
-    /// What it is for.
-    pub description: Option<String>,
-    /// Whether it gives out no runs.
-    #[serde(default)]
-    pub is_paused: bool,
-    /// How many of its runs may be under way.
-    pub concurrency_limit: Option<i64>,
-    /// Whether somebody works there.
-    pub status: Option<String>,
-    /// How jobs are made of a run's variables.
-    #[serde(default)]
-    pub base_job_template: Value,
-}
-
-/// A line of a log.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Log {
-    /// Its id.
-    pub id: Option<Uuid>,
-    /// The logger's name.
-    pub name: String,
-    /// The level as Python counts it.
-    pub level: i64,
-    /// The message.
-    pub message: String,
-    /// When it was said.
-    pub timestamp: DateTime<Utc>,
-    /// The task run that said it.
-    pub task_run_id: Option<Uuid>,
-}
-
-/// A limit on the task runs with a tag.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ConcurrencyLimit {
-    /// Its id.
-    pub id: Uuid,
-    /// The tag.
-    pub tag: String,
-    /// How many may run at once.
-    pub concurrency_limit: i64,
-    /// The task runs that hold a slot.
-    #[serde(default)]
-    pub active_slots: Vec<Uuid>,
-    /// When it was made.
-    pub created: Option<DateTime<Utc>>,
-    /// When it was last changed.
-    pub updated: Option<DateTime<Utc>>,
-}
-
-/// A block: one of the first generation has a spec, a block document of later ones a type.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Block {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: Option<String>,
-    /// What kind of block it is, in the first generation.
-    pub block_spec: Option<BlockSpec>,
-    /// What kind of block it is, in later ones.
-    pub block_type: Option<BlockType>,
-}
-
-/// A kind of block of the later generations.
-#[derive(Clone, Debug, Deserialize)]
-pub struct BlockType {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Its name in addresses and commands.
-    pub slug: String,
-    /// What it is for.
-    pub description: Option<String>,
-}
-
-/// A kind of block of the first generation.
-#[derive(Clone, Debug, Deserialize)]
-pub struct BlockSpec {
-    /// Its id.
-    pub id: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What its blocks are for, such as `STORAGE`.
-    pub r#type: Option<String>,
-    /// The JSON schema of its data.
-    #[serde(default)]
-    pub fields: Value,
-}
-
 /// Why a flow run does not run.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let explanation: prefect_rs::client::Explanation = client.explain_flow_run(id).await?;
+/// println!("{}", explanation.waiting);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Explanation {
     /// Whether it waits at all.
@@ -479,6 +379,13 @@ pub struct Explanation {
 }
 
 /// One thing that keeps a run from running.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let reasons: Vec<prefect_rs::client::Reason> = client.explain_flow_run(id).await?.reasons;
+/// println!("{:?}", reasons.first().and_then(|reason| reason.command.as_deref()));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct Reason {
     /// A sentence for people.
@@ -490,6 +397,13 @@ pub struct Reason {
 }
 
 /// What the server made of a proposed state.
+///
+/// ```no_run
+/// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
+/// let answer: prefect_rs::client::OrchestrationResult = client.resume_flow_run(id, None).await?;
+/// println!("{}: {}", answer.status, answer.details);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 pub struct OrchestrationResult {
     /// The state that holds now.

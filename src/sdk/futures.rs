@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::context::{self, Context};
+use super::engine::calls::Prepared;
 use super::engine::task_runs;
 use super::outcome::{RunError, State, StateType};
 use super::task::Call;
+use super::upstream::Gathering;
 use super::value::{self, Shared, TaskOutput};
 
 /// Starts a run beside what follows.
@@ -28,19 +30,33 @@ pub(crate) fn submit(call: Call) -> Arc<Handle> {
     };
     let runtime = tokio::runtime::Handle::try_current()
         .unwrap_or_else(|_| panic!("`submit` needs a Tokio runtime ({})", Location::caller()));
-    let prepared = task_runs::Prepared::of(call, &context.flow_run);
+    let prepared = Prepared::of(call, &context.flow_run);
     let open = context.flow_run.open();
     let task = {
-        let (handle, context) = (handle.clone(), context.clone());
+        let (submitted, context) = (Submitted(handle.clone()), context.clone());
         async move {
             let _open = open;
-            let run = task_runs::run_prepared(context, prepared, Some(handle.clone()));
-            let outcome = run.await;
-            handle.end(outcome);
+            let handle = submitted.0.clone();
+            let outcome = task_runs::run_prepared(context, prepared, Some(handle)).await;
+            submitted.0.end(outcome);
         }
     };
     runtime.spawn(context.scope(task));
     handle
+}
+
+/// A run on its way; whoever waits for it does not wait for ever when its runtime is shut down.
+struct Submitted(Arc<Handle>);
+
+impl Drop for Submitted {
+    fn drop(&mut self) {
+        if self.0.result.get().is_none() {
+            let state = State::new(StateType::Cancelled)
+                .with_message("The runtime that the run was submitted on was shut down.");
+            let run = format!("task run `{}`", self.0.id);
+            self.0.end(Err(RunError::new(run, state, None)));
+        }
+    }
 }
 
 /// What is shared between a submitted run and the futures of it.
@@ -233,17 +249,34 @@ impl<T: TaskOutput> IntoFuture for TaskFuture<T> {
 /// println!("{} runs, {:?}", sizes.len(), sizes.results().await?);
 /// # Ok(()) }
 /// ```
-pub struct TaskFutures<T>(Vec<TaskFuture<T>>);
+pub struct TaskFutures<T> {
+    futures: Vec<TaskFuture<T>>,
+    /// What those have in common that wait for all of them.
+    all: OnceLock<Arc<Gathering>>,
+}
+
+impl<T> TaskFutures<T> {
+    pub(crate) fn handles(&self) -> Vec<Arc<Handle>> {
+        let futures = self.futures.iter();
+        futures.map(|future| future.handle.clone()).collect()
+    }
+
+    pub(crate) fn all(&self) -> &Arc<Gathering> {
+        self.all
+            .get_or_init(|| Arc::new(Gathering::of_ends(self.handles())))
+    }
+}
 
 impl<T> From<Vec<TaskFuture<T>>> for TaskFutures<T> {
     fn from(futures: Vec<TaskFuture<T>>) -> Self {
-        Self(futures)
+        let all = OnceLock::new();
+        Self { futures, all }
     }
 }
 
 impl<T> FromIterator<TaskFuture<T>> for TaskFutures<T> {
     fn from_iter<I: IntoIterator<Item = TaskFuture<T>>>(futures: I) -> Self {
-        Self(futures.into_iter().collect())
+        futures.into_iter().collect::<Vec<_>>().into()
     }
 }
 
@@ -251,7 +284,7 @@ impl<T> Deref for TaskFutures<T> {
     type Target = [TaskFuture<T>];
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.futures
     }
 }
 
@@ -260,7 +293,7 @@ impl<T> IntoIterator for TaskFutures<T> {
     type IntoIter = std::vec::IntoIter<TaskFuture<T>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.futures.into_iter()
     }
 }
 
@@ -277,7 +310,7 @@ impl<T: TaskOutput> TaskFutures<T> {
     /// # Ok(()) }
     /// ```
     pub async fn results(&self) -> Result<Vec<T>, RunError> {
-        let results = join_all(self.0.iter().map(|future| future.handle.result())).await;
+        let results = join_all(self.futures.iter().map(|future| future.handle.result())).await;
         results
             .into_iter()
             .map(|result| result.map(value::take))
@@ -296,7 +329,7 @@ impl<T: TaskOutput> TaskFutures<T> {
     /// # Ok(()) }
     /// ```
     pub async fn wait(&self) -> Vec<State> {
-        join_all(self.0.iter().map(TaskFuture::wait)).await
+        join_all(self.futures.iter().map(TaskFuture::wait)).await
     }
 
     /// Waits for all results, in a function that is not `async`.
@@ -322,44 +355,5 @@ impl<T: TaskOutput> IntoFuture for TaskFutures<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move { self.results().await })
-    }
-}
-
-/// What a call can wait for: a future, several, or lists of them.
-///
-/// ```
-/// # use prefect_rs::prelude::*;
-/// # #[task] async fn load(city: String) -> Result<u8> { Ok(city.len() as u8) }
-/// # #[flow] async fn f() -> Result<()> {
-/// let (one, many) = (load("Rome").submit(), load::map(["Berlin", "Oslo"]).submit());
-/// load("Bern").wait_for(&one).wait_for([&many]).await?;
-/// # Ok(()) }
-/// ```
-pub trait Upstream {
-    #[doc(hidden)]
-    fn handles(&self, into: &mut Vec<Arc<Handle>>);
-}
-
-impl<T> Upstream for TaskFuture<T> {
-    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
-        into.push(self.handle.clone());
-    }
-}
-
-impl<T> Upstream for TaskFutures<T> {
-    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
-        into.extend(self.0.iter().map(|future| future.handle.clone()));
-    }
-}
-
-impl<U: Upstream> Upstream for &U {
-    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
-        (**self).handles(into);
-    }
-}
-
-impl<U: Upstream, const N: usize> Upstream for [U; N] {
-    fn handles(&self, into: &mut Vec<Arc<Handle>>) {
-        self.iter().for_each(|upstream| upstream.handles(into));
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::context::Context;
-use super::futures::{Handle, TaskFuture, TaskFutures, Upstream, submit};
+use super::futures::{TaskFuture, TaskFutures, submit};
 use super::options::TaskOptions;
 use super::outcome::RunError;
 use super::task::{Call, TaskDefinition};
+use super::upstream::{Awaited, Upstream};
 use super::value::{Input, Shared, Source, TaskOutput};
 
 /// Calls of one task over many values, not begun yet.
@@ -34,7 +35,7 @@ pub struct TaskMap<T> {
     options: Arc<TaskOptions>,
     first: Vec<Input>,
     others: Vec<Input>,
-    wait_for: Vec<Arc<Handle>>,
+    wait_for: Vec<Awaited>,
     output: PhantomData<fn() -> T>,
 }
 
@@ -79,7 +80,7 @@ impl<T: TaskOutput> TaskMap<T> {
     /// # Ok(()) }
     /// ```
     pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
-        upstream.handles(&mut self.wait_for);
+        upstream.awaited(&mut self.wait_for);
         self
     }
 
@@ -107,6 +108,7 @@ impl<T: TaskOutput> TaskMap<T> {
                 source => source,
             })
             .collect();
+        let wait_for = Awaited::joined(self.wait_for);
         let mut futures = Vec::with_capacity(self.first.len());
         for first in self.first {
             let mut inputs = Vec::with_capacity(1 + others.len());
@@ -117,7 +119,7 @@ impl<T: TaskOutput> TaskMap<T> {
                 options: self.options.clone(),
                 run_name: None,
                 inputs,
-                wait_for: self.wait_for.clone(),
+                wait_for: wait_for.clone(),
             };
             futures.push(TaskFuture::of(submit(call)));
         }
@@ -143,7 +145,7 @@ impl<T: TaskOutput> TaskMap<T> {
 
 fn traced(value: Shared) -> Source {
     match Context::with(|context| context.flow_run.producers(&value)) {
-        Some(producers) => Source::Traced(value, producers.into()),
+        Some(producers) => Source::Traced(value, producers),
         None => Source::Value(value),
     }
 }
@@ -153,7 +155,7 @@ fn same(source: &Source) -> Input {
         Source::Value(value) => Source::Value(value.clone()),
         Source::Traced(value, producers) => Source::Traced(value.clone(), producers.clone()),
         Source::Future(handle) => Source::Future(handle.clone()),
-        Source::Futures(handles, gather) => Source::Futures(handles.clone(), *gather),
+        Source::Futures(gathering) => Source::Futures(gathering.clone()),
         Source::Call(_) => unreachable!("calls have been submitted"),
     })
 }

@@ -45,33 +45,40 @@
 //! - A server that is away does not fail a run: states and events are kept and sent again, in bounded memory; a flow that
 //!   fills it waits.
 
+pub(crate) mod arguments;
 pub(crate) mod context;
+pub(crate) mod delays;
 pub(crate) mod engine;
 pub(crate) mod finite;
 pub(crate) mod flow;
 pub(crate) mod futures;
+pub(crate) mod links;
 pub mod logs;
 pub(crate) mod map;
 pub(crate) mod options;
 pub mod outcome;
+pub(crate) mod parameters;
 pub mod program;
 pub(crate) mod serve;
 pub(crate) mod session;
 pub(crate) mod task;
+pub(crate) mod upstream;
 pub(crate) mod value;
 
 pub use context::{FlowRunInfo, TaskRunInfo};
-pub use flow::{
-    Flow, FlowCall, FlowDefinition, FlowInput, Parameter, Typed, default_value, parameter,
-};
-pub use futures::{TaskFuture, TaskFutures, Upstream};
+pub use delays::{RetryDelay, Seconds};
+pub use flow::{Flow, FlowCall, FlowDefinition};
+pub use futures::{TaskFuture, TaskFutures};
 pub use map::TaskMap;
-pub use options::{FlowOptions, RetryDelay, Seconds, TaskOptions};
+pub use options::{FlowOptions, TaskOptions};
+pub use parameters::{FlowInput, Parameter, Typed, default_value, parameter};
 pub use serve::Serve;
 pub use session::Session;
 pub use task::{Running, Task, TaskCall, TaskDefinition};
+pub use upstream::Upstream;
 pub use value::{Input, Inputs, IntoInput, Kept, Taken, TaskInput, TaskOutput, kept, taken};
 
+pub use crate::settings::Settings;
 pub use schemars;
 pub use serde;
 

@@ -16,12 +16,12 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::arguments::json_of;
 use super::context::{self, Cancellation};
+use super::delays::Seconds;
 use super::engine::patience::patiently;
-use super::engine::task_runs::json_of;
 use super::engine::{Engine, flow_runs, on_runtime, signals};
 use super::flow::{FlowCall, FlowDefinition};
-use super::options::Seconds;
 use super::outcome::RunError;
 use super::program;
 use super::value::{Source, TaskOutput};
@@ -57,6 +57,8 @@ pub struct Serve {
     schedule: Option<Value>,
     timezone: Option<String>,
     limit: usize,
+    /// What is wrong with the parameters.
+    mistake: Option<String>,
 }
 
 impl<T: TaskOutput> FlowCall<T> {
@@ -72,16 +74,21 @@ impl<T: TaskOutput> FlowCall<T> {
     /// ```
     pub fn serve(self, name: impl Into<String>) -> Serve {
         let call = self.call;
-        let values: Vec<_> = call
-            .inputs
-            .iter()
-            .filter_map(|input| match &input.0 {
-                Source::Value(value) | Source::Traced(value, _) => Some(value.clone()),
-                // There is no run yet whose results could be parameters.
-                Source::Future(_) | Source::Futures(..) | Source::Call(_) => None,
-            })
-            .collect();
-        let (parameters, _) = json_of(call.definition.parameter_names(), &values);
+        let names = call.definition.parameter_names();
+        let mut mistake = None;
+        let mut given = Vec::new();
+        for (name, input) in names.zip(&call.inputs) {
+            match &input.0 {
+                Source::Value(value) | Source::Traced(value, _) => given.push((name, value)),
+                Source::Future(_) | Source::Futures(_) | Source::Call(_) => {
+                    mistake = Some(format!(
+                        "parameter `{name}` is the result of a task, and there is no run yet that could have one; give a value"
+                    ));
+                }
+            }
+        }
+        let (names, values): (Vec<_>, Vec<_>) = given.into_iter().unzip();
+        let (parameters, unwritable) = json_of(names, values);
         Serve {
             definition: call.definition,
             parameters: Value::Object(parameters),
@@ -90,6 +97,7 @@ impl<T: TaskOutput> FlowCall<T> {
             schedule: None,
             timezone: None,
             limit: MOST,
+            mistake: mistake.or(unwritable),
         }
     }
 }
@@ -200,6 +208,9 @@ impl Serve {
     }
 
     async fn serve(self) -> std::result::Result<(), String> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
         let engine = Engine::global().await?;
         if let Ok(id) = std::env::var(program::FLOW_RUN_ID) {
             let id = Uuid::parse_str(&id).map_err(|error| error.to_string())?;
@@ -349,7 +360,7 @@ async fn carry_out(
         // Told again as the same transition, so that what was taken without an answer is not lost.
         let state = json!({"type": "PENDING", "state_details": {"transition_id": Uuid::now_v7()}});
         let claim = || client.set_flow_run_state(id, &state, false);
-        patiently("a due run waits", claim).await
+        patiently(&client, "a due run waits", claim).await
     });
     match claim.await {
         Ok(answer) if answer.status == "ACCEPT" => {

@@ -66,7 +66,7 @@ impl Session {
     /// # #[flow] async fn double(n: i64) -> i64 { 2 * n }
     /// # async fn f() -> Result<()> {
     /// use prefect_rs::client::Client;
-    /// use prefect_rs::settings::Settings;
+    /// use prefect_rs::sdk::Settings;
     ///
     /// let settings = Settings::default_for("/tmp/flows-of-a-test");
     /// let client = Client::http("http://127.0.0.1:4200/api", &settings)?;

@@ -7,11 +7,14 @@ use std::sync::{Arc, OnceLock};
 use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
+use super::arguments::Arguments;
 use super::context;
+use super::delays::{RetryDelay, Seconds};
 use super::engine::task_runs;
-use super::futures::{Handle, TaskFuture, Upstream, submit};
-use super::options::{Arguments, RetryDelay, Seconds, TaskOptions};
+use super::futures::{TaskFuture, submit};
+use super::options::TaskOptions;
 use super::outcome::{Outcome, RunError, State};
+use super::upstream::{Awaited, Upstream};
 use super::value::{self, Input, Inputs, Kept, Shared, TaskOutput};
 
 /// A body that has been given its arguments.
@@ -60,6 +63,16 @@ pub trait Task {
     /// What the task gives back.
     type Output;
     /// Returns what is known of the task.
+    ///
+    /// ```
+    /// # use prefect_rs::prelude::*;
+    /// use prefect_rs::sdk::Task;
+    ///
+    /// #[task]
+    /// async fn load() {}
+    ///
+    /// println!("{}", load::definition().name());
+    /// ```
     fn definition() -> &'static TaskDefinition;
 }
 
@@ -155,7 +168,7 @@ pub(crate) struct Call {
     pub(crate) options: Arc<TaskOptions>,
     pub(crate) run_name: Option<String>,
     pub(crate) inputs: Vec<Input>,
-    pub(crate) wait_for: Vec<Arc<Handle>>,
+    pub(crate) wait_for: Vec<Awaited>,
 }
 
 /// A call of a task that has not begun.
@@ -264,7 +277,7 @@ impl<T: TaskOutput> TaskCall<T> {
     /// # Ok(()) }
     /// ```
     pub fn wait_for(mut self, upstream: impl Upstream) -> Self {
-        upstream.handles(&mut self.call.wait_for);
+        upstream.awaited(&mut self.call.wait_for);
         self
     }
 

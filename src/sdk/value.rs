@@ -13,11 +13,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::finite::{self, NotFinite};
 use super::futures::{Handle, TaskFuture, TaskFutures};
+use super::links::Ids;
 use super::task::{Call, TaskCall};
+use super::upstream::Gathering;
 
 /// What can be an argument of a task: plain data.
 ///
@@ -174,9 +175,9 @@ pub struct Input(pub(crate) Source);
 pub(crate) enum Source {
     Value(Shared),
     /// A value of which is known whose result it is.
-    Traced(Shared, Arc<[Uuid]>),
+    Traced(Shared, Ids),
     Future(Arc<Handle>),
-    Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
+    Futures(Arc<Gathering>),
     Call(Box<Call>),
 }
 
@@ -276,8 +277,8 @@ impl<T: TaskOutput> IntoInput<Vec<T>> for TaskFutures<T> {
 
 impl<T: TaskOutput> IntoInput<Vec<T>> for &TaskFutures<T> {
     fn into_input(self) -> Input {
-        let handles = self.iter().map(|future| future.handle.clone()).collect();
-        Input(Source::Futures(handles, gather::<T>))
+        let gathering = Gathering::new(self.handles(), gather::<T>);
+        Input(Source::Futures(Arc::new(gathering)))
     }
 }
 

@@ -120,6 +120,14 @@ const HOME_TEMPLATE: &str = "${PREFECT_HOME}";
 macro_rules! settings {
     ($( $(#[doc = $help:literal])+ $field:ident: $type:ty = $default:literal, $name:literal $(| $alias:literal)*; )*) => {
         /// The settings of one process, typed.
+        ///
+        /// ```
+        /// use prefect_rs::sdk::Settings;
+        ///
+        /// let mut settings = Settings::default_for("/tmp/home");
+        /// settings.client_max_retries = 0;
+        /// assert_eq!(settings.home, std::path::Path::new("/tmp/home"));
+        /// ```
         #[derive(Clone, Debug)]
         pub struct Settings {
             $( $(#[doc = $help])+ #[doc = ""] #[doc = concat!("`", $name, "`, default `", $default, "`.")] pub $field: $type, )*
@@ -185,6 +193,8 @@ settings! {
     client_max_retries: u32 = "5", "PREFECT_CLIENT_MAX_RETRIES";
     /// How much of a wait between retries is left to chance.
     client_retry_jitter_factor: f64 = "0.2", "PREFECT_CLIENT_RETRY_JITTER_FACTOR";
+    /// Seconds that a flow in Rust asks again while the server answers that it has failed; one that is away is waited for without end.
+    flow_failing_server_timeout: Duration = "600", "PREFECT_RS_FLOW_FAILING_SERVER_TIMEOUT";
 
     /// Whether commands may use colours on a terminal.
     cli_colors: bool = "true", "PREFECT_CLI_COLORS";
@@ -364,11 +374,24 @@ pub struct Loaded {
 
 impl Settings {
     /// Loads the settings of this process: environment over active profile over defaults.
+    ///
+    /// ```no_run
+    /// use prefect_rs::sdk::Settings;
+    ///
+    /// println!("{}", Settings::load()?.home.display());
+    /// # Ok::<(), prefect_rs::settings::Error>(())
+    /// ```
     pub fn load() -> Result<Self, Error> {
         Loaded::from_process(None).map(|loaded| loaded.settings)
     }
 
     /// Returns the defaults for a home directory, untouched by environment and profiles.
+    ///
+    /// ```
+    /// use prefect_rs::sdk::Settings;
+    ///
+    /// assert_eq!(Settings::default_for("/tmp/home").api_url, None);
+    /// ```
     pub fn default_for(home: impl AsRef<Path>) -> Self {
         let home = home.as_ref().to_string_lossy().into_owned();
         Self::parse_all(|setting| (default_text(setting, &home), Source::Default))

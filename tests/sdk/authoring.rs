@@ -53,6 +53,58 @@ async fn kept(names: Vec<&'static str>, first: &'static str) -> usize {
     names.len() + first.len()
 }
 
+/// Has what other attributes and the language allow.
+#[task(description = "said here")]
+#[tracing::instrument(skip_all, fields(n = n))]
+#[cfg_attr(all(), inline)]
+async fn decorated(
+    /// How many.
+    n: u32,
+    mut list: Vec<u32>,
+    ref word: String,
+) -> std::result::Result<u32, std::num::ParseIntError> {
+    list.push(word.parse()?);
+    Ok(list.into_iter().sum::<u32>() + n)
+}
+
+#[tracing::instrument]
+#[task]
+async fn instrumented(n: u32) -> Result<u32> {
+    info!("in a span");
+    Ok(n)
+}
+
+macro_rules! tasks {
+    ($($name:ident: $n:literal;)*) => {$(
+        #[task]
+        async fn $name(n: u32) -> Result<u32> {
+            let more = $n;
+            Ok(n + more)
+        }
+    )*};
+}
+
+tasks! {
+    plus_one: 1;
+    plus_two: 2;
+}
+
+#[flow]
+async fn decorations() -> Result<u32> {
+    let decorated = decorated(1u32, vec![2], "3").await?;
+    let instrumented = instrumented(decorated).await?;
+    plus_two(plus_one(instrumented)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_attributes_and_macros_go_together_with_ours() {
+    let history = History::new().await;
+    assert_eq!(history.session.run(decorations()).await.unwrap(), 9);
+    let logs = history.logs().await;
+    let in_span = logs.iter().find(|log| log["message"] == "in a span");
+    assert!(!in_span.unwrap()["task_run_id"].is_null());
+}
+
 mod inner {
     use prefect_rs::prelude::*;
 

@@ -4,6 +4,7 @@
 mod audit;
 mod authoring;
 mod away;
+mod documentation;
 #[path = "../support/genuine.rs"]
 mod genuine;
 #[path = "../support/genuine_server.rs"]

@@ -1,6 +1,6 @@
-//! What does not compile, and that the compiler says why, at the right place.
+//! What does not compile, and that the compiler says why, at the right place; and what it warns of as in any function.
 //!
-//! Each file of `mistakes/` is given to the compiler with the library as it was built for these tests, which takes a second
+//! Each file of `mistakes/` and `lints/` is given to the compiler with the library as it was built for these tests, which takes a second
 //! where a project of its own would take minutes.
 
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ fn library() -> (PathBuf, PathBuf) {
     (newest.expect("the library is built").path(), folder)
 }
 
-/// Compiles a file and returns what the compiler says.
-fn compile(file: &Path) -> String {
+/// Compiles a file and returns whether that went well, and what the compiler says.
+fn compile(file: &Path) -> (bool, String) {
     let (library, dependencies) = library();
     let out = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
@@ -40,8 +40,8 @@ fn compile(file: &Path) -> String {
         .arg(out.path())
         .output()
         .expect("the compiler starts");
-    assert!(!output.status.success(), "{} compiles", file.display());
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), said)
 }
 
 /// Keeps of the compiler's words what is about the file: messages, places and the lines underlined.
@@ -50,7 +50,8 @@ fn about(file: &str, said: &str) -> String {
     let mut kept = Vec::new();
     for block in said.split("\n\n") {
         let mut lines = block.lines();
-        let Some(first) = lines.next().filter(|line| line.starts_with("error")) else {
+        let is_told = |line: &&str| line.starts_with("error") || line.starts_with("warning");
+        let Some(first) = lines.next().filter(is_told) else {
             continue;
         };
         if !block.contains(&place) {
@@ -72,9 +73,11 @@ fn about(file: &str, said: &str) -> String {
     kept.join("\n")
 }
 
-#[test]
-fn mistakes_are_told_where_they_are() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/mistakes");
+/// Returns the files of a folder of these tests, in order.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/sdk")
+        .join(folder);
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("a folder")
         .flatten()
@@ -82,12 +85,30 @@ fn mistakes_are_told_where_they_are() {
         .collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     files.sort();
-    assert!(files.len() >= 8);
+    files
+}
+
+/// Compares what is said of the files of a folder with what is kept beside them.
+fn compare(folder: &str, compiles: bool, least: usize) {
+    let files = files(folder);
+    assert!(files.len() >= least, "{files:?}");
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let told = about(&name, &compile(&file));
-        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "mistakes" }, {
+        let (is_compiled, said) = compile(&file);
+        assert_eq!(is_compiled, compiles, "{name}: {said}");
+        let told = about(&name, &said);
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => folder }, {
             insta::assert_snapshot!(name.trim_end_matches(".rs"), told);
         });
     }
+}
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    compare("mistakes", false, 9);
+}
+
+#[test]
+fn functions_with_attributes_are_warned_of_as_others_are() {
+    compare("lints", true, 1);
 }

@@ -1,8 +1,9 @@
 //! Flows on genuine servers of 2.20 and 3.8: what their APIs allow is recorded as on ours.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use prefect_rs::client::Client;
+use prefect_rs::client::{Client, CreateFlowRun};
 use prefect_rs::prelude::*;
 use prefect_rs::sdk::Session;
 use prefect_rs::settings::Settings;
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use crate::genuine_server::GenuineServer;
 use crate::history::History;
+use crate::programs::{Process, example};
 
 /// Much more than it takes, since the newest servers read events after they have answered.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -115,4 +117,73 @@ async fn a_flow_is_recorded_on_a_genuine_server_of_2_20() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_is_recorded_on_a_genuine_server_of_3_8() {
     story("3.8").await;
+}
+
+/// A program that serves its flow on a genuine server, and a run that somebody asks for there.
+async fn serving(version: &str) {
+    let Some(server) = GenuineServer::start(version, &[]).await else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let settings = Settings::default_for(home.path());
+    let client = Client::http(&server.api, &settings).unwrap();
+    let mut served = Command::new(example("serve"));
+    served
+        .env("PREFECT_HOME", home.path())
+        .env("PREFECT_API_URL", &server.api)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut served = Process(served.spawn().unwrap());
+    let deployment = until(async || {
+        let found = client.read_deployment_by_name("Tick", "often").await;
+        Client::optional(found).unwrap()
+    });
+    let deployment = deployment.await;
+    assert!(deployment.makes_runs(), "{}", deployment.raw);
+    assert_eq!(deployment.all_schedules()[0]["interval"], 5.0);
+    assert_eq!(deployment.parameters["message"], "tick");
+    let asked = CreateFlowRun {
+        parameters: json!({"message": "now"}).as_object().unwrap().clone(),
+        ..CreateFlowRun::default()
+    };
+    let made = client.create_flow_run_from_deployment(deployment.id, &asked);
+    let run = made.await.unwrap().id;
+    let ended = until(async || {
+        let state = client.read_flow_run(run).await.unwrap().into_view().state?;
+        state.is_terminal().then_some(state)
+    });
+    assert_eq!(ended.await.r#type, "COMPLETED");
+    let logged = until(async || {
+        let logs = client.read_flow_run_logs(run, 0, None).await.unwrap();
+        logs.into_iter().find(|log| log.message == "now")
+    });
+    logged.await;
+    served.signal("INT");
+    let ended = tokio::task::spawn_blocking(move || served.0.wait());
+    assert!(ended.await.unwrap().unwrap().success());
+    let deployment = client.read_deployment(deployment.id).await.unwrap();
+    assert!(!deployment.makes_runs(), "{}", deployment.raw);
+}
+
+/// Looks until there is something.
+async fn until<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited for too long");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_served_on_a_genuine_server_of_2_20() {
+    serving("2.20").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_served_on_a_genuine_server_of_3_8() {
+    serving("3.8").await;
 }

@@ -14,7 +14,7 @@ use crate::server::Server;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Returns a built example.
-fn example(name: &str) -> PathBuf {
+pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("the path of this test");
     let path = own
         .ancestors()
@@ -130,10 +130,10 @@ impl Home {
 }
 
 /// A process that does not outlive its test.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         signal(self.0.id(), name);
     }
 }
@@ -238,6 +238,68 @@ fn scripts_report_their_steps() {
     assert_eq!(names, ["check the number", "count files", "measure"]);
     let artifacts = home.json(&["artifact", "ls", "-o", "json"]);
     assert_eq!(artifacts[0]["key"], "file-count");
+}
+
+#[test]
+fn a_script_finds_its_parameters_in_all_ways_whatever_they_are() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let script = home.write(
+        "show.sh",
+        "#!/bin/sh\nfor text in \"$PREFECT__PARAMETERS\" \"$PREFECT__PARAMETER_TEXT\" \"$PREFECT__PARAMETER_NOTHING\" \
+            \"$PREFECT__PARAMETER_NUMBER\" \"$PREFECT__PARAMETER_NESTED\" \"$PREFECT__PARAMETER_A_B\" \
+            \"$PREFECT__PARAMETER_EMPTY\" \"$@\"; do printf '%s\\0' \"$text\"; done > \"$OUT\"\n",
+    );
+    let text = "it's \"quoted\",\n$HOME `id` \\n é 🦀 {{ parameters.number }} --to %s";
+    let parameters = json!({
+        "text": text, "nothing": null, "number": -12345678901234567i64, "a.b": true, "empty": "",
+        "nested": {"hosts": ["h\"1\"", {"port": 8.5}]},
+    });
+    let out = home.folder.path().join("out");
+    let arguments = [
+        "--text={{ parameters.text }}",
+        "{{parameters.nothing}}",
+        "{{ parameters.nested.hosts.1.port }}",
+        "{{ parameters.nested.hosts }}",
+        "{{ parameters.a.b }}",
+        "{{ parameters.empty }}",
+        "",
+        "$HOME *",
+    ];
+    let spec = json!({
+        "name": "odd", "flow_location": script, "parameters": parameters,
+        "flow_runner": {"type": "subprocess", "config": {"args": arguments, "env": {"OUT": out}}},
+    });
+    Command::new("chmod")
+        .arg("+x")
+        .arg(&script)
+        .status()
+        .unwrap();
+    let path = home.write("odd.json", &spec.to_string());
+    home.prints(&["deployment", "create", path.to_str().unwrap()]);
+    home.prints(&["deployment", "execute", "odd"]);
+    let told = std::fs::read_to_string(&out).unwrap();
+    let mut told: Vec<&str> = told.split_terminator('\0').collect();
+    let whole: Value = serde_json::from_str(told.remove(0)).unwrap();
+    assert_eq!(whole, parameters);
+    let hosts = r#"["h\"1\"",{"port":8.5}]"#;
+    let expected = [
+        text.to_owned(),
+        "null".to_owned(),
+        "-12345678901234567".to_owned(),
+        format!(r#"{{"hosts":{hosts}}}"#),
+        "true".to_owned(),
+        String::new(),
+        format!("--text={text}"),
+        "null".to_owned(),
+        "8.5".to_owned(),
+        hosts.to_owned(),
+        "true".to_owned(),
+        String::new(),
+        String::new(),
+        "$HOME *".to_owned(),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What runs record: states, dependencies, parameters, logs, subflows.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use prefect_rs::prelude::*;
+use tokio::sync::Barrier;
 use tracing::Instrument;
 
 use crate::history::History;
@@ -321,4 +323,116 @@ async fn prints_of_all_kinds_are_logs() {
     let prints = logs.iter().filter(|log| log["name"] == "prefect.prints");
     let prints: Vec<_> = prints.map(|log| log["message"].as_str().unwrap()).collect();
     assert_eq!(prints, ["1 out", "2 error", "3 part", "4 part", ""]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_may_depend_on_the_same_many() {
+    #[task]
+    async fn one(n: u64) -> Result<u64> {
+        ensure!(n < 1000, "{n} is too much");
+        Ok(n)
+    }
+    #[task]
+    async fn add(n: u64, all: Vec<u64>) -> u64 {
+        n + all.iter().sum::<u64>()
+    }
+    #[task]
+    async fn later(n: u64) -> u64 {
+        n
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        let all = one::map(0..50u64).submit();
+        let sums = add::map(0..50u64, &all).wait_for(&all).submit();
+        assert_eq!(
+            sums.await?,
+            (0..50).map(|n| n + 49 * 25).collect::<Vec<u64>>()
+        );
+        let bad = one::map([1u64, 1000, 2]).submit();
+        let states = later::map(0..50u64)
+            .wait_for(&bad)
+            .wait_for(vec![&all])
+            .submit()
+            .wait()
+            .await;
+        assert!(states.iter().all(|state| state.name == "NotReady"));
+        let told = states[49].message.as_deref().unwrap_or_default();
+        ensure!(told.contains("1000 is too much"), "{told}");
+        Ok(())
+    }
+    let history = History::new().await;
+    history.session.run(flow()).await.unwrap();
+    let runs = history.task_runs().await;
+    let links = |name: &str, argument: &str| {
+        let run = runs.iter().find(|run| run["name"] == name).unwrap();
+        run["task_inputs"][argument].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(links("add-49", "all"), 50);
+    assert_eq!(links("add-0", "wait_for"), 50);
+    assert_eq!(links("later-7", "wait_for"), 53);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subflows_run_beside_each_other() {
+    static ALL: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(4));
+    #[task]
+    async fn meet(n: u32) -> u32 {
+        ALL.wait().await;
+        n
+    }
+    #[flow]
+    async fn child(n: u32) -> Result<u32> {
+        meet(n).await
+    }
+    #[flow]
+    async fn parent() -> Result<u32> {
+        let spawned = spawn(child(1u32).into_future());
+        let mapped = meet::map([2u32]).submit();
+        let (one, two) = tokio::join!(child(3u32).into_future(), child(4u32).into_future());
+        Ok(spawned.await?? + mapped.await?[0] + one? + two?)
+    }
+    let history = History::new().await;
+    let run = tokio::time::timeout(Duration::from_secs(60), history.session.run(parent()));
+    assert_eq!(run.await.expect("they meet").unwrap(), 10);
+    let runs = history.flow_runs().await;
+    assert_eq!(runs.len(), 4);
+    let children = runs
+        .iter()
+        .filter(|run| !run["parent_task_run_id"].is_null());
+    assert_eq!(children.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_within_a_run_is_part_of_it_and_ends_with_what_it_was_given() {
+    #[task]
+    async fn double(n: i64) -> i64 {
+        2 * n
+    }
+    #[task]
+    async fn endless() {
+        std::future::pending().await
+    }
+    #[flow]
+    fn nested() -> Result<i64> {
+        let inner = tokio::runtime::Runtime::new()?;
+        let (future, doubled) = inner.block_on(async {
+            info!("said within");
+            (endless().submit(), double(21).await)
+        });
+        inner.shutdown_background();
+        let state = future.get().unwrap_err().state().clone();
+        ensure!(state.is_cancelled(), "{state}");
+        Ok(doubled?)
+    }
+    let history = History::new().await;
+    let run = tokio::time::timeout(Duration::from_secs(60), history.session.run(nested()));
+    assert_eq!(run.await.expect("it ends").unwrap(), 42);
+    let logs = history.logs().await;
+    assert!(logs.iter().any(|log| log["message"] == "said within"));
+    assert!(
+        history
+            .states()
+            .await
+            .contains("endless-0: Pending Running Cancelled")
+    );
 }

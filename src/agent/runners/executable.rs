@@ -154,7 +154,18 @@ fn lookup(name: &str, run: &FlowRun) -> Option<String> {
         "flow_run.name" => return Some(run.name.clone()),
         _ => {}
     }
-    let mut path = name.strip_prefix("parameters.")?.split('.');
+    let path = name.strip_prefix("parameters.")?;
+    // A name may have dots of its own.
+    if let Some(value) = run.parameters.get(path) {
+        return Some(plain(value));
+    }
+    let mut path = path.split('.');
     let first = run.parameters.get(path.next()?)?;
-    path.try_fold(first, |value, key| value.get(key)).map(plain)
+    let inner = |value: &Value, key: &str| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?).cloned(),
+        value => value.get(key).cloned(),
+    };
+    path.try_fold(first.clone(), |value, key| inner(&value, key))
+        .as_ref()
+        .map(plain)
 }

@@ -14,18 +14,20 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::calls::Needs;
 use super::execution::Execution;
 use super::patience::patiently;
 use super::recorder::{creation, related};
-use super::task_runs::{json_of, stand_in};
+use super::task_runs::stand_in;
 use super::{Engine, on_runtime};
 use crate::client::Client;
+use crate::sdk::arguments::{self, json_of};
 use crate::sdk::context::{Cancellation, Context, FlowRunInfo, Open, OpenGuard, apart};
 use crate::sdk::flow::{FlowCallInner, FlowDefinition};
-use crate::sdk::futures::submit;
-use crate::sdk::options::{self, Common, FlowOptions};
+use crate::sdk::links::{Budget, Ids};
+use crate::sdk::options::{Common, FlowOptions};
 use crate::sdk::outcome::{RunError, State};
-use crate::sdk::value::{self, Inputs, Shared, Source};
+use crate::sdk::value::{self, Inputs, Shared};
 
 /// A flow with more results than this has the later ones unnamed.
 const MAX_PRODUCED: usize = 200_000;
@@ -47,6 +49,7 @@ pub(crate) struct FlowRun {
     numbers: Mutex<HashMap<&'static str, u32>>,
     /// The latest task run that gave a value, by the value's mark.
     produced: Mutex<HashMap<u64, Uuid>>,
+    pub(super) links: Budget,
     pub(super) open: Arc<Open>,
 }
 
@@ -71,6 +74,7 @@ impl FlowRun {
             related: resources,
             numbers: Mutex::default(),
             produced: Mutex::default(),
+            links: Budget::default(),
             open: Arc::default(),
         }
     }
@@ -109,19 +113,19 @@ impl FlowRun {
     }
 
     /// Returns whose results a value is, or is a list of.
-    pub(crate) fn producers(&self, value: &Shared) -> Vec<Uuid> {
+    pub(crate) fn producers(&self, value: &Shared) -> Ids {
         if self
             .produced
             .lock()
             .expect("nobody panics while noting")
             .is_empty()
         {
-            return Vec::new();
+            return Ids::None;
         }
         let marks = value::fingerprint(value);
         let produced = self.produced.lock().expect("nobody panics while noting");
         if let Some(whole) = marks.whole.and_then(|mark| produced.get(&mark)) {
-            return vec![*whole];
+            return Ids::One(*whole);
         }
         let ids = marks.elements.iter().filter_map(|mark| produced.get(mark));
         let mut seen = HashSet::new();
@@ -165,41 +169,26 @@ pub(crate) fn run(call: FlowCallInner) -> BoxFuture<'static, Result<(Shared, Sta
 pub(crate) async fn start(
     engine: Arc<Engine>,
     parent: Option<Context>,
-    mut call: FlowCallInner,
+    call: FlowCallInner,
 ) -> Result<(Shared, State), RunError> {
     let label = format!("flow `{}`", call.definition.name());
-    for input in &mut call.inputs {
-        if matches!(input.0, Source::Call(_))
-            && let Source::Call(inner) =
-                std::mem::replace(&mut input.0, Source::Futures(Vec::new(), none))
-        {
-            input.0 = Source::Future(submit(*inner));
-        }
-    }
-    let links = parent.as_ref().map(|parent| {
-        let names = call.definition.parameter_names();
-        let key = call.definition.key();
-        stand_in(
-            parent,
-            key,
-            call.definition.name(),
-            names,
-            &call.inputs,
-            &call.wait_for,
-        )
+    let definition = call.definition;
+    let needs = Needs::of(call.inputs, call.wait_for);
+    let stand_in = parent.as_ref().map(|parent| {
+        let links = needs.links(definition.parameter_names(), &parent.flow_run);
+        stand_in(&parent.flow_run, definition.key(), definition.name(), links)
     });
-    let inputs = resolve(&call).await?;
-    let names = call.definition.parameter_names();
-    let (parameters, unwritable) = json_of(names, &inputs.0);
+    let inputs = Inputs(needs.met().await?);
+    let (parameters, unwritable) = json_of(definition.parameter_names(), &inputs.0);
     if let Some(reason) = unwritable {
         warn!(target: "prefect.flow_runs", "A parameter of {label} is recorded as null: {reason}");
     }
     let common = &call.options.common;
     let name = call.run_name.clone().or_else(|| {
         let template = common.run_name.as_deref()?;
-        Some(options::fill(template, &parameters))
+        Some(arguments::fill(template, &parameters))
     });
-    let stand_in_id = links.as_ref().map(|links| links.id);
+    let stand_in_id = stand_in.as_ref().map(|record| record.id);
     let request = json!({
         "name": name,
         // An answer that is lost makes no second run.
@@ -211,30 +200,26 @@ pub(crate) async fn start(
         "empirical_policy": policy(common, first_delay(common)),
         "state": {"type": "PENDING"},
     });
-    let stand_in = links.as_ref().map(creation);
+    let stand_in = stand_in.as_ref().map(creation);
     let client = engine.client.clone();
     let flow_name = common.name.clone();
     let made = on_runtime(async move {
         let create = || create(&client, &flow_name, stand_in.as_ref(), &request);
         match &stand_in {
             // What has begun goes on when the server is back; what is about to begin says so at once.
-            Some(_) => patiently("a subflow run waits", create).await,
+            Some(_) => patiently(&client, "a subflow run waits", create).await,
             None => create().await,
         }
     });
     let made = made
         .await
         .map_err(|error| RunError::not_run(&label, error.to_string()))?;
-    let run = Execution::new(engine, call.definition, call.options, made, parent.as_ref());
+    let run = Execution::new(engine, definition, call.options, made, parent.as_ref());
     let outcome = run.execute(inputs).await;
     if let (Some(parent), Some(id), Ok((value, _))) = (&parent, stand_in_id, &outcome) {
         parent.flow_run.remember(value, id);
     }
     outcome
-}
-
-fn none(_: Vec<Shared>) -> Shared {
-    Arc::new(())
 }
 
 /// Carries out a flow run that an agent has claimed; returns the state it ended in.
@@ -244,8 +229,9 @@ pub(crate) async fn take_over(
     id: Uuid,
 ) -> Result<State, String> {
     let client = engine.client.clone();
-    let run =
-        on_runtime(async move { patiently("a flow run waits", || client.read_flow_run(id)).await });
+    let run = on_runtime(async move {
+        patiently(&client, "a flow run waits", || client.read_flow_run(id)).await
+    });
     let run = run
         .await
         .map_err(|error| format!("flow run `{id}` could not be read: {error}"))?;
@@ -259,7 +245,7 @@ pub(crate) async fn take_over(
     let inputs = definition.parse(&run.parameters);
     let options = definition.options();
     if let Some(template) = &options.common.run_name {
-        made.name = options::fill(template, &run.parameters);
+        made.name = arguments::fill(template, &run.parameters);
     }
     describe(&engine, options, &made).await?;
     let run = Execution::new(
@@ -302,7 +288,10 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
     let (client, id) = (engine.client.clone(), made.id);
     let update = async move {
         let changes = Value::Object(changes);
-        patiently("a flow run waits", || client.update_flow_run(id, &changes)).await
+        patiently(&client, "a flow run waits", || {
+            client.update_flow_run(id, &changes)
+        })
+        .await
     };
     on_runtime(update)
         .await
@@ -316,28 +305,6 @@ pub(super) fn policy(common: &Common, delay: Duration) -> Value {
 fn first_delay(common: &Common) -> Duration {
     let delay = common.retry_delay.as_ref();
     delay.map_or(Duration::ZERO, |delay| delay.before(1, 0.0, 0.0))
-}
-
-async fn resolve(call: &FlowCallInner) -> Result<Inputs, RunError> {
-    for handle in &call.wait_for {
-        handle.result().await?;
-    }
-    let mut inputs = Inputs(Default::default());
-    for input in &call.inputs {
-        inputs.0.push_back(match &input.0 {
-            Source::Value(value) | Source::Traced(value, _) => value.clone(),
-            Source::Future(handle) => handle.result().await?,
-            Source::Futures(handles, gather) => {
-                let mut results = Vec::with_capacity(handles.len());
-                for handle in handles {
-                    results.push(handle.result().await?);
-                }
-                gather(results)
-            }
-            Source::Call(_) => unreachable!("calls have been submitted"),
-        });
-    }
-    Ok(inputs)
 }
 
 async fn create(

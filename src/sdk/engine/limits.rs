@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
+use super::patience::Failing;
 use super::runtime;
 use crate::client::Client;
 use crate::sdk::context::{Open, OpenGuard};
@@ -59,7 +60,7 @@ pub(crate) enum Granted {
     Slots(Option<Slots>),
     /// The server has no leases; propose RUNNING instead.
     Elsewhere,
-    /// A limit is zero, so no run with the tag runs.
+    /// A limit is zero, so no run with the tag runs; or the server fails whenever it is asked.
     Never(String),
 }
 
@@ -98,6 +99,7 @@ impl Limits {
         let path = "/v2/concurrency_limits/increment-with-lease";
         let gate = self.gate(&names);
         let _turn = gate.acquire().await.expect("a gate is never closed");
+        let failing = Failing::default();
         loop {
             let mut returned = std::pin::pin!(self.returned.notified());
             // Registered before the question, so that what is given back meanwhile is not missed.
@@ -111,6 +113,9 @@ impl Limits {
                         return Granted::Elsewhere;
                     }
                     Some(422) => return Granted::Never(error.to_string()),
+                    _ if error.is_failure() && !failing.is_worth_waiting(&error, &self.client) => {
+                        return Granted::Never(error.to_string());
+                    }
                     // Full; or away, and then the run waits for the server to come back.
                     Some(_) | None => tokio::select! {
                         () = sleep(error.retry_after().unwrap_or(WAIT)) => {}

@@ -3,7 +3,9 @@
 //! It lives on a runtime of its own with one thread, so that connections and batches outlive whichever runtime a flow was
 //! called on, and a flow that blocks its threads does not keep the server in the dark.
 
+pub(crate) mod admission;
 pub(crate) mod attempt;
+pub(crate) mod calls;
 pub(crate) mod execution;
 pub(crate) mod flow_runs;
 pub(crate) mod limits;
@@ -65,7 +67,8 @@ impl Engine {
                     .map_err(|error| error.to_string())?;
                 if std::env::var_os(program::FLOW_RUN_ID).is_some() {
                     // The server has given the run away, so it was there and will be again; what it says is heard below.
-                    let _ = patiently("a flow run waits", || client.server_version()).await;
+                    let _ =
+                        patiently(&client, "a flow run waits", || client.server_version()).await;
                 }
                 Self::connect(client, &settings).await
             })

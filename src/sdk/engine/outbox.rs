@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::patience::Pause;
+use super::patience::{Failing, Pause};
 use crate::client::{Client, Error};
 
 /// What one request carries at most; genuine servers take 4 MB of logs.
@@ -260,6 +260,7 @@ impl<G: Gathered> Outbox<G> {
 }
 
 async fn deliver<G: Gathered>(outbox: Outbox<G>, client: Client) {
+    let failing = Failing::default();
     let mut on_their_way = FuturesOrdered::new();
     loop {
         let has_room = on_their_way.len() < ON_THEIR_WAY;
@@ -275,9 +276,9 @@ async fn deliver<G: Gathered>(outbox: Outbox<G>, client: Client) {
             if dropped > 0 {
                 warn!(target: "prefect", "{dropped} entries for {} were dropped: the API was away and the buffer full", outbox.0.path);
             }
-            let (client, path) = (&client, outbox.0.path);
+            let (client, failing, path) = (&client, &failing, outbox.0.path);
             on_their_way.push_back(async move {
-                send(client, path, gathered.into_body()).await;
+                send(client, failing, path, gathered.into_body()).await;
                 (entries, bytes)
             });
             continue;
@@ -290,52 +291,100 @@ async fn deliver<G: Gathered>(outbox: Outbox<G>, client: Client) {
     }
 }
 
+/// So many parts of a batch are refused one after another before the server is taken to refuse all of it.
+const REFUSED_IN_A_ROW: usize = 64;
+
 /// Sends a batch; an entry that the API refuses is given up, and no other with it.
-async fn send(client: &Client, path: &'static str, body: Vec<u8>) {
-    let mut waiting = vec![body];
-    while let Some(body) = waiting.pop() {
-        let Err(error) = send_whole(client, path, &body).await else {
+async fn send(client: &Client, failing: &Failing, path: &'static str, body: Vec<u8>) {
+    let mut waiting = vec![Part {
+        body,
+        is_tried_once: false,
+    }];
+    let (mut lost, mut refused, mut reason) = (0, 0, None);
+    while let Some(part) = waiting.pop() {
+        let Err(error) = part.send(client, failing, path).await else {
+            refused = 0;
             continue;
         };
-        let is_of_an_entry = error
-            .status()
-            .is_some_and(|status| matches!(status.as_u16(), 400 | 413 | 422));
-        let least = if is_of_an_entry { 1 } else { FEW_ENTRIES };
-        match halves(&body, least).filter(|_| is_of_an_entry || error.is_timeout()) {
+        if error.is_timeout() {
+            match part.halves(FEW_ENTRIES, part.is_tried_once) {
+                Some([first, second]) => waiting.extend([second, first]),
+                None => waiting.push(part),
+            }
+            continue;
+        }
+        refused += 1;
+        // An entry may be to blame for these; others are refused for what the client is.
+        let is_of_an_entry = error.is_failure()
+            || error
+                .status()
+                .is_some_and(|status| matches!(status.as_u16(), 400 | 413 | 422));
+        let is_searched = is_of_an_entry && refused < REFUSED_IN_A_ROW;
+        let halves = part.halves(1, error.is_failure() || part.is_tried_once);
+        match halves.filter(|_| is_searched) {
             Some([first, second]) => waiting.extend([second, first]),
-            None if error.is_timeout() => waiting.push(body),
             None => {
-                warn!(target: "prefect", "what was told to {path} was refused by the API and is lost: {error}");
+                lost += part.entries().map_or(1, |entries| entries.len());
+                reason = Some(error);
             }
         }
     }
+    if let Some(error) = reason {
+        warn!(target: "prefect", "{lost} entries that were told to {path} were refused by the API and are lost: {error}");
+    }
 }
 
-/// Returns the two halves of a list, if it has more entries than `least`.
-fn halves(body: &[u8], least: usize) -> Option<[Vec<u8>; 2]> {
-    let entries: Vec<&RawValue> = serde_json::from_slice(body).ok()?;
-    let (first, second) = entries.split_at(entries.len() / 2);
-    let list = |entries: &[&RawValue]| serde_json::to_vec(entries).expect("JSON is JSON");
-    (entries.len() > least).then(|| [list(first), list(second)])
+/// A batch or a part of one.
+struct Part {
+    /// A list.
+    body: Vec<u8>,
+    /// Whether it is of a batch at which the server has failed for long enough.
+    is_tried_once: bool,
 }
 
-/// Sends a batch, again and again while the API is away; the error is that of a refusal, or says that it took too long.
-///
-/// A server that is slower than requests may take would be slower still if it got all of it again.
-async fn send_whole(client: &Client, path: &'static str, body: &[u8]) -> Result<(), Error> {
-    let mut pause = Pause::default();
-    loop {
-        match client.post_bytes(path, body.to_vec()).await {
-            Err(error) if error.is_away() => {
-                if pause.is_first() {
-                    warn!(target: "prefect", "what happens is kept until the API is back: {error}");
+impl Part {
+    fn entries(&self) -> Option<Vec<&RawValue>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Returns the two halves, if it has more entries than `least`.
+    fn halves(&self, least: usize, is_tried_once: bool) -> Option<[Self; 2]> {
+        let entries = self.entries().filter(|entries| entries.len() > least)?;
+        let (first, second) = entries.split_at(entries.len() / 2);
+        Some([first, second].map(|entries| Self {
+            body: serde_json::to_vec(entries).expect("JSON is JSON"),
+            is_tried_once,
+        }))
+    }
+
+    /// Sends it, again and again while the API is away; the error is that of a refusal, or says that it took too long.
+    ///
+    /// A server that is slower than requests may take would be slower still if it got all of it again.
+    async fn send(
+        &self,
+        client: &Client,
+        failing: &Failing,
+        path: &'static str,
+    ) -> Result<(), Error> {
+        let mut pause = Pause::default();
+        loop {
+            match client.post_bytes(path, self.body.clone()).await {
+                Ok(()) => {
+                    failing.has_answered();
+                    return Ok(());
                 }
-                pause.wait().await;
-                if error.is_timeout() {
-                    return Err(error);
+                Err(error) if self.is_tried_once && error.is_failure() => return Err(error),
+                Err(error) if failing.is_worth_waiting(&error, client) => {
+                    if pause.is_first() {
+                        warn!(target: "prefect", "what happens is kept until the API is back: {error}");
+                    }
+                    pause.wait().await;
+                    if error.is_timeout() {
+                        return Err(error);
+                    }
                 }
+                Err(error) => return Err(error),
             }
-            answer => return answer,
         }
     }
 }
@@ -343,12 +392,20 @@ async fn send_whole(client: &Client, path: &'static str, body: &[u8]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{Handler, Response};
+    use crate::settings::Settings;
+    use reqwest::StatusCode;
 
     #[test]
     fn a_batch_is_halved_until_one_entry_is_left() {
         let texts = |body: &[u8], least| {
-            let parts = halves(body, least)?;
-            Some(parts.map(|part| String::from_utf8(part).unwrap()))
+            let part = Part {
+                body: body.to_vec(),
+                is_tried_once: false,
+            };
+            let halves = part.halves(least, true)?;
+            assert!(halves.iter().all(|half| half.is_tried_once));
+            Some(halves.map(|half| String::from_utf8(half.body).unwrap()))
         };
         assert_eq!(
             texts(br#"[{"a": "],["},2,[3]]"#, 1).unwrap(),
@@ -357,5 +414,55 @@ mod tests {
         assert_eq!(texts(b"[1,2,3]", 3), None);
         assert_eq!(texts(b"[1]", 1), None);
         assert_eq!(texts(b"[]", 1), None);
+    }
+
+    /// A client of an API that fails at each batch with `poison` in it, and what that API has taken.
+    fn failing_api(poison: &'static str) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let taken = Arc::<Mutex<Vec<String>>>::default();
+        let kept = taken.clone();
+        let handler: Handler = Arc::new(move |request| {
+            let body = String::from_utf8(request.body.unwrap_or_default()).unwrap();
+            let status = match body.contains(poison) {
+                true => StatusCode::INTERNAL_SERVER_ERROR,
+                false => StatusCode::CREATED,
+            };
+            if status.is_success() {
+                let entries: Vec<String> = serde_json::from_str(&body).unwrap();
+                kept.lock().unwrap().extend(entries);
+            }
+            Box::pin(async move {
+                Ok(Response {
+                    status,
+                    headers: Default::default(),
+                    body: Vec::new(),
+                })
+            })
+        });
+        let mut settings = Settings::default_for("/nowhere");
+        settings.flow_failing_server_timeout = Duration::ZERO;
+        (Client::in_process(handler, &settings), taken)
+    }
+
+    #[tokio::test]
+    async fn an_entry_at_which_the_server_fails_for_ever_is_lost_alone() {
+        let (client, taken) = failing_api("e13");
+        let all: Vec<String> = (0..50).map(|n| format!("e{n}")).collect();
+        let body = serde_json::to_vec(&all).unwrap();
+        send(&client, &Failing::default(), "/logs/", body).await;
+        let mut expected = all;
+        expected.remove(13);
+        assert_eq!(*taken.lock().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fails_at_everything_keeps_nobody_for_ever() {
+        let (client, taken) = failing_api("");
+        let runtime = tokio::runtime::Handle::current();
+        let outbox: Outbox<Lines> = Outbox::open(client, "/logs/", &runtime);
+        for n in 0..5000 {
+            outbox.push(|body| body.extend(format!("\"e{n}\"").bytes()));
+        }
+        outbox.flush().await;
+        assert!(taken.lock().unwrap().is_empty());
     }
 }

@@ -1,12 +1,17 @@
 //! Waiting for an API that is away: again and again, less and less often, for as long as it takes.
+//!
+//! A server that cannot be reached, or says that it is not able just now (429, 502, 503, 504), will be back. One that answers that it
+//! has failed (500) may fail at this very request each time, so it is taken at its word after a while
+//! ([`Settings::flow_failing_server_timeout`](crate::settings::Settings)).
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::client::Result;
+use crate::client::{Client, Error, Result};
 
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -32,21 +37,65 @@ impl Pause {
     }
 }
 
+/// Since when a server has answered nothing but that it failed; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Failing(Arc<Mutex<Option<Instant>>>);
+
+impl Failing {
+    /// Hears of an error, and tells whether it is worth asking again.
+    pub(crate) fn is_worth_waiting(&self, error: &Error, client: &Client) -> bool {
+        let mut since = self
+            .0
+            .lock()
+            .expect("nobody panics while looking at a time");
+        if !error.is_failure() {
+            *since = None;
+            return error.is_away();
+        }
+        since.get_or_insert_with(Instant::now).elapsed() < client.failing_timeout()
+    }
+
+    /// Hears of an answer.
+    pub(crate) fn has_answered(&self) {
+        *self
+            .0
+            .lock()
+            .expect("nobody panics while looking at a time") = None;
+    }
+}
+
 /// Asks until the API answers; `what` is said of the wait, and the error is one that it has answered with.
-pub(crate) async fn patiently<T, F>(what: &str, ask: impl Fn() -> F) -> Result<T>
+pub(crate) async fn patiently<T, F>(client: &Client, what: &str, ask: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    patiently_since(&Failing::default(), client, what, ask).await
+}
+
+/// The same, where what failed before counts as well.
+pub(crate) async fn patiently_since<T, F>(
+    failing: &Failing,
+    client: &Client,
+    what: &str,
+    ask: impl Fn() -> F,
+) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
     let mut pause = Pause::default();
     loop {
         match ask().await {
-            Err(error) if error.is_away() => {
+            Err(error) if failing.is_worth_waiting(&error, client) => {
                 if pause.is_first() {
                     warn!(target: "prefect", "{what} until the API is back: {error}");
                 }
                 pause.wait().await;
             }
-            answer => return answer,
+            Ok(answer) => {
+                failing.has_answered();
+                return Ok(answer);
+            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     Refused(State, String),
 }
 
-/// Proposes a state until the server has answered, however long it is away.
+/// Proposes a state until the server has answered, however long it is away; one that fails each time has refused it.
 pub(crate) async fn propose(engine: &Engine, id: Uuid, mut state: Value, force: bool) -> Answer {
     let transition = Uuid::now_v7();
     state["state_details"] = json!({"transition_id": transition});
@@ -29,7 +29,7 @@ pub(crate) async fn propose(engine: &Engine, id: Uuid, mut state: Value, force: 
     let kind = state["type"].as_str().unwrap_or_default().to_owned();
     on_runtime(async move {
         let ask = || client.set_flow_run_state(id, &state, force);
-        match patiently("a state is kept", ask).await {
+        match patiently(&client, "a state is kept", ask).await {
             Ok(answer) => read(answer, &kind),
             Err(error) => {
                 let held = State::new(StateType::Crashed).with_message(error.to_string());

@@ -17,9 +17,10 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::outbox::{Lines, Outbox};
-use super::patience::patiently;
+use super::patience::{Failing, patiently_since};
 use super::records::Records;
 use crate::client::Client;
+use crate::sdk::links::Links;
 use crate::sdk::outcome::StateType;
 
 /// Where records go; genuine servers have no such route.
@@ -42,7 +43,7 @@ pub(crate) struct TaskRecord {
     pub(crate) dynamic_key: String,
     pub(crate) policy: Policy,
     pub(crate) tags: Vec<String>,
-    pub(crate) inputs: Vec<(&'static str, Vec<Uuid>)>,
+    pub(crate) links: Links,
     pub(crate) run_count: u32,
     pub(crate) flow_run_run_count: u32,
     pub(crate) expected_start_time: DateTime<Utc>,
@@ -183,15 +184,16 @@ impl Recorder {
 }
 
 async fn tell(client: Client, mut receiver: mpsc::Receiver<Told>) {
+    let failing = Failing::default();
     while let Some(told) = receiver.recv().await {
         match told {
-            Told::Transition(transition) => tell_one(&client, *transition).await,
+            Told::Transition(transition) => tell_one(&client, &failing, *transition).await,
             Told::Flush(done) => drop(done.send(())),
         }
     }
 }
 
-async fn tell_one(client: &Client, transition: Transition) {
+async fn tell_one(client: &Client, failing: &Failing, transition: Transition) {
     let (path, body) = match transition.create {
         Some(body) => ("/task_runs/".to_owned(), body),
         None => (
@@ -199,7 +201,8 @@ async fn tell_one(client: &Client, transition: Transition) {
             json!({"state": transition.state, "force": true}),
         ),
     };
-    let told = patiently("what happens is kept", || client.post_only(&path, &body));
+    let tell = || client.post_only(&path, &body);
+    let told = patiently_since(failing, client, "what happens is kept", tell);
     if let Err(error) = told.await {
         warn!(target: "prefect", "a state was refused by the API and is lost: {error}");
     }
@@ -211,14 +214,6 @@ pub(crate) fn time(at: DateTime<Utc>) -> String {
 
 /// Returns the body that creates a task run in its first state.
 pub(crate) fn creation(run: &TaskRecord) -> Value {
-    let mut inputs = serde_json::Map::new();
-    for (name, ids) in &run.inputs {
-        let ids: Vec<_> = ids
-            .iter()
-            .map(|id| json!({"input_type": "task_run", "id": id}))
-            .collect();
-        inputs.insert((*name).to_owned(), Value::from(ids));
-    }
     json!({
         "id": run.id,
         "name": run.name,
@@ -227,7 +222,7 @@ pub(crate) fn creation(run: &TaskRecord) -> Value {
         "dynamic_key": run.dynamic_key,
         "empirical_policy": run.policy,
         "tags": run.tags,
-        "task_inputs": inputs,
+        "task_inputs": run.links,
         "state": state_json(&run.state),
     })
 }
@@ -329,7 +324,7 @@ struct TaskRunJson<'a> {
     empirical_policy: &'a Policy,
     tags: &'a [String],
     labels: Value,
-    task_inputs: TaskInputsJson<'a>,
+    task_inputs: &'a Links,
     run_count: u32,
     flow_run_run_count: u32,
     expected_start_time: String,
@@ -338,30 +333,6 @@ struct TaskRunJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     end_time: Option<String>,
     total_run_time: f64,
-}
-
-pub(crate) struct TaskInputsJson<'a>(pub(crate) &'a [(&'static str, Vec<Uuid>)]);
-
-impl Serialize for TaskInputsJson<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, ids)| (name, InputsJson(ids))))
-    }
-}
-
-struct InputsJson<'a>(&'a [Uuid]);
-
-impl Serialize for InputsJson<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Input<'a> {
-            input_type: &'static str,
-            id: &'a Uuid,
-        }
-        serializer.collect_seq(self.0.iter().map(|id| Input {
-            input_type: "task_run",
-            id,
-        }))
-    }
 }
 
 /// Writes the event of a transition in the shape of the newest genuine client.
@@ -401,7 +372,7 @@ fn write_event(body: &mut Vec<u8>, run: &TaskRecord, previous: Option<&StateReco
                 empirical_policy: &run.policy,
                 tags: &run.tags,
                 labels: json!({}),
-                task_inputs: TaskInputsJson(&run.inputs),
+                task_inputs: &run.links,
                 run_count: run.run_count,
                 flow_run_run_count: run.flow_run_run_count,
                 expected_start_time: time(run.expected_start_time),
@@ -434,9 +405,12 @@ pub(crate) fn related(resources: &[Value], tags: &[String]) -> Arc<RawValue> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::sdk::links::Ids;
 
     pub(crate) fn record() -> TaskRecord {
         let at = DateTime::UNIX_EPOCH;
+        let mut links = Links::default();
+        links.add("rows", Ids::One(Uuid::nil()));
         TaskRecord {
             id: Uuid::nil(),
             name: "load-0".into(),
@@ -452,7 +426,7 @@ pub(crate) mod tests {
                 retry_jitter_factor: None,
             },
             tags: vec!["db".into()],
-            inputs: vec![("rows", vec![Uuid::nil()])],
+            links,
             run_count: 1,
             flow_run_run_count: 1,
             expected_start_time: at,

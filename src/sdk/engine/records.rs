@@ -11,7 +11,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::outbox::Gathered;
-use super::recorder::{DetailsJson, Policy, StateRecord, TaskInputsJson, TaskRecord, time};
+use super::recorder::{DetailsJson, Policy, StateRecord, TaskRecord, time};
+use crate::sdk::links::Links;
 
 /// The task runs of one batch.
 #[derive(Default)]
@@ -48,7 +49,7 @@ struct HeadJson<'a> {
     empirical_policy: &'a Policy,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
-    task_inputs: TaskInputsJson<'a>,
+    task_inputs: &'a Links,
     flow_run_run_count: u32,
     expected_start_time: String,
 }
@@ -135,7 +136,7 @@ impl Entry {
             dynamic_key: &run.dynamic_key,
             empirical_policy: &run.policy,
             tags: &run.tags,
-            task_inputs: TaskInputsJson(&run.inputs),
+            task_inputs: &run.links,
             flow_run_run_count: run.flow_run_run_count,
             expected_start_time: time(run.expected_start_time),
         };

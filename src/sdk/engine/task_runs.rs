@@ -1,7 +1,8 @@
 //! Task runs: from a call to the state it ends in.
 //!
-//! What decides is here and nowhere else: dependencies first, then the cache, then limits, then attempts. The server is told
-//! each transition and is asked only for slots of limits.
+//! What decides is here and nowhere else: dependencies first ([`super::calls`]), then the cache, then limits
+//! ([`super::admission`]), then attempts ([`super::attempt`]). The server is told each transition and is asked only for slots
+//! of limits.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -9,24 +10,25 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::Engine;
 use super::attempt::{self, Ended};
+use super::calls::{Needs, Prepared};
 use super::flow_runs::FlowRun;
-use super::limits::{Granted, Slots};
-use super::patience::patiently;
-use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related, state_json};
-use super::{Engine, on_runtime};
-use crate::client::OrchestrationResult;
+use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related};
+use crate::sdk::arguments::{self, Arguments, json_of, not_finite};
 use crate::sdk::context::{Context, TaskRunInfo, apart};
-use crate::sdk::futures::{Handle, submit};
-use crate::sdk::options::{self, Arguments, On, RetryDelay, Run, TaskOptions};
-use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType, recorded};
+use crate::sdk::delays::RetryDelay;
+use crate::sdk::futures::Handle;
+use crate::sdk::links::{Ids, Links};
+use crate::sdk::options::{On, Run, TaskOptions};
+use crate::sdk::outcome::{Completion, Outcome, RunError, State, StateType, recorded, whole};
 use crate::sdk::task::{Call, TaskDefinition};
-use crate::sdk::value::{self, Input, Inputs, Shared, Source};
+use crate::sdk::value::{self, Inputs, Shared};
 
 /// What is said of a task that is called where it cannot run.
 pub(crate) const OUTSIDE: &str =
@@ -57,65 +59,20 @@ pub(crate) async fn run_prepared(
     TaskRun::create(context, prepared, handle).execute().await
 }
 
-/// A call with what is settled when it is made: its number, and whose results its arguments are.
-///
-/// Settled then, since no run that began later can have given a value that was there before.
-pub(crate) struct Prepared {
+pub(super) struct TaskRun {
+    pub(super) engine: Arc<Engine>,
+    pub(super) flow_run: Arc<FlowRun>,
     definition: &'static TaskDefinition,
     options: Arc<TaskOptions>,
-    run_name: Option<String>,
-    number: u32,
-    arguments: Vec<Argument>,
-    wait_for: Vec<Arc<Handle>>,
-    inputs: Vec<(&'static str, Vec<Uuid>)>,
-}
-
-impl Prepared {
-    pub(crate) fn of(call: Call, flow_run: &FlowRun) -> Self {
-        let arguments = ready(call.inputs);
-        let mut inputs = dependencies(flow_run, call.definition.arguments, &arguments);
-        if !call.wait_for.is_empty() {
-            inputs.push((
-                "wait_for",
-                call.wait_for.iter().map(|handle| handle.id).collect(),
-            ));
-        }
-        Self {
-            number: flow_run.number(call.definition.key()),
-            definition: call.definition,
-            options: call.options,
-            run_name: call.run_name,
-            arguments,
-            wait_for: call.wait_for,
-            inputs,
-        }
-    }
-}
-
-/// An argument that is known, or will be.
-enum Argument {
-    Value(Shared),
-    /// A value of which is known whose result it is.
-    Traced(Shared, Arc<[Uuid]>),
-    Future(Arc<Handle>),
-    Futures(Vec<Arc<Handle>>, fn(Vec<Shared>) -> Shared),
-}
-
-struct TaskRun {
-    engine: Arc<Engine>,
-    flow_run: Arc<FlowRun>,
-    definition: &'static TaskDefinition,
-    options: Arc<TaskOptions>,
-    arguments: Vec<Argument>,
-    wait_for: Vec<Arc<Handle>>,
+    needs: Needs,
     handle: Option<Arc<Handle>>,
-    record: TaskRecord,
+    pub(super) record: TaskRecord,
     /// What the run's own code sees of it; made again when that changes.
-    info: OnceLock<Arc<TaskRunInfo>>,
+    pub(super) info: OnceLock<Arc<TaskRunInfo>>,
     /// How many task runs it is in, with itself.
     depth: usize,
     /// Whether the server is told each state by itself, since it keeps this run's limits.
-    is_told_directly: bool,
+    pub(super) is_told_directly: bool,
 }
 
 impl TaskRun {
@@ -126,14 +83,13 @@ impl TaskRun {
             options,
             run_name,
             number,
-            arguments,
-            wait_for,
-            mut inputs,
+            needs,
+            mut links,
         } = prepared;
         let flow_run = context.flow_run;
         let engine = flow_run.engine.clone();
         if let Some(parent) = &context.task_run {
-            inputs.push(("__parents__", vec![parent.id]));
+            links.add("__parents__", Ids::One(parent.id));
         }
         let name = run_name.unwrap_or_else(|| format!("{}-{number}", options.common.name));
         let record = record(
@@ -142,7 +98,7 @@ impl TaskRun {
             definition.key(),
             number,
             name,
-            inputs,
+            links,
             handle.as_ref(),
         );
         engine.recorder.record(&record, None);
@@ -151,8 +107,7 @@ impl TaskRun {
             flow_run,
             definition,
             options,
-            arguments,
-            wait_for,
+            needs,
             handle,
             record,
             info: OnceLock::new(),
@@ -162,7 +117,7 @@ impl TaskRun {
     }
 
     async fn execute(mut self) -> Result<(Shared, State), RunError> {
-        let values = match self.resolve().await {
+        let values = match std::mem::take(&mut self.needs).met().await {
             Ok(values) => values,
             Err(upstream) => return Err(self.not_ready(&upstream)),
         };
@@ -202,34 +157,13 @@ impl TaskRun {
         unreachable!("attempts are counted until one returns")
     }
 
-    /// Waits for what the arguments come from.
-    async fn resolve(&mut self) -> Result<VecDeque<Shared>, RunError> {
-        for handle in &self.wait_for {
-            handle.result().await?;
-        }
-        let mut values = VecDeque::with_capacity(self.arguments.len());
-        for argument in std::mem::take(&mut self.arguments) {
-            values.push_back(match argument {
-                Argument::Value(value) | Argument::Traced(value, _) => value,
-                Argument::Future(handle) => handle.result().await?,
-                Argument::Futures(handles, gather) => {
-                    let mut results = Vec::with_capacity(handles.len());
-                    for handle in &handles {
-                        results.push(handle.result().await?);
-                    }
-                    gather(results)
-                }
-            });
-        }
-        Ok(values)
-    }
-
     fn not_ready(&mut self, upstream: &RunError) -> RunError {
+        let reason = whole(upstream);
         let state = State::new(StateType::Pending)
             .with_name("NotReady")
-            .with_message(format!("What it depends on gave no result: {upstream}"));
+            .with_message(format!("What it depends on gave no result: {reason}"));
         self.say(
-            |name| warn!(target: "prefect.task_runs", "Task run `{name}` does not run: {upstream}"),
+            |name| warn!(target: "prefect.task_runs", "Task run `{name}` does not run: {reason}"),
         );
         self.enter(&state, |_| {});
         RunError::new(self.label(), state, None)
@@ -246,7 +180,7 @@ impl TaskRun {
         let not_finite = not_finite(names, values);
         let (values, unwritable) = json_of(names.iter().copied(), values);
         if let Some(template) = &options.common.run_name {
-            self.record.name = options::fill(template, &values);
+            self.record.name = arguments::fill(template, &values);
             self.record.is_renamed = true;
             self.info.take();
         }
@@ -263,7 +197,7 @@ impl TaskRun {
         match &options.cache_key_fn {
             Some(key) => Some(key(&arguments)),
             // So a retry of the flow finds what its first attempt did.
-            None => persists.then(|| options::input_hash_of_run(&arguments)),
+            None => persists.then(|| arguments::input_hash_of_run(&arguments)),
         }
     }
 
@@ -280,105 +214,6 @@ impl TaskRun {
         self.say(|name| info!(target: "prefect.task_runs", "Task run `{name}`: finished in state Cached"));
         self.flow_run.remember(&value, self.record.id);
         Some((value, state))
-    }
-
-    /// Makes the run RUNNING once its limits have room; the error is the state that it ends in instead.
-    async fn begin(&mut self) -> Result<Option<Slots>, State> {
-        let cancellation = self.flow_run.cancellation.clone();
-        // Nothing begins in a run that is ending, also where there is no limit to wait for.
-        if cancellation.reason().is_some() {
-            return Err(cancelled());
-        }
-        if self.record.tags.is_empty() {
-            self.enter_running();
-            return Ok(None);
-        }
-        let tags = self.record.tags.clone();
-        let granted = tokio::select! {
-            biased;
-            () = cancellation.wait() => return Err(cancelled()),
-            granted = self.engine.limits.take(&tags, self.record.id) => granted,
-        };
-        let slots = match granted {
-            Granted::Slots(slots) => slots,
-            Granted::Never(reason) => {
-                return Err(State::new(StateType::Failed).with_message(reason));
-            }
-            Granted::Elsewhere => return self.begin_elsewhere(&tags).await.map(|()| None),
-        };
-        self.enter_running();
-        Ok(slots)
-    }
-
-    fn enter_running(&mut self) {
-        self.record.run_count += 1;
-        self.info.take();
-        let name = match self.record.run_count {
-            1 => "Running",
-            _ => "Retrying",
-        };
-        self.enter(&State::new(StateType::Running).with_name(name), |_| {});
-    }
-
-    /// Lets a server that keeps limits by itself decide when the run may run.
-    async fn begin_elsewhere(&mut self, tags: &[String]) -> Result<(), State> {
-        if !self.is_told_directly {
-            if !has_limit(&self.engine, tags).await {
-                self.enter_running();
-                return Ok(());
-            }
-            self.engine.recorder.flush().await;
-            self.is_told_directly = true;
-        }
-        self.engine.states.flush().await;
-        let cancellation = self.flow_run.cancellation.clone();
-        loop {
-            let wait = match self.propose_running().await {
-                Ok(None) => return Ok(()),
-                Ok(Some(wait)) => wait,
-                Err(reason) => return Err(State::new(StateType::Failed).with_message(reason)),
-            };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = cancellation.wait() => return Err(cancelled()),
-            }
-        }
-    }
-
-    /// Proposes RUNNING; a time means that the same is to be proposed again after it.
-    async fn propose_running(&mut self) -> Result<Option<Duration>, String> {
-        let mut next = StateRecord::new(StateType::Running, self.next_time());
-        if self.record.run_count > 0 {
-            next.name = "Retrying".to_owned();
-        }
-        let client = self.engine.client.clone();
-        let path = format!("/task_runs/{}/set_state", self.record.id);
-        let body = json!({"state": state_json(&next), "force": false});
-        let answer =
-            on_runtime(async move { client.post::<OrchestrationResult>(&path, &body).await }).await;
-        match answer {
-            Ok(answer) if answer.status == "ACCEPT" => {
-                self.record.run_count += 1;
-                self.info.take();
-                self.record.start_time.get_or_insert(next.timestamp);
-                self.set_handle(&State::new(StateType::Running));
-                self.record.state = next;
-                Ok(None)
-            }
-            Ok(answer) if answer.status == "WAIT" => {
-                // The server asks for half a minute; a slot may be free long before.
-                let asked = answer.details["delay_seconds"].as_f64().unwrap_or(1.0);
-                Ok(Some(Duration::from_secs_f64(asked.clamp(0.05, 1.0))))
-            }
-            Ok(answer) => {
-                let reason = answer.details["reason"]
-                    .as_str()
-                    .unwrap_or("no reason given");
-                Err(format!("The server does not let the task run: {reason}"))
-            }
-            Err(error) if error.is_away() => Ok(Some(Duration::from_secs(1))),
-            Err(error) => Err(error.to_string()),
-        }
     }
 
     /// Returns the context of the run's own code.
@@ -544,13 +379,13 @@ impl TaskRun {
     }
 
     /// Returns the time of the next state, which is later than that of the present one.
-    fn next_time(&self) -> DateTime<Utc> {
+    pub(super) fn next_time(&self) -> DateTime<Utc> {
         let least = self.record.state.timestamp + TimeDelta::microseconds(1);
         self.engine.now().max(least)
     }
 
     /// Enters a state and tells it.
-    fn enter(&mut self, state: &State, change: impl FnOnce(&mut StateRecord)) {
+    pub(super) fn enter(&mut self, state: &State, change: impl FnOnce(&mut StateRecord)) {
         let now = self.next_time();
         let mut next = StateRecord::named(state.state_type, state.name.clone(), now);
         next.message = state.message.as_deref().map(recorded);
@@ -573,7 +408,7 @@ impl TaskRun {
         self.set_handle(state);
     }
 
-    fn set_handle(&self, state: &State) {
+    pub(super) fn set_handle(&self, state: &State) {
         // The end is set together with the result.
         if let Some(handle) = &self.handle
             && !state.is_terminal()
@@ -596,89 +431,8 @@ impl Drop for TaskRun {
     }
 }
 
-fn cancelled() -> State {
+pub(super) fn cancelled() -> State {
     State::new(StateType::Cancelled).with_message("The flow run is ending.")
-}
-
-/// Returns whether a server that keeps limits by itself has one for any of the tags.
-async fn has_limit(engine: &Engine, tags: &[String]) -> bool {
-    for tag in tags {
-        let (client, tag) = (engine.client.clone(), tag.clone());
-        let limit = on_runtime(async move {
-            let read = || client.read_concurrency_limit_by_tag(&tag);
-            patiently("a task run waits to hear of its limits", read).await
-        });
-        if limit.await.is_ok() {
-            return true;
-        }
-    }
-    false
-}
-
-/// Submits calls among the arguments, so that all are values or futures.
-fn ready(inputs: Vec<Input>) -> Vec<Argument> {
-    inputs
-        .into_iter()
-        .map(|input| match input.0 {
-            Source::Value(value) => Argument::Value(value),
-            Source::Traced(value, producers) => Argument::Traced(value, producers),
-            Source::Future(handle) => Argument::Future(handle),
-            Source::Futures(handles, gather) => Argument::Futures(handles, gather),
-            Source::Call(call) => Argument::Future(submit(*call)),
-        })
-        .collect()
-}
-
-/// Returns whose results the arguments are.
-fn dependencies(
-    flow_run: &FlowRun,
-    names: &'static [&'static str],
-    arguments: &[Argument],
-) -> Vec<(&'static str, Vec<Uuid>)> {
-    let of = |argument: &Argument| match argument {
-        Argument::Value(value) => flow_run.producers(value),
-        Argument::Traced(_, producers) => producers.to_vec(),
-        Argument::Future(handle) => vec![handle.id],
-        Argument::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
-    };
-    names
-        .iter()
-        .copied()
-        .zip(arguments.iter().map(of))
-        .collect()
-}
-
-/// Returns values as JSON under the names of their arguments, and why one of them cannot be written so.
-///
-/// It is null then. What JSON has no words for is found out here alone, such as keys that are no texts.
-pub(crate) fn json_of<'a>(
-    names: impl IntoIterator<Item = &'static str>,
-    values: impl IntoIterator<Item = &'a Shared>,
-) -> (Map<String, Value>, Option<String>) {
-    let mut unwritable = None;
-    let mut json = Map::new();
-    for (name, value) in names.into_iter().zip(values) {
-        let written = value::to_json(value).and_then(|json| serde_json::from_slice(&json));
-        let value = written.unwrap_or_else(|error| {
-            unwritable.get_or_insert_with(|| {
-                format!("argument `{name}` cannot be written as JSON: {error}")
-            });
-            Value::Null
-        });
-        json.insert(name.to_owned(), value);
-    }
-    (json, unwritable)
-}
-
-/// Says which argument has a number that JSON writes as null, as it writes others.
-fn not_finite(names: &[&str], values: &VecDeque<Shared>) -> Option<String> {
-    let mut checked = names.iter().zip(values);
-    checked.find_map(|(name, value)| {
-        let error = value.check().err()?;
-        Some(format!(
-            "argument `{name}` cannot be written as JSON: {error}"
-        ))
-    })
 }
 
 fn record(
@@ -687,11 +441,11 @@ fn record(
     task_key: &'static str,
     number: u32,
     name: String,
-    inputs: Vec<(&'static str, Vec<Uuid>)>,
+    mut links: Links,
     handle: Option<&Arc<Handle>>,
 ) -> TaskRecord {
     let common = &options.common;
-    let inputs = bounded(inputs);
+    flow_run.links.tell(&mut links);
     let now = flow_run.engine.now();
     let delay = common.retry_delay.as_ref();
     TaskRecord {
@@ -710,7 +464,7 @@ fn record(
                 .then_some(options.retry_jitter_factor),
         },
         tags: common.tags.clone(),
-        inputs,
+        links,
         run_count: 0,
         flow_run_run_count: flow_run.run_count(),
         expected_start_time: now,
@@ -725,68 +479,15 @@ fn record(
     }
 }
 
-/// Each event of a run names all that its arguments come from, and servers take events of 1.5 MB.
-const MAX_LINKS: usize = 10_000;
-
-/// Leaves out what a run comes from beyond what can be told.
-fn bounded(mut inputs: Vec<(&'static str, Vec<Uuid>)>) -> Vec<(&'static str, Vec<Uuid>)> {
-    let mut room = MAX_LINKS;
-    for (_, ids) in &mut inputs {
-        ids.truncate(room);
-        room -= ids.len();
-    }
-    inputs
-}
-
 /// Makes the record of the task run that stands for a subflow run.
-pub(crate) fn stand_in(
-    parent: &Context,
+pub(super) fn stand_in(
+    parent: &FlowRun,
     key: &'static str,
     name: &str,
-    names: impl Iterator<Item = &'static str>,
-    inputs: &[Input],
-    wait_for: &[Arc<Handle>],
+    links: Links,
 ) -> TaskRecord {
-    let flow_run = &parent.flow_run;
-    let number = flow_run.number(key);
-    let of = |input: &Input| match &input.0 {
-        Source::Value(value) => flow_run.producers(value),
-        Source::Traced(_, producers) => producers.to_vec(),
-        Source::Future(handle) => vec![handle.id],
-        Source::Futures(handles, _) => handles.iter().map(|handle| handle.id).collect(),
-        Source::Call(_) => Vec::new(),
-    };
-    let mut links: Vec<_> = names.zip(inputs.iter().map(of)).collect();
-    if !wait_for.is_empty() {
-        links.push((
-            "wait_for",
-            wait_for.iter().map(|handle| handle.id).collect(),
-        ));
-    }
+    let number = parent.number(key);
+    let run_name = format!("{name}-{number}");
     let options = TaskOptions::new(name);
-    record(
-        flow_run,
-        &options,
-        key,
-        number,
-        format!("{name}-{number}"),
-        links,
-        None,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_told_up_to_a_bound() {
-        let many = |n| vec![Uuid::nil(); n];
-        let given = vec![("a", many(3)), ("b", many(MAX_LINKS)), ("c", many(1))];
-        let told: Vec<_> = bounded(given)
-            .into_iter()
-            .map(|(_, ids)| ids.len())
-            .collect();
-        assert_eq!(told, [3, MAX_LINKS - 3, 0]);
-    }
+    record(parent, &options, key, number, run_name, links, None)
 }
