@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Each event of a run names all that its arguments come from, and servers take events of 1.5 MB.
 const MAX_LINKS: usize = 10_000;
 /// How many links a flow run tells before each of its task runs has to be brief.
-const MANY: usize = 1_000_000;
+const MANY: usize = 250_000;
 /// How many links a task run tells then.
 const FEW_LINKS: usize = 100;
 
