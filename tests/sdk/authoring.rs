@@ -57,6 +57,7 @@ async fn kept(names: Vec<&'static str>, first: &'static str) -> usize {
 #[task(description = "said here")]
 #[tracing::instrument(skip_all, fields(n = n))]
 #[cfg_attr(all(), inline)]
+#[allow(clippy::toplevel_ref_arg, reason = "that it works is what is shown")]
 async fn decorated(
     /// How many.
     n: u32,
