@@ -1,5 +1,5 @@
 // Pages of newer clients on the real server, light and dark, large and small: the rules of axe, one h1,
-// nothing sideways, no text of others that becomes an element. SHOTS=dir keeps pictures of them.
+// nothing sideways, no text of others that becomes an element or turns others around. SHOTS=dir keeps pictures of them.
 
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -27,9 +27,10 @@ try {
   const look = async (name, size, theme) => {
     await atRest(page)
     if (shots) await page.screenshot({ path: `${shots}/${name}-${size}-${theme}.png` })
-    const found = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth - innerWidth, h1: document.querySelectorAll('h1').length, hacked: window.__hacked }))
+    const found = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth - innerWidth, h1: document.querySelectorAll('h1').length, hacked: window.__hacked, turned: /.{0,30}[\u202a-\u202e\u2066-\u2069].{0,30}/.exec(document.body.innerText)?.[0] }))
     if (found.wide > 0) problems.push(`${now}: scrolls sideways by ${found.wide}`)
     if (found.h1 !== 1) problems.push(`${now}: ${found.h1} h1`)
+    if (found.turned) problems.push(`${now}: a text is turned around: ${JSON.stringify(found.turned)}`)
     if (found.hacked) problems.push(`${now}: a text became an element`)
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }))
