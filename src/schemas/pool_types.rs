@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::work_pools::{PROCESS_TYPE, process_template};
+use super::work_pools::{AGENT_TYPE, PROCESS_TYPE, process_template};
 
 /// A type of work pool.
 pub struct PoolType {
@@ -86,6 +86,16 @@ pub const POOL_TYPES: [PoolType; 8] = [
         template: none,
     },
 ];
+
+/// The type of pools that agents serve, which 2.20 clients know and later ones do not. Its jobs have no
+/// template, since each deployment names a block that says how its runs are made.
+pub const OF_AGENTS: PoolType = PoolType {
+    package: "prefect",
+    name: AGENT_TYPE,
+    shown: "Prefect Agent",
+    description: "Runs each flow run by an agent, as the infrastructure block of its deployment says.",
+    template: none,
+};
 
 fn none() -> Value {
     json!({})

@@ -2,15 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schemas::pool_types::{POOL_TYPES, PoolType};
+use crate::schemas::Dialect;
+use crate::schemas::pool_types::{OF_AGENTS, POOL_TYPES, PoolType};
 use crate::server::ApiError;
 use crate::server::extract::{Answer, Id};
 
 /// Returns a view of what can be used with the server.
 #[utoipa::path(get, path = "/collections/views/{view}", params(("view" = String, Path)), responses((status = 200, body = Object)))]
-pub async fn read_collection_view(Id(view): Id<String>) -> Result<Answer<Value>, ApiError> {
+pub async fn read_collection_view(
+    dialect: Dialect,
+    Id(view): Id<String>,
+) -> Result<Answer<Value>, ApiError> {
     match view.as_str() {
-        "aggregate-worker-metadata" => Ok(Answer(workers())),
+        "aggregate-worker-metadata" => Ok(Answer(workers(dialect))),
         // Flows and blocks of packages are not collected here.
         "aggregate-flow-metadata" | "aggregate-block-metadata" => Ok(Answer(json!({}))),
         _ => Err(ApiError::NotFound(format!(
@@ -20,9 +24,11 @@ pub async fn read_collection_view(Id(view): Id<String>) -> Result<Answer<Value>,
 }
 
 /// Says what workers there are, by package and type.
-fn workers() -> Value {
+fn workers(dialect: Dialect) -> Value {
     let mut packages = Map::new();
-    for kind in POOL_TYPES {
+    // Whoever lists it can create pools of it, and later clients have no agents.
+    let of_agents = (dialect == Dialect::Two).then_some(OF_AGENTS);
+    for kind in of_agents.into_iter().chain(POOL_TYPES) {
         let package = packages.entry(kind.package).or_insert_with(|| json!({}));
         package[kind.name] = described(&kind);
     }
