@@ -26,6 +26,15 @@ impl Dialect {
         }
     }
 
+    /// Returns what keeps a row of `table` from being deleted until the write ends, without keeping
+    /// others from it; on SQLite nobody else writes.
+    pub fn for_key_share(self, table: &str) -> String {
+        match self {
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!(" FOR KEY SHARE OF {table}"),
+        }
+    }
+
     /// Tells whether the JSON list of `column` holds every text of the list bound at `$n`.
     pub fn list_contains_all(self, column: &str, n: usize) -> String {
         match self {

@@ -156,8 +156,10 @@ macro_rules! deployment_body {
             /// The job variables in the word of 2.20.
             #[serde(default)]
             pub infra_overrides: Option<Document>,
-            #[serde(default)]
-            pub work_pool_name: Option<String>,
+            /// Null takes a deployment out of its pool, as one that is served from now on.
+            #[serde(default, deserialize_with = "given")]
+            #[schema(value_type = Option<String>)]
+            pub work_pool_name: Option<Option<String>>,
             #[serde(default)]
             pub work_queue_name: Option<String>,
             #[serde(default, deserialize_with = "given")]
@@ -196,6 +198,11 @@ deployment_body! {
 }
 
 impl DeploymentCreate {
+    /// Returns the pool that is named.
+    pub fn work_pool(&self) -> Option<&str> {
+        self.work_pool_name.as_ref()?.as_deref()
+    }
+
     /// Leaves nothing as it was, in the way of 2.0b3.
     pub fn completed(mut self) -> Self {
         self.schedule.get_or_insert(None);
@@ -210,18 +217,25 @@ impl DeploymentCreate {
         macro_rules! update {
             ($($field:ident)*) => { DeploymentUpdate { $($field: self.$field,)* } };
         }
-        let update = update!(
+        let mut update = update!(
             schedule is_schedule_active schedules paused tags parameters flow_data flow_runner version
             version_info description path entrypoint manifest_path pull_steps parameter_openapi_schema
             enforce_parameter_schema job_variables infra_overrides work_pool_name work_queue_name
             infrastructure_document_id storage_document_id concurrency_limit concurrency_options
             global_concurrency_limit_id labels
         );
+        // Whoever creates a deployment names no pool by null, and changes nothing of one that is there.
+        update.work_pool_name = update.work_pool_name.filter(Option::is_some);
         (self.name, self.flow_id, update)
     }
 }
 
 impl DeploymentUpdate {
+    /// Returns the pool that is named.
+    pub fn work_pool(&self) -> Option<&str> {
+        self.work_pool_name.as_ref()?.as_deref()
+    }
+
     /// Returns the schedules that the deployment shall have, if any are said.
     pub fn take_schedules(&mut self) -> Option<Vec<ScheduleCreate>> {
         let one = self.schedule.take();

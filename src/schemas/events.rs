@@ -34,7 +34,7 @@ impl Resource {
 
     /// Adds a label.
     pub fn with(mut self, label: &str, value: impl Into<String>) -> Self {
-        self.0.push((label.to_owned(), value.into()));
+        self.0.push((label.to_owned(), without_nul(value.into())));
         self
     }
 
@@ -72,6 +72,14 @@ impl Resource {
     }
 }
 
+/// PostgreSQL looks into labels, and knows no NUL.
+fn without_nul(value: String) -> String {
+    match value.contains('\0') {
+        true => value.replace('\0', "\u{fffd}"),
+        false => value,
+    }
+}
+
 impl Serialize for Resource {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
@@ -93,12 +101,7 @@ impl<'de> Deserialize<'de> for Resource {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Resource, A::Error> {
                 let mut labels: Vec<(String, String)> = Vec::with_capacity(8);
                 while let Some((label, value)) = map.next_entry::<String, String>()? {
-                    // PostgreSQL looks into labels, and knows no NUL.
-                    let value = if value.contains('\0') {
-                        value.replace('\0', "\u{fffd}")
-                    } else {
-                        value
-                    };
+                    let value = without_nul(value);
                     // As in any JSON object the last one of a name counts.
                     match labels.iter_mut().find(|(known, _)| *known == label) {
                         Some(known) => known.1 = value,

@@ -135,7 +135,7 @@ impl Render for AsOf<WorkPool> {
 }
 
 /// A pool's storage with its three members, which newer clients read without asking whether they are there.
-struct Storage<'a>(&'a Document);
+pub struct Storage<'a>(pub &'a Document);
 
 impl serde::Serialize for Storage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -12,6 +12,7 @@ pub mod events;
 mod extract;
 mod guard;
 mod http_service;
+mod job_variables;
 pub mod local;
 mod mistake;
 pub mod models;

@@ -47,8 +47,15 @@ async fn give(app: &TestApp, events: &[Value]) {
     assert_eq!(post(app, "/api/events", &json!(events)).await.0, 204);
 }
 
-/// The automations' own events: names, and reasons of failures.
+/// What has come of automations: names of their events, and reasons of failures.
 async fn told(app: &TestApp) -> Vec<String> {
+    let all = all_told(app).await.into_iter();
+    all.filter(|name| !["created", "updated", "deleted"].contains(&name.as_str()))
+        .collect()
+}
+
+/// The automations' own events: names, and reasons of failures.
+async fn all_told(app: &TestApp) -> Vec<String> {
     let filter = json!({"filter": {"event": {"prefix": ["prefect.automation."]}, "order": "ASC",
         "occurred": {"until": start() + TimeDelta::days(9)}}});
     let (_, page) = post(app, "/api/events/filter", &filter).await;
@@ -302,6 +309,34 @@ async fn automations_are_kept_found_changed_and_deleted() {
             (202, 404)
         );
         assert_eq!(app.send("DELETE", &path, &[], None).await.0, 404);
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_a_noun_sets_off_an_automation_in_the_same_write() {
+    for app in app_on_both().await {
+        let trigger = json!({"posture": "Reactive", "expect": ["prefect.variable.*", "prefect.automation.deleted"],
+            "threshold": 2, "within": 60});
+        let made = automation(&app, trigger, json!([{"type": "do-nothing"}])).await;
+        let mut seen = all_told(&app).await;
+        assert_eq!(seen, ["created"]);
+        let variable = json!({"name": "color", "value": "red"});
+        assert_eq!(post(&app, "/api/variables/", &variable).await.0, 201);
+        // Nothing has happened, so nothing is told.
+        assert_eq!(post(&app, "/api/variables/", &variable).await.0, 409);
+        assert_eq!(all_told(&app).await, seen);
+        let path = "/api/variables/name/color";
+        let change = json!({"value": "blue"});
+        assert_eq!(app.send("PATCH", path, &[], Some(&change)).await.0, 204);
+        seen.push("triggered".to_owned());
+        assert_eq!(all_told(&app).await, seen);
+        // It counts anew, and its own end does not set it off: there is nothing left to be set off.
+        assert_eq!(app.send("DELETE", path, &[], None).await.0, 204);
+        let path = format!("/api/automations/{}", made["id"].as_str().unwrap());
+        assert_eq!(app.send("DELETE", &path, &[], None).await.0, 204);
+        seen.push("deleted".to_owned());
+        assert_eq!(all_told(&app).await, seen);
         app.close().await;
     }
 }

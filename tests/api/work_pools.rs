@@ -18,7 +18,7 @@ fn id(value: &Value) -> String {
 
 /// A pool `shed` with the queues `default` and `urgent` (before it), and a flow.
 async fn shed(app: &TestApp) -> String {
-    let pool = json!({"name": "shed", "type": "process", "base_job_template": {"variables": {}}});
+    let pool = json!({"name": "shed", "type": "process", "base_job_template": {}});
     let pool = post(app, "/api/work_pools/", &pool).await;
     assert_eq!(pool["status"], "NOT_READY", "{pool}");
     assert!(pool["default_queue_id"].is_string(), "{pool}");

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use checker::Checker;
 pub(crate) use python::python;
-pub use schema::{as_meant, why_no_schema};
+pub use schema::{as_meant, as_meant_of_jobs, why_no_schema};
 
 /// References that lead to references, and values inside values, end here.
 const DEEPEST: usize = 64;

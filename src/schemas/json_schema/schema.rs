@@ -11,11 +11,27 @@ use super::{DEEPEST, python};
 /// The schemas that Python tools made of types were so before the draft of 2020, and genuine
 /// servers read newer ones in the same way.
 pub fn as_meant(schema: &Value) -> Value {
+    meant(schema, Defaults::NotNull)
+}
+
+/// As [`as_meant`], but what has a default may be null as well, as in the templates of work pools.
+pub fn as_meant_of_jobs(schema: &Value) -> Value {
+    meant(schema, Defaults::OrNull)
+}
+
+/// Whether what has a default may be null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defaults {
+    NotNull,
+    OrNull,
+}
+
+fn meant(schema: &Value, defaults: Defaults) -> Value {
     let mut schema = schema.clone();
-    mean_members(&mut schema);
+    mean_members(&mut schema, defaults);
     if let Some(Value::Object(definitions)) = schema.get_mut("definitions") {
         for definition in definitions.values_mut() {
-            mean_members(definition);
+            mean_members(definition, defaults);
             if definition.get("block_type_slug").is_some() {
                 *definition = json!({"anyOf": [definition.take(), block_reference()]});
             }
@@ -34,7 +50,7 @@ fn block_reference() -> Value {
     })
 }
 
-fn mean_members(schema: &mut Value) {
+fn mean_members(schema: &mut Value, defaults: Defaults) {
     let required = schema.get("required").cloned().unwrap_or_default();
     let is_required = |name: &str| {
         let names = required.as_array();
@@ -48,7 +64,8 @@ fn mean_members(schema: &mut Value) {
             continue;
         };
         let is_plain = words.get("type").is_some_and(|kind| *kind != "null");
-        if is_plain && !is_required(name) && !words.contains_key("default") {
+        let may_be_null = defaults == Defaults::OrNull || !words.contains_key("default");
+        if is_plain && !is_required(name) && may_be_null {
             let kind = words.shift_remove("type").unwrap_or_default();
             words.insert(
                 "anyOf".to_owned(),
@@ -63,7 +80,7 @@ fn mean_members(schema: &mut Value) {
         {
             words.insert("prefixItems".to_owned(), items);
         }
-        mean_members(member);
+        mean_members(member, defaults);
     }
 }
 

@@ -12,8 +12,10 @@ use crate::schemas::artifacts::{
 use crate::schemas::filters::ArtifactCollectionFilter;
 use crate::schemas::{ArtifactId, Dialect};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, created, view};
 use crate::server::models::artifacts::{self, Asked};
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::{ApiError, AppState};
 
 const NOUN: &str = "Artifact";
@@ -26,8 +28,10 @@ pub async fn create_artifact(
     Body(create): Body<ArtifactCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut Conn| artifacts::create(conn, create, now).await;
-    let artifact = state.db.write(write).await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        artifacts::create(conn, happened, create, now).await
+    };
+    let artifact = lifecycle::write(&state, write).await?;
     state.changes.tell(Change {
         flow_run_id: artifact.flow_run_id,
         ..Change::of(Kind::Artifact, artifact.id.0)
@@ -145,8 +149,10 @@ pub async fn delete_artifact(
     Id(id): Id<ArtifactId>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut Conn| artifacts::delete(conn, id, now).await;
-    done(&state, id, state.db.write(write).await?)
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        artifacts::delete(conn, happened, id, now).await
+    };
+    done(&state, id, lifecycle::write(&state, write).await?)
 }
 
 fn done(state: &AppState, id: ArtifactId, found: bool) -> Result<StatusCode, ApiError> {

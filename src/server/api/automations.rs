@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::db::{self, Conn};
 use crate::schemas::automations::{
     Action, Automation, AutomationBody, AutomationCreate, AutomationPatch, AutomationUpdate, Flaw,
 };
@@ -12,8 +13,10 @@ use crate::schemas::filters::{AutomationSort, AutomationsCount, AutomationsQuery
 use crate::schemas::{AutomationId, Dialect};
 use crate::server::automations::templates;
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, view};
 use crate::server::mistake::Mistake;
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates an automation.
@@ -28,10 +31,13 @@ pub async fn create_automation(
 ) -> Result<impl IntoResponse, ApiError> {
     check(&body)?;
     let now = state.now();
-    let write = async move |conn: &mut _| {
-        models::automations::create(conn, body, owner_resource.as_deref(), now).await
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let owner = owner_resource.as_deref();
+        let automation = models::automations::create(conn, body, owner, now).await?;
+        happened.automation(Became::Created, &automation);
+        Ok(automation)
     };
-    let automation = state.db.write(write).await?;
+    let automation = lifecycle::write(&state, write).await?;
     changed(&state, automation.id).await?;
     Ok((StatusCode::CREATED, view(dialect, automation)))
 }
@@ -45,7 +51,7 @@ pub async fn update_automation(
 ) -> Result<StatusCode, ApiError> {
     check(&update.body)?;
     let now = state.now();
-    let write = async move |conn: &mut _| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let Some(known) = models::automations::read(conn, id).await? else {
             return Ok(Ok(false));
         };
@@ -53,10 +59,10 @@ pub async fn update_automation(
         if let Err(refusal) = check(&body) {
             return Ok(Err(refusal));
         }
-        let found = models::automations::update(conn, id, body, now).await?;
-        Ok(Ok(found))
+        models::automations::update(conn, id, body, now).await?;
+        note_updated(conn, happened, id).await.map(Ok)
     };
-    let found = state.db.write(write).await??;
+    let found = lifecycle::write(&state, write).await??;
     done(&state, id, found).await
 }
 
@@ -76,10 +82,25 @@ pub async fn patch_automation(
             ..known.body
         })?;
     }
-    let write =
-        async move |conn: &mut _| models::automations::set_enabled(conn, id, enabled, now).await;
-    let found = state.db.write(write).await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::automations::set_enabled(conn, id, enabled, now).await?;
+        note_updated(conn, happened, id).await
+    };
+    let found = lifecycle::write(&state, write).await?;
     done(&state, id, found).await
+}
+
+/// Notes that an automation was changed; tells whether there is one.
+async fn note_updated(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    id: AutomationId,
+) -> db::Result<bool> {
+    let changed = models::automations::read(conn, id).await?;
+    if let Some(automation) = &changed {
+        happened.automation(Became::Updated, automation);
+    }
+    Ok(changed.is_some())
 }
 
 /// Deletes an automation.
@@ -88,10 +109,14 @@ pub async fn delete_automation(
     State(state): State<AppState>,
     Id(id): Id<AutomationId>,
 ) -> Result<StatusCode, ApiError> {
-    let found = state
-        .db
-        .write(async move |conn| models::automations::delete(conn, id).await)
-        .await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let deleted = models::automations::delete(conn, id).await?;
+        if let Some(automation) = &deleted {
+            happened.automation(Became::Deleted, automation);
+        }
+        Ok(deleted.is_some())
+    };
+    let found = lifecycle::write(&state, write).await?;
     done(&state, id, found).await
 }
 
@@ -163,8 +188,9 @@ pub async fn delete_automations_owned_by_resource(
     State(state): State<AppState>,
     Id(resource): Id<String>,
 ) -> Result<impl IntoResponse, ApiError> {
+    // That they go is no news beside that of their owner.
     let write =
-        async move |conn: &mut _| models::automations::delete_owned_by(conn, &resource).await;
+        async move |conn: &mut Conn| models::automations::delete_owned_by(conn, &resource).await;
     if state.db.write(write).await? > 0 {
         state.automations.reload(&state.db).await?;
     }

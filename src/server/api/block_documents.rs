@@ -5,14 +5,17 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use super::block_types::IncludeSecrets;
+use crate::db::Conn;
 use crate::schemas::block_documents::{
     BlockDocument, BlockDocumentCreate, BlockDocumentFilters, BlockDocumentUpdate,
     BlockDocumentsQuery,
 };
 use crate::schemas::{BlockDocumentId, Dialect};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Asked, Body, Id, created, view};
 use crate::server::models::block_documents::{Secrets, Updated};
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::{ApiError, AppState, models};
 
 fn missing() -> ApiError {
@@ -41,12 +44,14 @@ pub async fn create_block_document(
         state.vault.clone(),
         state.vault.sealer(&state.db, now).await?,
     );
-    let write = async move |conn: &mut _| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let id = models::block_documents::create(conn, &sealer, create, now).await?;
         let document = models::block_documents::read(conn, &vault, id, Secrets::Masked).await?;
-        Ok(document.expect("the document was inserted in this write"))
+        let document = document.expect("the document was inserted in this write");
+        happened.block_document(Became::Created, &document);
+        Ok(document)
     };
-    let document = state.db.write(write).await;
+    let document = lifecycle::write(&state, write).await;
     let document = document.map_err(|error| ApiError::or_taken(error, "Block already exists"))?;
     tell(&state, document.id);
     Ok(created(dialect, true, document))
@@ -114,10 +119,18 @@ pub async fn update_block_document_data(
         state.vault.clone(),
         state.vault.sealer(&state.db, now).await?,
     );
-    let write = async move |conn: &mut _| {
-        models::block_documents::update(conn, &vault, &sealer, id, update, now).await
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let updated =
+            models::block_documents::update(conn, &vault, &sealer, id, update, now).await?;
+        if updated == Updated::Done {
+            let document = models::block_documents::read(conn, &vault, id, Secrets::Masked).await?;
+            if let Some(document) = document {
+                happened.block_document(Became::Updated, &document);
+            }
+        }
+        Ok(updated)
     };
-    match state.db.write(write).await? {
+    match lifecycle::write(&state, write).await? {
         Updated::Done => {
             tell(&state, id);
             Ok(StatusCode::NO_CONTENT)
@@ -135,8 +148,16 @@ pub async fn delete_block_document(
     State(state): State<AppState>,
     Id(id): Id<BlockDocumentId>,
 ) -> Result<StatusCode, ApiError> {
-    let write = async move |conn: &mut _| models::block_documents::delete(conn, id).await;
-    if state.db.write(write).await? {
+    let vault = state.vault.clone();
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        // What cannot be opened any more can be deleted all the same.
+        let known = models::block_documents::read(conn, &vault, id, Secrets::Masked).await;
+        if let Ok(Some(document)) = known {
+            happened.block_document(Became::Deleted, &document);
+        }
+        models::block_documents::delete(conn, id).await
+    };
+    if lifecycle::write(&state, write).await? {
         tell(&state, id);
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -6,13 +6,16 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::db::Conn;
 use crate::schemas::block_documents::{BlockDocument, BlockDocumentFilter, BlockDocumentFilters};
 use crate::schemas::block_schemas::BlockTypeIds;
 use crate::schemas::block_types::{BlockType, BlockTypeCreate, BlockTypeUpdate, BlockTypesQuery};
 use crate::schemas::{BlockTypeId, Dialect};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Asked, Body, Id, created, view};
 use crate::server::models::block_documents::Secrets;
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::{ApiError, AppState, models};
 
 fn missing() -> ApiError {
@@ -63,8 +66,12 @@ pub async fn create_block_type(
     }
     let now = state.now();
     let taken = format!("Block type with name \"{}\" already exists", create.name);
-    let write = async move |conn: &mut _| models::block_types::create(conn, create, now).await;
-    let made = state.db.write(write).await;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let made = models::block_types::create(conn, create, now).await?;
+        happened.block_type(Became::Created, &made);
+        Ok(made)
+    };
+    let made = lifecycle::write(&state, write).await;
     let made = made.map_err(|error| ApiError::or_taken(error, &taken))?;
     tell(&state, made.id);
     Ok(created(dialect, true, made))
@@ -117,10 +124,15 @@ pub async fn update_block_type(
     Body(update): Body<BlockTypeUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::block_types::update(conn, id, update, now).await;
-    if !state.db.write(write).await? {
-        return Err(missing());
-    }
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::block_types::update(conn, id, update, now).await?;
+        let changed = models::block_types::read(conn, id).await?;
+        if let Some(changed) = &changed {
+            happened.block_type(Became::Updated, changed);
+        }
+        Ok(changed)
+    };
+    lifecycle::write(&state, write).await?.ok_or_else(missing)?;
     tell(&state, id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -131,15 +143,17 @@ pub async fn delete_block_type(
     State(state): State<AppState>,
     Id(id): Id<BlockTypeId>,
 ) -> Result<StatusCode, ApiError> {
-    let write = async move |conn: &mut _| {
-        let known = models::block_types::read(conn, id).await?;
-        let is_protected = known.as_ref().map(|known| known.is_protected);
-        if is_protected == Some(false) {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let Some(known) = models::block_types::read(conn, id).await? else {
+            return Ok(None);
+        };
+        if !known.is_protected {
             models::block_types::delete(conn, id).await?;
+            happened.block_type(Became::Deleted, &known);
         }
-        Ok(is_protected)
+        Ok(Some(known.is_protected))
     };
-    match state.db.write(write).await? {
+    match lifecycle::write(&state, write).await? {
         Some(false) => {
             tell(&state, id);
             Ok(StatusCode::NO_CONTENT)

@@ -16,7 +16,9 @@ use crate::schemas::filters::{
 use crate::schemas::responses::{BulkTransition, Several};
 use crate::schemas::{DeploymentId, Dialect, FlowId, FlowRunId};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Author, Body, Id, RenewsLeases, view};
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::models::transitions::{self, Proposal};
 use crate::server::models::{deployments, flow_runs, flows};
 use crate::server::orchestration::policy::Policy;
@@ -39,16 +41,17 @@ pub async fn bulk_delete_flows(
 ) -> Result<Answer<Deleted<FlowId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
     let (since, now) = (state.events_since(), state.now());
-    let write = async move |conn: &mut Conn| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let mut deleted = Vec::new();
         for flow in flows::list(conn, &filters, FlowSort::NameAsc, limit, 0).await? {
-            if flows::delete(conn, flow.id, since, now).await? {
+            if let Some(flow) = flows::delete(conn, flow.id, since, now).await? {
+                happened.flow(Became::Deleted, &flow);
                 deleted.push(flow.id);
             }
         }
         Ok(deleted)
     };
-    let deleted = state.db.write(write).await?;
+    let deleted = lifecycle::write(&state, write).await?;
     tell(&state, Kind::Flow, deleted.iter().map(|id| id.0));
     Ok(Answer(Deleted { deleted }))
 }
@@ -83,16 +86,16 @@ pub async fn bulk_delete_deployments(
 ) -> Result<Answer<Deleted<DeploymentId>>, ApiError> {
     let (limit, filters) = (asked.limit, asked.filters());
     let (since, now) = (state.events_since(), state.now());
-    let write = async move |conn: &mut Conn| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let mut deleted = Vec::new();
         for deployment in deployments::list(conn, &filters, FlowSort::NameAsc, limit, 0).await? {
-            if deployments::delete(conn, deployment.id, since, now).await? {
+            if deployments::delete(conn, happened, deployment.id, since, now).await? {
                 deleted.push(deployment.id);
             }
         }
         Ok(deleted)
     };
-    let deleted = state.db.write(write).await?;
+    let deleted = lifecycle::write(&state, write).await?;
     tell(&state, Kind::Deployment, deleted.iter().map(|id| id.0));
     Ok(Answer(Deleted { deleted }))
 }

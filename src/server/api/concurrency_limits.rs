@@ -3,12 +3,15 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 
+use crate::db::Conn;
 use crate::schemas::actions::{ConcurrencyLimitCreate, ConcurrencyLimitReset, Page, TagSlots};
 use crate::schemas::concurrency_limits::ConcurrencyLimit;
 use crate::schemas::global_concurrency_limits::{GlobalConcurrencyLimit, Named, TAG_PREFIX};
 use crate::schemas::{ConcurrencyLimitId, Dialect};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::{ApiError, AppState, models};
 
 const NOUN: &str = "Concurrency limit";
@@ -27,10 +30,11 @@ pub async fn create_concurrency_limit(
     Body(limit): Body<ConcurrencyLimitCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| {
-        models::concurrency_limits::create(conn, &limit.tag, limit.concurrency_limit, now).await
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let (tag, most) = (&limit.tag, limit.concurrency_limit);
+        models::concurrency_limits::create(conn, happened, tag, most, now).await
     };
-    let (limit, is_new) = state.db.write(write).await?;
+    let (limit, is_new) = lifecycle::write(&state, write).await?;
     tell(&state, limit.id);
     Ok(created(dialect, is_new && dialect == Dialect::Three, limit))
 }
@@ -82,8 +86,10 @@ pub async fn delete_concurrency_limit(
     State(state): State<AppState>,
     Id(id): Id<ConcurrencyLimitId>,
 ) -> Result<Answer<()>, ApiError> {
-    let write = async move |conn: &mut _| models::concurrency_limits::delete(conn, id).await;
-    if !state.db.write(write).await? {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::concurrency_limits::delete(conn, happened, id).await
+    };
+    if !lifecycle::write(&state, write).await? {
         return Err(ApiError::not_found(NOUN, id));
     }
     tell(&state, id);
@@ -97,9 +103,10 @@ pub async fn delete_concurrency_limit_by_tag(
     Id(tag): Id<String>,
 ) -> Result<Answer<()>, ApiError> {
     let which = tag.clone();
-    let write =
-        async move |conn: &mut _| models::concurrency_limits::delete_by_tag(conn, &tag).await;
-    let id = state.db.write(write).await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::concurrency_limits::delete_by_tag(conn, happened, &tag).await
+    };
+    let id = lifecycle::write(&state, write).await?;
     tell(&state, id.ok_or_else(|| ApiError::not_found(NOUN, which))?);
     Ok(Answer(()))
 }

@@ -17,10 +17,12 @@ use crate::schemas::flow_runs::{AsOf, FlowRun};
 use crate::schemas::json_schema::{self, Misfit, Required};
 use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Author, Body, Id, created, view};
 use crate::server::models::deployments::{Missing, Usual};
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::models::flow_runs::Origin;
-use crate::server::{ApiError, AppState, models, parameters, services};
+use crate::server::{ApiError, AppState, job_variables, models, parameters, services};
 
 const NOUN: &str = "Deployment";
 
@@ -42,26 +44,43 @@ fn missing(missing: Missing) -> ApiError {
 #[utoipa::path(patch, path = "/deployments/{id}", params(("id" = DeploymentId, Path)), request_body = DeploymentUpdate, responses((status = 204)))]
 pub async fn update_deployment(
     State(state): State<AppState>,
+    dialect: Dialect,
     Id(id): Id<DeploymentId>,
     Body(update): Body<DeploymentUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     has_one_limit(update.concurrency_limit, update.global_concurrency_limit_id)?;
-    let write = async move |conn: &mut _| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let absent = || ApiError::NotFound("Deployment not found.".to_owned());
         let Some(known) = models::deployments::read(conn, id).await? else {
             return Ok(Err(absent()));
         };
+        // Older clients have no slugs to send.
+        if dialect == Dialect::Three
+            && let Err(refusal) = keeps_slugs(&known, &update)
+        {
+            return Ok(Err(refusal));
+        }
+        let variables = update
+            .job_variables
+            .as_ref()
+            .or(update.infra_overrides.as_ref());
+        if let (Some(pool), Some(variables)) = (update.work_pool(), variables)
+            && let Err(refusal) =
+                job_variables::of_changed_deployment(conn, pool, variables).await?
+        {
+            return Ok(Err(refusal));
+        }
         let update = match fitting(conn, &known, update).await? {
             Ok(update) => update,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let done = models::deployments::update(conn, id, update, now).await?;
+        let done = models::deployments::update(conn, happened, id, update, now).await?;
         Ok(done
             .ok_or_else(absent)
             .and_then(|done| done.map_err(missing)))
     };
-    state.db.write(write).await??;
+    lifecycle::write(&state, write).await??;
     tell(&state, id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -93,9 +112,26 @@ pub async fn create_deployment(
             pull_steps: Some(Document::empty_list()),
         },
     };
-    let write =
-        async move |conn: &mut _| models::deployments::upsert(conn, deployment, usual, now).await;
-    let (deployment, is_new) = state.db.write(write).await?.map_err(missing)?;
+    let vault = state.vault.clone();
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let variables = deployment
+            .job_variables
+            .as_ref()
+            .or(deployment.infra_overrides.as_ref());
+        let pool = deployment.work_pool();
+        if let (Some(pool), Some(variables)) = (pool, variables)
+            && let Err(refusal) =
+                job_variables::of_deployment(conn, &vault, pool, variables).await?
+        {
+            return Ok(Err(refusal));
+        }
+        if let Err(refusal) = has_blocks(conn, &deployment).await? {
+            return Ok(Err(refusal));
+        }
+        let done = models::deployments::upsert(conn, happened, deployment, usual, now).await?;
+        Ok(done.map_err(missing))
+    };
+    let (deployment, is_new) = lifecycle::write(&state, write).await??;
     tell(&state, deployment.id);
     Ok(created(dialect, is_new, AsOf(now, deployment)))
 }
@@ -163,8 +199,10 @@ pub async fn delete_deployment(
     Id(id): Id<DeploymentId>,
 ) -> Result<StatusCode, ApiError> {
     let (since, now) = (state.events_since(), state.now());
-    let write = async move |conn: &mut _| models::deployments::delete(conn, id, since, now).await;
-    if !state.db.write(write).await? {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::deployments::delete(conn, happened, id, since, now).await
+    };
+    if !lifecycle::write(&state, write).await? {
         return Err(ApiError::not_found(NOUN, id));
     }
     tell(&state, id);
@@ -278,6 +316,7 @@ pub(super) async fn make_run(
 ) -> Result<(FlowRun, bool), ApiError> {
     let now = state.now();
     let first = asked.state.clone().or_else(|| first_state(dialect));
+    let vault = state.vault.clone();
     let write = async move |conn: &mut _| {
         let Some(deployment) = models::deployments::read(conn, id).await? else {
             return Ok(None);
@@ -286,6 +325,11 @@ pub(super) async fn make_run(
             Ok(parameters) => parameters,
             Err(refusal) => return Ok(Some(Err(refusal))),
         };
+        let (variables, failed) = (asked.job_variables.as_ref(), "Error creating flow run");
+        let checked = job_variables::of_run(conn, &vault, &deployment, variables, failed).await?;
+        if let Err(refusal) = checked {
+            return Ok(Some(Err(refusal)));
+        }
         let work_queue = match run_queue(conn, &deployment, &asked).await? {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Some(Err(refusal))),
@@ -405,6 +449,42 @@ fn has_one_limit(
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a deployment whose blocks are of another server.
+async fn has_blocks(
+    conn: &mut Conn,
+    deployment: &DeploymentCreate,
+) -> db::Result<Result<(), ApiError>> {
+    for (what, id) in [
+        ("infrastructure", deployment.infrastructure_document_id),
+        ("storage", deployment.storage_document_id),
+    ] {
+        if let Some(id) = id.flatten()
+            && !models::block_documents::exists(conn, id).await?
+        {
+            return Ok(Err(ApiError::Conflict(format!(
+                "Error creating deployment: there is no {what} block {id} here; if it was made for \
+                 another server, make it here and build the deployment again"
+            ))));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Refuses schedules without slugs in place of such as have them, which would be forgotten.
+fn keeps_slugs(known: &Deployment, update: &DeploymentUpdate) -> Result<(), ApiError> {
+    let Some(wanted) = &update.schedules else {
+        return Ok(());
+    };
+    let has_slugs = known.schedules.iter().all(|one| one.slug.is_some());
+    if has_slugs && !known.schedules.is_empty() && wanted.iter().any(|one| one.slug.is_none()) {
+        return Err(ApiError::Unfit(
+            "Please provide a slug for each schedule in your request to ensure schedules are updated correctly."
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the schema of a new deployment, and that its parameters fit as far as they are given.

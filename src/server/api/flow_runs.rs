@@ -12,7 +12,7 @@ use crate::schemas::dialect::{Dialect, Fields, Render};
 use crate::schemas::filters::{Filters, FlowRunSort, FlowRunsQuery, HistoryQuery};
 use crate::schemas::flow_runs::{AsOf, FlowRun, estimated_run_time};
 use crate::schemas::responses::{HistoryResponse, OrchestrationResult, Outcome};
-use crate::schemas::{FlowRunId, StateType, WorkQueueId};
+use crate::schemas::{Document, FlowRunId, StateType, WorkQueueId};
 use crate::server::changes::{Change, Kind};
 use crate::server::extract::{
     Answer, Asked, Author, Body, Id, RenewsLeases, created, no_content, view,
@@ -21,7 +21,8 @@ use crate::server::models::flow_runs::Origin;
 use crate::server::models::transitions::{Proposal, Transitioned};
 use crate::server::models::{self, history};
 use crate::server::orchestration::policy::Policy;
-use crate::server::{ApiError, AppState};
+use crate::server::vault::Vault;
+use crate::server::{ApiError, AppState, job_variables};
 
 /// Points a scatter may have.
 const MOST_POINTS: i64 = 1000;
@@ -178,11 +179,55 @@ pub async fn update_flow_run(
     Id(id): Id<FlowRunId>,
     Body(update): Body<FlowRunUpdate>,
 ) -> Result<StatusCode, ApiError> {
-    let now = state.now();
-    let write = async move |conn: &mut _| models::flow_runs::update(conn, id, update, now).await;
-    no_content(state.db.write(write).await?, || {
+    let (now, vault) = (state.now(), state.vault.clone());
+    let write = async move |conn: &mut Conn| {
+        if let Some(variables) = &update.job_variables
+            && let Err(refusal) = may_be_given(conn, &vault, id, variables).await?
+        {
+            return Ok(Err(refusal));
+        }
+        models::flow_runs::update(conn, id, update, now)
+            .await
+            .map(Ok)
+    };
+    no_content(state.db.write(write).await??, || {
         ApiError::not_found("Flow run", id)
     })
+}
+
+/// Checks that a run can be given other job variables, and these.
+async fn may_be_given(
+    conn: &mut Conn,
+    vault: &Vault,
+    id: FlowRunId,
+    variables: &Document,
+) -> db::Result<Result<(), ApiError>> {
+    let refuse = |text: String| Ok(Err(ApiError::BadRequest(text)));
+    let Some(run) = models::flow_runs::read(conn, id).await? else {
+        return Ok(Err(ApiError::not_found("Flow run", id)));
+    };
+    match run.state.map(|state| state.state_type) {
+        Some(StateType::Scheduled) => {}
+        Some(other) => {
+            let word = other.as_str();
+            return refuse(format!(
+                "Job variables for a flow run in state {word} cannot be updated"
+            ));
+        }
+        None => {
+            let text = "Flow run state is required to update job variables but none exists";
+            return refuse(text.to_owned());
+        }
+    }
+    let deployment = match run.deployment_id {
+        Some(deployment) => models::deployments::read(conn, deployment).await?,
+        None => None,
+    };
+    let Some(deployment) = deployment else {
+        return refuse("A deployment for the flow run could not be found".to_owned());
+    };
+    let failed = "Error updating flow run";
+    job_variables::of_run(conn, vault, &deployment, Some(variables), failed).await
 }
 
 /// Adds labels to a flow run, those of the same names in place of the old ones.

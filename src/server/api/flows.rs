@@ -4,12 +4,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
+use crate::db::Conn;
 use crate::schemas::actions::{FlowCreate, FlowUpdate};
 use crate::schemas::filters::{Filters, FlowSort, FlowsQuery};
 use crate::schemas::flows::Flow;
 use crate::schemas::{Dialect, FlowId};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, created, no_content, view};
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::{ApiError, AppState, models};
 
 /// Creates a flow, or returns the one of that name.
@@ -29,10 +32,15 @@ pub async fn create_flow(
     {
         return Ok(created(dialect, false, known));
     }
-    let write = async move |conn: &mut _| {
-        models::flows::create(conn, &flow.name, &flow.tags, flow.labels, now).await
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let (name, tags) = (&flow.name, &flow.tags);
+        let (flow, is_new) = models::flows::create(conn, name, tags, flow.labels, now).await?;
+        if is_new {
+            happened.flow(Became::Created, &flow);
+        }
+        Ok((flow, is_new))
     };
-    let (flow, is_new) = state.db.write(write).await?;
+    let (flow, is_new) = lifecycle::write(&state, write).await?;
     Ok(created(dialect, is_new, flow))
 }
 
@@ -79,8 +87,14 @@ pub async fn update_flow(
     Body(update): Body<FlowUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::flows::update(conn, id, update.tags, now).await;
-    no_content(state.db.write(write).await?, || {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let changed = models::flows::update(conn, id, update.tags, now).await?;
+        if let Some(flow) = &changed {
+            happened.flow(Became::Updated, flow);
+        }
+        Ok(changed.is_some())
+    };
+    no_content(lifecycle::write(&state, write).await?, || {
         ApiError::not_found("Flow", id)
     })
 }
@@ -92,10 +106,14 @@ pub async fn delete_flow(
     Id(id): Id<FlowId>,
 ) -> Result<StatusCode, ApiError> {
     let (since, now) = (state.events_since(), state.now());
-    let found = state
-        .db
-        .write(async move |conn| models::flows::delete(conn, id, since, now).await)
-        .await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let deleted = models::flows::delete(conn, id, since, now).await?;
+        if let Some(flow) = &deleted {
+            happened.flow(Became::Deleted, flow);
+        }
+        Ok(deleted.is_some())
+    };
+    let found = lifecycle::write(&state, write).await?;
     state.changes.tell(Change::of(Kind::Flow, id.0));
     no_content(found, || ApiError::not_found("Flow", id))
 }

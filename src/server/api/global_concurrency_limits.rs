@@ -16,7 +16,9 @@ use crate::schemas::global_concurrency_limits::{
 };
 use crate::schemas::{ConcurrencyLimitId, Dialect};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{self, Body, Id, view};
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::models::global_concurrency_limits::{self as limits, Which};
 use crate::server::models::slots::{self, Answer, Claim, Term};
 use crate::server::{ApiError, AppState};
@@ -51,8 +53,12 @@ pub async fn create_global_concurrency_limit(
     Body(create): Body<LimitCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut Conn| limits::create(conn, &create, now).await;
-    let limit = state.db.write(write).await?;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let limit = limits::create(conn, &create, now).await?;
+        happened.limit(Became::Created, &limit);
+        Ok(limit)
+    };
+    let limit = lifecycle::write(&state, write).await?;
     tell(&state, [limit.id]);
     Ok(extract::created(dialect, true, Created(AsOf(now, limit))))
 }
@@ -92,12 +98,16 @@ pub async fn update_global_concurrency_limit(
     Body(update): Body<LimitUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let (asked, now) = (Which::of(which.clone()), state.now());
-    let write = async move |conn: &mut Conn| limits::update(conn, &asked, update, now).await;
-    let found = state.db.write(write).await?;
-    tell(
-        &state,
-        [found.ok_or_else(|| ApiError::not_found(NOUN, which))?],
-    );
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let changed = limits::update(conn, &asked, update, now).await?;
+        if let Some(limit) = &changed {
+            happened.limit(Became::Updated, limit);
+        }
+        Ok(changed)
+    };
+    let found = lifecycle::write(&state, write).await?;
+    let limit = found.ok_or_else(|| ApiError::not_found(NOUN, which))?;
+    tell(&state, [limit.id]);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -108,12 +118,16 @@ pub async fn delete_global_concurrency_limit(
     Id(which): Id<String>,
 ) -> Result<StatusCode, ApiError> {
     let asked = Which::of(which.clone());
-    let write = async move |conn: &mut Conn| limits::delete(conn, &asked).await;
-    let found = state.db.write(write).await?;
-    tell(
-        &state,
-        [found.ok_or_else(|| ApiError::not_found(NOUN, which))?],
-    );
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let deleted = limits::delete(conn, &asked).await?;
+        if let Some(limit) = &deleted {
+            happened.limit(Became::Deleted, limit);
+        }
+        Ok(deleted)
+    };
+    let found = lifecycle::write(&state, write).await?;
+    let limit = found.ok_or_else(|| ApiError::not_found(NOUN, which))?;
+    tell(&state, [limit.id]);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,7 +10,9 @@ use crate::schemas::variables::{
 };
 use crate::schemas::{Dialect, VariableId};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, created, view};
+use crate::server::models::events::lifecycle::{Became, Happened};
 use crate::server::models::variables::{self, Which};
 use crate::server::{ApiError, AppState};
 
@@ -34,8 +36,12 @@ pub async fn create_variable(
     Body(create): Body<VariableCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let (now, name) = (state.now(), create.name.clone());
-    let write = async move |conn: &mut Conn| variables::create(conn, create, now).await;
-    let variable = state.db.write(write).await.map_err(|error| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let variable = variables::create(conn, create, now).await?;
+        happened.variable(Became::Created, &variable);
+        Ok(variable)
+    };
+    let variable = lifecycle::write(&state, write).await.map_err(|error| {
         let detail = format!("A variable with the name '{name}' already exists.");
         ApiError::or_taken(error, &detail)
     })?;
@@ -131,8 +137,14 @@ async fn update(
     change: VariableUpdate,
 ) -> Result<StatusCode, ApiError> {
     let (asked, now) = (which.clone(), state.now());
-    let write = async move |conn: &mut Conn| variables::update(conn, &asked, change, now).await;
-    done(&state, &which, state.db.write(write).await?)
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let changed = variables::update(conn, &asked, change, now).await?;
+        if let Some(variable) = &changed {
+            happened.variable(Became::Updated, variable);
+        }
+        Ok(changed)
+    };
+    done(&state, &which, lifecycle::write(&state, write).await?)
 }
 
 /// Deletes a variable.
@@ -155,19 +167,17 @@ pub async fn delete_variable_by_name(
 
 async fn delete(State(state): State<AppState>, which: Which) -> Result<StatusCode, ApiError> {
     let asked = which.clone();
-    let write = async move |conn: &mut Conn| variables::delete(conn, &asked).await;
-    done(&state, &which, state.db.write(write).await?)
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let deleted = variables::delete(conn, &asked).await?;
+        if let Some(variable) = &deleted {
+            happened.variable(Became::Deleted, variable);
+        }
+        Ok(deleted)
+    };
+    done(&state, &which, lifecycle::write(&state, write).await?)
 }
 
-fn done(state: &AppState, which: &Which, found: bool) -> Result<StatusCode, ApiError> {
-    if !found {
-        return Err(absent(which));
-    }
-    // Who listens looks at all of them anew, so a name need not be looked up.
-    let id = match which {
-        Which::Id(id) => *id,
-        Which::Name(_) => VariableId(uuid::Uuid::nil()),
-    };
-    tell(state, id);
+fn done(state: &AppState, which: &Which, found: Option<Variable>) -> Result<StatusCode, ApiError> {
+    tell(state, found.ok_or_else(|| absent(which))?.id);
     Ok(StatusCode::NO_CONTENT)
 }

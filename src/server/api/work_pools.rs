@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::Value;
 
-use crate::db;
+use crate::db::Conn;
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueUpdate};
 use crate::schemas::filters::WorkQueuesQuery;
 use crate::schemas::flow_runs::AsOf;
@@ -21,9 +21,11 @@ use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, Document, WorkPoolId, WorkQueueId};
 use crate::server::api::work_queues;
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Body, Id, created, no_content, view};
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::models::work_pools::Due;
-use crate::server::{ApiError, AppState, models};
+use crate::server::{ApiError, AppState, job_variables, models};
 
 const TAKEN: &str = "A work pool with this name already exists.";
 /// How old the note of the last poll may be; what is polled counts as served for a minute after it.
@@ -49,6 +51,20 @@ fn check_characters(name: &str) -> Result<(), ApiError> {
 /// would fail at each run otherwise.
 fn check_template(template: Option<&Document>) -> Result<(), ApiError> {
     let template: Value = template.and_then(|t| t.read().ok()).unwrap_or_default();
+    let has = |part: &str| {
+        template[part]
+            .as_object()
+            .is_some_and(|part| !part.is_empty())
+    };
+    let is_empty = template.as_object().is_none_or(|parts| parts.is_empty());
+    if !is_empty && !(has("job_configuration") && has("variables")) {
+        return Err(ApiError::invalid_input(
+            &["body", "base_job_template"],
+            "the template needs both a `job_configuration` and `variables`, neither of them empty; leave it out \
+             to get that of the pool's first worker",
+            template,
+        ));
+    }
     let mut used = BTreeSet::new();
     name_placeholders(&template["job_configuration"], &mut used);
     let known = &template["variables"]["properties"];
@@ -141,10 +157,18 @@ pub async fn create_work_pool(
     check_characters(&pool.name)?;
     check_limit(pool.concurrency_limit)?;
     check_template(pool.base_job_template.as_ref())?;
-    let now = state.now();
-    let write = async move |conn: &mut _| models::work_pools::create(conn, pool, now).await;
-    let pool = state.db.write(write).await;
-    let pool = pool.map_err(|error| ApiError::or_taken(error, TAKEN))?;
+    let (now, vault) = (state.now(), state.vault.clone());
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let template = pool.base_job_template.as_ref();
+        if let Err(refusal) = job_variables::of_pool(conn, &vault, template).await? {
+            return Ok(Err(refusal));
+        }
+        let pool = models::work_pools::create(conn, happened, pool, now).await?;
+        happened.pool_unserved(&pool);
+        Ok(Ok(pool))
+    };
+    let pool = lifecycle::write(&state, write).await;
+    let pool = pool.map_err(|error| ApiError::or_taken(error, TAKEN))??;
     tell_pool(&state, pool.id);
     Ok(created(dialect, true, AsOf(now, pool)))
 }
@@ -202,14 +226,16 @@ pub async fn update_work_pool(
         check_name(&name, action)?;
     }
     check_limit(update.concurrency_limit.flatten())?;
+    check_template(update.base_job_template.as_ref())?;
     let (now, which) = (state.now(), name.clone());
-    let write = async move |conn: &mut _| {
-        let Some(id) = models::work_pools::update(conn, &name, update, now).await? else {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        let changed = models::work_pools::update(conn, happened, &name, update, now).await?;
+        let Some(id) = changed else {
             return Ok(None);
         };
         models::work_queues::list_of_pool(conn, id).await.map(Some)
     };
-    let queues = state.db.write(write).await?;
+    let queues = lifecycle::write(&state, write).await?;
     // Whoever waits for one of its queues shall look again.
     for queue in queues.ok_or_else(|| ApiError::no_work_pool(&which))? {
         tell(&state, queue.id);
@@ -225,15 +251,15 @@ pub async fn delete_work_pool(
 ) -> Result<StatusCode, ApiError> {
     check_name(&name, " and can not be deleted")?;
     let which = name.clone();
-    let write = async move |conn: &mut _| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
             return Ok(None);
         };
         let queues = models::work_queues::list_of_pool(conn, pool.id).await?;
-        models::work_pools::delete(conn, &name).await?;
+        models::work_pools::delete(conn, happened, &name).await?;
         Ok(Some(queues))
     };
-    let queues = state.db.write(write).await?;
+    let queues = lifecycle::write(&state, write).await?;
     // Its workers shall learn that there is nothing to wait for.
     for queue in queues.ok_or_else(|| ApiError::no_work_pool(&which))? {
         tell(&state, queue.id);
@@ -275,7 +301,7 @@ pub async fn read_work_pool_runs(
     };
     let which = name.clone();
     let names = asked.work_queue_names.filter(|names| !names.is_empty());
-    let read = async move |conn: &mut db::Conn| {
+    let read = async move |conn: &mut Conn| {
         let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
             return Ok(Found::Pool);
         };
@@ -312,8 +338,7 @@ async fn note_polled(
     if old.is_empty() {
         return Ok(());
     }
-    let write =
-        async move |conn: &mut db::Conn| models::work_queues::set_polled(conn, &old, now).await;
+    let write = async move |conn: &mut Conn| models::work_queues::set_polled(conn, &old, now).await;
     Ok(state.db.write(write).await?)
 }
 
@@ -328,14 +353,15 @@ pub async fn create_pool_queue(
     check_characters(&queue.name)?;
     let now = state.now();
     let (which, queue_name) = (name.clone(), queue.name.clone());
-    let write = async move |conn: &mut db::Conn| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let Some(pool) = models::work_pools::read_by_name(conn, &name).await? else {
             return Ok(None);
         };
-        let queue = models::work_queues::create_in_pool(conn, queue, pool.id, now).await?;
-        Ok(Some(queue))
+        models::work_queues::create_in_pool(conn, happened, queue, pool.id, now)
+            .await
+            .map(Some)
     };
-    let queue = state.db.write(write).await;
+    let queue = lifecycle::write(&state, write).await;
     let taken = taken_queue(&which, &queue_name);
     let queue = queue.map_err(|error| ApiError::or_taken(error, &taken))?;
     let queue = queue.ok_or_else(|| ApiError::no_work_pool(&which))?;
@@ -389,9 +415,10 @@ pub async fn update_pool_queue(
     let taken = taken_queue(&pool, update.name.as_deref().unwrap_or(&name));
     let queue = queue(&state, pool, name).await?;
     let now = state.now();
-    let write =
-        async move |conn: &mut _| models::work_queues::update(conn, queue.id, update, now).await;
-    let found = state.db.write(write).await;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::work_queues::update(conn, happened, queue.id, update, now).await
+    };
+    let found = lifecycle::write(&state, write).await;
     found.map_err(|error| ApiError::or_taken(error, &taken))?;
     tell(&state, queue.id);
     Ok(StatusCode::NO_CONTENT)

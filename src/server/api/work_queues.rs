@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 
+use crate::db::Conn;
 use crate::schemas::actions::{WorkQueueCreate, WorkQueueGetRuns, WorkQueueUpdate};
 use crate::schemas::filters::WorkQueuesQuery;
 use crate::schemas::flow_runs::{AsOf, FlowRun};
@@ -13,7 +14,9 @@ use crate::schemas::time;
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{Dialect, WorkQueueId};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::{Body, Id, created, view};
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::models::work_queues::Deleted;
 use crate::server::{ApiError, AppState, models, refusal};
 
@@ -42,8 +45,10 @@ pub async fn create_work_queue(
         queue.filter.get_or_insert_default();
     }
     let now = state.now();
-    let write = async move |conn: &mut _| models::work_queues::create(conn, queue, now).await;
-    let queue = state.db.write(write).await;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::work_queues::create(conn, happened, queue, now).await
+    };
+    let queue = lifecycle::write(&state, write).await;
     let queue = queue.map_err(|error| ApiError::or_taken(error, TAKEN))?;
     tell(&state, queue.id);
     Ok(created(dialect, true, AsOf(now, queue)))
@@ -104,8 +109,10 @@ pub async fn update_work_queue(
     Body(update): Body<WorkQueueUpdate>,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::work_queues::update(conn, id, update, now).await;
-    let found = state.db.write(write).await;
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::work_queues::update(conn, happened, id, update, now).await
+    };
+    let found = lifecycle::write(&state, write).await;
     if !found.map_err(|error| ApiError::or_taken(error, TAKEN))? {
         return Err(ApiError::not_found(NOUN, id));
     }
@@ -126,8 +133,10 @@ pub async fn delete_work_queue(
 /// Deletes a queue, unless its pool needs it.
 pub async fn delete(state: &AppState, id: WorkQueueId) -> Result<(), ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::work_queues::delete(conn, id, now).await;
-    match state.db.write(write).await? {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
+        models::work_queues::delete(conn, happened, id, now).await
+    };
+    match lifecycle::write(state, write).await? {
         Deleted::Gone => {
             tell(state, id);
             Ok(())

@@ -26,7 +26,9 @@ use crate::schemas::flow_runs::AsOf;
 use crate::schemas::work_pools::{WorkPool, WorkPoolCreate, WorkPoolUpdate};
 use crate::schemas::{Dialect, Document, View, WorkPoolId, WorkQueueId, time};
 use crate::server::changes::{Change, Kind};
+use crate::server::events::lifecycle;
 use crate::server::extract::Id;
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::{AppState, models};
 
 /// The one version of these frames.
@@ -222,7 +224,7 @@ async fn welcome(state: &AppState, name: &str, hello: &Hello) -> Result<Welcome,
     let (worker, worker_type) = (hello.worker_name.clone(), hello.worker_type.clone());
     let interval = i64::from(hello.heartbeat_interval_seconds);
     let may_create = hello.create_pool_if_not_found && !name.to_lowercase().starts_with("prefect");
-    let write = async move |conn: &mut Conn| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let pool = match models::work_pools::read_by_name(conn, &name).await? {
             Some(pool) => pool,
             None if may_create => {
@@ -235,7 +237,7 @@ async fn welcome(state: &AppState, name: &str, hello: &Hello) -> Result<Welcome,
                     concurrency_limit: None,
                     storage_configuration: None,
                 };
-                models::work_pools::create(conn, pool, now).await?
+                models::work_pools::create(conn, happened, pool, now).await?
             }
             None => return Ok(None),
         };
@@ -248,7 +250,7 @@ async fn welcome(state: &AppState, name: &str, hello: &Hello) -> Result<Welcome,
                 base_job_template: Some(template),
                 ..WorkPoolUpdate::default()
             };
-            models::work_pools::update(conn, &name, update, now).await?;
+            models::work_pools::update(conn, happened, &name, update, now).await?;
             is_changed = true;
         }
         let all = models::work_queues::list_of_pool(conn, pool.id).await?;
@@ -267,7 +269,7 @@ async fn welcome(state: &AppState, name: &str, hello: &Hello) -> Result<Welcome,
         let pool = models::work_pools::read_by_name(conn, &name).await?;
         Ok(pool.map(|pool| (Welcome { pool, queues }, is_changed)))
     };
-    let welcomed = state.db.write(write).await;
+    let welcomed = lifecycle::write(state, write).await;
     let welcomed = welcomed.map_err(|cause| failed(&cause, Reason::Transient))?;
     let (welcome, is_changed) = welcomed.ok_or(Reason::Unauthorized)?;
     if is_changed && let Some((queue, _)) = welcome.queues.first() {

@@ -4,6 +4,7 @@
 //! new, so that one that a client sends twice counts once.
 
 mod hub;
+pub mod lifecycle;
 mod recorder;
 mod task_run_records;
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::events::lifecycle::{Became, Happened};
 use super::filters::{self, compile_artifacts, page};
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::artifacts::{
@@ -60,6 +61,7 @@ pub struct Asked {
 /// Creates an artifact, the newest of its key from now on.
 pub async fn create(
     conn: &mut Conn,
+    happened: &mut Happened,
     create: ArtifactCreate,
     now: DateTime<Utc>,
 ) -> Result<Artifact> {
@@ -95,14 +97,25 @@ pub async fn create(
     if let Some(key) = &artifact.key {
         let sql = "INSERT INTO artifact_collection (id, created, updated, key, latest_id) \
                    VALUES ($1, $2, $2, $3, $4) ON CONFLICT (key) DO UPDATE \
-                   SET latest_id = excluded.latest_id, updated = excluded.updated";
-        query(sql)
-            .bind(ArtifactCollectionId::new())
+                   SET latest_id = excluded.latest_id, updated = excluded.updated RETURNING id, created";
+        let new = ArtifactCollectionId::new();
+        let (id, created) = query(sql)
+            .bind(new)
             .bind(now)
             .bind(key)
             .bind(artifact.id)
-            .execute(conn)
+            .fetch_one::<(uuid::Uuid, DateTime<Utc>)>(conn)
             .await?;
+        let became = match id == new.0 {
+            true => Became::Created,
+            false => Became::Updated,
+        };
+        let collection = ArtifactCollection {
+            id: ArtifactCollectionId(id),
+            created,
+            latest: artifact.clone(),
+        };
+        happened.artifacts(became, &collection);
     }
     Ok(artifact)
 }
@@ -208,11 +221,21 @@ pub async fn update(
 }
 
 /// Deletes an artifact; tells whether there was one. What was the newest before it is so again.
-pub async fn delete(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Result<bool> {
+pub async fn delete(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    id: ArtifactId,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let Some(artifact) = read(conn, id).await? else {
         return Ok(false);
     };
-    if let Some(key) = &artifact.key {
+    let newest = match &artifact.key {
+        Some(key) => read_latest(conn, key).await?,
+        None => None,
+    };
+    let newest = newest.filter(|newest| newest.latest.id == id);
+    if let (Some(key), Some(newest)) = (&artifact.key, newest) {
         let before = "SELECT id FROM artifact WHERE key = $1 AND id <> $2 ORDER BY created DESC, id DESC LIMIT 1";
         let before: Option<uuid::Uuid> = query(before)
             .bind(key)
@@ -229,6 +252,10 @@ pub async fn delete(conn: &mut Conn, id: ArtifactId, now: DateTime<Utc>) -> Resu
             None => query("DELETE FROM artifact_collection WHERE latest_id = $1").bind(id),
         };
         change.execute(conn).await?;
+        match read_latest(conn, key).await? {
+            Some(newest) => happened.artifacts(Became::Updated, &newest),
+            None => happened.artifacts(Became::Deleted, &newest),
+        }
     }
     let sql = "DELETE FROM artifact WHERE id = $1";
     Ok(query(sql).bind(id).execute(conn).await? == 1)

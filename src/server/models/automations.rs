@@ -288,13 +288,14 @@ pub async fn list_related_to(conn: &mut Conn, resource: &str) -> Result<Vec<Auto
     .await
 }
 
-/// Deletes an automation; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: AutomationId) -> Result<bool> {
-    let deleted = query("DELETE FROM automation WHERE id = $1")
-        .bind(id)
-        .execute(conn)
-        .await?;
-    Ok(deleted == 1)
+/// Deletes an automation and returns it, if there was one.
+pub async fn delete(conn: &mut Conn, id: AutomationId) -> Result<Option<Automation>> {
+    let Some(automation) = read(conn, id).await? else {
+        return Ok(None);
+    };
+    let delete = query("DELETE FROM automation WHERE id = $1").bind(id);
+    delete.execute(conn).await?;
+    Ok(Some(automation))
 }
 
 /// Deletes the automations of an owner; returns how many there were.

@@ -131,17 +131,17 @@ pub async fn list(
     query(sql).bind_all(conditions.values).fetch_all(conn).await
 }
 
-/// Changes a type; tells whether there is one.
+/// Changes a type, if there is one.
 pub async fn update(
     conn: &mut Conn,
     id: BlockTypeId,
     update: BlockTypeUpdate,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<()> {
     let sql = "UPDATE block_type SET updated = $2, logo_url = COALESCE($3, logo_url), \
                documentation_url = COALESCE($4, documentation_url), description = COALESCE($5, description), \
                code_example = COALESCE($6, code_example) WHERE id = $1";
-    let changed = query(sql)
+    query(sql)
         .bind(id)
         .bind(now)
         .bind(update.logo_url)
@@ -149,8 +149,8 @@ pub async fn update(
         .bind(update.description)
         .bind(update.code_example)
         .execute(conn)
-        .await?;
-    Ok(changed == 1)
+        .await
+        .map(drop)
 }
 
 /// Deletes a type with its schemas and documents.

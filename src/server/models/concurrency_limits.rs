@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::events::lifecycle::{Became, Happened};
 use super::global_concurrency_limits::{self as limits, Which};
 use super::slots;
 use crate::db::{Conn, Result};
@@ -50,6 +51,7 @@ async fn shown(
 /// Creates the limit of a tag, or changes the one there is; its slots stay. Tells which it was.
 pub async fn create(
     conn: &mut Conn,
+    happened: &mut Happened,
     tag: &str,
     limit: i64,
     now: DateTime<Utc>,
@@ -60,7 +62,9 @@ pub async fn create(
         ..LimitUpdate::default()
     };
     let known = limits::update(conn, &which, update, now).await?;
-    if known.is_none() {
+    if let Some(limit) = &known {
+        happened.limit(Became::Updated, limit);
+    } else {
         let create = LimitCreate {
             active: true,
             name: name(tag),
@@ -69,7 +73,8 @@ pub async fn create(
             denied_slots: 0,
             slot_decay_per_second: 0.0,
         };
-        limits::create(conn, &create, now).await?;
+        let limit = limits::create(conn, &create, now).await?;
+        happened.limit(Became::Created, &limit);
     }
     let found = limits::read(conn, &which).await?;
     let found = shown(conn, found.into_iter().collect()).await?.pop();
@@ -95,16 +100,35 @@ pub async fn list(conn: &mut Conn, limit: i64, offset: u32) -> Result<Vec<Concur
 }
 
 /// Deletes a limit; tells whether there was one.
-pub async fn delete(conn: &mut Conn, id: ConcurrencyLimitId) -> Result<bool> {
+pub async fn delete(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    id: ConcurrencyLimitId,
+) -> Result<bool> {
     if read(conn, id).await?.is_none() {
         return Ok(false);
     }
-    Ok(limits::delete(conn, &Which::Id(id)).await?.is_some())
+    let deleted = limits::delete(conn, &Which::Id(id)).await?;
+    Ok(note_deleted(happened, deleted).is_some())
 }
 
 /// Deletes the limit of a tag and returns its id.
-pub async fn delete_by_tag(conn: &mut Conn, tag: &str) -> Result<Option<ConcurrencyLimitId>> {
-    limits::delete(conn, &Which::Name(name(tag))).await
+pub async fn delete_by_tag(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    tag: &str,
+) -> Result<Option<ConcurrencyLimitId>> {
+    let deleted = limits::delete(conn, &Which::Name(name(tag))).await?;
+    Ok(note_deleted(happened, deleted))
+}
+
+fn note_deleted(
+    happened: &mut Happened,
+    deleted: Option<GlobalConcurrencyLimit>,
+) -> Option<ConcurrencyLimitId> {
+    let limit = deleted?;
+    happened.limit(Became::Deleted, &limit);
+    Some(limit.id)
 }
 
 /// Replaces the task runs that hold slots of a tag's limit, and returns its id.

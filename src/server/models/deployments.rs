@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::deployment_limits::{self, Wanted};
+use super::events::lifecycle::{Became, Happened};
 use super::events::of_states;
 use super::filters::{self, Listed, compile, page};
 use super::global_concurrency_limits::{self as limits, Which};
@@ -15,7 +16,7 @@ use crate::schemas::filters::{Filters, FlowSort};
 use crate::schemas::flow_runs::FlowRunnerSettings;
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{DeploymentId, Document, FlowId};
+use crate::schemas::{DeploymentId, Document, FlowId, WorkQueueId};
 
 const COLUMNS: &str = "o.id, o.created, o.updated, o.name, o.flow_id, o.is_schedule_active, \
     o.tags, o.parameters, o.flow_data, o.flow_runner_type, o.flow_runner_config, o.version, \
@@ -98,6 +99,7 @@ pub enum Missing {
 /// those of the new ones. A runner that is not given stays the old one.
 pub async fn upsert(
     conn: &mut Conn,
+    happened: &mut Happened,
     deployment: DeploymentCreate,
     usual: Usual,
     now: DateTime<Utc>,
@@ -111,10 +113,11 @@ pub async fn upsert(
     if lacks_limit(conn, &update).await? {
         return Ok(Err(Missing::Limit));
     }
-    let queue = match find_queue(conn, &update, now).await? {
+    let queue = match find_queue(conn, happened, &update, now).await? {
         Ok(queue) => queue,
         Err(missing) => return Ok(Err(missing)),
     };
+    let before = read_of_flow(conn, flow_id, &name).await?;
     let labels = labels(conn, flow_id, update.labels.as_ref()).await?;
     query(insert)
         .bind(id)
@@ -134,7 +137,27 @@ pub async fn upsert(
     change(conn, stored, update, queue, now).await?;
     let deployment = read(conn, stored).await?;
     let deployment = deployment.expect("the deployment is there since this write");
-    Ok(Ok((deployment, stored == id)))
+    let is_new = stored == id;
+    match before {
+        _ if is_new => {
+            happened
+                .deployment(conn, Became::Created, &deployment)
+                .await?;
+        }
+        Some(before) => {
+            happened
+                .deployment_updated(conn, &before, &deployment)
+                .await?;
+        }
+        // Another server has just created it, and tells that.
+        None => {}
+    }
+    Ok(Ok((deployment, is_new)))
+}
+
+async fn read_of_flow(conn: &mut Conn, flow: FlowId, name: &str) -> Result<Option<Deployment>> {
+    let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE o.flow_id = $1 AND o.name = $2");
+    query(sql).bind(flow).bind(name).fetch_optional(conn).await
 }
 
 /// Returns the labels of a deployment: its flow's, where it comes from, and what the client gave.
@@ -149,17 +172,23 @@ async fn labels(conn: &mut Conn, flow: FlowId, given: Option<&Document>) -> Resu
 /// not there.
 async fn find_queue(
     conn: &mut Conn,
+    happened: &mut Happened,
     update: &DeploymentUpdate,
     now: DateTime<Utc>,
 ) -> Result<std::result::Result<Option<WorkQueue>, Missing>> {
-    let pool = match update.work_pool_name.as_deref() {
-        Some(DEFAULT_AGENT_POOL) => work_pools::ensure_default_agent_pool(conn, now).await?,
+    if update.work_pool_name == Some(None) {
+        return Ok(Ok(None));
+    }
+    let pool = match update.work_pool() {
+        Some(DEFAULT_AGENT_POOL) => {
+            work_pools::ensure_default_agent_pool(conn, happened, now).await?
+        }
         Some(name) => match work_pools::read_by_name(conn, name).await? {
             Some(pool) => pool,
             None => return Ok(Err(Missing::Pool(name.to_owned()))),
         },
         None if update.work_queue_name.is_some() => {
-            work_pools::ensure_default_agent_pool(conn, now).await?
+            work_pools::ensure_default_agent_pool(conn, happened, now).await?
         }
         None => return Ok(Ok(None)),
     };
@@ -167,7 +196,7 @@ async fn find_queue(
         (Some(name), _) => {
             // A queue that no pool was named for goes before all others of agents.
             let first = update.work_pool_name.is_none().then_some(1);
-            Some(work_queues::ensure(conn, &pool, name, first, now).await?)
+            Some(work_queues::ensure(conn, happened, &pool, name, first, now).await?)
         }
         (None, Some(id)) => work_queues::read(conn, id).await?,
         (None, None) => None,
@@ -178,22 +207,26 @@ async fn find_queue(
 /// Changes a deployment; none if there is no such one.
 pub async fn update(
     conn: &mut Conn,
+    happened: &mut Happened,
     id: DeploymentId,
     update: DeploymentUpdate,
     now: DateTime<Utc>,
 ) -> Result<Option<std::result::Result<(), Missing>>> {
-    let sql = "SELECT id FROM deployment WHERE id = $1";
-    let known: Option<Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
-    if known.is_none() {
+    let Some(before) = read(conn, id).await? else {
         return Ok(None);
-    }
+    };
     if lacks_limit(conn, &update).await? {
         return Ok(Some(Err(Missing::Limit)));
     }
-    match find_queue(conn, &update, now).await? {
-        Ok(queue) => change(conn, id, update, queue, now).await.map(Ok).map(Some),
-        Err(missing) => Ok(Some(Err(missing))),
+    let queue = match find_queue(conn, happened, &update, now).await? {
+        Ok(queue) => queue,
+        Err(missing) => return Ok(Some(Err(missing))),
+    };
+    change(conn, id, update, queue, now).await?;
+    if let Some(after) = read(conn, id).await? {
+        happened.deployment_updated(conn, &before, &after).await?;
     }
+    Ok(Some(Ok(())))
 }
 
 /// Tells whether the global limit that is named is not there.
@@ -219,7 +252,11 @@ async fn change(
     };
     let mut sql = "UPDATE deployment SET updated = $2".to_owned();
     let mut values: Vec<Value> = vec![id.into(), now.into()];
+    let leaves_pool = update.work_pool_name == Some(None);
     let mut columns = given(update);
+    if leaves_pool {
+        columns.push(("work_queue_id", None::<WorkQueueId>.into()));
+    }
     if let Some(queue) = queue {
         columns.push(("work_queue_id", queue.id.into()));
         columns.push(("work_queue_name", queue.name.into()));
@@ -359,10 +396,15 @@ pub async fn set_schedule_active(
 /// What has happened to its runs since `events_since` stays as events that name it.
 pub async fn delete(
     conn: &mut Conn,
+    happened: &mut Happened,
     id: DeploymentId,
     events_since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<bool> {
+    let Some(known) = read(conn, id).await? else {
+        return Ok(false);
+    };
+    happened.deployment(conn, Became::Deleted, &known).await?;
     let runs = query("SELECT r.id FROM flow_run r WHERE r.deployment_id = $1").bind(id);
     let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
     of_states::keep(conn, &runs, events_since, now).await?;

@@ -74,24 +74,20 @@ pub async fn labels(conn: &mut Conn, id: FlowId) -> Result<Document> {
     Ok(labels.unwrap_or_else(Document::empty_object))
 }
 
-/// Replaces a flow's tags; tells whether there is such a flow.
+/// Replaces a flow's tags and returns it, if there is such a flow.
 pub async fn update(
     conn: &mut Conn,
     id: FlowId,
     tags: Option<Tags>,
     now: DateTime<Utc>,
-) -> Result<bool> {
-    let sql = "UPDATE flow SET tags = COALESCE($2, tags), updated = $3 WHERE id = $1";
-    Ok(query(sql)
-        .bind(id)
-        .bind(tags)
-        .bind(now)
-        .execute(conn)
-        .await?
-        == 1)
+) -> Result<Option<Flow>> {
+    let sql = "UPDATE flow SET tags = COALESCE($2, tags), updated = $3 WHERE id = $1 \
+               RETURNING id, created, updated, name, tags, labels";
+    let update = query(sql).bind(id).bind(tags).bind(now);
+    update.fetch_optional(conn).await
 }
 
-/// Deletes a flow with its runs and deployments; tells whether there was one.
+/// Deletes a flow with its runs and deployments and returns it, if there was one.
 ///
 /// What has happened to its runs since `events_since` stays as events.
 pub async fn delete(
@@ -99,7 +95,7 @@ pub async fn delete(
     id: FlowId,
     events_since: DateTime<Utc>,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<Option<Flow>> {
     let runs = query("SELECT r.id FROM flow_run r WHERE r.flow_id = $1").bind(id);
     let runs: Vec<Uuid> = runs.fetch_all(conn).await?;
     slots::end_all_of_deleted(conn, &runs, now).await?;
@@ -109,11 +105,10 @@ pub async fn delete(
     for deployment in deployments {
         deployment_limits::forget_own(conn, DeploymentId(deployment)).await?;
     }
-    Ok(query("DELETE FROM flow WHERE id = $1")
+    query("DELETE FROM flow WHERE id = $1 RETURNING id, created, updated, name, tags, labels")
         .bind(id)
-        .execute(conn)
-        .await?
-        == 1)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Returns the flows of a page.

@@ -230,13 +230,13 @@ pub async fn list_with_prefix(
     .await
 }
 
-/// Changes a limit; tells whether there is one.
+/// Changes a limit and returns it, if there is one.
 pub async fn update(
     conn: &mut Conn,
     which: &Which,
     update: LimitUpdate,
     now: DateTime<Utc>,
-) -> Result<Option<ConcurrencyLimitId>> {
+) -> Result<Option<GlobalConcurrencyLimit>> {
     let Some(mut limit) = lock(conn, which).await? else {
         return Ok(None);
     };
@@ -257,7 +257,7 @@ pub async fn update(
     limit.denied_slots = denied_slots.map_or(limit.denied_slots, |slots| slots as f64);
     limit.slot_decay_per_second = slot_decay_per_second.unwrap_or(limit.slot_decay_per_second);
     save(conn, &limit, now).await?;
-    Ok(Some(limit.id))
+    Ok(Some(limit))
 }
 
 /// Writes a limit that has been read under lock.
@@ -285,8 +285,8 @@ pub async fn save(
         .map(drop)
 }
 
-/// Deletes a limit and returns its id.
-pub async fn delete(conn: &mut Conn, which: &Which) -> Result<Option<ConcurrencyLimitId>> {
+/// Deletes a limit and returns it, if there was one.
+pub async fn delete(conn: &mut Conn, which: &Which) -> Result<Option<GlobalConcurrencyLimit>> {
     let Some(limit) = lock(conn, which).await? else {
         return Ok(None);
     };
@@ -294,5 +294,5 @@ pub async fn delete(conn: &mut Conn, which: &Which) -> Result<Option<Concurrency
         .bind(limit.id)
         .execute(conn)
         .await?;
-    Ok(Some(limit.id))
+    Ok(Some(limit))
 }

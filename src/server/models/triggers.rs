@@ -93,7 +93,7 @@ pub async fn next_end(conn: &mut Conn, triggers: &[Uuid]) -> Result<Option<DateT
         .await
 }
 
-/// Keeps a trigger's bucket, or forgets it.
+/// Keeps a trigger's bucket, or forgets it; nothing is kept of an automation that is no more.
 pub async fn write_bucket(
     conn: &mut Conn,
     automation: AutomationId,
@@ -111,6 +111,17 @@ pub async fn write_bucket(
             .await?;
         return Ok(());
     };
+    let lock = conn.dialect().for_key_share("o");
+    let is_there = query(format!(
+        "SELECT o.id FROM automation o WHERE o.id = $1{lock}"
+    ))
+    .bind(automation)
+    .fetch_optional::<Uuid>(conn)
+    .await?
+    .is_some();
+    if !is_there {
+        return Ok(());
+    }
     let sql = "INSERT INTO automation_bucket (trigger_id, bucketing_key, automation_id, start_time, end_time, count, \
                last_event) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (trigger_id, bucketing_key) DO UPDATE SET \
                start_time = excluded.start_time, end_time = excluded.end_time, count = excluded.count, \
@@ -157,7 +168,8 @@ pub async fn delete_ended(
         .await
 }
 
-/// Notes that a trigger inside a composite one has fired, and returns what has, in order of time.
+/// Notes that a trigger inside a composite one has fired, and returns what has, in order of time;
+/// nothing has in an automation that is no more.
 pub async fn note_firing(
     conn: &mut Conn,
     automation: AutomationId,
@@ -170,10 +182,10 @@ pub async fn note_firing(
         "SELECT o.id FROM automation o WHERE o.id = $1{}",
         conn.dialect().for_update("o")
     );
-    query(lock)
-        .bind(automation)
-        .fetch_optional::<Uuid>(conn)
-        .await?;
+    let known = query(lock).bind(automation).fetch_optional::<Uuid>(conn);
+    if known.await?.is_none() {
+        return Ok(Vec::new());
+    }
     if let Some(since) = since {
         query("DELETE FROM composite_trigger_child_firing WHERE parent_trigger_id = $1 AND child_fired_at < $2")
             .bind(parent)

@@ -9,6 +9,7 @@ use crate::schemas::filters::VariableFilter;
 use crate::schemas::variables::{Variable, VariableCreate, VariableSort, VariableUpdate};
 
 const SELECT: &str = "SELECT o.id, o.created, o.updated, o.name, o.value, o.tags FROM variable o";
+const RETURNING: &str = "RETURNING id, created, updated, name, value, tags";
 
 impl FromRow for Variable {
     fn from_row(row: &mut Row<'_>) -> Result<Self> {
@@ -92,32 +93,33 @@ pub async fn count(conn: &mut Conn, filter: Option<&VariableFilter>) -> Result<i
     filters::count(conn, "variable o", found).await
 }
 
-/// Changes a variable; tells whether there is one.
+/// Changes a variable and returns it, if there is one.
 pub async fn update(
     conn: &mut Conn,
     which: &Which,
     update: VariableUpdate,
     now: DateTime<Utc>,
-) -> Result<bool> {
+) -> Result<Option<Variable>> {
     let set = "UPDATE variable SET updated = $2, name = COALESCE($3, name), value = COALESCE($4, value), \
                tags = COALESCE($5, tags)";
     let change = match which {
-        Which::Id(id) => query(format!("{set} WHERE id = $1")).bind(*id),
-        Which::Name(name) => query(format!("{set} WHERE name = $1")).bind(name),
+        Which::Id(id) => query(format!("{set} WHERE id = $1 {RETURNING}")).bind(*id),
+        Which::Name(name) => query(format!("{set} WHERE name = $1 {RETURNING}")).bind(name),
     };
     let change = change
         .bind(now)
         .bind(update.name)
         .bind(update.value)
         .bind(update.tags);
-    Ok(change.execute(conn).await? == 1)
+    change.fetch_optional(conn).await
 }
 
-/// Deletes a variable; tells whether there was one.
-pub async fn delete(conn: &mut Conn, which: &Which) -> Result<bool> {
+/// Deletes a variable and returns it, if there was one.
+pub async fn delete(conn: &mut Conn, which: &Which) -> Result<Option<Variable>> {
+    let delete = "DELETE FROM variable WHERE";
     let delete = match which {
-        Which::Id(id) => query("DELETE FROM variable WHERE id = $1").bind(*id),
-        Which::Name(name) => query("DELETE FROM variable WHERE name = $1").bind(name),
+        Which::Id(id) => query(format!("{delete} id = $1 {RETURNING}")).bind(*id),
+        Which::Name(name) => query(format!("{delete} name = $1 {RETURNING}")).bind(name),
     };
-    Ok(delete.execute(conn).await? == 1)
+    delete.fetch_optional(conn).await
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::due_runs;
+use super::events::lifecycle::{Became, Happened};
 use super::filters::{self, page};
 use super::work_queues;
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
@@ -44,7 +45,12 @@ impl FromRow for WorkPool {
 }
 
 /// Creates a pool with its default queue; fails if the name is taken.
-pub async fn create(conn: &mut Conn, pool: WorkPoolCreate, now: DateTime<Utc>) -> Result<WorkPool> {
+pub async fn create(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    pool: WorkPoolCreate,
+    now: DateTime<Utc>,
+) -> Result<WorkPool> {
     let (id, queue) = (WorkPoolId::new(), WorkQueueId::new());
     let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
     let insert = "INSERT INTO work_pool (id, created, updated, name, description, type, \
@@ -63,17 +69,42 @@ pub async fn create(conn: &mut Conn, pool: WorkPoolCreate, now: DateTime<Utc>) -
         .bind(queue)
         .execute(conn)
         .await?;
-    work_queues::insert_default(conn, queue, id, now).await?;
-    query(format!("{SELECT} WHERE p.id = $1"))
+    work_queues::insert_default(conn, happened, queue, id, now).await?;
+    let pool = query(format!("{SELECT} WHERE p.id = $1"))
         .bind(id)
         .fetch_one(conn)
-        .await
+        .await?;
+    happened.pool_created(&pool);
+    Ok(pool)
 }
 
 /// Returns the pool of a name.
 pub async fn read_by_name(conn: &mut Conn, name: &str) -> Result<Option<WorkPool>> {
     let sql = format!("{SELECT} WHERE p.name = $1");
     query(sql).bind(name).fetch_optional(conn).await
+}
+
+struct Template(Document);
+
+impl FromRow for Template {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        row.take().map(Self)
+    }
+}
+
+/// Returns the base job template of the pool of a name.
+pub async fn template(conn: &mut Conn, name: &str) -> Result<Option<Document>> {
+    let sql = "SELECT p.base_job_template FROM work_pool p WHERE p.name = $1";
+    let found = query(sql).bind(name).fetch_optional::<Template>(conn);
+    Ok(found.await?.map(|Template(template)| template))
+}
+
+/// Returns the base job template of the pool that a queue is in.
+pub async fn template_of_queue(conn: &mut Conn, queue: WorkQueueId) -> Result<Option<Document>> {
+    let sql = "SELECT p.base_job_template FROM work_queue q JOIN work_pool p ON p.id = q.work_pool_id \
+               WHERE q.id = $1";
+    let found = query(sql).bind(queue).fetch_optional::<Template>(conn);
+    Ok(found.await?.map(|Template(template)| template))
 }
 
 /// Tells whether a pool, or one of its queues, bounds how many of its runs are under way at once.
@@ -85,7 +116,11 @@ pub async fn is_limited(conn: &mut Conn, name: &str) -> Result<bool> {
 }
 
 /// Returns the pool of queues that were made without one, and makes it first if need be.
-pub async fn ensure_default_agent_pool(conn: &mut Conn, now: DateTime<Utc>) -> Result<WorkPool> {
+pub async fn ensure_default_agent_pool(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    now: DateTime<Utc>,
+) -> Result<WorkPool> {
     if let Some(pool) = read_by_name(conn, DEFAULT_AGENT_POOL).await? {
         return Ok(pool);
     }
@@ -98,7 +133,7 @@ pub async fn ensure_default_agent_pool(conn: &mut Conn, now: DateTime<Utc>) -> R
         concurrency_limit: None,
         storage_configuration: None,
     };
-    create(conn, pool, now).await
+    create(conn, happened, pool, now).await
 }
 
 fn condition(filter: Option<&WorkPoolFilter>) -> (String, Vec<Value>) {
@@ -151,18 +186,22 @@ pub async fn count(conn: &mut Conn, filter: Option<&WorkPoolFilter>) -> Result<i
 /// Changes a pool; tells which, if there is one of that name.
 pub async fn update(
     conn: &mut Conn,
+    happened: &mut Happened,
     name: &str,
     update: WorkPoolUpdate,
     now: DateTime<Utc>,
 ) -> Result<Option<WorkPoolId>> {
+    let Some(before) = read_by_name(conn, name).await? else {
+        return Ok(None);
+    };
     let sql = "UPDATE work_pool SET updated = $2, \
                description = CASE WHEN $3 THEN $4 ELSE description END, \
                is_paused = COALESCE($5, is_paused), \
                base_job_template = COALESCE($6, base_job_template), \
                concurrency_limit = CASE WHEN $7 THEN $8 ELSE concurrency_limit END, \
                storage_configuration = COALESCE($9, storage_configuration) \
-               WHERE name = $1 RETURNING id";
-    let id: Option<uuid::Uuid> = query(sql)
+               WHERE name = $1";
+    query(sql)
         .bind(name)
         .bind(now)
         .bind(update.description.is_some())
@@ -172,19 +211,25 @@ pub async fn update(
         .bind(update.concurrency_limit.is_some())
         .bind(update.concurrency_limit.flatten())
         .bind(update.storage_configuration)
-        .fetch_optional(conn)
+        .execute(conn)
         .await?;
-    Ok(id.map(WorkPoolId))
+    let after = read_by_name(conn, name).await?;
+    Ok(after.map(|after| {
+        happened.pool_updated(&before, &after);
+        after.id
+    }))
 }
 
 /// Deletes a pool with its queues and workers; its runs stay. Tells whether there was one.
-pub async fn delete(conn: &mut Conn, name: &str) -> Result<bool> {
+pub async fn delete(conn: &mut Conn, happened: &mut Happened, name: &str) -> Result<bool> {
     let Some(pool) = read_by_name(conn, name).await? else {
         return Ok(false);
     };
     for queue in work_queues::list_of_pool(conn, pool.id).await? {
+        happened.queue(conn, Became::Deleted, &queue).await?;
         work_queues::remove(conn, queue.id).await?;
     }
+    happened.pool_deleted(&pool);
     let sql = "DELETE FROM work_pool WHERE id = $1";
     Ok(query(sql).bind(pool.id).execute(conn).await? == 1)
 }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::events::lifecycle::{Became, Happened};
 use super::filters::compile_work_queues;
 use super::work_pools;
 use crate::db::Dialect;
@@ -56,16 +57,17 @@ fn filter_document(filter: &QueueFilter) -> Document {
 /// Creates a queue of 2.20 agents, or of 2.0b3 ones; fails if the name is taken.
 pub async fn create(
     conn: &mut Conn,
+    happened: &mut Happened,
     queue: WorkQueueCreate,
     now: DateTime<Utc>,
 ) -> Result<WorkQueue> {
-    let pool = work_pools::ensure_default_agent_pool(conn, now).await?;
+    let pool = work_pools::ensure_default_agent_pool(conn, happened, now).await?;
     if let Some(id) = pool.default_queue_id
         && let Some(adopted) = adopt_default(conn, id, &queue, now).await?
     {
         return Ok(adopted);
     }
-    create_in_pool(conn, queue, pool.id, now).await
+    create_in_pool(conn, happened, queue, pool.id, now).await
 }
 
 /// Makes the pool's own queue the one that an agent's user creates under its name.
@@ -102,6 +104,7 @@ async fn adopt_default(
 /// Creates a queue in a pool; fails if the pool has one of that name.
 pub async fn create_in_pool(
     conn: &mut Conn,
+    happened: &mut Happened,
     queue: WorkQueueCreate,
     pool: WorkPoolId,
     now: DateTime<Utc>,
@@ -126,13 +129,21 @@ pub async fn create_in_pool(
         .bind(priority)
         .execute(conn)
         .await?;
+    made(conn, happened, id).await
+}
+
+/// Returns a queue that was inserted in this write, and notes that it was.
+async fn made(conn: &mut Conn, happened: &mut Happened, id: WorkQueueId) -> Result<WorkQueue> {
     let queue = read(conn, id).await?;
-    Ok(queue.expect("the queue was inserted in this write"))
+    let queue = queue.expect("the queue was inserted in this write");
+    happened.queue(conn, Became::Created, &queue).await?;
+    Ok(queue)
 }
 
 /// Inserts the queue of a pool's runs that name none.
 pub async fn insert_default(
     conn: &mut Conn,
+    happened: &mut Happened,
     id: WorkQueueId,
     pool: WorkPoolId,
     now: DateTime<Utc>,
@@ -140,7 +151,8 @@ pub async fn insert_default(
     let insert = "INSERT INTO work_queue (id, created, updated, name, description, work_pool_id) \
                   VALUES ($1, $2, $2, 'default', 'The work pool''s default queue.', $3)";
     let insert = query(insert).bind(id).bind(now).bind(pool);
-    insert.execute(conn).await.map(drop)
+    insert.execute(conn).await?;
+    made(conn, happened, id).await.map(drop)
 }
 
 /// Returns the first place of a pool that no queue has.
@@ -228,6 +240,7 @@ pub async fn read_in_pool(conn: &mut Conn, pool: &str, name: &str) -> Result<Opt
 /// first that is free.
 pub async fn ensure(
     conn: &mut Conn,
+    happened: &mut Happened,
     pool: &crate::schemas::work_pools::WorkPool,
     name: &str,
     priority: Option<i64>,
@@ -240,7 +253,7 @@ pub async fn ensure(
         priority,
         ..WorkQueueCreate::named(name)
     };
-    create_in_pool(conn, queue, pool.id, now).await
+    create_in_pool(conn, happened, queue, pool.id, now).await
 }
 
 /// Returns queues by name, on request only those that somebody made for agents.
@@ -300,6 +313,7 @@ pub async fn list_in_pool(
 /// Changes a queue; tells whether there is such a queue.
 pub async fn update(
     conn: &mut Conn,
+    happened: &mut Happened,
     id: WorkQueueId,
     update: WorkQueueUpdate,
     now: DateTime<Utc>,
@@ -331,6 +345,9 @@ pub async fn update(
         .bind(update.last_polled.map(|polled| polled.0))
         .execute(conn)
         .await?;
+    if let Some(after) = read(conn, id).await? {
+        happened.queue_updated(conn, &known, &after).await?;
+    }
     Ok(changed == 1)
 }
 
@@ -346,15 +363,22 @@ pub enum Deleted {
 }
 
 /// Deletes a queue, whose runs and deployments stay, unless it is its pool's own.
-pub async fn delete(conn: &mut Conn, id: WorkQueueId, now: DateTime<Utc>) -> Result<Deleted> {
+pub async fn delete(
+    conn: &mut Conn,
+    happened: &mut Happened,
+    id: WorkQueueId,
+    now: DateTime<Utc>,
+) -> Result<Deleted> {
+    let Some(queue) = read(conn, id).await? else {
+        return Ok(Deleted::Unknown);
+    };
     // Runs of the pool that name no queue would wait in none, and never begin.
     let sql = "SELECT p.id FROM work_pool p WHERE p.default_queue_id = $1";
     let pool: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
     if pool.is_none() {
-        return match remove(conn, id).await? {
-            true => Ok(Deleted::Gone),
-            false => Ok(Deleted::Unknown),
-        };
+        happened.queue(conn, Became::Deleted, &queue).await?;
+        remove(conn, id).await?;
+        return Ok(Deleted::Gone);
     }
     // What `adopt_default` gave to a user of agents is taken back.
     let sql = "UPDATE work_queue SET updated = $2, filter = NULL, is_paused = FALSE, \
@@ -365,14 +389,14 @@ pub async fn delete(conn: &mut Conn, id: WorkQueueId, now: DateTime<Utc>) -> Res
     }
 }
 
-/// Removes a queue; tells whether there was one.
-pub async fn remove(conn: &mut Conn, id: WorkQueueId) -> Result<bool> {
+/// Removes a queue.
+pub(super) async fn remove(conn: &mut Conn, id: WorkQueueId) -> Result<()> {
     for table in ["flow_run", "deployment"] {
         let sql = format!("UPDATE {table} SET work_queue_id = NULL WHERE work_queue_id = $1");
         query(sql).bind(id).execute(conn).await?;
     }
     let sql = "DELETE FROM work_queue WHERE id = $1";
-    Ok(query(sql).bind(id).execute(conn).await? == 1)
+    query(sql).bind(id).execute(conn).await.map(drop)
 }
 
 /// How long an agent that asks no more is remembered.

@@ -14,6 +14,7 @@ use crate::schemas::event_filters::EventFilter;
 use crate::schemas::events::{Event, ReceivedEvent};
 use crate::schemas::{Dialect, FlowRunId, StateType, Tags};
 use crate::server::models;
+use crate::server::models::events::lifecycle::Happened;
 use crate::server::models::transitions::Proposal;
 use crate::server::orchestration::policy::Policy;
 
@@ -367,7 +368,8 @@ async fn what_begins_and_ceases_to_be_served_is_told_once() {
     let write = async move |conn: &mut Conn| {
         let pool = json!({"name": "shed", "type": "process"});
         let pool = serde_json::from_value(pool).unwrap();
-        let pool = models::work_pools::create(conn, pool, now).await?;
+        let mut happened = Happened::at(now);
+        let pool = models::work_pools::create(conn, &mut happened, pool, now).await?;
         models::work_pools::heartbeat(conn, pool.id, "w1", 10, now).await?;
         models::work_queues::set_polled(conn, &[pool.default_queue_id.unwrap()], now).await?;
         Ok(())
@@ -390,7 +392,8 @@ async fn what_begins_and_ceases_to_be_served_is_told_once() {
         let now = stage.app.now();
         let write = async move |conn: &mut Conn| {
             let update = serde_json::from_value(json!({"is_paused": is_paused})).unwrap();
-            models::work_pools::update(conn, "shed", update, now).await
+            let mut happened = Happened::at(now);
+            models::work_pools::update(conn, &mut happened, "shed", update, now).await
         };
         stage.app.db.write(write).await.unwrap();
         foreman.pass(&stage.app).await.unwrap();

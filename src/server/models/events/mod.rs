@@ -4,6 +4,7 @@
 
 mod filters;
 mod flow_run_states;
+pub mod lifecycle;
 mod narrowing;
 pub mod of_states;
 mod stored;
