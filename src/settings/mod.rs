@@ -21,7 +21,7 @@ use std::{
 pub use database_url::DatabaseUrl;
 pub use error::Error;
 pub use profiles::{DEFAULT_PROFILE, Profiles};
-pub use value::{LogFormat, LogLevel, MASK, Secret, Synchronous, Value};
+pub use value::{LogFormat, LogLevel, MASK, Secret, Synchronous, Vacuum, Value};
 
 /// One setting as data.
 #[derive(Debug)]
@@ -308,6 +308,16 @@ settings! {
     events_websocket_backfill_page_size: u32 = "250", "PREFECT_SERVER_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE" | "PREFECT_EVENTS_WEBSOCKET_BACKFILL_PAGE_SIZE";
     /// Whether the server deletes events that are older than they are kept.
     event_persister_enabled: bool = "true", "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED" | "PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED";
+    /// What the server deletes once it is old: `events`, `flow_runs` with all that belongs to them, `orphans` that are left of runs that are gone; `flow_runs` implies `orphans`.
+    db_vacuum_enabled: Vacuum = "events", "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED";
+    /// Seconds between two looks for old flow runs, at most.
+    db_vacuum_loop_seconds: Duration = "3600", "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS";
+    /// Seconds between two looks for logs and artifacts of flow runs that are gone.
+    db_vacuum_orphan_cleanup_loop_seconds: Duration = "86400", "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS";
+    /// Seconds after its end for which a flow run is kept, where old ones are deleted; an hour at least.
+    db_vacuum_retention_period: Duration = "7776000", "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD";
+    /// How many rows are deleted in one write, at most.
+    db_vacuum_batch_size: u32 = "200", "PREFECT_SERVER_SERVICES_DB_VACUUM_BATCH_SIZE";
     /// Whether runs fail that were paused and not resumed in time.
     pause_expirations_enabled: bool = "true", "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED" | "PREFECT_API_SERVICES_PAUSE_EXPIRATIONS_ENABLED";
     /// Whether runs become cancelled whose cancelling nobody confirms.

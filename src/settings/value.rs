@@ -323,6 +323,64 @@ macro_rules! words {
     };
 }
 
+/// What a server deletes by itself once it is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vacuum {
+    /// Events.
+    pub events: bool,
+    /// Flow runs with all that belongs to them.
+    pub flow_runs: bool,
+    /// Logs and artifacts of flow runs that are gone.
+    pub orphans: bool,
+}
+
+impl Value for Vacuum {
+    const ALLOWED: &'static str =
+        "events, flow_runs and orphans, separated by commas; true for all, false for events alone";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut vacuum = Self {
+            events: false,
+            flow_runs: false,
+            orphans: false,
+        };
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => (vacuum.events, vacuum.flow_runs) = (true, true),
+            "false" | "0" | "" => vacuum.events = true,
+            words => {
+                for word in words
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|word| !word.is_empty())
+                {
+                    match word {
+                        "events" => vacuum.events = true,
+                        "flow_runs" => vacuum.flow_runs = true,
+                        "orphans" => vacuum.orphans = true,
+                        other => return Err(format!("`{other}` is none of the words")),
+                    }
+                }
+            }
+        }
+        vacuum.orphans |= vacuum.flow_runs;
+        Ok(vacuum)
+    }
+
+    fn text(&self) -> Option<String> {
+        let words = [
+            (self.events, "events"),
+            (self.flow_runs, "flow_runs"),
+            (self.orphans, "orphans"),
+        ];
+        let words: Vec<_> = words
+            .iter()
+            .filter(|(is_on, _)| *is_on)
+            .map(|(_, word)| *word)
+            .collect();
+        Some(words.join(","))
+    }
+}
+
 words! {
     /// A log level by its Python name.
     LogLevel, "DEBUG, INFO, WARNING, ERROR or CRITICAL" {

@@ -56,6 +56,21 @@ impl TestApp {
         }
     }
 
+    /// As [`Self::on_each`], with other settings than the defaults.
+    pub async fn on_each_with(change: impl Fn(&mut Settings), check: impl AsyncFn(&Self)) {
+        let mut apps = vec![Self::with_settings(&change).await];
+        if let Some(url) = postgres::new_database().await {
+            let home = tempfile::tempdir().expect("a temporary directory");
+            let mut settings = Settings::default_for(home.path());
+            change(&mut settings);
+            apps.push(Self::of(DatabaseUrl::Postgres(Secret::new(url)), home, settings).await);
+        }
+        for app in apps {
+            check(&app).await;
+            app.close().await;
+        }
+    }
+
     /// Makes one on a new SQLite file, with other settings than the defaults.
     pub async fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");

@@ -23,6 +23,7 @@ mod pauses;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod replay;
+mod retention;
 mod secrets;
 mod settling;
 mod task_run_records;

@@ -13,6 +13,7 @@ mod event_retention;
 mod event_tests;
 mod flow_run_events;
 mod flow_run_notifications;
+mod flow_run_retention;
 mod foreman;
 mod freed_slots;
 mod late_runs;
@@ -41,6 +42,7 @@ pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
 pub use flow_run_events::FlowRunEvents;
 pub use flow_run_notifications::FlowRunNotifications;
+pub use flow_run_retention::FlowRunRetention;
 pub use foreman::Foreman;
 pub use freed_slots::FreedSlots;
 pub use late_runs::LateRuns;
@@ -124,8 +126,12 @@ impl Services {
             services.spawn(app, Triggers);
             services.spawn(app, AutomationActions::default());
         }
-        if app.settings.event_persister_enabled {
+        let vacuum = app.settings.db_vacuum_enabled;
+        if app.settings.event_persister_enabled && vacuum.events {
             services.spawn(app, EventRetention);
+        }
+        if vacuum.flow_runs || vacuum.orphans {
+            services.spawn(app, FlowRunRetention::default());
         }
         services.spawn(app, FreedSlots);
         services.spawn(app, Presence::default());
