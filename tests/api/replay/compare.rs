@@ -157,6 +157,17 @@ impl Bindings {
             (Value::Array(_), Value::Array(_)) if at.ends_with(".upstream_dependencies") => {
                 found.extend(self.compare_rows(expected, actual, None));
             }
+            // The genuine server keeps these in a set.
+            (Value::Array(left), Value::Array(right)) if at.ends_with(".updated_fields") => {
+                let sorted = |list: &[Value]| {
+                    let mut names: Vec<_> = list.iter().map(Value::to_string).collect();
+                    names.sort_unstable();
+                    names
+                };
+                if sorted(left) != sorted(right) {
+                    found.push(format!("{at} is {actual} instead of {expected}"));
+                }
+            }
             // The genuine server names each mistake of a body, ours the first that it meets.
             (Value::Array(left), Value::Array(right)) if at == ".exception_detail" => {
                 mistakes(left, right, found);
