@@ -161,6 +161,8 @@ fn keep_plain_definitions(members: &mut Map<String, Value>) {
                 if let Some((name, definition)) =
                     name.and_then(|name| definitions.get_key_value(name))
                     && definition.get("block_type_slug").is_none()
+                    // One that says nothing counts as none to clients; secrets of 3.x may be any JSON, which is such a one.
+                    && definition.as_object().is_some_and(|words| !words.is_empty())
                     && used.insert(name.clone())
                 {
                     unread.push(definition);
@@ -304,6 +306,32 @@ mod tests {
         assert_eq!(both, of(json!({"A": a, "B": {"title": "B"}, "C": {}})));
         assert_ne!(both, of(json!({"A": a})));
         assert_eq!(without, of(json!({"A": {"block_type_slug": "a"}})));
+    }
+
+    #[test]
+    fn a_definition_that_says_nothing_does_not_count() {
+        // The schema of `Secret` as a genuine 3.8 client sends it, with the checksum that it looks for.
+        let secret = json!({
+            "block_schema_references": {}, "block_type_slug": "secret",
+            "description": "A block that represents a secret value. The value stored in this block will be \
+                obfuscated when this block is viewed or edited in the UI.",
+            "properties": {"value": {
+                "anyOf": [
+                    {"format": "password", "type": "string", "writeOnly": true},
+                    {"title": "string", "type": "string"},
+                    {"$ref": "#/definitions/JsonValue", "title": "JSON"},
+                ],
+                "description": "A value that should be kept secret.",
+                "examples": ["sk-1234567890", {"password": "s3cr3t", "username": "johndoe"}],
+                "format": "password", "title": "Value", "writeOnly": true, "position": 0,
+            }},
+            "required": ["value"], "secret_fields": ["value", "value"], "title": "Secret", "type": "object",
+            "definitions": {"JsonValue": {}},
+        });
+        assert_eq!(
+            checksum(&secret),
+            "sha256:c078ed9c1e813e224c0b353d7ad4564a11d51d3198d9ac0686478165a1911c78"
+        );
     }
 
     #[test]
