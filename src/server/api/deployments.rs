@@ -19,6 +19,7 @@ use crate::schemas::{ConcurrencyLimitId, DeploymentId, Dialect, Document, StateT
 use crate::server::changes::{Change, Kind};
 use crate::server::events::lifecycle;
 use crate::server::extract::{Answer, Author, Body, Id, created, view};
+use crate::server::models::deployment_schedules::{self, Unclear};
 use crate::server::models::deployments::{Missing, Usual};
 use crate::server::models::events::lifecycle::Happened;
 use crate::server::models::flow_runs::Origin;
@@ -55,12 +56,6 @@ pub async fn update_deployment(
         let Some(known) = models::deployments::read(conn, id).await? else {
             return Ok(Err(absent()));
         };
-        // Older clients have no slugs to send.
-        if dialect == Dialect::Three
-            && let Err(refusal) = keeps_slugs(&known, &update)
-        {
-            return Ok(Err(refusal));
-        }
         let variables = update
             .job_variables
             .as_ref()
@@ -71,14 +66,30 @@ pub async fn update_deployment(
         {
             return Ok(Err(refusal));
         }
-        let update = match fitting(conn, &known, update).await? {
+        let mut update = match fitting(conn, &known, update).await? {
             Ok(update) => update,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // Older clients know of no slugs, and name all schedules that there shall be.
+        let schedules = match dialect {
+            Dialect::B | Dialect::Two => None,
+            Dialect::Three => update.take_schedules(),
+        };
+        let plan = match schedules {
+            Some(schedules) => match deployment_schedules::plan(conn, id, schedules).await? {
+                Ok(plan) => Some(plan),
+                Err(why) => return Ok(Err(unclear(why))),
+            },
+            None => None,
+        };
         let done = models::deployments::update(conn, happened, id, update, now).await?;
-        Ok(done
+        let done = done
             .ok_or_else(absent)
-            .and_then(|done| done.map_err(missing)))
+            .and_then(|done| done.map_err(missing));
+        if let (Ok(()), Some(plan)) = (&done, plan) {
+            deployment_schedules::carry_out(conn, id, plan, now).await?;
+        }
+        Ok(done)
     };
     lifecycle::write(&state, write).await??;
     tell(&state, id);
@@ -472,19 +483,20 @@ async fn has_blocks(
     Ok(Ok(()))
 }
 
-/// Refuses schedules without slugs in place of such as have them, which would be forgotten.
-fn keeps_slugs(known: &Deployment, update: &DeploymentUpdate) -> Result<(), ApiError> {
-    let Some(wanted) = &update.schedules else {
-        return Ok(());
-    };
-    let has_slugs = known.schedules.iter().all(|one| one.slug.is_some());
-    if has_slugs && !known.schedules.is_empty() && wanted.iter().any(|one| one.slug.is_none()) {
-        return Err(ApiError::Unfit(
-            "Please provide a slug for each schedule in your request to ensure schedules are updated correctly."
-                .to_owned(),
-        ));
-    }
-    Ok(())
+/// Tells why the schedules of a deployment cannot be changed as asked.
+fn unclear(unclear: Unclear) -> ApiError {
+    ApiError::Unfit(match unclear {
+        Unclear::NoSlug => "Each schedule needs a slug, since those of the deployment have one: \
+            without it nobody knows which of them is meant."
+            .to_owned(),
+        Unclear::ReplacedTwice(slug) => {
+            format!("Two schedules shall replace the one with the slug '{slug}'; only one can.")
+        }
+        Unclear::Taken { from, to } => format!(
+            "The schedule '{from}' cannot become '{to}', since another schedule of the deployment is \
+             called that; replace or delete that one as well."
+        ),
+    })
 }
 
 /// Checks the schema of a new deployment, and that its parameters fit as far as they are given.

@@ -1,11 +1,13 @@
 //! The schedules of deployments in the database.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::db::{Conn, FromRow, Result, Row, Value, query};
 use crate::schemas::deployment_actions::{ScheduleCreate, ScheduleUpdate};
 use crate::schemas::deployments::{Deployment, DeploymentSchedule};
-use crate::schemas::{DeploymentId, ScheduleId};
+use crate::schemas::{DeploymentId, Document, ScheduleId};
 
 const SELECT: &str = "SELECT id, created, updated, deployment_id, schedule, active, \
     max_scheduled_runs, parameters, slug FROM deployment_schedule";
@@ -117,6 +119,112 @@ pub async fn replace(
             schedule.created = before.created;
         }
         insert(conn, &schedule).await?;
+    }
+    Ok(())
+}
+
+/// Why schedules cannot be changed one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unclear {
+    /// One has no slug, though all that are there have.
+    NoSlug,
+    /// Two shall replace the one of this slug.
+    ReplacedTwice(String),
+    /// One shall get a slug that another keeps.
+    Taken {
+        /// The slug that it has.
+        from: String,
+        /// The slug that it shall get.
+        to: String,
+    },
+}
+
+/// What becomes of a deployment's schedules.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    /// All are replaced, since slugs do not tell which is which.
+    Replaced(Vec<ScheduleCreate>),
+    /// Those with an id are changed, the others are added, and what is not named stays.
+    Merged(Vec<(Option<ScheduleId>, ScheduleCreate)>),
+}
+
+/// Works out by slugs which schedules of a deployment are meant; nothing is written.
+pub async fn plan(
+    conn: &mut Conn,
+    deployment: DeploymentId,
+    schedules: Vec<ScheduleCreate>,
+) -> Result<std::result::Result<Plan, Unclear>> {
+    let known = list(conn, deployment).await?;
+    if known.is_empty() || known.iter().any(|known| known.slug.is_none()) {
+        return Ok(Ok(Plan::Replaced(schedules)));
+    }
+    let find = |slug: &str| {
+        known
+            .iter()
+            .find(|known| known.slug.as_deref() == Some(slug))
+    };
+    let mut replaced = HashSet::new();
+    for slug in schedules.iter().filter_map(|one| one.replaces.as_ref()) {
+        if !replaced.insert(slug.clone()) {
+            return Ok(Err(Unclear::ReplacedTwice(slug.clone())));
+        }
+    }
+    let mut merged = Vec::with_capacity(schedules.len());
+    for schedule in schedules {
+        let Some(slug) = &schedule.slug else {
+            return Ok(Err(Unclear::NoSlug));
+        };
+        if let Some(from) = &schedule.replaces
+            && find(slug).is_some()
+            && !replaced.contains(slug)
+        {
+            let (from, to) = (from.clone(), slug.clone());
+            return Ok(Err(Unclear::Taken { from, to }));
+        }
+        let before = find(schedule.replaces.as_ref().unwrap_or(slug));
+        merged.push((before.map(|before| before.id), schedule));
+    }
+    Ok(Ok(Plan::Merged(merged)))
+}
+
+/// Changes the schedules of a deployment as planned.
+///
+/// A schedule that somebody has paused stays so where the change does not say, and one that was added by hand stays there
+/// when the deployment is deployed anew.
+pub async fn carry_out(
+    conn: &mut Conn,
+    deployment: DeploymentId,
+    plan: Plan,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let merged = match plan {
+        Plan::Replaced(schedules) => return replace(conn, deployment, schedules, now).await,
+        Plan::Merged(merged) => merged,
+    };
+    // Two may change their slugs with each other, and a slug is one schedule's at any moment.
+    for (id, _) in merged.iter().filter(|(_, one)| one.replaces.is_some()) {
+        if let Some(id) = id {
+            let unnamed = ScheduleUpdate {
+                slug: Some(None),
+                ..ScheduleUpdate::default()
+            };
+            update(conn, deployment, *id, unnamed, now).await?;
+        }
+    }
+    for (id, schedule) in merged {
+        let Some(id) = id else {
+            insert(conn, &schedule.of(deployment, now)).await?;
+            continue;
+        };
+        let change = ScheduleUpdate {
+            schedule: Some(schedule.schedule),
+            active: schedule.active,
+            max_scheduled_runs: schedule.max_scheduled_runs.map(Some),
+            parameters: Some(schedule.parameters.unwrap_or_else(Document::empty_object)),
+            slug: Some(schedule.slug),
+            ..ScheduleUpdate::default()
+        };
+        update(conn, deployment, id, change, now).await?;
     }
     Ok(())
 }

@@ -57,7 +57,13 @@ const TWO: Story = Story {
 };
 const THREE: Story = Story {
     version: "3.8",
-    requests: &["runs.txt", "jobs.txt", "three.txt", "events.txt"],
+    requests: &[
+        "runs.txt",
+        "jobs.txt",
+        "three.txt",
+        "events.txt",
+        "deploying.txt",
+    ],
     settings: &[
         // They meet requests at its database, which refuses these then.
         ("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false"),
