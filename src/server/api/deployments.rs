@@ -136,9 +136,6 @@ pub async fn create_deployment(
         {
             return Ok(Err(refusal));
         }
-        if let Err(refusal) = has_blocks(conn, &deployment).await? {
-            return Ok(Err(refusal));
-        }
         let done = models::deployments::upsert(conn, happened, deployment, usual, now).await?;
         Ok(done.map_err(missing))
     };
@@ -460,27 +457,6 @@ fn has_one_limit(
         )),
         _ => Ok(()),
     }
-}
-
-/// Refuses a deployment whose blocks are of another server.
-async fn has_blocks(
-    conn: &mut Conn,
-    deployment: &DeploymentCreate,
-) -> db::Result<Result<(), ApiError>> {
-    for (what, id) in [
-        ("infrastructure", deployment.infrastructure_document_id),
-        ("storage", deployment.storage_document_id),
-    ] {
-        if let Some(id) = id.flatten()
-            && !models::block_documents::exists(conn, id).await?
-        {
-            return Ok(Err(ApiError::Conflict(format!(
-                "Error creating deployment: there is no {what} block {id} here; if it was made for \
-                 another server, make it here and build the deployment again"
-            ))));
-        }
-    }
-    Ok(Ok(()))
 }
 
 /// Tells why the schedules of a deployment cannot be changed as asked.

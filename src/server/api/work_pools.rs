@@ -57,7 +57,8 @@ fn check_template(template: Option<&Document>) -> Result<(), ApiError> {
             .is_some_and(|part| !part.is_empty())
     };
     let is_empty = template.as_object().is_none_or(|parts| parts.is_empty());
-    if !(is_empty || has("job_configuration") && has("variables")) {
+    let is_whole = has("job_configuration") && has("variables");
+    if !is_empty && !is_whole {
         return Err(ApiError::invalid_input(
             &["body", "base_job_template"],
             "the template needs both a `job_configuration` and `variables`, neither of them empty; leave it out \

@@ -271,13 +271,6 @@ pub async fn read(
     Ok(expand(conn, vault, stored, secrets).await?.pop())
 }
 
-/// Tells whether there is such a document.
-pub async fn exists(conn: &mut Conn, id: uuid::Uuid) -> Result<bool> {
-    let sql = "SELECT d.id FROM block_document d WHERE d.id = $1";
-    let found: Option<uuid::Uuid> = query(sql).bind(id).fetch_optional(conn).await?;
-    Ok(found.is_some())
-}
-
 /// Returns the document of a type by its name.
 pub async fn read_by_name(
     conn: &mut Conn,

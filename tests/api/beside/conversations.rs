@@ -24,6 +24,9 @@ use crate::replay::Bindings;
 /// Longer than any answer takes on a machine that is busy compiling.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often something is told until it is heard; what is missed was told before somebody listened.
+const TRIES: u128 = 20;
+
 type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// One server, as a client speaks to it, and what it has said.
@@ -116,8 +119,10 @@ async fn say(socket: &mut Stream, what: &Value) {
 
 fn event(n: u128, name: &str, ago: i64) -> Value {
     let room = json!({"prefect.resource.id": "room.1", "prefect.resource.role": "room"});
+    // Finer times are none to older servers.
+    let occurred = (SystemClock.now() - TimeDelta::seconds(ago)).format("%Y-%m-%dT%H:%M:%S%.6fZ");
     json!({
-        "occurred": SystemClock.now() - TimeDelta::seconds(ago), "event": name, "related": [room],
+        "occurred": occurred.to_string(), "event": name, "related": [room],
         "resource": {"prefect.resource.id": "pot.1", "prefect.resource.name": "one"},
         "payload": {"cups": n as u64}, "id": Uuid::from_u128(n), "follows": null,
     })
@@ -143,6 +148,7 @@ async fn events(speaker: &mut Speaker, asks_who: bool) {
     };
     let mut n = 100;
     loop {
+        assert!(n < 100 + TRIES, "no event is heard");
         say(&mut told, &event(n, "pot.filled", 5)).await;
         n += 1;
         match timeout(Duration::from_secs(2), out.next()).await {
@@ -189,7 +195,7 @@ async fn logs(speaker: &mut Speaker) {
         let at = "2026-01-02T03:04:05.123456Z";
         json!({"name": "a", "level": level, "message": message, "timestamp": at, "flow_run_id": run})
     };
-    loop {
+    for _ in 0..TRIES {
         let lines = json!([line(10, "too low"), line(20, "told")]);
         speaker.ask("POST", "/logs/", &lines).await;
         match timeout(Duration::from_secs(2), out.next()).await {
@@ -203,6 +209,7 @@ async fn logs(speaker: &mut Speaker) {
             Ok(other) => panic!("not heard: {other:?}"),
         }
     }
+    panic!("no line is heard");
 }
 
 /// A background task goes to whoever serves it, and the next one after a word.
@@ -275,7 +282,16 @@ async fn converse(speaker: &mut Speaker, story: &Story) {
 }
 
 async fn are_held_as_with_genuine(story: &Story) {
-    let Some(genuine) = GenuineServer::start(story.version, story.settings).await else {
+    // Logs are streamed by the newest only where its settings say so.
+    let settings = [
+        story.settings,
+        &[
+            ("PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED", "true"),
+            ("PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED", "true"),
+        ],
+    ]
+    .concat();
+    let Some(genuine) = GenuineServer::start(story.version, &settings).await else {
         return;
     };
     let mut theirs = Speaker::new(&genuine.api, story);
@@ -284,7 +300,8 @@ async fn are_held_as_with_genuine(story: &Story) {
     let mut apps = vec![TestApp::on_sqlite().await];
     apps.extend(TestApp::on_postgres().await);
     for app in apps {
-        app.clock.set(SystemClock.now());
+        // It stands still, and what is told is of the past.
+        app.clock.set(SystemClock.now() + TimeDelta::minutes(1));
         let address = app.listen().await;
         let mut ours = Speaker::new(&format!("http://{address}/api"), story);
         converse(&mut ours, story).await;
