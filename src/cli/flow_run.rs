@@ -16,9 +16,12 @@ use super::{
     explain, find,
     output::{self, OutputArg},
 };
-use crate::client::{Client, Document, FlowRun, Log, State};
+use crate::client::{Client, Document, FlowRun, Log, LogPlace, PAGE, State};
 use crate::schemas::StateType;
 use crate::settings::Value as _;
+
+/// What is said where there are no log lines.
+const NO_LOGS: &str = "The flow run has no logs.";
 
 /// Names of states beside those of their types.
 const STATE_NAMES: &[&str] = &[
@@ -404,28 +407,41 @@ async fn inspect(cx: &Context, client: &Client, flow_run: &str, output: OutputAr
 
 async fn logs(cx: &Context, client: &Client, args: &Logs) -> Result {
     let id = find(client, &args.flow_run).await?.id;
-    let mut printed = 0;
+    if let Some(count) = args.tail {
+        let lines = client.read_last_flow_run_logs(id, count).await?;
+        print_logs(&lines, args.output, NO_LOGS);
+        return Ok(());
+    }
+    let is_list = args.output.is_json() && !args.follow;
+    let mut list = Vec::new();
+    let mut place = LogPlace::default();
+    let mut is_empty = true;
     loop {
         // Asked before the logs are read, so that nothing said before the end is missed.
         let state = read(client, id).await?.into_view().state;
         let has_ended = state.is_none_or(|state| is_silent(&state, cx.now()));
-        let lines = client.read_flow_run_logs(id, printed, None).await?;
-        printed += lines.len();
-        let skipped = args.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
-        if args.output.is_json() && !args.follow {
-            output::print_json(&lines[skipped..].iter().collect::<Vec<_>>());
-        } else {
-            lines[skipped..]
-                .iter()
-                .for_each(|line| print_log(line, args.output));
+        let was_there = place.clone();
+        loop {
+            let lines = client.read_next_flow_run_logs(id, &mut place).await?;
+            let is_last = lines.len() < PAGE;
+            is_empty &= lines.is_empty();
+            match is_list {
+                true => list.extend(lines),
+                false => lines.iter().for_each(|line| print_log(line, args.output)),
+            }
+            if is_last {
+                break;
+            }
         }
-        if !args.follow || (has_ended && lines.is_empty()) {
+        if !args.follow || (has_ended && place == was_there) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    if printed == 0 && !args.output.is_json() {
-        output::say("The flow run has no logs.");
+    if is_list {
+        output::print_json(&list);
+    } else if is_empty && !args.output.is_json() {
+        output::say(NO_LOGS);
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub use concurrency_limits::ConcurrencyLimit;
 pub use deployments::CreateFlowRun;
 pub use error::Error;
 pub use global_concurrency_limits::GlobalConcurrencyLimit;
-pub use logs::Log;
+pub use logs::{Log, LogPlace};
 pub use reqwest;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{

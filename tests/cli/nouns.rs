@@ -234,8 +234,13 @@ fn logs_are_printed_in_order() {
         2020-01-01 00:00:02.000 | ERROR    | prefect.task_runs - two
         --- stderr
         "#);
-    let tail = run(&api(), &["flow-run", "logs", "-n", "1", RUN_ID]);
-    assert_eq!(tail.stdout.lines().count(), 1);
+    let api = api();
+    run(&api, &["flow-run", "logs", "-n", "1", RUN_ID]);
+    let asked = api.requests().pop().unwrap();
+    assert!(
+        asked.contains("TIMESTAMP_DESC") && asked.contains(r#""limit":1,"#),
+        "{asked}"
+    );
 }
 
 #[test]

@@ -344,3 +344,24 @@ fn output_that_cannot_be_written_is_told() {
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(said.contains("the output cannot be written"), "{said}");
 }
+
+#[test]
+fn a_long_log_is_read_to_its_end_and_from_its_end() {
+    let home = Home::new();
+    // Many lines are said in the same instant, across the ends of pages.
+    let script = "seq 1 450; sleep 0.1; seq 451 700";
+    let args = ["run", "--run-name", "long", "--", "sh", "-c", script];
+    assert_eq!(home.run(&args).code, 0);
+    let said = |ran: Ran| {
+        let lines = done(ran);
+        let numbers = lines.lines().map(|line| line.rsplit(' ').next().unwrap());
+        numbers.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all: Vec<String> = (1..=700).map(|n| n.to_string()).collect();
+    let read = said(home.run(&["flow-run", "logs", "long"]));
+    assert_eq!(read, all);
+    let last = said(home.run(&["flow-run", "logs", "long", "-n", "201"]));
+    assert_eq!(last, all[499..]);
+    let list = json(&home, &["flow-run", "logs", "long", "-o", "json"]);
+    assert_eq!(list.as_array().unwrap().len(), 700);
+}
