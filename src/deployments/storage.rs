@@ -109,7 +109,8 @@ impl Storage {
                 .write_all(&buffer[..length])
                 .map_err(|e| Error::io("write", temporary, e))?;
         }
-        let mode = fs::Permissions::from_mode(mode & 0o7777 | 0o400);
+        // Without set-user-id and the like: the copy is somebody else's, and they would act as its owner.
+        let mode = fs::Permissions::from_mode(mode & 0o777 | 0o400);
         writer
             .set_permissions(mode)
             .map_err(|e| Error::io("write", temporary, e))?;
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn stored_code_keeps_bytes_mode_and_address() {
         let home = tempfile::tempdir().unwrap();
-        let source = script(home.path(), "#!/bin/sh\necho 1\n", 0o755);
+        let source = script(home.path(), "#!/bin/sh\necho 1\n", 0o6755);
         let storage = Storage::at(&home.path().join("storage"));
         let first = storage.store(&source).unwrap();
         let again = storage.store(&source).unwrap();
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(first.sha256.len(), 64);
         assert!(first.path.ends_with(format!("{}/run.sh", first.sha256)));
         assert_eq!(
-            fs::metadata(&first.path).unwrap().permissions().mode() & 0o777,
+            fs::metadata(&first.path).unwrap().permissions().mode() & 0o7777,
             0o755
         );
         assert_eq!(
