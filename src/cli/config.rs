@@ -256,7 +256,7 @@ fn ls(cx: &Context, output: OutputArg) -> Result {
 }
 
 fn open(cx: &Context) -> Result<(Profiles, String)> {
-    let profiles = Profiles::read(&cx.settings().profiles_path)?;
+    let profiles = Profiles::read_to_change(&cx.settings().profiles_path)?;
     Ok((profiles, cx.loaded().profile.clone()))
 }
 

@@ -75,7 +75,14 @@ enum Command {
 
 impl Args {
     pub(super) fn run(self, cx: &Context) -> Result {
-        let mut profiles = Profiles::read(&cx.settings().profiles_path)?;
+        let path = &cx.settings().profiles_path;
+        let mut profiles = match &self.command {
+            Command::Ls { .. } | Command::Inspect { .. } => Profiles::read(path)?,
+            Command::Create { .. }
+            | Command::Use { .. }
+            | Command::Delete { .. }
+            | Command::Rename { .. } => Profiles::read_to_change(path)?,
+        };
         match self.command {
             Command::Ls { output } => {
                 ls(cx, &profiles, output);

@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml_edit::{DocumentMut, Item, Table, value};
@@ -20,6 +21,8 @@ pub const DEFAULT_PROFILE: &str = "default";
 pub struct Profiles {
     path: PathBuf,
     document: DocumentMut,
+    /// Held by whoever means to write, so that nobody writes what has been read before.
+    _turn: Option<Arc<fs::File>>,
 }
 
 impl Profiles {
@@ -34,6 +37,32 @@ impl Profiles {
         Ok(Self {
             path: path.to_owned(),
             document,
+            _turn: None,
+        })
+    }
+
+    /// Reads the file to change it; others who mean to wait until this is dropped.
+    pub fn read_to_change(path: &Path) -> Result<Self, Error> {
+        // Where a link leads, since writing would put a file in its place.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let turn = || {
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory)?;
+            }
+            let lock = path.with_extension("toml.lock");
+            let mut options = fs::OpenOptions::new();
+            let lock = options
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(lock)?;
+            lock.lock()?;
+            Ok(lock)
+        };
+        let turn = turn().map_err(|error: io::Error| unusable(path, error))?;
+        Ok(Self {
+            _turn: Some(Arc::new(turn)),
+            ..Self::read(path)?
         })
     }
 
@@ -153,9 +182,6 @@ impl Profiles {
     /// Writes the file, whole or not at all.
     pub fn write(&self) -> Result<(), Error> {
         let fail = |error: io::Error| unusable(&self.path, error);
-        if let Some(directory) = self.path.parent() {
-            fs::create_dir_all(directory).map_err(fail)?;
-        }
         // A reader sees the old file or the new one, never half of it.
         let draft = self
             .path

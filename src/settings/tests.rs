@@ -198,7 +198,7 @@ fn editing_profiles_keeps_comments_and_unknown_settings() {
     let home = home_with(
         "# mine\nactive = \"a\"\n\n[profiles.a]\nPREFECT_RESULTS_PERSIST_BY_DEFAULT = true # kept\n",
     );
-    let mut profiles = Profiles::read(&home.path().join("profiles.toml")).unwrap();
+    let mut profiles = Profiles::read_to_change(&home.path().join("profiles.toml")).unwrap();
     profiles
         .set("a", "PREFECT_API_URL", "http://x/api")
         .unwrap();
@@ -224,4 +224,28 @@ fn editing_profiles_keeps_comments_and_unknown_settings() {
 fn debug_mode_means_debug_logs() {
     let loaded = load(&home_with(""), &[("PREFECT_DEBUG_MODE", "1")]).unwrap();
     assert_eq!(loaded.settings.logging_level, LogLevel::Debug);
+}
+
+#[test]
+fn who_changes_profiles_at_once_loses_nothing_and_a_link_stays_one() {
+    let home = tempfile::tempdir().unwrap();
+    let (file, link) = (
+        home.path().join("kept.toml"),
+        home.path().join("profiles.toml"),
+    );
+    std::fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let link = &link;
+            scope.spawn(move || {
+                let mut profiles = Profiles::read_to_change(link).unwrap();
+                profiles.create(&format!("p{n}"), &[]).unwrap();
+                profiles.write().unwrap();
+            });
+        }
+    });
+    // The default one is there without being written down.
+    assert_eq!(Profiles::read(&link).unwrap().names().len(), 9);
+    assert!(link.is_symlink());
 }

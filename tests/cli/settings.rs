@@ -201,3 +201,19 @@ fn a_server_that_is_away_is_told_with_its_url() {
         Hint: start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`
         "#);
 }
+
+#[test]
+fn commands_that_change_profiles_at_once_lose_nothing() {
+    let home = Home::new();
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            let home = &home;
+            scope.spawn(move || {
+                let ran = home.run(&["profile", "create", &format!("p{n}")]);
+                assert_eq!(ran.code, 0, "{ran}");
+            });
+        }
+    });
+    let names = home.run(&["profile", "ls"]);
+    assert_eq!(names.stdout.lines().count(), 7, "{names}");
+}
