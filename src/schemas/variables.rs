@@ -39,9 +39,20 @@ impl Render for Variable {
         fields.time("created", self.created)?;
         fields.time("updated", self.updated)?;
         fields.all("name", &self.name)?;
-        fields.all("value", &self.value)?;
+        match self.text() {
+            // To 2.20 a value is a text, and one that is none breaks the whole list there.
+            Some(text) if dialect == Dialect::Two => fields.all("value", &text)?,
+            _ => fields.all("value", &self.value)?,
+        }
         fields.all("tags", &self.tags)?;
         fields.end()
+    }
+}
+
+impl Variable {
+    /// Returns a value that is no text as the JSON that it is.
+    fn text(&self) -> Option<String> {
+        (!self.value.get().starts_with('"')).then(|| self.value.get().to_owned())
     }
 }
 

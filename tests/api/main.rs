@@ -27,5 +27,6 @@ mod retention;
 mod secrets;
 mod settling;
 mod task_run_records;
+mod variables;
 mod work_pools;
 mod workers;
