@@ -5,11 +5,13 @@
 //! its reactor. A write is one transaction, and what it has read for a decision it locks
 //! (`FOR UPDATE`), since other servers work on the same database.
 
+use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -112,7 +114,8 @@ async fn transact<T>(
 ) -> Result<T> {
     let mut conn = Conn::Postgres(pool.acquire().await?);
     query(begin).execute(&mut conn).await?;
-    match op(&mut conn).await {
+    let done = AssertUnwindSafe(op(&mut conn)).catch_unwind().await;
+    match done.unwrap_or_else(|_| Err(Error::Driver("the operation panicked".into()))) {
         Ok(value) => {
             query("COMMIT").execute(&mut conn).await?;
             Ok(value)

@@ -134,6 +134,19 @@ impl AsOf<Deployment> {
     }
 }
 
+impl Deployment {
+    /// Returns a schema that knows of the parameters no more than the names of those that are given.
+    fn named_parameters(&self) -> serde_json::Value {
+        let given: serde_json::Map<String, serde_json::Value> =
+            self.parameters.read().unwrap_or_default();
+        let properties: serde_json::Map<_, _> = given
+            .into_iter()
+            .map(|(name, _)| (name.clone(), serde_json::json!({ "title": name })))
+            .collect();
+        serde_json::json!({"title": "Parameters", "type": "object", "properties": properties})
+    }
+}
+
 impl Render for AsOf<Deployment> {
     fn render<S: Serializer>(&self, dialect: Dialect, serializer: S) -> Result<S::Ok, S::Error> {
         let deployment = &self.1;
@@ -188,8 +201,13 @@ fn newer<S: Serializer>(
     fields.all("storage_document_id", &deployment.storage_document_id)?;
     let infrastructure = &deployment.infrastructure_document_id;
     fields.all("infrastructure_document_id", infrastructure)?;
-    let schema = &deployment.parameter_openapi_schema;
-    fields.all("parameter_openapi_schema", schema)?;
+    match &deployment.parameter_openapi_schema {
+        // `prefect deployment run` of 2.20 cannot do without one.
+        None if dialect == Dialect::Two && deployment.flow_data.is_some() => {
+            fields.all("parameter_openapi_schema", &deployment.named_parameters())?;
+        }
+        schema => fields.all("parameter_openapi_schema", schema)?,
+    }
     let enforced = &deployment.enforce_parameter_schema;
     fields.all("enforce_parameter_schema", enforced)?;
     fields.all("created_by", &())?;

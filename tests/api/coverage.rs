@@ -1,8 +1,7 @@
 //! What of the genuine servers' APIs this one has: the table in `COMPATIBILITY.md` is what this test finds.
 //!
 //! `operations.tsv` lists the operations of the three genuine servers, one a line, with a `y` for each generation that has
-//! it. An operation counts as compared where a story in `beside/` asks a genuine server of that generation for it, and a
-//! socket where it is spoken to beside one (`beside/conversations.txt`).
+//! it. An operation counts as compared where a story in `beside/` asks a genuine server of that generation for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -64,20 +63,6 @@ fn told(story: &[&str]) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Returns the sockets of a generation that are spoken to.
-fn conversations(generation: &str) -> Vec<(String, Vec<String>)> {
-    let lines = include_str!("beside/conversations.txt").lines();
-    let of_it = lines.filter_map(|line| line.strip_prefix(generation)?.strip_prefix(" WS "));
-    of_it
-        .map(|path| {
-            (
-                "WS".to_owned(),
-                path.split('/').map(str::to_owned).collect(),
-            )
-        })
-        .collect()
-}
-
 fn is_told(story: &[(String, Vec<String>)], operation: &str) -> bool {
     let (method, path) = operation.split_once(' ').expect("a method and a path");
     let wanted: Vec<_> = path.split('/').collect();
@@ -101,10 +86,7 @@ async fn is_socket(app: &TestApp, path: &str) -> bool {
 async fn table() -> String {
     let routed = routed();
     let app = TestApp::on_sqlite().await;
-    let mut stories = STORIES.map(told);
-    for (story, generation) in stories.iter_mut().zip(GENERATIONS) {
-        story.extend(conversations(generation));
-    }
+    let stories = STORIES.map(told);
     let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
     let mut rows = String::new();
     for line in OPERATIONS.lines() {

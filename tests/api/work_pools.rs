@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use prefect_rs::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::app::{BETA, TWO, TestApp};
+use crate::app::{BETA, THREE, TWO, TestApp};
 
 async fn post(app: &TestApp, path: &str, body: &Value) -> Value {
     let (status, answer) = app.send("POST", path, &[], Some(body)).await;
@@ -404,6 +404,31 @@ async fn to_2_0b3_a_queue_named_default_is_like_any_other() {
     assert_eq!(app.send("DELETE", &path, &beta, None).await.0, 204);
     assert_eq!(app.send("GET", by_name, &beta, None).await.0, 404);
     assert_eq!(create("default").await.0, 201);
+    app.close().await;
+}
+
+/// `prefect deployment run` of 2.20 looks for each parameter in the schema, and for a schema without asking.
+#[tokio::test]
+async fn a_deployment_of_2_0b3_has_a_schema_for_2_20() {
+    let app = TestApp::on_sqlite().await;
+    let flow = id(&post(&app, "/api/flows/", &json!({"name": "old"})).await);
+    let old = json!({
+        "name": "old", "flow_id": flow, "parameters": {"url": "x"},
+        "flow_data": {"encoding": "file", "blob": "{}"},
+    });
+    let (_, old) = app
+        .send("POST", "/api/deployments/", &BETA, Some(&old))
+        .await;
+    let path = format!("/api/deployments/{}", id(&old.expect("a deployment")));
+    let schema = async |dialect: &[(&str, &str)]| {
+        let (_, seen) = app.send("GET", &path, dialect, None).await;
+        seen.expect("a deployment")["parameter_openapi_schema"].clone()
+    };
+    let named =
+        json!({"title": "Parameters", "type": "object", "properties": {"url": {"title": "url"}}});
+    assert_eq!(schema(&TWO).await, named);
+    // Newer ones see that nothing is known, and take it for that.
+    assert_eq!(schema(&THREE).await, json!(null));
     app.close().await;
 }
 

@@ -5,7 +5,6 @@
 //! `two.txt` and `three.txt` do so with the documents of 2.20 and 3.8. The genuine answers are taken
 //! first and then replayed against ours, on both databases, as the recorded histories are.
 
-mod conversations;
 mod csrf;
 mod members;
 mod sockets;

@@ -66,8 +66,12 @@ pub fn queue_resource(id: impl Into<Uuid>, name: &str) -> Resource {
     resource("work-queue", id, name).in_role("work-queue")
 }
 
+/// Returns something of a noun as a part of a payload; as its text where a number in it is larger
+/// than any that can be reckoned with, which a document of a client may have.
 fn json(value: &impl Serialize) -> Json {
-    serde_json::to_value(value).expect("a noun is JSON")
+    serde_json::to_value(value)
+        .or_else(|_| serde_json::to_string(value).map(Json::String))
+        .expect("a noun can be written as JSON")
 }
 
 /// What has happened in a write, in order.
@@ -115,7 +119,7 @@ impl Happened {
 
     /// Notes what became of a flow.
     pub fn flow(&mut self, became: Became, flow: &Flow) {
-        let payload = json!({"name": flow.name, "tags": flow.tags, "labels": flow.labels});
+        let payload = json!({"name": flow.name, "tags": flow.tags, "labels": json(&flow.labels)});
         let of = resource("flow", flow.id, &flow.name);
         self.note("flow", became.word(), of, Vec::new(), &payload);
     }
@@ -125,7 +129,7 @@ impl Happened {
         let Variable {
             name, value, tags, ..
         } = variable;
-        let payload = json!({"name": name, "value": value, "tags": tags});
+        let payload = json!({"name": name, "value": json(value), "tags": tags});
         let of = resource("variable", variable.id, name);
         self.note("variable", became.word(), of, Vec::new(), &payload);
     }
@@ -161,7 +165,7 @@ impl Happened {
             "name": document.name,
             "data": data,
             "block_schema": {
-                "capabilities": schema.capabilities,
+                "capabilities": json(&schema.capabilities),
                 "block_type": {"id": block_type.id, "name": block_type.name},
             },
         });
@@ -194,7 +198,7 @@ impl Happened {
         let payload = json!({
             "key": key,
             "type": latest.artifact_type,
-            "data": latest.data,
+            "data": json(&latest.data),
             "description": latest.description,
         });
         let flow_run = latest.flow_run_id.map(|id| named("flow-run", id));
