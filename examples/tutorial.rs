@@ -10,7 +10,7 @@ struct Reply {
     text: String,
 }
 
-#[task(name = "Get data from API", retries = 5, retry_delay_seconds = 0.2)]
+#[task(name = "Get data from API", retries = 10, retry_delay_seconds = 0.2)]
 async fn call_unreliable_api(url: String) -> Result<Reply> {
     if rand::random::<bool>() {
         bail!("{url} has a bad day");
