@@ -154,6 +154,9 @@ impl From<client::Error> for Error {
                 .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
             Code::Unauthorized => error
                 .hint("give the credentials with `prefect-rs config set PREFECT_API_AUTH_STRING=user:password` or `PREFECT_API_KEY=key`"),
+            Code::Conflict if request.ends_with("/create_flow_run") => error.hint(
+                "the deployment checks parameters by the schema of its flow; `prefect-rs deployment inspect` shows both, and `--param NAME=VALUE` gives one",
+            ),
             Code::Conflict => error.hint(format!(
                 "something of that name exists already, or is in a state that forbids this; the commands `ls` and `inspect` show it (the request was {request})"
             )),
@@ -241,5 +244,27 @@ fn remedy(origin: &settings::Source, setting: &settings::Setting) -> String {
         settings::Source::Default | settings::Source::CommandLine => {
             format!("{} says: {}", setting.name, setting.help())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::{Method, StatusCode};
+
+    #[test]
+    fn what_is_refused_for_its_parameters_is_told_apart_from_a_name_that_is_taken() {
+        let refused = |path: &str| {
+            let refused = client::Error::Refused {
+                method: Method::POST,
+                path: path.to_owned(),
+                status: StatusCode::CONFLICT,
+                message: "'msg' is a required property".to_owned(),
+                retry_after: None,
+            };
+            Error::from(refused).to_string()
+        };
+        assert!(refused("/deployments/1/create_flow_run").contains("--param NAME=VALUE"));
+        assert!(refused("/variables/").contains("of that name exists already"));
     }
 }
