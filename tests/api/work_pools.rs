@@ -407,6 +407,24 @@ async fn to_2_0b3_a_queue_named_default_is_like_any_other() {
     app.close().await;
 }
 
+#[tokio::test]
+async fn new_schedules_of_one_slug_are_refused_by_its_name() {
+    let app = TestApp::on_sqlite().await;
+    let flow = id(&post(&app, "/api/flows/", &json!({"name": "f"})).await);
+    let schedule = |slug: &str| json!({"schedule": {"interval": 60}, "slug": slug});
+    let body = json!({"name": "d", "flow_id": flow, "schedules": [schedule("a")]});
+    let path = format!("/api/deployments/{}", id(&deploy(&app, body).await));
+    let twice = json!({"schedules": [schedule("x"), schedule("x")]});
+    let (status, refusal) = app.send("PATCH", &path, &THREE, Some(&twice)).await;
+    assert_eq!(status, 409);
+    assert!(
+        refusal.expect("a reason")["detail"]
+            .to_string()
+            .contains("'x'")
+    );
+    app.close().await;
+}
+
 /// `prefect deployment run` of 2.20 looks for each parameter in the schema, and for a schema without asking.
 #[tokio::test]
 async fn a_deployment_of_2_0b3_has_a_schema_for_2_20() {

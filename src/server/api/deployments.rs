@@ -462,6 +462,12 @@ fn has_one_limit(
 /// Tells why the schedules of a deployment cannot be changed as asked.
 fn unclear(unclear: Unclear) -> ApiError {
     ApiError::Unfit(match unclear {
+        // A conflict, as where they are created so.
+        Unclear::AddedTwice(slug) => {
+            return ApiError::Conflict(format!(
+                "Two schedules have the slug '{slug}'; each needs one of its own."
+            ));
+        }
         Unclear::NoSlug => "Each schedule needs a slug, since those of the deployment have one: \
             without it nobody knows which of them is meant."
             .to_owned(),

@@ -130,6 +130,8 @@ pub enum Unclear {
     NoSlug,
     /// Two shall replace the one of this slug.
     ReplacedTwice(String),
+    /// Two new ones have this slug.
+    AddedTwice(String),
     /// One shall get a slug that another keeps.
     Taken {
         /// The slug that it has.
@@ -169,6 +171,7 @@ pub async fn plan(
             return Ok(Err(Unclear::ReplacedTwice(slug.clone())));
         }
     }
+    let mut added = HashSet::new();
     let mut merged = Vec::with_capacity(schedules.len());
     for schedule in schedules {
         let Some(slug) = &schedule.slug else {
@@ -182,6 +185,9 @@ pub async fn plan(
             return Ok(Err(Unclear::Taken { from, to }));
         }
         let before = find(schedule.replaces.as_ref().unwrap_or(slug));
+        if before.is_none() && !added.insert(slug.clone()) {
+            return Ok(Err(Unclear::AddedTwice(slug.clone())));
+        }
         merged.push((before.map(|before| before.id), schedule));
     }
     Ok(Ok(Plan::Merged(merged)))
