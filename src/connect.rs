@@ -8,9 +8,6 @@ use crate::settings::Settings;
 /// Why there is no way to an API.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The URL is none.
-    #[error("'{0}' is not valid for PREFECT_API_URL: it begins neither with http:// nor https://")]
-    Url(String),
     /// The client could not be made.
     #[error(transparent)]
     Client(#[from] client::Error),
@@ -28,9 +25,6 @@ pub enum Error {
 /// Returns a client of the API that the settings lead to.
 pub async fn client(settings: &Settings) -> Result<Client, Error> {
     match url(settings) {
-        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err(Error::Url(url))
-        }
         Some(url) => Ok(Client::http(&url, settings)?),
         None => Ok(local(settings).await?),
     }
@@ -38,7 +32,8 @@ pub async fn client(settings: &Settings) -> Result<Client, Error> {
 
 /// Returns the URL that is set, else that of a server that runs on this home.
 pub fn url(settings: &Settings) -> Option<String> {
-    settings.api_url.clone().or_else(|| {
+    let set = settings.api_url.as_ref().map(ToString::to_string);
+    set.or_else(|| {
         let database = settings.database_url.sqlite_path()?;
         advert::find(database).map(|live| live.url)
     })

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     Context,
     error::{Code, Error, Result},
-    find, flow_run,
+    find, flow_run, instant,
     output::{self, OutputArg},
     suggest,
 };
@@ -130,7 +130,7 @@ struct Run {
     #[arg(long, visible_alias = "flow-run-name")]
     name: Option<String>,
     /// A tag beside those of the deployment; may be given several times.
-    #[arg(short = 't', long = "tag", value_name = "TAG")]
+    #[arg(short = 't', long = "tag", value_name = "TAG", value_parser = output::name)]
     tags: Vec<String>,
     /// A job variable over those of the deployment; the value is JSON, or else text. May be given several times.
     #[arg(long = "job-variable", value_name = "NAME=VALUE")]
@@ -138,8 +138,8 @@ struct Run {
     /// Start it after this time span, such as `90`, `1:30:00` or `2 hours`.
     #[arg(long, value_name = "SPAN", conflicts_with = "start_at", value_parser = Duration::parse)]
     start_in: Option<Duration>,
-    /// Start it at this instant, such as `2026-12-01T08:00:00Z`.
-    #[arg(long, value_name = "INSTANT")]
+    /// Start it at this instant, such as `2026-12-01 08:00` on this machine's clock, or `2026-12-01T08:00:00Z`.
+    #[arg(long, value_name = "INSTANT", value_parser = instant::parse)]
     start_at: Option<DateTime<Utc>>,
     /// Wait until the run has ended; the exit code says whether it completed.
     #[arg(long)]
@@ -434,6 +434,10 @@ pub(super) fn pairs(pairs: &[String]) -> Result<Map<String, Value>> {
                 format!("'{pair}' is not of the form NAME=VALUE"),
             )
         })?;
+        if name.trim().is_empty() {
+            let message = format!("'{pair}' gives a value to no name");
+            return Err(Error::new(Code::Usage, message).hint("it is of the form NAME=VALUE"));
+        }
         let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         Ok((name.to_owned(), value))
     };

@@ -171,8 +171,6 @@ impl From<client::Error> for Error {
 impl From<connect::Error> for Error {
     fn from(error: connect::Error) -> Self {
         match error {
-            connect::Error::Url(_) => Self::new(Code::Settings, error.to_string())
-                .hint("a local server is at http://127.0.0.1:4200/api"),
             connect::Error::NoServer(_) => Self::new(Code::Unreachable, error.to_string()),
             connect::Error::Client(error) => error.into(),
             connect::Error::Database(error) => error.into(),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, lookup_host};
 use super::{
     Context, database,
     error::{Code, Error, Result},
-    output, stop,
+    output, services, stop,
 };
 use crate::{
     advert::{self, Advert},
@@ -37,6 +37,8 @@ enum Command {
     Start(Start),
     /// Look after the database.
     Database(database::Args),
+    /// Show what a server does by itself, or do that alone.
+    Services(services::Args),
 }
 
 /// What the server is told on the command line, over its settings.
@@ -63,6 +65,9 @@ pub(super) struct Start {
     /// Leave late runs to other servers on the same database.
     #[arg(long)]
     no_late_runs: bool,
+    /// Leave all that a server does by itself to others on the same database, as to `prefect-rs server services start`.
+    #[arg(long)]
+    no_services: bool,
     /// Show the dashboard (the default).
     #[arg(long, overrides_with = "no_ui")]
     ui: bool,
@@ -79,6 +84,7 @@ impl Args {
         match self.command {
             Command::Start(args) => start(cx, &args).await,
             Command::Database(args) => args.run(cx).await,
+            Command::Services(args) => args.run(cx).await,
         }
     }
 }
@@ -126,21 +132,28 @@ pub(super) struct Bound {
 
 async fn start(cx: &Context, args: &Start) -> Result {
     let settings = args.over(cx.settings());
-    // The level of the server is the whole level of this process, which has nothing else to say.
+    show_logs(&settings)?;
+    let bound = bind(&settings).await?;
+    let stops = stop::requests()?;
+    let mut server = server::Server::open(settings.clone()).await?;
+    if args.no_services {
+        server = server.without_services();
+    }
+    output::print_line(&banner(&settings, &bound.url));
+    let stopped = server.serve(bound.listener, stop::requested(stops)).await;
+    output::say("Stopped.");
+    stopped.map_err(|error| Error::failure(format!("the server failed: {error}")))
+}
+
+/// Shows what a server logs, which is all that its process has to say.
+pub(super) fn show_logs(settings: &Settings) -> Result {
     let level = if settings.debug_mode {
         LogLevel::Debug
     } else {
         settings.server_logging_level
     };
     telemetry::init(level, settings.logging_format)
-        .map_err(|error| Error::failure(format!("logging does not start: {error}")))?;
-    let bound = bind(&settings).await?;
-    let stops = stop::requests()?;
-    let server = server::Server::open(settings.clone()).await?;
-    output::print_line(&banner(&settings, &bound.url));
-    let stopped = server.serve(bound.listener, stop::requested(stops)).await;
-    output::say("Stopped.");
-    stopped.map_err(|error| Error::failure(format!("the server failed: {error}")))
+        .map_err(|error| Error::failure(format!("logging does not start: {error}")))
 }
 
 /// Takes the port and the advertisement.

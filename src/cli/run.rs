@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// A tag; may be given several times.
-    #[arg(short = 't', long = "tag", value_name = "TAG")]
+    #[arg(short = 't', long = "tag", value_name = "TAG", value_parser = output::name)]
     tags: Vec<String>,
     /// End the command when it takes longer than this time span, such as `90` or `1:30:00`.
     #[arg(long, value_name = "SPAN", value_parser = Duration::parse)]

@@ -60,7 +60,7 @@ enum Command {
         #[arg(long, value_name = "ID", env = FLOW_RUN_ID)]
         flow_run: Uuid,
         /// A tag; may be given several times.
-        #[arg(short = 't', long = "tag", value_name = "TAG")]
+        #[arg(short = 't', long = "tag", value_name = "TAG", value_parser = output::name)]
         tags: Vec<String>,
     },
     /// Say that a task run has completed.

@@ -36,7 +36,7 @@ enum Command {
         #[arg(long)]
         overwrite: bool,
         /// A tag; give several times for several.
-        #[arg(long = "tag", value_name = "TAG")]
+        #[arg(long = "tag", value_name = "TAG", value_parser = output::name)]
         tags: Vec<String>,
     },
     /// Print the value of a variable.

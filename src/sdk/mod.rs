@@ -78,7 +78,7 @@ pub use task::{Running, Task, TaskCall, TaskDefinition};
 pub use upstream::Upstream;
 pub use value::{Input, Inputs, IntoInput, Kept, Taken, TaskInput, TaskOutput, kept, taken};
 
-pub use crate::settings::Settings;
+pub use crate::settings::{HttpUrl, Settings};
 pub use schemars;
 pub use serde;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -133,7 +133,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
     }
 }
 
-/// A JSON body; none at all counts as `{}`, as clients send to list everything.
+/// A JSON body; none at all counts as `{}`, as clients send to list everything, but not where something is changed.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -141,6 +141,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
+        let is_change = matches!(*request.method(), Method::PATCH | Method::PUT);
         let whole = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
         let bytes = timeout(PATIENCE, whole)
             .await
@@ -154,7 +155,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             })?
             .to_bytes();
         if bytes.is_empty() || bytes.as_ref() == b"null" {
-            // Only where a member is needed, the body is.
+            // A change without a body is rather a mistake than a change of nothing.
+            if is_change {
+                return Err(refusal::missing_body());
+            }
+            // Elsewhere the body is needed only where a member is.
             return serde_json::from_slice(b"{}")
                 .or_else(|_| serde_json::from_slice(b"null"))
                 .map(Self)

@@ -54,6 +54,8 @@ const NEXT_TRY: Duration = Duration::from_millis(200);
 /// A server whose database is open.
 pub struct Server {
     state: AppState,
+    /// Whether services run here, or are left to other servers on the same database.
+    has_services: bool,
 }
 
 impl Server {
@@ -68,7 +70,18 @@ impl Server {
         state.db.write(ensure).await?;
         state.vault.check(&state.db).await?;
         state.automations.reload(&state.db).await?;
-        Ok(Self { state })
+        Ok(Self {
+            state,
+            has_services: true,
+        })
+    }
+
+    /// Leaves the services to other servers on the same database.
+    pub fn without_services(self) -> Self {
+        Self {
+            has_services: false,
+            ..self
+        }
     }
 
     /// Returns the server's parts.
@@ -82,7 +95,10 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let services = Services::start(&self.state);
+        let services = match self.has_services {
+            true => Services::start(&self.state),
+            false => Services::for_listeners(&self.state),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = answer(
             listener,
@@ -103,6 +119,14 @@ impl Server {
         services.stop().await;
         self.state.db.close().await;
         Ok(())
+    }
+
+    /// Runs the services alone until `shutdown` is ready, then closes the database.
+    pub async fn run_services(self, shutdown: impl Future<Output = ()>) {
+        let services = Services::start(&self.state);
+        shutdown.await;
+        services.stop().await;
+        self.state.db.close().await;
     }
 }
 

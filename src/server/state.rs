@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -77,9 +78,14 @@ impl AppState {
 
     /// Returns when the oldest events happened that are kept.
     pub fn events_since(&self) -> DateTime<Utc> {
-        TimeDelta::from_std(self.settings.events_retention_period)
+        self.instant_before(self.settings.events_retention_period)
+    }
+
+    /// Returns the instant that lies a span back, or the earliest that anybody asks for.
+    pub fn instant_before(&self, span: Duration) -> DateTime<Utc> {
+        TimeDelta::from_std(span)
             .ok()
-            .and_then(|kept| self.now().checked_sub_signed(kept))
+            .and_then(|span| self.now().checked_sub_signed(span))
             .unwrap_or(DateTime::UNIX_EPOCH)
     }
 

@@ -8,6 +8,7 @@
 
 mod database_url;
 mod error;
+mod http_url;
 mod profiles;
 mod value;
 
@@ -20,8 +21,9 @@ use std::{
 
 pub use database_url::DatabaseUrl;
 pub use error::Error;
+pub use http_url::HttpUrl;
 pub use profiles::{DEFAULT_PROFILE, Profiles};
-pub use value::{LogFormat, LogLevel, MASK, Secret, Synchronous, Vacuum, Value};
+pub use value::{LogFormat, LogLevel, MASK, Secret, Spans, Synchronous, Vacuum, Value};
 
 /// One setting as data.
 #[derive(Debug)]
@@ -182,7 +184,7 @@ settings! {
     test_mode: bool = "false", "PREFECT_TEST_MODE" | "PREFECT_TESTING_TEST_MODE";
 
     /// The URL of the API to talk to, with its `/api`; when not set, a server running on this home or else its database is used.
-    api_url: Option<String> = "", "PREFECT_API_URL";
+    api_url: Option<HttpUrl> = "", "PREFECT_API_URL";
     /// The token that clients send as `Authorization: Bearer`.
     api_key: Option<Secret> = "", "PREFECT_API_KEY";
     /// The `user:password` that clients send as `Authorization: Basic`.
@@ -316,6 +318,8 @@ settings! {
     db_vacuum_orphan_cleanup_loop_seconds: Duration = "86400", "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS";
     /// Seconds after its end for which a flow run is kept, where old ones are deleted; an hour at least.
     db_vacuum_retention_period: Duration = "7776000", "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD";
+    /// Seconds for which events of a name are kept that are kept for less long than the others, as a JSON object.
+    db_vacuum_event_retention_overrides: Spans = "{}", "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES";
     /// How many rows are deleted in one write, at most.
     db_vacuum_batch_size: u32 = "200", "PREFECT_SERVER_SERVICES_DB_VACUUM_BATCH_SIZE";
     /// Whether runs fail that were paused and not resumed in time.

@@ -61,7 +61,7 @@ fn the_environment_wins_over_the_profile_and_the_profile_over_the_default() {
     );
     let loaded = load(&home, &[("PREFECT_API_URL", "http://environment/api")]).unwrap();
     assert_eq!(
-        loaded.settings.api_url.as_deref(),
+        loaded.settings.api_url.as_ref().map(HttpUrl::as_str),
         Some("http://environment/api")
     );
     assert_eq!(loaded.settings.server_api_port, 4300);

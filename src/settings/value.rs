@@ -3,7 +3,7 @@
 //! What Python's settings accept is accepted here too (`True`, `1`, `on`; seconds, `HH:MM:SS` or `P1D` for a time span),
 //! since one environment serves both.
 
-use std::{env, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, env, fmt, path::PathBuf, time::Duration};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
@@ -378,6 +378,42 @@ impl Value for Vacuum {
             .map(|(_, word)| *word)
             .collect();
         Some(words.join(","))
+    }
+}
+
+/// Time spans by the name of what they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans(pub BTreeMap<String, Duration>);
+
+impl Value for Spans {
+    const ALLOWED: &'static str =
+        r#"a JSON object of time spans in seconds, such as {"my.event": 3600}"#;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let spans: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
+        let read = |(name, span): (String, serde_json::Value)| {
+            let text = span
+                .as_str()
+                .map_or_else(|| span.to_string(), str::to_owned);
+            match Duration::parse(&text) {
+                Ok(span) => Ok((name, span)),
+                Err(reason) => Err(format!("the span of '{name}': {reason}")),
+            }
+        };
+        spans
+            .into_iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn text(&self) -> Option<String> {
+        let seconds = self
+            .0
+            .iter()
+            .map(|(name, span)| (name.clone(), span.as_secs_f64().into()));
+        Some(serde_json::Value::Object(seconds.collect()).to_string())
     }
 }
 

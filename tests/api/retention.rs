@@ -1,8 +1,8 @@
-//! Old flow runs go with all that belongs to them, and nothing else does.
+//! Old flow runs go with all that belongs to them, old events each in their time, and nothing else does.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use prefect_rs::server::services::{FlowRunRetention, Service};
-use prefect_rs::settings::{Settings, Vacuum};
+use prefect_rs::server::services::{EventRetention, FlowRunRetention, Service};
+use prefect_rs::settings::{Settings, Spans, Vacuum, Value as _};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -123,6 +123,41 @@ async fn old_flow_runs_go_with_all_that_belongs_to_them() {
         // Nothing is left to do.
         service.pass(app.state()).await.unwrap();
         assert_eq!(names(app).await, ["scheduled", "waits", "young"]);
+    })
+    .await;
+}
+
+/// Keeps one name for an hour, one for longer than anything is kept, and the others for a week.
+fn spans(settings: &mut Settings) {
+    let overrides = Spans::parse(r#"{"ping": 3600, "order": "P30D"}"#).unwrap();
+    settings.db_vacuum_event_retention_overrides = overrides;
+}
+
+#[tokio::test]
+async fn events_go_when_those_of_their_name_are_old() {
+    TestApp::on_each_with(spans, async |app| {
+        app.clock.set(start());
+        let names = ["ping", "order", "other"];
+        let event = |name: &str, hours: i64| {
+            json!({"event": name, "occurred": start() + TimeDelta::hours(hours), "id": Uuid::new_v4(),
+                "resource": {"prefect.resource.id": "r"}})
+        };
+        let events: Vec<Value> = names.iter().flat_map(|name| [event(name, -2), event(name, 0)]).collect();
+        assert_eq!(app.ask("POST", "/api/events", json!(events)).await.0, 204);
+        let left = async || {
+            let count = app.ask("POST", "/api/events/count-by/event", json!({"filter": {}})).await.1;
+            let count_of = |name: &str| {
+                let of_name = |found: &&Value| found["value"] == name;
+                count.as_array().unwrap().iter().find(of_name).map_or(0, |found| found["count"].as_i64().unwrap())
+            };
+            names.map(count_of)
+        };
+        assert_eq!(left().await, [2, 2, 2]);
+        for (hours, expected) in [(0, [1, 2, 2]), (2, [0, 2, 2]), (24 * 7 - 1, [0, 1, 1]), (24 * 7 + 1, [0, 0, 0])] {
+            app.clock.set(start() + TimeDelta::hours(hours));
+            EventRetention.pass(app.state()).await.unwrap();
+            assert_eq!(left().await, expected, "after {hours} h");
+        }
     })
     .await;
 }

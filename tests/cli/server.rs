@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use nix::{
@@ -27,8 +28,13 @@ impl Server {
 
     /// As [`Self::start`], with settings of its own.
     fn start_with(home: &Home, environment: &[(&str, &str)]) -> Self {
+        Self::run(home, &["orion", "start", "--port", "0"], environment, "API")
+    }
+
+    /// Runs a command until a line of it begins with `word`; the last word of that is where the server is.
+    fn run(home: &Home, args: &[&str], environment: &[(&str, &str)], word: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
-            .args(["orion", "start", "--port", "0"])
+            .args(args)
             .env_clear()
             .env("PREFECT_HOME", home.path())
             .envs(environment.iter().copied())
@@ -38,7 +44,7 @@ impl Server {
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        while !line.trim_start().starts_with("API") {
+        while !line.trim_start().starts_with(word) {
             line.clear();
             let read = stdout.read_line(&mut line).unwrap();
             assert_ne!(read, 0, "the server ended before it said where it is");
@@ -234,6 +240,44 @@ fn deploy(home: &Home, script: &str) -> String {
     created.stdout.trim().to_owned()
 }
 
+#[tokio::test]
+async fn services_run_in_a_process_of_their_own_where_servers_have_none() {
+    let home = Home::new();
+    let start = ["server", "start", "--port", "0", "--no-services"];
+    let _server = Server::run(&home, &start, &[], "API");
+    let deployment = deploy(&home, "true");
+    let scheduled = home.run(&[
+        "deployment",
+        "schedule",
+        "create",
+        &deployment,
+        "--interval",
+        "60",
+    ]);
+    assert_eq!(scheduled.code, 0, "{scheduled}");
+    let runs = || {
+        let runs = home.run(&["flow-run", "ls", "--state", "Scheduled", "-o", "json"]);
+        let runs: Vec<serde_json::Value> = serde_json::from_str(&runs.stdout).unwrap();
+        runs.len()
+    };
+    // Longer than the scheduler of a server would take.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(runs(), 0);
+    let services = Server::run(&home, &["server", "services", "start"], &[], "Running");
+    let mut looks = 0..200;
+    while runs() == 0 {
+        assert!(
+            looks.next().is_some(),
+            "nobody makes the runs of the schedule"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    services.signal(Signal::SIGTERM);
+    let (code, said) = services.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Stopped."), "{said}");
+}
+
 #[test]
 fn a_deployment_is_executed_in_the_terminal() {
     let home = Home::new();
@@ -260,7 +304,7 @@ fn a_deployment_is_executed_in_the_terminal() {
     let bad = run("3");
     assert_eq!(bad.code, 1, "{bad}");
     assert!(bad.stderr.contains("exited with code 3"), "{bad}");
-    let runs = home.run(&["flow-run", "ls", "-o", "json"]);
+    let runs = home.run(&["flow-run", "ls", "--state", "Scheduled", "-o", "json"]);
     let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
     assert_eq!(runs[0]["deployment_id"], *id);
     let logs = home.run(&["flow-run", "logs", runs[1]["name"].as_str().unwrap()]);

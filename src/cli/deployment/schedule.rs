@@ -14,6 +14,7 @@ use super::{Parameters, find, one_schedule_text};
 use crate::cli::{
     Context,
     error::{Code, Error, Result},
+    instant,
     output::{self, OutputArg},
 };
 use crate::client::{Client, DeploymentSchedule, Document};
@@ -79,6 +80,7 @@ struct Create {
         long,
         visible_alias = "anchor-date",
         value_name = "INSTANT",
+        value_parser = instant::parse,
         conflicts_with = "cron"
     )]
     anchor: Option<DateTime<Utc>>,

@@ -34,24 +34,37 @@ impl Service for EventRetention {
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
-        let before = app.events_since();
-        let mut deleted = 0;
-        loop {
-            let oldest = app
-                .db
-                .read(async |conn: &mut db::Conn| models::events::oldest(conn).await)
-                .await?;
-            if oldest.is_none_or(|oldest| oldest >= before) {
-                break;
-            }
-            let delete = async move |conn: &mut db::Conn| {
-                models::events::delete_before(conn, before, BATCH).await
-            };
-            deleted += app.db.write(delete).await?;
+        let kept = app.settings.events_retention_period;
+        let shorter = &app.settings.db_vacuum_event_retention_overrides.0;
+        for (name, span) in shorter.iter().filter(|(_, span)| **span < kept) {
+            delete(app, Some(name), app.instant_before(*span)).await?;
         }
-        if deleted > 0 {
-            info!("Deleted {deleted} events that happened before {before}.");
-        }
+        delete(app, None, app.events_since()).await?;
         Ok(None)
     }
+}
+
+/// Deletes what happened before an instant, of one name or of any.
+async fn delete(app: &AppState, name: Option<&str>, before: DateTime<Utc>) -> db::Result<()> {
+    let of = name.map(str::to_owned);
+    let mut deleted = 0;
+    loop {
+        let name = of.clone();
+        let read =
+            async move |conn: &mut db::Conn| models::events::oldest(conn, name.as_deref()).await;
+        let oldest = app.db.read(read).await?;
+        if oldest.is_none_or(|oldest| oldest >= before) {
+            break;
+        }
+        let name = of.clone();
+        let delete = async move |conn: &mut db::Conn| {
+            models::events::delete_before(conn, before, name.as_deref(), BATCH).await
+        };
+        deleted += app.db.write(delete).await?;
+    }
+    if deleted > 0 {
+        let name = name.unwrap_or("any name");
+        info!("Deleted {deleted} events of {name} that happened before {before}.");
+    }
+    Ok(())
 }

@@ -37,6 +37,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::changes::{Change, Ear, Heard};
 use crate::db;
+use crate::settings::Settings;
 
 pub use automation_actions::AutomationActions;
 pub use event_retention::EventRetention;
@@ -79,6 +80,65 @@ pub trait Service: Send + 'static {
     ) -> impl Future<Output = db::Result<Option<DateTime<Utc>>>> + Send;
 }
 
+/// A service as it is offered to those who run servers.
+#[derive(Debug)]
+pub struct Offer {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it does, as a sentence without its subject.
+    pub does: &'static str,
+    /// The setting that switches it, where there is one.
+    pub setting: Option<&'static str>,
+    /// Whether the settings switch it on.
+    pub is_enabled: fn(&Settings) -> bool,
+    spawn: fn(&mut Services, &AppState),
+}
+
+/// Declares [`SERVICES`] from one table.
+macro_rules! services {
+    ($( $name:literal: $does:literal, $setting:expr, $is_enabled:expr, $service:expr; )*) => {
+        /// Every service, in the order in which they start.
+        pub static SERVICES: &[Offer] = &[$( Offer {
+            name: $name,
+            does: $does,
+            setting: $setting,
+            is_enabled: $is_enabled,
+            spawn: |services, app| services.spawn(app, $service),
+        } ),*];
+    };
+}
+
+services! {
+    "scheduler": "makes the runs of schedules",
+        Some("PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED"), |set| set.scheduler_enabled, Scheduler::default();
+    "late runs": "marks runs late that nobody started",
+        Some("PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED"), |set| set.late_runs_enabled, LateRuns;
+    "pause expirations": "fails runs that were paused and not resumed in time",
+        Some("PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED"), |set| set.pause_expirations_enabled, PauseExpirations;
+    "cancellation cleanup": "brings cancellations to their end that nobody confirms",
+        Some("PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED"), |set| set.cancellation_cleanup_enabled, CancellationCleanup;
+    "lease repossessor": "takes slots of limits back whose lease has run out",
+        Some("PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED"), |set| set.repossessor_enabled, LeaseRepossessor;
+    "foreman": "tells when pools, queues and deployments begin and cease to be served",
+        Some("PREFECT_SERVER_SERVICES_FOREMAN_ENABLED"), |set| set.foreman_enabled, Foreman::default();
+    "crashed runs": "ends runs whose heartbeats have stopped",
+        Some("PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED"), |set| set.crashed_runs_enabled, CrashedRuns::default();
+    "flow run events": "tells how flow runs change their states",
+        Some("PREFECT_RS_SERVICES_FLOW_RUN_EVENTS_ENABLED"), |set| set.flow_run_events_enabled, FlowRunEvents::default();
+    "flow run notifications": "tells people of states, as notification policies say",
+        Some("PREFECT_API_SERVICES_FLOW_RUN_NOTIFICATIONS_ENABLED"), |set| set.flow_run_notifications_enabled, FlowRunNotifications::default();
+    "triggers": "lets automations fire whose time has come without an event",
+        Some("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"), |set| set.triggers_enabled, Triggers;
+    "automation actions": "does what automations have to do",
+        Some("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"), |set| set.triggers_enabled, AutomationActions::default();
+    "event retention": "deletes events that are older than they are kept",
+        Some("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED"), |set| set.event_persister_enabled && set.db_vacuum_enabled.events, EventRetention;
+    "flow run retention": "deletes flow runs that ended longer ago than they are kept",
+        Some("PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"), |set| set.db_vacuum_enabled.flow_runs || set.db_vacuum_enabled.orphans, FlowRunRetention::default();
+    "freed slots": "brings runs forward that wait for a slot of their deployment", None, |_| true, FreedSlots;
+    "presence": "tells listeners of this server who polls and who has fallen silent", None, |_| true, Presence::default();
+}
+
 /// The running services of a server.
 #[derive(Debug)]
 pub struct Services {
@@ -95,45 +155,20 @@ impl Services {
             stop: watch::Sender::new(false),
             tasks: Vec::new(),
         };
-        if app.settings.scheduler_enabled {
-            services.spawn(app, Scheduler::default());
+        for service in SERVICES {
+            if (service.is_enabled)(&app.settings) {
+                (service.spawn)(&mut services, app);
+            }
         }
-        if app.settings.late_runs_enabled {
-            services.spawn(app, LateRuns);
-        }
-        if app.settings.pause_expirations_enabled {
-            services.spawn(app, PauseExpirations);
-        }
-        if app.settings.cancellation_cleanup_enabled {
-            services.spawn(app, CancellationCleanup);
-        }
-        if app.settings.repossessor_enabled {
-            services.spawn(app, LeaseRepossessor);
-        }
-        if app.settings.foreman_enabled {
-            services.spawn(app, Foreman::default());
-        }
-        if app.settings.crashed_runs_enabled {
-            services.spawn(app, CrashedRuns::default());
-        }
-        if app.settings.flow_run_events_enabled {
-            services.spawn(app, FlowRunEvents::default());
-        }
-        if app.settings.flow_run_notifications_enabled {
-            services.spawn(app, FlowRunNotifications::default());
-        }
-        if app.settings.triggers_enabled {
-            services.spawn(app, Triggers);
-            services.spawn(app, AutomationActions::default());
-        }
-        let vacuum = app.settings.db_vacuum_enabled;
-        if app.settings.event_persister_enabled && vacuum.events {
-            services.spawn(app, EventRetention);
-        }
-        if vacuum.flow_runs || vacuum.orphans {
-            services.spawn(app, FlowRunRetention::default());
-        }
-        services.spawn(app, FreedSlots);
+        services
+    }
+
+    /// Starts those alone that tell the listeners of this server what becomes of time.
+    pub fn for_listeners(app: &AppState) -> Self {
+        let mut services = Self {
+            stop: watch::Sender::new(false),
+            tasks: Vec::new(),
+        };
         services.spawn(app, Presence::default());
         services
     }

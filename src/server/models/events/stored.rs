@@ -210,12 +210,19 @@ pub async fn count_by_time(
     query(sql).bind_all(values.values).fetch_all(conn).await
 }
 
-/// Deletes up to `most` events that happened before an instant; returns how many.
-pub async fn delete_before(conn: &mut Conn, before: DateTime<Utc>, most: i64) -> Result<u64> {
+/// Deletes up to `most` events that happened before an instant, of one name or of any; returns how many.
+pub async fn delete_before(
+    conn: &mut Conn,
+    before: DateTime<Utc>,
+    name: Option<&str>,
+    most: i64,
+) -> Result<u64> {
+    let of_name = name.map_or("", |_| "AND o.event = $3");
     let read = query(format!(
-        "SELECT {COLUMNS} FROM events o WHERE o.occurred < $1 ORDER BY o.occurred LIMIT $2"
+        "SELECT {COLUMNS} FROM events o WHERE o.occurred < $1 {of_name} ORDER BY o.occurred LIMIT $2"
     ));
-    let old: Vec<ReceivedEvent> = read.bind(before).bind(most).fetch_all(conn).await?;
+    let read = read.bind(before).bind(most).bind_all(name.map(Into::into));
+    let old: Vec<ReceivedEvent> = read.fetch_all(conn).await?;
     let mut keys = Vec::new();
     for event in &old {
         keys.extend(
@@ -241,9 +248,13 @@ pub async fn delete_before(conn: &mut Conn, before: DateTime<Utc>, most: i64) ->
         .await
 }
 
-/// Returns when the oldest event happened.
-pub async fn oldest(conn: &mut Conn) -> Result<Option<DateTime<Utc>>> {
-    query("SELECT occurred FROM events ORDER BY occurred LIMIT 1")
-        .fetch_optional(conn)
-        .await
+/// Returns when the oldest event happened, of one name or of any.
+pub async fn oldest(conn: &mut Conn, name: Option<&str>) -> Result<Option<DateTime<Utc>>> {
+    let of_name = name.map_or("", |_| "WHERE event = $1");
+    query(format!(
+        "SELECT occurred FROM events {of_name} ORDER BY occurred LIMIT 1"
+    ))
+    .bind_all(name.map(Into::into))
+    .fetch_optional(conn)
+    .await
 }
