@@ -1,12 +1,14 @@
 //! What of the genuine servers' APIs this one has: the table in `COMPATIBILITY.md` is what this test finds.
 //!
 //! `operations.tsv` lists the operations of the three genuine servers, one a line, with a `y` for each generation that has
-//! it. An operation counts as compared where a story in `beside/` asks a genuine server of that generation for it.
+//! it. An operation counts as compared where a story in `beside/` asks a genuine server of that generation for it,
+//! or a conversation is held with one on a socket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::app::TestApp;
+use crate::beside::conversations;
 
 const OPERATIONS: &str = include_str!("operations.tsv");
 const GENERATIONS: [&str; 3] = ["2.0b3", "2.20", "3.8"];
@@ -76,6 +78,12 @@ fn is_told(story: &[(String, Vec<String>)], operation: &str) -> bool {
     })
 }
 
+/// Tells whether an operation is a socket on which a conversation is held.
+fn is_held(version: &str, operation: &str) -> bool {
+    let path = operation.strip_prefix("WS ");
+    path.is_some_and(|path| conversations::is_held(version, path))
+}
+
 /// Tells whether there is a socket at a path: a plain request is told what is wrong with it.
 async fn is_socket(app: &TestApp, path: &str) -> bool {
     let path = path.replace(['{', '}'], "x");
@@ -100,6 +108,7 @@ async fn table() -> String {
         for (generation, cell) in cells.enumerate() {
             let mark = match (cell, is_served) {
                 ("y", true) if is_told(&stories[generation], operation) => "compared",
+                ("y", true) if is_held(GENERATIONS[generation], operation) => "compared",
                 ("y", true) => "served",
                 ("y", false) => "**missing**",
                 _ => "",

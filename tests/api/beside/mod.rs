@@ -5,6 +5,7 @@
 //! `two.txt` and `three.txt` do so with the documents of 2.20 and 3.8. The genuine answers are taken
 //! first and then replayed against ours, on both databases, as the recorded histories are.
 
+pub mod conversations;
 mod csrf;
 mod members;
 mod sockets;
@@ -39,9 +40,10 @@ const FIRST: Story = Story {
 const TWO: Story = Story {
     version: "2.20",
     requests: &["two.txt", "events.txt"],
-    // Automations and events were an experiment then.
+    // Automations, events and background tasks were an experiment then.
     settings: &[
         ("PREFECT_EXPERIMENTAL_EVENTS", "true"),
+        ("PREFECT_EXPERIMENTAL_ENABLE_TASK_SCHEDULING", "true"),
         ("PREFECT_API_SERVICES_TRIGGERS_ENABLED", "true"),
         ("PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED", "true"),
         ("PREFECT_API_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL", "0.3"),
@@ -64,6 +66,8 @@ const THREE: Story = Story {
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL",
             "0.3",
         ),
+        ("PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED", "true"),
+        ("PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED", "true"),
         ("PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED", "false"),
         ("PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED", "false"),
         ("PREFECT_SERVER_SERVICES_FOREMAN_ENABLED", "false"),
@@ -362,6 +366,10 @@ async fn answers_as_genuine(story: &Story) {
         // Older ones have no sockets by default.
         _ => Vec::new(),
     };
+    let heard = match is_main {
+        true => conversations::heard(story.version, &genuine.api).await,
+        false => Vec::new(),
+    };
     drop(genuine);
     let mut apps = vec![("SQLite", TestApp::on_sqlite().await)];
     apps.extend(TestApp::on_postgres().await.map(|app| ("PostgreSQL", app)));
@@ -372,6 +380,7 @@ async fn answers_as_genuine(story: &Story) {
         if database == "SQLite" {
             found.extend(members::refused(&app, story.headers, &members).await);
             found.extend(sockets::differences(&app, &closed).await);
+            found.extend(conversations::differences(&app, story.version, &heard).await);
         }
         app.close().await;
     }
