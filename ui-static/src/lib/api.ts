@@ -195,6 +195,7 @@ export const api = {
     return accepted(await post<Verdict>(`/flow_runs/${part(id)}/set_state`, { state, force: false }), state.type)
   },
   deleteRun: (id: string) => del(`/flow_runs/${part(id)}`),
+  deleteTaskRun: (id: string) => del(`/task_runs/${part(id)}`),
   deleteFlow: (id: string) => del(`/flows/${part(id)}`),
   deleteDeployment: (id: string) => del(`/deployments/${part(id)}`),
   pauseSchedule: (id: string) => post(`/deployments/${part(id)}/set_schedule_inactive`),

@@ -207,6 +207,19 @@ await story('the commands of an empty server, copied into a shell, lead to the f
   await page.getByRole('button', { name: /Completed flow runs: 1/ }).first().waitFor()
 }, { patience: 30_000 })
 
+await story('a task run is deleted, and its run is shown without it', async (page, server) => {
+  const flow = (await server.api('POST', '/flows/', { name: 'Of steps' })).id
+  const run = (await server.api('POST', '/flow_runs/', { flow_id: flow, name: 'sole-run', state: { type: 'RUNNING' } })).id
+  const task = (await server.api('POST', '/task_runs/', { flow_run_id: run, task_key: 'step', dynamic_key: '0', name: 'step-0', state: { type: 'COMPLETED' } })).id
+  await page.goto(`${server.url}/task-run/${task}`)
+  await page.getByRole('button', { name: 'Delete the task run' }).click()
+  await page.getByRole('dialog', { name: 'Delete step-0?' }).getByRole('button', { name: 'Delete task run' }).click()
+  await page.getByRole('heading', { level: 1, name: 'sole-run' }).waitFor()
+  await page.getByRole('status').filter({ hasText: 'step-0 deleted' }).waitFor()
+  const left = await server.api('POST', '/task_runs/filter', { flow_runs: { id: { any_: [run] } } })
+  assert.deepEqual(left, [])
+})
+
 await story('a work pool says who polls and what waits, and why a run in it does', async (page, server) => {
   await page.goto(`${server.url}/work-pools`)
   await page.getByRole('button', { name: 'New pool' }).click()
