@@ -15,5 +15,6 @@ mod ours;
 mod postgres;
 mod storage_faults;
 mod stories;
+mod together;
 mod tutorial;
 mod workers;

@@ -58,6 +58,8 @@ impl Client {
             .env("PREFECT_HOME", self.home.path())
             .env("PREFECT_API_URL", &self.api)
             .env("DO_NOT_TRACK", "1")
+            // Tables are not cut to the width of no terminal.
+            .env("COLUMNS", "200")
             .envs(self.environment.iter().copied())
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/flows"))
             .stdin(Stdio::null())
