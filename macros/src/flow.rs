@@ -70,10 +70,9 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let documentation = function
         .documentation()
         .map(|text| quote!(.description(#text)));
-    Ok(quote! {
-        #mistakes
-
-        #(#outer)*
+    // The compiler tells of functions that nobody calls only where they seem to be written by a person.
+    let shell = quote_spanned! {name.span()=>
+        #[allow(clippy::too_many_arguments)]
         #visibility fn #name(
             #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
         ) -> ::prefect_rs::sdk::FlowCall<#output> {
@@ -82,10 +81,17 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
                 ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#owned>::into_input(#names) ),* ],
             )
         }
+    };
+    let used = function.used();
+    Ok(quote! {
+        #mistakes
+
+        #(#outer)*
+        #shell
 
         #(#conditions)*
         #[doc(hidden)]
-        #[allow(non_camel_case_types, dead_code)]
+        #[allow(non_camel_case_types)]
         #visibility struct #name {}
 
         #(#conditions)*
@@ -98,7 +104,9 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             impl ::prefect_rs::sdk::Flow for #name {
                 type Output = #output;
 
+                #[allow(deprecated)]
                 fn definition() -> &'static ::prefect_rs::sdk::FlowDefinition {
+                    #used
                     static PARAMETERS: &[::prefect_rs::sdk::Parameter] = &[ #(#parameters),* ];
                     static DEFINITION: ::prefect_rs::sdk::FlowDefinition =
                         ::prefect_rs::sdk::FlowDefinition::new(

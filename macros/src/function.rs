@@ -125,6 +125,18 @@ impl Function {
         documentation(&self.item.attrs)
     }
 
+    /// Returns a statement that does nothing but count as a call: whoever uses the type of a function that has its name,
+    /// as `map` and `prefect_rs::main!` do, uses the function.
+    pub(crate) fn used(&self) -> TokenStream {
+        let name = &self.item.sig.ident;
+        let names: Vec<_> = self
+            .arguments
+            .iter()
+            .map(|argument| &argument.name)
+            .collect();
+        quote!(let _ = |#( #names: ::prefect_rs::sdk::NoInput ),*| #name(#(#names),*);)
+    }
+
     /// Returns the function that runs the body once with inputs of any origin.
     pub(crate) fn runner(&self) -> TokenStream {
         let Self {

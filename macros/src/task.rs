@@ -76,10 +76,9 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
     let documentation = function
         .documentation()
         .map(|text| quote!(.description(#text)));
-    Ok(quote! {
-        #mistakes
-
-        #(#outer)*
+    // The compiler tells of functions that nobody calls only where they seem to be written by a person.
+    let shell = quote_spanned! {name.span()=>
+        #[allow(clippy::too_many_arguments)]
         #visibility fn #name(
             #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
         ) -> ::prefect_rs::sdk::TaskCall<#output> {
@@ -88,10 +87,17 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
                 ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#owned>::into_input(#names) ),* ],
             )
         }
+    };
+    let used = function.used();
+    Ok(quote! {
+        #mistakes
+
+        #(#outer)*
+        #shell
 
         #(#conditions)*
         #[doc(hidden)]
-        #[allow(non_camel_case_types, dead_code)]
+        #[allow(non_camel_case_types)]
         #visibility struct #name {}
 
         #(#conditions)*
@@ -104,7 +110,9 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             impl ::prefect_rs::sdk::Task for #name {
                 type Output = #output;
 
+                #[allow(deprecated)]
                 fn definition() -> &'static ::prefect_rs::sdk::TaskDefinition {
+                    #used
                     static DEFINITION: ::prefect_rs::sdk::TaskDefinition =
                         ::prefect_rs::sdk::TaskDefinition::new(
                             #text, ::std::module_path!(), &[#(#texts),*], (__run, &__RESULT), __options,
@@ -137,7 +145,7 @@ fn map(function: &Function) -> TokenStream {
         "Submits a run of the task for each value of `{first_name}`; other arguments are the same for all."
     );
     quote! {
-        #[allow(dead_code, clippy::too_many_arguments)]
+        #[allow(clippy::too_many_arguments)]
         impl #name {
             #[doc = #documentation]
             #visibility fn map<__I>(

@@ -76,7 +76,9 @@ pub use serve::Serve;
 pub use session::Session;
 pub use task::{Running, Task, TaskCall, TaskDefinition};
 pub use upstream::Upstream;
-pub use value::{Input, Inputs, IntoInput, Kept, Taken, TaskInput, TaskOutput, kept, taken};
+pub use value::{
+    Input, Inputs, IntoInput, Kept, NoInput, Taken, TaskInput, TaskOutput, kept, taken,
+};
 
 pub use crate::settings::{HttpUrl, Settings};
 pub use schemars;

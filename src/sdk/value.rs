@@ -208,6 +208,17 @@ pub trait IntoInput<T> {
     fn into_input(self) -> Input;
 }
 
+/// Stands for any argument in a call that is never made.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub enum NoInput {}
+
+impl<T> IntoInput<T> for NoInput {
+    fn into_input(self) -> Input {
+        match self {}
+    }
+}
+
 impl<T: TaskInput> IntoInput<T> for T {
     fn into_input(self) -> Input {
         Input(Source::Value(Arc::new(self)))

@@ -42,8 +42,14 @@ async fn allowed(n: u8) {}
 #[deprecated = "take `allowed`"]
 async fn old() {}
 
+#[task]
+async fn mapped(n: u8) -> u8 {
+    n
+}
+
 #[flow]
 async fn calls() -> Result<()> {
+    let _ = mapped::map([1, 2]);
     allowed(1).await?;
     old().await
 }
