@@ -46,9 +46,45 @@ pub enum Error {
 
 /// Returns the path of the advertisement for a database file.
 fn path_for(database: &Path) -> PathBuf {
+    beside(database, ".server")
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
-    path.push(".server");
+    path.push(suffix);
     PathBuf::from(path)
+}
+
+/// That a process works on a database beside its server, as that of the services does; it ends when dropped.
+#[derive(Debug)]
+pub struct Attendance {
+    // Held locked in company; `is_attended` relies on it.
+    _file: File,
+}
+
+impl Attendance {
+    /// Attends to a database.
+    pub fn to(database: &Path) -> Result<Self, Error> {
+        let path = beside(database, ".services");
+        let fail = |source| Error::Io {
+            path: path.clone(),
+            source,
+        };
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(fail)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Taken(None)),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+}
+
+/// Tells whether a process attends to a database.
+pub fn is_attended(database: &Path) -> bool {
+    File::open(beside(database, ".services"))
+        .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 impl Advert {
@@ -133,5 +169,17 @@ mod tests {
         drop(advert);
         assert_eq!(find(&database), None);
         Advert::claim(&database).unwrap();
+    }
+
+    #[test]
+    fn who_attends_is_known_until_the_last_has_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("orion.db");
+        assert!(!is_attended(&database));
+        let (one, other) = (Attendance::to(&database), Attendance::to(&database));
+        drop(one.unwrap());
+        assert!(is_attended(&database));
+        drop(other.unwrap());
+        assert!(!is_attended(&database));
     }
 }

@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -90,11 +90,33 @@ pub struct Options {
     pub guard: Vec<OsString>,
 }
 
+/// The work queue of an agent as it was found last.
+#[derive(Debug)]
+struct Found {
+    queue: Queue,
+    id: Mutex<Uuid>,
+}
+
+impl Found {
+    fn id(&self) -> Uuid {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for the queue again, since another of its name may have taken its place; returns its id if it has.
+    async fn again(&self, client: &Client) -> client::Result<Option<Uuid>> {
+        let found = self.queue.read(client).await?.map(|queue| queue.id);
+        if let Some(id) = found {
+            *self.id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        }
+        Ok(found)
+    }
+}
+
 /// Where runs come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Source {
     /// A work queue.
-    Queue(Uuid),
+    Queue(Arc<Found>),
     /// Queues of a work pool, all if none is named.
     Pool {
         name: String,
@@ -194,7 +216,10 @@ pub async fn run(
         asks_once: false,
         health: None,
     };
-    let source = Source::Queue(queue_id);
+    let source = Source::Queue(Arc::new(Found {
+        queue: options.queue,
+        id: Mutex::new(queue_id),
+    }));
     let host = host(settings, api_url, Role::Agent);
     work(client, source, pace, host, &options.guard, stops).await;
     info!("agent stopped");

@@ -25,7 +25,7 @@ const ABSENT: Duration = Duration::from_secs(60);
 /// Returns the path at which a server tells that something of a source is due; nothing where that cannot be.
 pub fn path(source: &Source) -> Option<String> {
     match source {
-        Source::Queue(id) => Some(format!("/work_queues/{id}/due")),
+        Source::Queue(queue) => Some(format!("/work_queues/{}/due", queue.id())),
         Source::Pool { name, .. } => Some(format!("/work_pools/{}/due", percent_encoded(name))),
         Source::Given => None,
     }

@@ -5,11 +5,12 @@ use serde_json::json;
 
 use super::{
     Context,
-    error::Result,
+    error::{Error, Result},
     orion,
     output::{self, OutputArg},
     stop,
 };
+use crate::advert::Attendance;
 use crate::server::{Server, services::SERVICES};
 
 /// Show what a server does by itself, or do that alone.
@@ -83,6 +84,14 @@ async fn start(cx: &Context) -> Result {
     orion::show_logs(&settings)?;
     let stops = stop::requests()?;
     let server = Server::open(settings.clone()).await?;
+    // So that nobody deletes the database meanwhile.
+    let _attendance = match settings.database_url.sqlite_path() {
+        Some(database) => Some(Attendance::to(database).map_err(|error| {
+            Error::failure(error.to_string())
+                .hint("mend its permissions, or choose another home with PREFECT_HOME")
+        })?),
+        None => None,
+    };
     let on = SERVICES
         .iter()
         .filter(|service| (service.is_enabled)(&settings))

@@ -78,6 +78,7 @@ impl Server {
 
     /// Leaves the services to other servers on the same database.
     pub fn without_services(self) -> Self {
+        self.state.divide();
         Self {
             has_services: false,
             ..self
@@ -123,6 +124,7 @@ impl Server {
 
     /// Runs the services alone until `shutdown` is ready, then closes the database.
     pub async fn run_services(self, shutdown: impl Future<Output = ()>) {
+        self.state.divide();
         let services = Services::start(&self.state);
         shutdown.await;
         services.stop().await;

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,7 +15,7 @@ use super::task_workers::TaskWorkers;
 use super::vault::Vault;
 use super::waiting::Waiting;
 use crate::clock::SharedClock;
-use crate::db::Db;
+use crate::db::{Db, Dialect};
 use crate::schemas::logs::Log;
 use crate::settings::Settings;
 
@@ -44,6 +45,8 @@ pub struct Parts {
     pub logs: Hub<Arc<Vec<Log>>>,
     /// Who asks for slots in vain.
     pub waiting: Waiting,
+    /// Whether another process does a part of this server's work.
+    is_divided: AtomicBool,
 }
 
 impl Deref for AppState {
@@ -68,7 +71,24 @@ impl AppState {
             task_workers: TaskWorkers::default(),
             logs: Hub::new(),
             waiting: Waiting::default(),
+            is_divided: AtomicBool::new(false),
         }))
+    }
+
+    /// Notes that another process does a part of this server's work.
+    pub fn divide(&self) {
+        self.is_divided.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether another process does a part of this server's work.
+    pub fn is_divided(&self) -> bool {
+        self.is_divided.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether others write what this process would want to know: on PostgreSQL there may be other servers, while a
+    /// SQLite file has one, or what that is divided into.
+    pub fn is_shared(&self) -> bool {
+        self.db.dialect() == Dialect::Postgres || self.is_divided()
     }
 
     /// Returns the current instant.

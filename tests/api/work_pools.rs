@@ -283,6 +283,59 @@ async fn a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them(app: &T
     assert_eq!(page["queues"], json!([]), "{page}");
 }
 
+/// Who has a run and tries it again keeps it; what somebody retries after its end is for whoever asks first.
+async fn a_retried_run_is_given_again_and_one_that_tries_again_is_not(app: &TestApp) {
+    let flow = shed(app).await;
+    let pooled = json!({"name": "pooled", "flow_id": flow, "work_pool_name": "shed"});
+    let pooled = deploy(app, pooled).await;
+    let tagged =
+        json!({"name": "tagged", "flow_id": flow, "flow_data": {"encoding": "file", "blob": "{}"}});
+    let tagged = deploy(app, tagged).await;
+    let queue = json!({"name": "all", "filter": {}});
+    let queue = id(&post(app, "/api/work_queues/", &queue).await);
+    let given_by_queue = async || {
+        let path = format!("/api/work_queues/{queue}/get_runs");
+        let runs = post(app, &path, &json!({})).await;
+        runs.as_array().expect("a list").len()
+    };
+    let again = json!({"type": "SCHEDULED", "name": "AwaitingRetry"});
+    for deployment in [&pooled, &tagged] {
+        let policy = json!({"empirical_policy": {"retries": 1, "retry_delay": 0}});
+        let run = id(&run_of(app, deployment, json!({})).await);
+        let path = format!("/api/flow_runs/{run}");
+        assert_eq!(app.send("PATCH", &path, &[], Some(&policy)).await.0, 204);
+        let is_given = async || match deployment == &pooled {
+            true => given(app, json!({})).await.len(),
+            false => given_by_queue().await,
+        };
+        let set = async |state: Value| {
+            let path = format!("/api/flow_runs/{run}/set_state");
+            let answer = post(app, &path, &json!({"state": state})).await;
+            answer["state"]["name"].as_str().map(str::to_owned)
+        };
+        assert_eq!(is_given().await, 1);
+        for state in ["PENDING", "RUNNING"] {
+            set(json!({"type": state})).await;
+        }
+        let retrying = set(json!({"type": "FAILED"})).await;
+        assert_eq!(retrying.as_deref(), Some("AwaitingRetry"));
+        assert_eq!(is_given().await, 0, "its process has it");
+        for state in ["RUNNING", "FAILED"] {
+            set(json!({"type": state})).await;
+        }
+        assert_eq!(set(again.clone()).await.as_deref(), Some("AwaitingRetry"));
+        assert_eq!(is_given().await, 1, "somebody wants it again");
+        assert_eq!(
+            set(json!({"type": "PENDING"})).await.as_deref(),
+            Some("Pending")
+        );
+        set(json!({"type": "RUNNING"})).await;
+        set(json!({"type": "COMPLETED"})).await;
+        assert_eq!(set(again.clone()).await.as_deref(), Some("AwaitingRetry"));
+        assert_eq!(is_given().await, 1, "also after it has completed");
+    }
+}
+
 /// Makes a test of each story on each database.
 macro_rules! on_both {
     ($($story:ident),* $(,)?) => {
@@ -366,6 +419,7 @@ on_both!(
     who_looks_at_what_comes_serves_nobody,
     a_served_deployment_gives_its_runs_itself,
     a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them,
+    a_retried_run_is_given_again_and_one_that_tries_again_is_not,
 );
 
 #[tokio::test]

@@ -133,13 +133,19 @@ impl Shared {
     async fn due_runs(&self, limit: usize) -> client::Result<Vec<FlowRun>> {
         let before = SystemClock.now() + TimeDelta::from_std(self.prefetch).unwrap_or_default();
         match &self.source {
-            Source::Queue(id) => {
-                let runs = self.client.read_work_queue_runs(*id, before, limit).await?;
+            Source::Queue(queue) => {
+                let mut id = queue.id();
+                let mut runs = self.client.read_work_queue_runs(id, before, limit).await;
+                let is_gone = runs.as_ref().is_err_and(client::Error::is_not_found);
+                if is_gone && let Some(other) = queue.again(&self.client).await? {
+                    id = other;
+                    runs = self.client.read_work_queue_runs(id, before, limit).await;
+                }
                 // A run may be in several queues, and this is the one through which it comes.
-                Ok(runs
+                Ok(runs?
                     .into_iter()
                     .map(|run| FlowRun {
-                        work_queue_id: Some(*id),
+                        work_queue_id: Some(id),
                         ..run.into_view()
                     })
                     .collect())

@@ -10,9 +10,17 @@ use crate::schemas::flow_runs::FlowRun;
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 use crate::schemas::work_queues::WorkQueue;
 use crate::schemas::{DeploymentId, FlowRunId, WorkPoolId, WorkQueueId};
+use crate::server::orchestration::RetryType;
 
-/// A run that has begun and waits for its retry is tried again by the process that has it.
-const UNCLAIMED: &str = "NOT (o.state_name = 'AwaitingRetry' AND o.run_count > 0)";
+/// Returns the condition that nobody has a run: one that has failed and has tries left is tried again by the process
+/// that has it; one that somebody retries after its end is anybody's.
+fn unclaimed(dialect: Dialect) -> String {
+    let retry_type = dialect.label("o.empirical_policy", "'retry_type'");
+    let in_process = RetryType::InProcess.as_str();
+    format!(
+        "NOT (o.state_name = 'AwaitingRetry' AND o.run_count > 0 AND COALESCE({retry_type}, '') = '{in_process}')"
+    )
+}
 
 /// Returns the runs that a work queue gives before an instant, the earliest first.
 ///
@@ -36,9 +44,10 @@ pub async fn of_work_queue(
     let n = values.len();
     let sql = format!(
         "{SELECT} WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= ${} AND {condition} \
-         AND {UNCLAIMED} \
+         AND {} \
          ORDER BY o.next_scheduled_start_time, o.id LIMIT ${}",
         n + 1,
+        unclaimed(conn.dialect()),
         n + 2
     );
     query(sql)
@@ -205,9 +214,10 @@ async fn of(
         values.push(at.into());
         after = " AND o.next_scheduled_start_time > $4";
     }
+    let unclaimed = unclaimed(conn.dialect());
     let sql = format!(
         "{SELECT} WHERE {condition} AND o.state_type = 'SCHEDULED' \
-         AND o.next_scheduled_start_time <= $2{after} AND {UNCLAIMED} \
+         AND o.next_scheduled_start_time <= $2{after} AND {unclaimed} \
          ORDER BY o.next_scheduled_start_time, o.id LIMIT $3"
     );
     query(sql).bind_all(values).fetch_all(conn).await

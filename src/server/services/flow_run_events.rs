@@ -44,10 +44,10 @@ impl Service for FlowRunEvents {
     }
 
     fn longest_sleep(&self, app: &AppState) -> Duration {
-        match app.db.dialect() {
+        match app.is_shared() {
+            true => Duration::from_secs(1),
             // Only flow runs without a server share the file, and those are told at leisure.
-            db::Dialect::Sqlite => Duration::from_secs(10),
-            db::Dialect::Postgres => Duration::from_secs(1),
+            false => Duration::from_secs(10),
         }
     }
 
@@ -64,7 +64,7 @@ impl Service for FlowRunEvents {
         let told = self
             .told
             .unwrap_or_else(|| earliest(real_now() - LOOK_BACK));
-        let Some(newest) = newest.filter(|newest| *newest > told || self.is_shared(app)) else {
+        let Some(newest) = newest.filter(|newest| *newest > told || app.is_shared()) else {
             return Ok(None);
         };
         let has_triggers = app.settings.triggers_enabled && !app.automations.get().is_empty();
@@ -82,15 +82,10 @@ impl Service for FlowRunEvents {
 }
 
 impl FlowRunEvents {
-    /// Tells whether other servers write to the same database.
-    fn is_shared(&self, app: &AppState) -> bool {
-        app.db.dialect() == db::Dialect::Postgres
-    }
-
     /// Tells the events behind `told`, and stores them first if they have to count once.
     async fn tell(&mut self, app: &AppState, told: Uuid, stores: bool) -> db::Result<()> {
         let slack = earliest(real_now() - SLACK);
-        let mut after = if self.is_shared(app) {
+        let mut after = if app.is_shared() {
             told.min(slack)
         } else {
             told

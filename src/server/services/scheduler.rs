@@ -38,7 +38,12 @@ impl Service for Scheduler {
     }
 
     fn longest_sleep(&self, app: &AppState) -> Duration {
-        app.settings.scheduler_loop_seconds
+        let usual = app.settings.scheduler_loop_seconds;
+        // Nobody here is told of a schedule that somebody has just made.
+        match app.is_divided() {
+            true => usual.min(Duration::from_secs(5)),
+            false => usual,
+        }
     }
 
     fn concerns(change: &Change) -> bool {

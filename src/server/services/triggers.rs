@@ -65,8 +65,7 @@ impl Service for Triggers {
     }
 
     fn longest_sleep(&self, app: &AppState) -> Duration {
-        let is_shared = app.db.dialect() == db::Dialect::Postgres;
-        match is_shared || !Timed::of(app).proactive.is_empty() {
+        match app.is_shared() || !Timed::of(app).proactive.is_empty() {
             true => GRANULARITY,
             false => Duration::from_secs(300),
         }
@@ -77,7 +76,7 @@ impl Service for Triggers {
     }
 
     async fn pass(&mut self, app: &AppState) -> db::Result<Option<DateTime<Utc>>> {
-        if app.db.dialect() == db::Dialect::Postgres {
+        if app.is_shared() {
             // Another server may have changed them.
             app.automations.reload(&app.db).await?;
         }

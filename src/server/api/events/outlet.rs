@@ -17,7 +17,6 @@ use tokio::time::MissedTickBehavior;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::db;
 use crate::schemas::event_filters::{EventFilter, Order};
 use crate::schemas::events::ReceivedEvent;
 use crate::schemas::time::Instant;
@@ -87,7 +86,7 @@ struct Outlet {
 impl Outlet {
     /// Sends live events until the client goes; `None` means that it has gone.
     async fn follow(&mut self, mut live: Receiver<Batch>) -> Option<()> {
-        let is_shared = self.state.db.dialect() == db::Dialect::Postgres;
+        let is_shared = self.state.is_shared();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
