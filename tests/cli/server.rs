@@ -304,7 +304,7 @@ fn a_deployment_is_executed_in_the_terminal() {
     let bad = run("3");
     assert_eq!(bad.code, 1, "{bad}");
     assert!(bad.stderr.contains("exited with code 3"), "{bad}");
-    let runs = home.run(&["flow-run", "ls", "--state", "Scheduled", "-o", "json"]);
+    let runs = home.run(&["flow-run", "ls", "-o", "json"]);
     let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
     assert_eq!(runs[0]["deployment_id"], *id);
     let logs = home.run(&["flow-run", "logs", runs[1]["name"].as_str().unwrap()]);
