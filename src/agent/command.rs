@@ -72,7 +72,7 @@ pub async fn run(
     let run = create(&client, &command).await?;
     tokio::select! {
         outcome = carry_out(&client, &command, &run, &mut stops) => Ok(outcome),
-        () = client.send_heartbeats(run.id, "command") => unreachable!("they have no end"),
+        () = client.send_heartbeats(run.id, &run.name, "command") => unreachable!("they have no end"),
     }
 }
 

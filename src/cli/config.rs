@@ -85,6 +85,9 @@ struct Ls {
     output: OutputArg,
 }
 
+/// The settings that say where the profiles are, which only the environment can.
+const PLACES: [&str; 2] = ["PREFECT_HOME", "PREFECT_PROFILES_PATH"];
+
 impl Args {
     pub(super) fn run(self, cx: &Context) -> Result {
         match self.command {
@@ -154,6 +157,22 @@ fn set(cx: &Context, args: &Set) -> Result {
         .collect::<Result<_>>()?;
     for (name, value) in &pairs {
         match settings::find(name) {
+            _ if name.trim().is_empty() => {
+                return Err(
+                    Error::new(Code::Usage, format!("'{name}={value}' names no setting"))
+                        .hint("write `prefect-rs config set NAME=VALUE`"),
+                );
+            }
+            Some(setting) if PLACES.contains(&setting.name) => {
+                return Err(Error::new(
+                    Code::Usage,
+                    format!("{name} says where the profiles are, so no profile can hold it"),
+                )
+                .hint(format!(
+                    "set it in the environment: `export {name}={}`",
+                    output::word(value)
+                )));
+            }
             Some(setting) => setting.check(value, Source::CommandLine)?,
             None if args.force => {}
             None => {
@@ -256,7 +275,7 @@ fn ls(cx: &Context, output: OutputArg) -> Result {
 }
 
 fn open(cx: &Context) -> Result<(Profiles, String)> {
-    let profiles = Profiles::read_to_change(&cx.settings().profiles_path)?;
+    let profiles = Profiles::read_to_change(&cx.loaded().profiles_path)?;
     Ok((profiles, cx.loaded().profile.clone()))
 }
 
@@ -269,8 +288,15 @@ fn unknown(name: &str) -> Error {
 
 fn shown(name: &str, value: &str) -> String {
     match settings::find(name) {
-        Some(setting) if setting.is_secret => settings::MASK.to_owned(),
-        Some(_) | None => value.to_owned(),
+        Some(setting) => {
+            // As it was typed, unless something in it is secret.
+            let shown = setting.shown_text(value);
+            match shown.contains(settings::MASK) {
+                true => shown,
+                false => value.to_owned(),
+            }
+        }
+        None => value.to_owned(),
     }
 }
 

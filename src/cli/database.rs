@@ -87,6 +87,13 @@ async fn backup(cx: &Context, file: PathBuf, force: bool) -> Result {
             )),
         );
     }
+    if file.exists() && !file.is_file() {
+        return Err(Error::new(
+            Code::Usage,
+            format!("{} is not a regular file", file.display()),
+        )
+        .hint("name a file, which may not exist yet"));
+    }
     let place = |path: &Path| std::fs::canonicalize(path).ok();
     if place(&file).is_some() && place(&file) == place(database) {
         return Err(Error::new(
@@ -130,6 +137,11 @@ async fn reset(cx: &Context, yes: bool) -> Result {
             ),
         )
         .hint("stop the server first"));
+    }
+    if advert::is_attended(database) {
+        let message = format!("services work on {}", database.display());
+        return Err(Error::new(Code::Conflict, message)
+            .hint("stop `prefect-rs server services start` first"));
     }
     if !yes && !confirmed(database)? {
         return Err(Error::failure("nothing was deleted"));

@@ -13,7 +13,6 @@ use super::{
 use crate::{
     agent::{self, Queue},
     client::{Client, CreateWorkQueue},
-    server::Server,
     telemetry,
 };
 
@@ -37,12 +36,13 @@ pub struct Args {
 impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result {
         let settings = self.start.over(cx.settings());
-        telemetry::init(settings.logging_level, settings.logging_format)
+        let level = self.start.level_with_agent(&settings);
+        telemetry::init(level, settings.logging_format)
             .map_err(|error| Error::failure(format!("logging does not start: {error}")))?;
         let stops = stop::requests()?;
         let bound = orion::bind(&settings).await?;
         let url = bound.url.clone();
-        let server = Server::open(settings.clone()).await?;
+        let server = self.start.open(&settings).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(bound.listener, async {
             let _ = stopped.await;

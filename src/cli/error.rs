@@ -2,7 +2,7 @@
 //!
 //! A script can tell from the code alone whether to try again, to repair its input, or to look at the server.
 
-use std::fmt;
+use std::{fmt, io, path::Path};
 
 use super::output::word;
 use crate::{client, connect, db, settings};
@@ -213,17 +213,28 @@ impl From<settings::Error> for Error {
             settings::Error::Invalid {
                 origin, setting, ..
             } => remedy(origin, setting),
-            settings::Error::Profiles { path, .. } => match path.parent() {
-                Some(home) if home.is_file() => {
-                    format!(
-                        "{} is a file; a home is a folder, choose it with PREFECT_HOME",
-                        home.display()
-                    )
-                }
-                _ => format!("repair {} by hand", path.display()),
-            },
+            settings::Error::Profiles { path, kind, .. } => profiles_remedy(path, *kind),
         };
         Self::new(code, error.to_string()).hint(hint)
+    }
+}
+
+/// Returns what to do about profiles that cannot be used: the fault is in the file, or in where it lies.
+fn profiles_remedy(path: &Path, kind: Option<io::ErrorKind>) -> String {
+    if let Some(file) = path.ancestors().skip(1).find(|place| place.is_file()) {
+        return format!(
+            "{} is a file; a home is a folder, choose it with PREFECT_HOME",
+            file.display()
+        );
+    }
+    match kind {
+        None | Some(io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
+            format!("repair {} by hand", path.display())
+        }
+        Some(_) => format!(
+            "see to it that you may read and write in {}, or choose another home with PREFECT_HOME",
+            path.parent().unwrap_or(path).display()
+        ),
     }
 }
 
@@ -249,6 +260,25 @@ fn remedy(origin: &settings::Source, setting: &settings::Setting) -> String {
 mod tests {
     use super::*;
     use reqwest::{Method, StatusCode};
+
+    #[test]
+    fn a_fault_of_the_place_is_not_told_as_one_of_the_profiles() {
+        let told = |path: &Path, kind| {
+            let reason = String::new();
+            let path = path.to_owned();
+            Error::from(settings::Error::Profiles { path, reason, kind }).to_string()
+        };
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let below = file.join("x/profiles.toml");
+        let not_there = told(&below, Some(io::ErrorKind::NotADirectory));
+        assert!(not_there.contains("file is a file"), "{not_there}");
+        let path = home.path().join("profiles.toml");
+        let closed = told(&path, Some(io::ErrorKind::PermissionDenied));
+        assert!(closed.contains("may read and write"), "{closed}");
+        assert!(told(&path, None).contains("by hand"));
+    }
 
     #[test]
     fn what_is_refused_for_its_parameters_is_told_apart_from_a_name_that_is_taken() {

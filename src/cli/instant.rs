@@ -3,12 +3,22 @@
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 
 /// What the help calls them.
-pub(super) const HELP: &str =
-    "such as `2026-12-01`, `2026-12-01 08:00` (on this machine's clock) or `2026-12-01T08:00:00Z`";
+pub(super) const HELP: &str = "such as `2026-12-01`, `2026-12-01 08:00` (on the clock of this machine or of a zone that is given) or `2026-12-01T08:00:00Z`";
 
 /// Reads an instant; the error says what can be read.
 pub(super) fn parse(text: &str) -> Result<DateTime<Utc>, String> {
     on_clock_of(&Local, text)
+}
+
+/// Reads an instant; without an offset it is on the clock of the zone of this name, else of this machine.
+pub(super) fn parse_in(zone: Option<&str>, text: &str) -> Result<DateTime<Utc>, String> {
+    match zone {
+        None => parse(text),
+        Some(name) => match name.parse::<chrono_tz::Tz>() {
+            Ok(zone) => on_clock_of(&zone, text),
+            Err(_) => Err(format!("'{name}' is not a time zone")),
+        },
+    }
 }
 
 /// Reads an instant; without an offset it is on the clock of `zone`.
@@ -17,12 +27,20 @@ fn on_clock_of<Z: TimeZone>(zone: &Z, text: &str) -> Result<DateTime<Utc>, Strin
     if let Ok(instant) = DateTime::parse_from_rfc3339(&text.replacen(' ', "T", 1)) {
         return Ok(instant.to_utc());
     }
+    // ISO 8601 lets go of the seconds, and of the minutes of an offset.
+    let joined = text.replacen(' ', "T", 1);
+    let with_offset = ["%Y-%m-%dT%H:%M%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"]
+        .iter()
+        .find_map(|form| DateTime::parse_from_str(&joined, form).ok());
+    if let Some(instant) = with_offset {
+        return Ok(instant.to_utc());
+    }
     let local = wall_time(text).ok_or_else(|| format!("an instant is {HELP}"))?;
     // Of an hour that clocks show twice, the first is meant.
     let instant = zone.from_local_datetime(&local).earliest();
     instant
         .map(|instant| instant.to_utc())
-        .ok_or_else(|| "no clock of this machine's zone ever shows that".to_owned())
+        .ok_or_else(|| "no clock of that zone ever shows that".to_owned())
 }
 
 /// Reads a date, or a date and a time of day.
@@ -45,7 +63,7 @@ fn wall_time(text: &str) -> Option<NaiveDateTime> {
 mod tests {
     use rstest::rstest;
 
-    use super::{HELP, on_clock_of};
+    use super::{HELP, on_clock_of, parse_in};
 
     #[rstest]
     #[case("2026-12-01", "2026-11-30T23:00:00Z")]
@@ -53,11 +71,23 @@ mod tests {
     #[case(" 2026-12-01T08:00:30.5 ", "2026-12-01T07:00:30.500Z")]
     #[case("2026-12-01T08:00:00Z", "2026-12-01T08:00:00Z")]
     #[case("2026-12-01 08:00:00+02:00", "2026-12-01T06:00:00Z")]
+    #[case("2026-12-01T08:00Z", "2026-12-01T08:00:00Z")]
+    #[case("2026-12-01 08:00+01:00", "2026-12-01T07:00:00Z")]
+    #[case("2026-12-01 08:00 -0230", "2026-12-01T10:30:00Z")]
+    #[case("2026-12-01T08:00:30+01", "2026-12-01T07:00:30Z")]
     // Shown twice, an hour apart.
     #[case("2026-10-25 02:30", "2026-10-25T00:30:00Z")]
     fn what_people_type(#[case] text: &str, #[case] expected: &str) {
         let read = on_clock_of(&chrono_tz::Europe::Berlin, text);
         assert_eq!(read, Ok(expected.parse().unwrap()), "{text}");
+    }
+
+    #[test]
+    fn a_zone_may_be_named() {
+        let read = |zone| parse_in(Some(zone), "2026-12-01 08:00");
+        let tokyo = "2026-11-30T23:00:00Z".parse().unwrap();
+        assert_eq!(read("Asia/Tokyo"), Ok(tokyo));
+        assert!(read("Mars/X").unwrap_err().contains("Mars/X"));
     }
 
     #[rstest]

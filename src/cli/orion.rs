@@ -120,6 +120,24 @@ impl Start {
         }
         settings
     }
+
+    /// Opens the server, with the services unless they are left to others.
+    pub(super) async fn open(&self, settings: &Settings) -> Result<server::Server> {
+        let server = server::Server::open(settings.clone()).await?;
+        Ok(match self.no_services {
+            true => server.without_services(),
+            false => server,
+        })
+    }
+
+    /// Returns the level of a process that is an agent too: the one given here, else the lower of both.
+    pub(super) fn level_with_agent(&self, settings: &Settings) -> LogLevel {
+        match self.log_level {
+            _ if settings.debug_mode => LogLevel::Debug,
+            Some(level) => level,
+            None => settings.logging_level.min(settings.server_logging_level),
+        }
+    }
 }
 
 /// A server that has its port and has told the commands of its home where it is.
@@ -135,10 +153,7 @@ async fn start(cx: &Context, args: &Start) -> Result {
     show_logs(&settings)?;
     let bound = bind(&settings).await?;
     let stops = stop::requests()?;
-    let mut server = server::Server::open(settings.clone()).await?;
-    if args.no_services {
-        server = server.without_services();
-    }
+    let server = args.open(&settings).await?;
     output::print_line(&banner(&settings, &bound.url));
     let stopped = server.serve(bound.listener, stop::requested(stops)).await;
     output::say("Stopped.");
@@ -284,6 +299,20 @@ mod tests {
         let settings = start.over(&Settings::default_for("/nowhere"));
         assert!(!settings.scheduler_enabled && settings.late_runs_enabled);
         assert_eq!(settings.server_api_port, 1);
+    }
+
+    #[test]
+    fn a_level_that_is_given_is_that_of_server_and_agent() {
+        let mut settings = Settings::default_for("/nowhere");
+        let level = |start: &Start, settings: &Settings| start.level_with_agent(settings);
+        assert_eq!(level(&Start::default(), &settings), LogLevel::Info);
+        let start = Start {
+            log_level: Some(LogLevel::Error),
+            ..Start::default()
+        };
+        assert_eq!(level(&start, &settings), LogLevel::Error);
+        settings.debug_mode = true;
+        assert_eq!(level(&start, &settings), LogLevel::Debug);
     }
 
     #[tokio::test]

@@ -75,7 +75,7 @@ enum Command {
 
 impl Args {
     pub(super) fn run(self, cx: &Context) -> Result {
-        let path = &cx.settings().profiles_path;
+        let path = &cx.loaded().profiles_path;
         let mut profiles = match &self.command {
             Command::Ls { .. } | Command::Inspect { .. } => Profiles::read(path)?,
             Command::Create { .. }

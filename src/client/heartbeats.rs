@@ -24,13 +24,16 @@ impl Client {
     /// ```no_run
     /// # async fn f(client: prefect_rs::client::Client, id: uuid::Uuid) -> prefect_rs::client::Result<()> {
     /// tokio::select! {
-    ///     () = client.send_heartbeats(id, "engine") => {}
+    ///     () = client.send_heartbeats(id, "calm-otter", "engine") => {}
     ///     () = tokio::time::sleep(std::time::Duration::from_secs(60)) => {}
     /// }
     /// # Ok(()) }
     /// ```
-    pub async fn send_heartbeats(&self, run: Uuid, sender: &str) {
-        let resource = format!("prefect.flow-run.{run}");
+    pub async fn send_heartbeats(&self, run: Uuid, name: &str, sender: &str) {
+        let resource = json!({
+            "prefect.resource.id": format!("prefect.flow-run.{run}"),
+            "prefect.resource.name": name,
+        });
         let mut beats = interval(EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -39,7 +42,7 @@ impl Client {
                 "id": Uuid::now_v7(),
                 "occurred": SystemClock.now(),
                 "event": "prefect.flow-run.heartbeat",
-                "resource": {"prefect.resource.id": resource},
+                "resource": resource,
                 "payload": {"sender": sender, "interval_seconds": EVERY.as_secs()},
             }]);
             if let Err(error) = self.create_events(&heartbeat).await {

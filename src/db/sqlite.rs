@@ -167,9 +167,54 @@ impl Sqlite {
     }
 
     /// Copies a consistent image of the database to `target` while others go on writing.
+    ///
+    /// What is there stays as it is until the copy is whole.
     pub(super) fn backup(&self, target: &Path) -> Result<()> {
+        // Where a link leads, since renaming would put a file in its place.
+        let target = &std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let beside = |suffix: &str| {
+            let mut path = target.as_os_str().to_owned();
+            path.push(suffix);
+            PathBuf::from(path)
+        };
+        let incoming = beside(".incoming");
+        let told =
+            |error: std::io::Error| Error::Unwritable(format!("{}: {error}", target.display()));
+        let remove = |path: &Path| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(told(error)),
+            _ => Ok(()),
+        };
+        let copy = || -> Result<()> {
+            // What an interrupted backup left behind.
+            remove(&incoming)?;
+            self.copy_to(&incoming).map_err(|error| match error {
+                Error::Unwritable(text) => {
+                    Error::Unwritable(format!("{}: {text}", target.display()))
+                }
+                error => error,
+            })?;
+            if let Ok(replaced) = std::fs::metadata(target) {
+                std::fs::set_permissions(&incoming, replaced.permissions()).map_err(told)?;
+                // A journal of the database that is replaced would be taken for one of the new.
+                for suffix in ["-wal", "-shm", "-journal"] {
+                    remove(&beside(suffix))?;
+                }
+            }
+            std::fs::rename(&incoming, target).map_err(told)
+        };
+        let outcome = copy();
+        if outcome.is_err() {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                // The failure is what the user needs to hear.
+                let _ = std::fs::remove_file(beside(&format!(".incoming{suffix}")));
+            }
+        }
+        outcome
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<()> {
         let source = Connection::open_with_flags(&self.0.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let mut copy = Connection::open(target)?;
+        let mut copy = Connection::open(file)?;
         let backup = rusqlite::backup::Backup::new(&source, &mut copy)?;
         backup.run_to_completion(1024, Duration::from_millis(1), None)?;
         Ok(())

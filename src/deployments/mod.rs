@@ -135,6 +135,15 @@ pub struct Described {
 
 /// Reads a specification file of any of the three kinds.
 pub fn read(path: &Path, interpreter: &Interpreter) -> Result<Vec<Specification>, Error> {
+    // A pipe would be waited for without end.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::Invalid {
+            file: path.to_path_buf(),
+            line: None,
+            message: "is not a regular file, so it is no specification".into(),
+            hint: Some("give the path of the file that says what to deploy".into()),
+        });
+    }
     // Told in the same words whatever would have read it.
     if let Err(source) = std::fs::File::open(path) {
         return Err(Error::Io {
@@ -232,6 +241,15 @@ pub fn resolve(
     }
     let stored = storage.store(&program)?;
     let code = match python {
+        Some(_) if interpreter.path.to_str().is_none() => {
+            return Err(Error::Python {
+                message: format!(
+                    "the path of the interpreter `{}` is not UTF-8, so no deployment can name it",
+                    interpreter.path.display()
+                ),
+                hint: Some("choose another with --python".into()),
+            });
+        }
         Some(flow) => FlowCode::python(
             &stored,
             &location,

@@ -3,6 +3,7 @@
 //! The fields are those of 2.0b3, and `work_pool` as 3.x has it in `prefect.yaml`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -135,6 +136,21 @@ impl Specification {
                 "give the one file that starts the flow",
             ));
         }
+        if !found.is_file() {
+            return Err(self.invalid(
+                "flow_location",
+                &format!("`{}` is not a regular file", location.display()),
+                "give the one file that starts the flow",
+            ));
+        }
+        // The document that tells of it is text.
+        if found.to_str().is_none() {
+            return Err(self.invalid(
+                "flow_location",
+                &format!("`{}` is not UTF-8", found.display()),
+                "give the file and its folders names that are, or copy it to such a place",
+            ));
+        }
         Ok(found)
     }
 
@@ -216,7 +232,39 @@ impl Specification {
                 "quote the values: PORT: \"80\"",
             ));
         }
-        Ok(())
+        self.check_options(config)
+    }
+
+    /// Checks what only our flow runners understand, by the rules that they have when a run starts.
+    fn check_options(&self, config: &Map<String, Value>) -> Result<(), Error> {
+        let given = |key: &str| config.get(key).filter(|value| !value.is_null());
+        if given("args").is_some_and(|args| !args.is_array()) {
+            return Err(self.invalid(
+                "flow_runner.config.args",
+                "is not a list",
+                "write each argument by itself: args: [\"--days\", \"3\"]",
+            ));
+        }
+        if given("working_dir").is_some_and(|folder| !folder.is_string()) {
+            return Err(self.invalid(
+                "flow_runner.config.working_dir",
+                "is not text",
+                "give the path of a folder where the runs are started",
+            ));
+        }
+        let is_span = |value: &Value| {
+            value.as_f64().is_some_and(|seconds| {
+                seconds > 0.0 && Duration::try_from_secs_f64(seconds).is_ok()
+            })
+        };
+        match given("timeout_seconds").filter(|value| !is_span(value)) {
+            None => Ok(()),
+            Some(value) => Err(self.invalid(
+                "flow_runner.config.timeout_seconds",
+                &format!("is {value}, not a number of seconds above zero"),
+                "write it without quotes and unit: timeout_seconds: 90",
+            )),
+        }
     }
 }
 

@@ -70,12 +70,22 @@ impl Storage {
         self.check_size(source, metadata.len())?;
         fs::create_dir_all(&self.root).map_err(|e| Error::io("create", &self.root, e))?;
         let root = fs::canonicalize(&self.root).map_err(|e| Error::io("open", &self.root, e))?;
+        let name = source.file_name().unwrap_or_default();
+        if let Some(path) = [root.as_path(), Path::new(name)]
+            .into_iter()
+            .find(|path| path.to_str().is_none())
+        {
+            // The document that tells of it is text.
+            let refusal = "its name is not UTF-8; choose the storage with PREFECT_LOCAL_STORAGE_PATH or PREFECT_HOME";
+            let refusal = std::io::Error::new(std::io::ErrorKind::InvalidInput, refusal);
+            return Err(Error::io("store code at", path, refusal));
+        }
         let temporary = root.join(format!(".incoming-{}", uuid::Uuid::new_v4().simple()));
         let stored = self
             .copy(source, &temporary, metadata.permissions().mode())
             .and_then(|sha256| {
                 let folder = root.join(&sha256);
-                let path = folder.join(source.file_name().unwrap_or_default());
+                let path = folder.join(name);
                 fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
                 fs::rename(&temporary, &path).map_err(|e| Error::io("store", &path, e))?;
                 Ok(Stored { path, sha256 })
@@ -176,6 +186,16 @@ mod tests {
         script(home.path(), "two", 0o755);
         assert_eq!(fs::read_to_string(&first.path).unwrap(), "one");
         assert_ne!(storage.store(&source).unwrap().path, first.path);
+    }
+
+    #[test]
+    fn a_storage_that_no_document_can_name_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let home = tempfile::tempdir().unwrap();
+        let source = script(home.path(), "one", 0o755);
+        let root = home.path().join(std::ffi::OsStr::from_bytes(b"s\xff"));
+        let error = Storage::at(&root).store(&source).unwrap_err();
+        assert!(error.to_string().contains("not UTF-8"), "{error}");
     }
 
     #[test]

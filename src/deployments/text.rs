@@ -73,15 +73,17 @@ pub fn read_yaml(path: &Path) -> Result<Vec<Specification>, Error> {
 /// Reads a JSON file: one specification or a list of them.
 pub fn read_json(path: &Path) -> Result<Vec<Specification>, Error> {
     let text = read_text(path)?;
+    // Editors of other systems put a byte order mark before it, which YAML knows and JSON does not.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.trim().is_empty() {
         return some(path, Vec::new());
     }
-    let shape: Value = serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?;
+    let shape: Value = serde_json::from_str(text).map_err(|error| json_error(path, &error, ""))?;
     let items = if shape.is_array() {
-        serde_json::from_str::<Vec<&serde_json::value::RawValue>>(&text)
+        serde_json::from_str::<Vec<&serde_json::value::RawValue>>(text)
             .map_err(|error| json_error(path, &error, ""))?
     } else {
-        vec![serde_json::from_str(&text).map_err(|error| json_error(path, &error, ""))?]
+        vec![serde_json::from_str(text).map_err(|error| json_error(path, &error, ""))?]
     };
     some(path, items)?
         .into_iter()
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn json_gives_the_same_as_yaml() {
-        let specs = read("d.json", "[\n {\"name\": \"a\", \"flow_location\": \"x.py\"},\n {\"name\": \"b\", \"flow_location\": \"x.py\"}]").unwrap();
+        let specs = read("d.json", "\u{feff}[\n {\"name\": \"a\", \"flow_location\": \"x.py\"},\n {\"name\": \"b\", \"flow_location\": \"x.py\"}]").unwrap();
         assert_eq!(
             specs
                 .iter()
@@ -357,6 +359,23 @@ mod tests {
         "quote the values"
     )]
     #[case("flow_runner: {type: subprocess, config: {arg: 1}}", "has `arg`")]
+    #[case(
+        "flow_runner: {type: subprocess, config: {args: a b}}",
+        "is not a list"
+    )]
+    #[case(
+        "flow_runner: {type: docker, config: {working_dir: 5}}",
+        "`flow_runner.config.working_dir` of `a`: is not text"
+    )]
+    #[case(
+        "flow_runner: {type: universal, config: {timeout_seconds: abc}}",
+        "is \"abc\", not a number"
+    )]
+    #[case(
+        "flow_runner: {type: universal, config: {timeout_seconds: -1}}",
+        "is -1"
+    )]
+    #[case("flow_runner: {type: universal, config: {env: [A]}}", "env` of `a`")]
     #[case("flow_storage: {a: 1}", "only be given in Python")]
     #[case("tags: ETL", "line 2: expected a list: `tags: ETL`")]
     #[case("parameters: {x: .nan}", "`.nan` is no number in JSON")]
@@ -385,6 +404,25 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("nowhere.py` cannot be read")
+        );
+    }
+
+    #[test]
+    fn a_location_that_is_no_regular_file_or_no_text_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"f\xff.py"));
+        std::fs::write(&odd, "").unwrap();
+        let mut spec = read("d.yaml", "flow_location: /dev/null\n")
+            .unwrap()
+            .remove(0);
+        let told = spec.location().unwrap_err().to_string();
+        assert!(told.contains("is not a regular file"), "{told}");
+        spec.flow_location = Some(odd);
+        let told = spec.location().unwrap_err().to_string();
+        assert!(
+            told.contains("`flow_location`") && told.contains("is not UTF-8"),
+            "{told}"
         );
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::value::{MASK, Secret, Value};
+use super::{
+    HOME_TEMPLATE,
+    value::{MASK, Secret, Value},
+};
 
 /// Where the data is.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,9 +50,34 @@ impl Value for DatabaseUrl {
                 Err("it names no host and no database".to_owned())
             }
             "postgresql" | "postgres" => {
-                Ok(Self::Postgres(Secret::new(format!("postgres://{rest}"))))
+                let url = format!("postgres://{rest}");
+                check_postgres(&url, rest)?;
+                Ok(Self::Postgres(Secret::new(url)))
             }
             other => Err(format!("the kind of database '{other}' is not known")),
+        }
+    }
+
+    fn parse_in(text: &str, home: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            // The home goes in once the URL is taken apart, since any letter may stand in its name.
+            Self::Sqlite(path) => {
+                let path = path.to_string_lossy().replace(HOME_TEMPLATE, home);
+                PathBuf::parse(&without_second_slash(path)).map(Self::Sqlite)
+            }
+            Self::SqliteMemory => Ok(Self::SqliteMemory),
+            Self::Postgres(_) => Self::parse(&text.replace(HOME_TEMPLATE, home)),
+        }
+    }
+
+    fn shown_invalid(text: &str) -> String {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        match scheme {
+            sqlite if sqlite.starts_with("sqlite") => text.to_owned(),
+            _ if !rest.contains(['@', '?']) => text.to_owned(),
+            // Where a password ends in what is no URL, nobody can tell.
+            "" => MASK.to_owned(),
+            scheme => format!("{scheme}://{MASK}"),
         }
     }
 
@@ -71,21 +99,44 @@ fn parse_sqlite(rest: &str) -> Result<DatabaseUrl, String> {
     let Some(path) = rest.strip_prefix('/') else {
         return Err("a path follows after three slashes".to_owned());
     };
-    if path.contains(":memory:") || path.contains("mode=memory") {
+    // Other options of Python's driver (`?timeout=60`) have no meaning here.
+    let (path, options) = path.split_once('?').unwrap_or((path, ""));
+    let path = path.strip_prefix("file:").unwrap_or(path);
+    if path == ":memory:" || options.split('&').any(|option| option == "mode=memory") {
         return Ok(DatabaseUrl::SqliteMemory);
     }
-    let path = path.strip_prefix("file:").unwrap_or(path);
-    // Options of Python's driver (`?timeout=60`) have no meaning here.
-    let path = path.split('?').next().unwrap_or(path);
     if path.trim_matches('/').is_empty() {
         return Err("it names no file".to_owned());
     }
-    // `sqlite:////${PREFECT_HOME}/orion.db` is the spelling of the first generation: one slash too many.
-    let path = match path.strip_prefix("//") {
+    PathBuf::parse(&without_second_slash(path.to_owned())).map(DatabaseUrl::Sqlite)
+}
+
+/// Mends `sqlite:////${PREFECT_HOME}/orion.db`, the spelling of the first generation: one slash too many.
+fn without_second_slash(path: String) -> String {
+    match path.strip_prefix("//") {
         Some(rest) => format!("/{rest}"),
-        None => path.to_owned(),
+        None => path,
+    }
+}
+
+/// Refuses what the driver would, and a password that would be taken for something else; shows nothing of it.
+fn check_postgres(url: &str, rest: &str) -> Result<(), String> {
+    let (authority, after) = match rest.find(['/', '?', '#']) {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
     };
-    PathBuf::parse(&path).map(DatabaseUrl::Sqlite)
+    // An option may have an `@` in its value.
+    let is_cut_off = after
+        .split_once('@')
+        .is_some_and(|(before, _)| !(before.contains('?') && before.contains('=')));
+    match reqwest::Url::parse(url) {
+        Ok(_) if !(is_cut_off && authority.contains(':')) => Ok(()),
+        Err(error) if !after.contains('@') => Err(format!("it is no URL: {error}")),
+        Ok(_) | Err(_) => Err(
+            "an `@` stands after its host; percent-encode what the password has of `/` (%2F), `?` (%3F), `#` (%23) and `@` (%40)"
+                .to_owned(),
+        ),
+    }
 }
 
 /// Writes the URL with its password masked.
@@ -108,27 +159,29 @@ impl fmt::Debug for DatabaseUrl {
 /// Masks the password of a URL, in its authority and in its query.
 fn masked(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-    // A password that is not encoded may have a question mark in it.
-    let authority = rest.rfind('@').unwrap_or(0);
-    let (rest, query) = match rest[authority..].split_once('?') {
-        Some((place, query)) => (&rest[..authority + place.len()], Some(query)),
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
         None => (rest, None),
     };
-    let rest = match rest.rsplit_once('@') {
-        Some((credentials, place)) => {
+    let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((credentials, host)) => {
             let user = credentials.split(':').next().unwrap_or_default();
             match credentials.contains(':') {
-                true => format!("{user}:{MASK}@{place}"),
-                false => format!("{user}@{place}"),
+                true => format!("{user}:{MASK}@{host}"),
+                false => format!("{user}@{host}"),
             }
         }
-        None => rest.to_owned(),
+        None => authority.to_owned(),
     };
     let query = query.map(|query| {
         let options: Vec<String> = query
             .split('&')
             .map(|option| match option.split_once('=') {
-                Some((name, _)) if name.to_ascii_lowercase().contains("password") => {
+                // What has an `@` may be the end of a password that was not encoded.
+                Some((name, value))
+                    if name.to_ascii_lowercase().contains("password") || value.contains('@') =>
+                {
                     format!("{name}={MASK}")
                 }
                 _ => option.to_owned(),
@@ -136,5 +189,5 @@ fn masked(url: &str) -> String {
             .collect();
         format!("?{}", options.join("&"))
     });
-    format!("{scheme}://{rest}{}", query.unwrap_or_default())
+    format!("{scheme}://{authority}{path}{}", query.unwrap_or_default())
 }

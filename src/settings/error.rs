@@ -3,7 +3,7 @@
 //! A message names the variable, where the value came from and what is allowed, since the place to repair it is often
 //! another than the terminal one looks at (a profile, a service file, a container).
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use super::{MASK, Setting, Source};
 
@@ -45,6 +45,8 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What the system answered, where it was the system that refused.
+        kind: Option<io::ErrorKind>,
     },
 }
 
@@ -53,6 +55,7 @@ fn masked(setting: &Setting, value: &str) -> String {
     if setting.is_secret {
         MASK.to_owned()
     } else {
-        format!("'{value}'")
+        // A URL may hold a password.
+        format!("'{}'", setting.shown_text(value))
     }
 }

@@ -15,6 +15,7 @@ mod value;
 use std::{
     collections::HashMap,
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -147,8 +148,7 @@ macro_rules! settings {
                 check: |text| <$type as Value>::parse(text).map(drop),
                 masked: |text| match <$type as Value>::parse(text) {
                     Ok(value) => value.shown().unwrap_or_default(),
-                    Err(_) if <$type as Value>::IS_SECRET => MASK.to_owned(),
-                    Err(_) => text.to_owned(),
+                    Err(_) => <$type as Value>::shown_invalid(text),
                 },
                 shown: |settings| settings.$field.shown(),
                 text: |settings| settings.$field.text(),
@@ -156,16 +156,16 @@ macro_rules! settings {
         ];
 
         impl Settings {
-            /// Parses every setting from the text that `resolve` finds for it.
-            fn parse_all(mut resolve: impl FnMut(&'static Setting) -> (String, Source)) -> Result<Self, Error> {
+            /// Parses every setting from the text that `resolve` finds for it, in which the home may stand as a template.
+            fn parse_all(home: &str, mut resolve: impl FnMut(&'static Setting) -> (String, Source)) -> Result<Self, Error> {
                 let mut settings = SETTINGS.iter();
                 Ok(Self {
                     // Fields are evaluated in the order in which they are written, which is that of the list.
                     $( $field: {
                         let setting = settings.next().expect("the list and the struct come from one table");
                         let (text, source) = resolve(setting);
-                        <$type as Value>::parse(&text)
-                            .map_err(|reason| Error::Invalid { setting, value: text, origin: source, reason })?
+                        <$type as Value>::parse_in(&text, home)
+                            .map_err(|reason| Error::Invalid { setting, value: expand(&text, home), origin: source, reason })?
                     }, )*
                 })
             }
@@ -382,6 +382,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The active profile's name.
     pub profile: String,
+    /// The file from which the profiles were read, and to which changes of them go.
+    pub profiles_path: PathBuf,
     /// The source of each setting, in the order of [`SETTINGS`].
     pub sources: Vec<Source>,
 }
@@ -408,25 +410,26 @@ impl Settings {
     /// ```
     pub fn default_for(home: impl AsRef<Path>) -> Self {
         let home = home.as_ref().to_string_lossy().into_owned();
-        Self::parse_all(|setting| (default_text(setting, &home), Source::Default))
-            .expect("the defaults in the list are valid, which a test checks")
+        Self::parse_all(&home, |setting| {
+            (default_text(setting, &home), Source::Default)
+        })
+        .expect("the defaults in the list are valid, which a test checks")
     }
 }
 
 impl Loaded {
     /// Loads from the environment of this process, optionally with another profile than the active one.
     pub fn from_process(profile: Option<&str>) -> Result<Self, Error> {
-        let environment = process_environment().collect();
-        Self::from_environment(&environment, profile)
+        Self::from_environment(&environment_of(env::vars_os())?, profile)
     }
 
     /// Takes only the home and the profile from this process and the defaults for everything else, for commands that
     /// work although the settings cannot be loaded.
     pub fn without_values(profile: Option<&str>) -> Result<Self, Error> {
         let kept = ["PREFECT_HOME", "PREFECT_PROFILES_PATH"];
-        let environment: HashMap<String, String> = process_environment()
-            .filter(|(name, _)| kept.contains(&name.as_str()))
-            .collect();
+        let environment = environment_of(
+            env::vars_os().filter(|(name, _)| kept.iter().any(|kept| name == kept)),
+        )?;
         let path = profiles_path(&environment)?;
         let active = || match Profiles::read(&path) {
             Ok(profiles) => profiles.active().to_owned(),
@@ -442,10 +445,11 @@ impl Loaded {
             values: &[],
         };
         let mut settings = Settings::default_for(layers.home()?);
-        settings.profiles_path = path;
+        settings.profiles_path.clone_from(&path);
         Ok(Self {
             settings,
             profile,
+            profiles_path: path,
             sources: vec![Source::Default; SETTINGS.len()],
         })
     }
@@ -455,7 +459,8 @@ impl Loaded {
         environment: &HashMap<String, String>,
         profile: Option<&str>,
     ) -> Result<Self, Error> {
-        let profiles = Profiles::read(&profiles_path(environment)?)?;
+        let profiles_path = profiles_path(environment)?;
+        let profiles = Profiles::read(&profiles_path)?;
         let profile = profile
             .or_else(|| environment.get("PREFECT_PROFILE").map(String::as_str))
             .filter(|name| !name.is_empty())
@@ -469,29 +474,57 @@ impl Loaded {
         };
         let home = layers.home()?;
         let mut sources = Vec::with_capacity(SETTINGS.len());
-        let mut settings = Settings::parse_all(|setting| {
-            let (text, source) = layers
-                .lookup(setting)
-                .unwrap_or_else(|| (setting.default.to_owned(), Source::Default));
+        let mut settings = Settings::parse_all(&home, |setting| {
+            let found = match setting.name {
+                // No profile can say where it lies itself.
+                "PREFECT_PROFILES_PATH" => in_environment(environment, setting),
+                _ => layers.lookup(setting),
+            };
+            let (text, source) =
+                found.unwrap_or_else(|| (setting.default.to_owned(), Source::Default));
             sources.push(source.clone());
-            (expand(&text, &home), source)
+            (text, source)
         })?;
+        // A home that a profile names is not where that profile was found.
+        settings.profiles_path.clone_from(&profiles_path);
         if settings.debug_mode {
             settings.logging_level = LogLevel::Debug;
         }
         Ok(Self {
             settings,
             profile,
+            profiles_path,
             sources,
         })
     }
 }
 
-/// Returns the variables of this process.
-fn process_environment() -> impl Iterator<Item = (String, String)> {
-    // A value that is not UTF-8 cannot be a setting of ours that anybody could read in a message.
-    env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// Returns variables as text; one of ours that is none is refused, since it must not be ignored in silence.
+fn environment_of(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<HashMap<String, String>, Error> {
+    let mut environment = HashMap::new();
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        let value = match (value.into_string(), find(&name)) {
+            (Ok(value), _) => value,
+            (Err(value), Some(setting)) => {
+                return Err(Error::Invalid {
+                    setting,
+                    value: value.to_string_lossy().into_owned(),
+                    origin: Source::Environment { variable: name },
+                    reason: "it is not UTF-8".to_owned(),
+                });
+            }
+            // A profile that is not there, which is told as such.
+            (Err(value), None) if name == "PREFECT_PROFILE" => value.to_string_lossy().into_owned(),
+            (Err(_), None) => continue,
+        };
+        environment.insert(name, value);
+    }
+    Ok(environment)
 }
 
 /// The two places that a value may come from before its default.
@@ -576,7 +609,7 @@ fn in_environment(
 fn default_text(setting: &Setting, home: &str) -> String {
     match setting.name {
         "PREFECT_HOME" => home.to_owned(),
-        _ => expand(setting.default, home),
+        _ => setting.default.to_owned(),
     }
 }
 

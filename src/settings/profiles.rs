@@ -31,7 +31,7 @@ impl Profiles {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(unusable(path, error)),
+            Err(error) => return Err(unreached(path, &error)),
         };
         let document: DocumentMut = text.parse().map_err(|error| unusable(path, error))?;
         Ok(Self {
@@ -59,7 +59,7 @@ impl Profiles {
             lock.lock()?;
             Ok(lock)
         };
-        let turn = turn().map_err(|error: io::Error| unusable(path, error))?;
+        let turn = turn().map_err(|error: io::Error| unreached(path, &error))?;
         Ok(Self {
             _turn: Some(Arc::new(turn)),
             ..Self::read(path)?
@@ -181,7 +181,7 @@ impl Profiles {
 
     /// Writes the file, whole or not at all.
     pub fn write(&self) -> Result<(), Error> {
-        let fail = |error: io::Error| unusable(&self.path, error);
+        let fail = |error: io::Error| unreached(&self.path, &error);
         // A reader sees the old file or the new one, never half of it.
         let draft = self
             .path
@@ -250,5 +250,15 @@ fn unusable(path: &Path, reason: impl ToString) -> Error {
     Error::Profiles {
         path: path.to_owned(),
         reason: reason.to_string().trim_end().to_owned(),
+        kind: None,
+    }
+}
+
+/// Says that the system does not let the file be read or written.
+fn unreached(path: &Path, error: &io::Error) -> Error {
+    Error::Profiles {
+        path: path.to_owned(),
+        reason: error.to_string(),
+        kind: Some(error.kind()),
     }
 }

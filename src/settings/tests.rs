@@ -134,11 +134,76 @@ fn database_urls_of_all_generations_are_understood() {
         "postgres://me:s3cr@t@host:5432/name?password=x"
     );
     assert!(!format!("{postgres:?}").contains("s3cr"));
-    let odd = DatabaseUrl::parse("postgresql://me:s3?cr@host/name").unwrap();
-    assert_eq!(odd.to_string(), "postgres://me:********@host/name");
+    let options = parse("postgresql://me@host/name?password=a@b").unwrap();
+    assert_eq!(options, "postgres://me@host/name?password=********");
     assert!(parse("mysql://x").is_err());
     assert!(parse("orion.db").is_err());
     assert!(parse("sqlite:///").is_err());
+}
+
+#[rstest::rstest]
+#[case("me:s3?cr@host/name", "percent-encode")]
+#[case("me:s3/cr@host/name", "percent-encode")]
+#[case("me:s3/c@r@host/name", "percent-encode")]
+#[case("me:12/s3cr@host/name", "percent-encode")]
+#[case("me:s3cr@host:54x/name", "invalid port number")]
+fn a_postgres_url_that_would_be_misread_is_refused_without_its_password(
+    #[case] rest: &str,
+    #[case] expected: &str,
+) {
+    let url = format!("postgresql+asyncpg://{rest}");
+    let variable = "PREFECT_API_DATABASE_CONNECTION_URL";
+    let error = load(&home_with(""), &[(variable, url.as_str())]).unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains(expected), "{told}");
+    assert!(told.starts_with("'postgresql+asyncpg://********' is not valid for PREFECT_SERVER_DATABASE_CONNECTION_URL"), "{told}");
+    assert!(!told.contains("s3") && !told.contains("cr@"), "{told}");
+}
+
+#[rstest::rstest]
+#[case("/tmp/what?home")]
+#[case("/tmp/h:memory:x")]
+#[case("/tmp/mode=memory%20#")]
+fn the_database_is_in_the_home_whatever_its_name(#[case] home: &str) {
+    let file = DatabaseUrl::Sqlite(format!("{home}/orion.db").into());
+    assert_eq!(Settings::default_for(home).database_url, file);
+    let first_generation = [
+        ("PREFECT_HOME", home),
+        (
+            "PREFECT_ORION_DATABASE_CONNECTION_URL",
+            "sqlite+aiosqlite:////${PREFECT_HOME}/orion.db?timeout=60",
+        ),
+    ];
+    let loaded = Loaded::from_environment(&environment(&first_generation), None).unwrap();
+    assert_eq!(loaded.settings.database_url, file);
+}
+
+#[test]
+fn a_profile_that_names_a_home_is_changed_where_it_was_read() {
+    let home = home_with(
+        "[profiles.default]\nPREFECT_HOME = '/elsewhere'\nPREFECT_PROFILES_PATH = '/nowhere.toml'\n",
+    );
+    let mut variables = environment(&[]);
+    let path = home.path().join("profiles.toml");
+    variables.insert(
+        "PREFECT_PROFILES_PATH".to_owned(),
+        path.display().to_string(),
+    );
+    let loaded = Loaded::from_environment(&variables, None).unwrap();
+    assert_eq!(loaded.profiles_path, path);
+    assert_eq!(loaded.settings.profiles_path, path);
+    assert_eq!(loaded.settings.home, PathBuf::from("/elsewhere"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_of_ours_that_is_not_utf_8_is_refused_and_any_other_ignored() {
+    use std::os::unix::ffi::OsStringExt;
+    let variable = |name: &str| (name.into(), OsString::from_vec(b"/tmp/\xff".to_vec()));
+    let none = environment_of([variable("LS_COLORS")].into_iter()).unwrap();
+    assert!(none.is_empty());
+    let error = environment_of([variable("PREFECT_ORION_UI_ENABLED")].into_iter()).unwrap_err();
+    assert!(error.to_string().contains("not UTF-8"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, env, fmt, path::PathBuf, time::Duration};
 
+use super::HOME_TEMPLATE;
+
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
 
@@ -17,6 +19,19 @@ pub trait Value: Sized {
 
     /// Parses the text of a variable; the error says what is wrong with it.
     fn parse(text: &str) -> Result<Self, String>;
+
+    /// Parses a text in which the home directory may stand as a template.
+    fn parse_in(text: &str, home: &str) -> Result<Self, String> {
+        Self::parse(&text.replace(HOME_TEMPLATE, home))
+    }
+
+    /// Returns a text that is no such value as people may see it.
+    fn shown_invalid(text: &str) -> String {
+        match Self::IS_SECRET {
+            true => MASK.to_owned(),
+            false => text.to_owned(),
+        }
+    }
 
     /// Returns the value as text that [`Value::parse`] would take, or `None` if it is not set.
     fn text(&self) -> Option<String>;
@@ -39,6 +54,17 @@ impl<T: Value> Value for Option<T> {
             "" => Ok(None),
             text => T::parse(text).map(Some),
         }
+    }
+
+    fn parse_in(text: &str, home: &str) -> Result<Self, String> {
+        match text {
+            "" => Ok(None),
+            text => T::parse_in(text, home).map(Some),
+        }
+    }
+
+    fn shown_invalid(text: &str) -> String {
+        T::shown_invalid(text)
     }
 
     fn text(&self) -> Option<String> {

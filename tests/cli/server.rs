@@ -143,6 +143,15 @@ fn a_backup_is_made_while_the_server_works_and_never_written_over_by_itself() {
             .starts_with(b"SQLite format 3")
     );
     assert_eq!(home.run(&args).code, 5);
+    std::fs::write(&file, "no database").unwrap();
+    let ran = home.run(&[&args[..], &["--force"][..]].concat());
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(
+        std::fs::read(&file)
+            .unwrap()
+            .starts_with(b"SQLite format 3")
+    );
+    assert!(!home.path().join("backup.db.incoming").exists());
     let folder = home.path().to_str().unwrap();
     let database = home.path().join("orion.db");
     for wrong in [folder, database.to_str().unwrap()] {
@@ -244,7 +253,7 @@ fn deploy(home: &Home, script: &str) -> String {
 async fn services_run_in_a_process_of_their_own_where_servers_have_none() {
     let home = Home::new();
     let start = ["server", "start", "--port", "0", "--no-services"];
-    let _server = Server::run(&home, &start, &[], "API");
+    let server = Server::run(&home, &start, &[], "API");
     let deployment = deploy(&home, "true");
     let scheduled = home.run(&[
         "deployment",
@@ -272,6 +281,10 @@ async fn services_run_in_a_process_of_their_own_where_servers_have_none() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    drop(server);
+    let reset = home.run(&["database", "reset", "-y"]);
+    assert_eq!(reset.code, 5, "{reset}");
+    assert!(reset.stderr.contains("services"), "{reset}");
     services.signal(Signal::SIGTERM);
     let (code, said) = services.end();
     assert_eq!(code, Some(0), "{said}");

@@ -81,6 +81,54 @@ fn a_value_that_is_not_allowed_is_not_stored() {
 }
 
 #[test]
+fn no_profile_says_where_the_profiles_are() {
+    let home = Home::new();
+    let ran = home.run(&["config", "set", "--force", "PREFECT_HOME=/elsewhere"]);
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(
+        ran.stderr.contains("export PREFECT_HOME=/elsewhere"),
+        "{ran}"
+    );
+    // As an earlier version has stored it.
+    let file = home.path().join("profiles.toml");
+    let stored = "[profiles.default]\nPREFECT_PROFILES_PATH = '/nowhere/profiles.toml'\n";
+    std::fs::write(&file, stored).unwrap();
+    let ran = home.run(&["config", "set", "PREFECT_DEBUG_MODE=1"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    let view = home.run(&["config", "view", "--hide-defaults"]);
+    assert!(view.stdout.contains("PREFECT_DEBUG_MODE='true'"), "{view}");
+    let ran = home.run(&["config", "unset", "PREFECT_PROFILES_PATH"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("nowhere"));
+}
+
+#[test]
+fn what_is_stored_has_a_name_and_its_password_is_not_shown() {
+    let home = Home::new();
+    let ran = home.run(&["config", "set", "--force", "=c"]);
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(ran.stderr.contains("names no setting"), "{ran}");
+    let url = "PREFECT_API_DATABASE_CONNECTION_URL=postgresql://me:hunter2@host/name";
+    let ran = home.run(&["config", "set", url]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(!ran.stderr.contains("hunter2"), "{ran}");
+}
+
+#[test]
+fn a_home_below_a_file_is_told_as_such() {
+    let home = Home::new();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("x");
+    let ran = home.run_with(
+        &["config", "set", "PREFECT_DEBUG_MODE=1"],
+        &[("PREFECT_HOME", below.to_str().unwrap())],
+    );
+    assert_eq!(ran.code, 3, "{ran}");
+    assert!(ran.stderr.contains("file is a file; a home"), "{ran}");
+}
+
+#[test]
 fn a_broken_profile_can_be_repaired_with_config() {
     let home = Home::new();
     std::fs::write(

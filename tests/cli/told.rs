@@ -84,6 +84,9 @@ fn a_script_leaves_artifacts_with_its_run() {
 #[case::no_schedule(&["deployment", "schedule", "create", "a"], 2, "--cron")]
 #[case::two_schedules(&["deployment", "schedule", "create", "a", "--cron", "* * * * *", "--interval", "5"], 2, "cannot be used with")]
 #[case::no_span(&["deployment", "schedule", "create", "a", "--interval", "soon"], 2, "it is not a time span")]
+#[case::no_anchor(&["deployment", "schedule", "create", "a", "--interval", "5", "--anchor", "soon"], 2, "'soon' cannot be the --anchor")]
+#[case::no_zone_of_an_anchor(&["deployment", "schedule", "create", "a", "--interval", "5", "--anchor", "2026-12-01", "--timezone", "Mars/X"], 2, "'Mars/X' is not a time zone")]
+#[case::no_regular_file(&["deployment", "create", "/dev/null"], 2, "is not a regular file")]
 #[case::no_automation_file(&["automation", "create", "-f", "/absent.yaml"], 4, "/absent.yaml")]
 #[case::no_automation(&["automation", "create", "-j", "3"], 2, "automation create --help")]
 #[case::no_block(&["block", "inspect", "secret/absent"], 4, "block ls")]
@@ -99,6 +102,24 @@ fn a_mistake_is_told_with_its_remedy(
     let ran = Home::new().run(args);
     assert_eq!(ran.code, code, "{ran}");
     assert!(ran.stderr.contains(remedy), "{ran}");
+}
+
+#[test]
+fn two_specifications_of_one_deployment_are_refused_before_any_is_created() {
+    let home = Home::new();
+    deployment(&home);
+    let spec = file(
+        &home,
+        "twins.yaml",
+        "- {name: a, flow_location: ./hello.sh}\n- {name: b, flow_location: ./hello.sh}\n- {name: b, flow_location: ./hello.sh, flow_name: hello}\n",
+    );
+    let ran = home.run(&["deployment", "create", &spec]);
+    assert_eq!(ran.code, 2, "{ran}");
+    let told =
+        "'hello/b', so none was created: $HOME/twins.yaml, line 2 and $HOME/twins.yaml, line 3";
+    assert!(ran.stderr.contains(told), "{ran}");
+    let all = json(&home, &["deployment", "ls", "-o", "json"]);
+    assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
 }
 
 #[test]

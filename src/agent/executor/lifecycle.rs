@@ -35,7 +35,7 @@ impl Shared {
         tokio::select! {
             () = self.carry_out(&run, &mut halts) => {}
             // A machine that is lost with agent and guard can tell nothing; by these it is missed.
-            () = self.client.send_heartbeats(id, "agent") => {}
+            () = self.client.send_heartbeats(id, &run.name, "agent") => {}
         }
         self.guard.done(id).await;
         self.tell(Event::Gone(id));

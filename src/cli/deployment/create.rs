@@ -3,7 +3,7 @@
 //! Each specification of a file is tried, so that one mistake does not keep the others away; the
 //! command fails if any of them did.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -34,11 +34,23 @@ impl Create {
         let specifications = deployments::read(&file, &interpreter)?;
         let all = specifications.len();
         let mut failures: Vec<Error> = Vec::new();
-        if let [only] = &specifications[..] {
-            return create(client, only, &interpreter, &storage).await;
+        // All flows are known before the first deployment is made, so that two of one name are seen.
+        let mut resolved: Vec<Result<Deployment>> = specifications
+            .iter()
+            .map(|specification| Ok(deployments::resolve(specification, &interpreter, &storage)?))
+            .collect();
+        refuse_twins(&specifications, &resolved)?;
+        if all == 1
+            && let Some(only) = resolved.pop()
+        {
+            return create(client, only?).await;
         }
-        for specification in specifications {
-            if let Err(error) = create(client, &specification, &interpreter, &storage).await {
+        for deployment in resolved {
+            let outcome = match deployment {
+                Ok(deployment) => create(client, deployment).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
                 output::say(&error.to_string());
                 failures.push(error);
             }
@@ -65,13 +77,35 @@ const LATER: [&str; 5] = [
     "pull_steps",
 ];
 
-async fn create(
-    client: &Client,
-    specification: &Specification,
-    interpreter: &Interpreter,
-    storage: &Storage,
-) -> Result {
-    let deployment = deployments::resolve(specification, interpreter, storage)?;
+/// Refuses a file in which one deployment would take the place of another.
+fn refuse_twins(specifications: &[Specification], resolved: &[Result<Deployment>]) -> Result {
+    let mut seen: HashMap<(&str, &str), &Specification> = HashMap::new();
+    for (specification, deployment) in specifications.iter().zip(resolved) {
+        let Ok(deployment) = deployment else { continue };
+        let key = (&*deployment.flow_name, &*deployment.name);
+        let Some(first) = seen.insert(key, specification) else {
+            continue;
+        };
+        let place = |specification: &Specification| match specification.line {
+            Some(line) => format!("{}, line {line}", specification.file.display()),
+            None => specification.file.display().to_string(),
+        };
+        return Err(Error::new(
+            Code::Usage,
+            format!(
+                "two specifications are of the same deployment '{}/{}', so none was created: {} and {}",
+                output::clean(&deployment.flow_name),
+                output::clean(&deployment.name),
+                place(first),
+                place(specification)
+            ),
+        )
+        .hint("give one of them another `name`"));
+    }
+    Ok(())
+}
+
+async fn create(client: &Client, deployment: Deployment) -> Result {
     let flow = client.create_flow(&deployment.flow_name, &[]).await?;
     let mut body = body(&deployment, flow.raw["id"].clone());
     if let Some(pool) = &deployment.work_pool {

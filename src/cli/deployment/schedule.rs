@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -75,15 +74,15 @@ struct Create {
     /// The zone whose clock it follows [default: UTC].
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// The instant that intervals and rules count from.
+    /// What intervals count from, on that zone's clock.
+    // Read once the zone is known.
     #[arg(
         long,
         visible_alias = "anchor-date",
         value_name = "INSTANT",
-        value_parser = instant::parse,
         conflicts_with = "cron"
     )]
-    anchor: Option<DateTime<Utc>>,
+    anchor: Option<String>,
     /// Its name among the schedules of the deployment.
     #[arg(long)]
     slug: Option<String>,
@@ -127,7 +126,16 @@ impl Create {
         }
         match (&self.anchor, interval) {
             (None, _) => {}
-            (Some(anchor), Some(_)) => schedule["anchor_date"] = json!(anchor),
+            (Some(anchor), Some(_)) => {
+                let anchor =
+                    instant::parse_in(self.timezone.as_deref(), anchor).map_err(|reason| {
+                        Error::new(
+                            Code::Usage,
+                            format!("'{anchor}' cannot be the --anchor: {reason}"),
+                        )
+                    })?;
+                schedule["anchor_date"] = json!(anchor);
+            }
             (Some(_), None) => {
                 return Err(Error::new(Code::Usage, "--anchor is for intervals alone")
                     .hint("rules have a DTSTART of their own"));

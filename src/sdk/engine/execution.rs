@@ -49,12 +49,12 @@ impl Execution {
         // An inner run ends with the outer one, which is missed for both.
         let beats = parent.is_none() && engine.takes_events;
         let watching = watch(engine.client.clone(), made.id, cancellation.clone(), parent);
-        let (client, id) = (engine.client.clone(), made.id);
+        let (client, id, name) = (engine.client.clone(), made.id, made.name.clone());
         let watching = async move {
             match beats {
                 true => tokio::select! {
                     () = watching => {}
-                    () = client.send_heartbeats(id, "engine") => {}
+                    () = client.send_heartbeats(id, &name, "engine") => {}
                 },
                 false => watching.await,
             }

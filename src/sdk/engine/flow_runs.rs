@@ -141,7 +141,7 @@ impl FlowRun {
 /// What a flow run is made of.
 pub(super) struct Made {
     pub(super) id: Uuid,
-    name: String,
+    pub(super) name: String,
     flow_id: Uuid,
     deployment_id: Option<Uuid>,
     tags: Vec<String>,
