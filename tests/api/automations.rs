@@ -154,6 +154,32 @@ async fn an_action_that_fails_says_why() {
 }
 
 #[tokio::test]
+async fn a_run_that_nobody_has_is_cancelled_at_once() {
+    let app = TestApp::on_sqlite().await;
+    app.clock.set(start());
+    let flow = app.make("/api/flows/", json!({"name": "etl"})).await;
+    let run = json!({"flow_id": flow["id"], "state": {"type": "SCHEDULED"}});
+    let run = app.make("/api/flow_runs/", run).await["id"].clone();
+    let trigger = json!({"posture": "Reactive", "expect": ["door.opened"]});
+    automation(&app, trigger, json!([{"type": "cancel-flow-run"}])).await;
+    give(&app, &[event(1, "door.opened", Some(&run), None)]).await;
+    act(&app).await;
+    let path = format!("/api/flow_runs/{}", run.as_str().unwrap());
+    let run = app.ask("GET", &path, Value::Null).await.1;
+    assert_eq!(run["state_type"], "CANCELLED", "{run}");
+    let told = told(&app).await;
+    assert!(
+        told.iter().any(|name| name.starts_with("action.executed")),
+        "{told:?}"
+    );
+    assert!(
+        !told.iter().any(|name| name.starts_with("action.failed")),
+        "{told:?}"
+    );
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_sequence_fires_in_order_though_its_events_come_out_of_order() {
     for app in app_on_both().await {
         let part = |name: &str| json!({"type": "event", "posture": "Reactive", "expect": [name]});

@@ -69,7 +69,7 @@ fn message(notification: &Notification, ui_url: &str) -> Result<String, String> 
         "flow_run_notification_policy_id" => notification.policy_id.to_string(),
         "flow_id" => notification.flow_id.to_string(),
         "flow_name" => notification.flow_name.clone(),
-        "flow_run_url" => format!("{ui_url}/flow-run/{}", notification.flow_run_id),
+        "flow_run_url" => format!("{ui_url}/flow-runs/flow-run/{}", notification.flow_run_id),
         "flow_run_id" => notification.flow_run_id.to_string(),
         "flow_run_name" => notification.flow_run_name.clone(),
         "flow_run_parameters" => python(&notification.parameters.read().unwrap_or_default()),

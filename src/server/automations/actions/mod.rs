@@ -271,7 +271,12 @@ impl Actor {
         let path = format!("/flow_runs/{}/set_state", flow_run(action, account)?);
         let body = json!({"state": state, "force": force});
         let answer = self.api.request(account, "POST", &path, &body).await?;
-        accepted(&answer)
+        // What has no process yet is cancelled at once, which is told as another state than was asked for.
+        let is_cancelled = (state_type(&body), state_type(&answer)) == ("CANCELLING", "CANCELLED");
+        match is_cancelled {
+            true => Ok(()),
+            false => accepted(&answer),
+        }
     }
 
     async fn block(&self, account: &mut Account, id: Uuid) -> Result<Block, String> {
@@ -286,6 +291,10 @@ impl Actor {
             data: found["data"].clone(),
         })
     }
+}
+
+fn state_type(of: &Json) -> &str {
+    of["state"]["type"].as_str().unwrap_or_default()
 }
 
 fn accepted(answer: &Json) -> Result<(), String> {
