@@ -2,7 +2,10 @@
 //!
 //! A template has a budget of steps, so that none can keep the server busy.
 
-use minijinja::{Environment, UndefinedBehavior, Value};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, Utc};
+use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
+use minijinja_contrib::pycompat;
 use serde_json::{Map, Value as Json, json};
 
 use crate::schemas::automations::TriggeredAction;
@@ -57,6 +60,7 @@ fn environment(ui_url: &str) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_fuel(Some(FUEL));
+    environment.set_unknown_method_callback(method);
     let base = ui_url.trim_end_matches('/').to_owned();
     let events = base.clone();
     environment.add_filter("ui_url", move |object: Value| ui_link(&base, &object));
@@ -64,6 +68,68 @@ fn environment(ui_url: &str) -> Environment<'static> {
         resource_id(&object).map(|id| format!("{events}/events?resource={id}"))
     });
     environment
+}
+
+/// Calls what a value can do in Python, where genuine servers render templates: texts, lists and maps by a library, and
+/// instants, which are texts here.
+fn method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    arguments: &[Value],
+) -> Result<Value, minijinja::Error> {
+    let instant = value.as_str().and_then(instant_of);
+    match instant.map(|instant| of_instant(instant, name, arguments)) {
+        Some(Some(answer)) => answer,
+        Some(None) | None => pycompat::unknown_method_callback(state, value, name, arguments),
+    }
+}
+
+/// Returns an instant as Python writes it where no form is asked for, which is how templates see it.
+fn python_text(instant: DateTime<Utc>) -> String {
+    // Microseconds are left out where there are none.
+    let form = match instant.timestamp_subsec_micros() {
+        0 => "%Y-%m-%d %H:%M:%S%:z",
+        _ => "%Y-%m-%d %H:%M:%S%.6f%:z",
+    };
+    instant.format(form).to_string()
+}
+
+fn instant_of(text: &str) -> Option<DateTime<Utc>> {
+    let parsed = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z");
+    parsed.ok().map(|instant| instant.to_utc())
+}
+
+/// Does what an instant of Python can do; nothing if it cannot do that.
+fn of_instant(
+    instant: DateTime<Utc>,
+    name: &str,
+    arguments: &[Value],
+) -> Option<Result<Value, minijinja::Error>> {
+    let written = match name {
+        "isoformat" => python_text(instant).replacen(' ', "T", 1),
+        "date" => instant.format("%Y-%m-%d").to_string(),
+        "timestamp" => {
+            return Some(Ok(Value::from(instant.timestamp_micros() as f64 / 1e6)));
+        }
+        "strftime" => {
+            let pattern = arguments
+                .first()
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            // Printing with one that is wrong would panic.
+            if StrftimeItems::new(pattern).any(|item| item == Item::Error) {
+                let text = format!("strftime does not know the pattern '{pattern}'");
+                return Some(Err(minijinja::Error::new(
+                    ErrorKind::InvalidOperation,
+                    text,
+                )));
+            }
+            instant.format(pattern).to_string()
+        }
+        _ => return None,
+    };
+    Some(Ok(Value::from(written)))
 }
 
 /// Returns the id as events write it, of a resource or of an object of the API.
@@ -133,6 +199,8 @@ fn event(received: &ReceivedEvent) -> Json {
         object
     };
     let mut object = to_json(received);
+    object["occurred"] = python_text(received.event.occurred.0).into();
+    object["received"] = python_text(received.received).into();
     object["resource"] = resource(&received.event.resource);
     object["related"] = received.event.related.iter().map(resource).collect();
     object
@@ -189,5 +257,48 @@ mod tests {
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(render(endless, &json!({}), "").is_err());
         assert!(check("{{ open").is_err() && check("{{ fine }}").is_ok());
+    }
+
+    #[test]
+    fn values_can_do_in_templates_what_they_can_in_python() {
+        let at = |text: &str| python_text(text.parse().unwrap());
+        let context = json!({
+            "at": at("2026-11-30T07:34:39.638572Z"),
+            "noon": at("2026-11-30T12:00:00Z"),
+            "name": "brave otter",
+            "payload": {"n": 1, "a": [2, 3]},
+        });
+        for (template, expected) in [
+            ("{{ at }}", "2026-11-30 07:34:39.638572+00:00"),
+            ("{{ noon }}", "2026-11-30 12:00:00+00:00"),
+            ("{{ at.isoformat() }}", "2026-11-30T07:34:39.638572+00:00"),
+            ("{{ at.strftime('%Y, %H:%M') }}", "2026, 07:34"),
+            (
+                "{{ at.date() }} {{ noon.timestamp() }}",
+                "2026-11-30 1796040000.0",
+            ),
+            (
+                "{{ name.upper() }} {{ name.split()[0] }}",
+                "BRAVE OTTER brave",
+            ),
+            ("{{ at.startswith('2026') }}", "True"),
+            (
+                "{{ payload.get('n') }} {{ payload.get('x', 'none') }}",
+                "1 none",
+            ),
+            (
+                "{% for key, value in payload.items() %}{{ key }}{% endfor %}",
+                "na",
+            ),
+        ] {
+            let rendered = render(template, &context, "");
+            assert_eq!(
+                rendered.unwrap().to_lowercase(),
+                expected.to_lowercase(),
+                "{template}"
+            );
+        }
+        assert!(render("{{ at.strftime('%Q') }}", &context, "").is_err());
+        assert!(render("{{ name.nothing() }}", &context, "").is_err());
     }
 }

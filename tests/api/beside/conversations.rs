@@ -266,8 +266,27 @@ impl Server {
         talk.heard
     }
 
-    /// A worker says who it is, and is told of its pool and of each change of it.
+    /// Holds the worker's conversation again where a genuine server gave it up since its database was locked.
     async fn worker(&self) -> Vec<Value> {
+        let mut heard = self.worker_once().await;
+        for _ in 0..5 {
+            let is_given_up = |frame: &Value| {
+                let text = frame.to_string();
+                text.contains("heartbeat_persistence_failed")
+                    || text.contains("transient_server_error")
+            };
+            if !heard.iter().any(is_given_up) {
+                break;
+            }
+            self.send(reqwest::Method::DELETE, "/work_pools/talk", &json!({}))
+                .await;
+            heard = self.worker_once().await;
+        }
+        heard
+    }
+
+    /// A worker says who it is, and is told of its pool and of each change of it.
+    async fn worker_once(&self) -> Vec<Value> {
         let consumer = Uuid::new_v4();
         let frame = |kind: &str, payload: Value| json!({"type": kind, "id": Uuid::new_v4(), "sent_at": SystemClock.now(), "payload": payload});
         let path = "/work_pools/talk/workers/connect";
