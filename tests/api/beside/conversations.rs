@@ -150,7 +150,9 @@ impl Server {
             let request = self.client.request(method.clone(), &url).json(body);
             let request = request.header("x-prefect-api-version", "0.8.4");
             let response = request.send().await.expect("an answer");
-            if response.status().is_success() {
+            // What is not there need not be deleted.
+            let is_gone = method == reqwest::Method::DELETE && response.status() == 404;
+            if response.status().is_success() || is_gone {
                 let text = response.text().await.expect("a whole answer");
                 return serde_json::from_str(&text).unwrap_or_default();
             }
