@@ -7,6 +7,7 @@
 //! Spans are those of what the author wrote: a wrong option is underlined at the option, a type that cannot be an
 //! argument at the type.
 
+mod argument;
 mod data;
 mod flow;
 mod function;

@@ -1,0 +1,235 @@
+//! What the attributes need to know of an argument: its type as the body sees it, and the one in which runs keep it.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Expr, FnArg, Ident, Lit, Meta, Pat, Path, Type};
+
+/// An argument.
+pub(crate) struct Argument {
+    /// Its name.
+    pub(crate) name: Ident,
+    /// The same as runs show it.
+    pub(crate) text: String,
+    /// The type in which it is kept between attempts.
+    pub(crate) owned: TokenStream,
+    /// How it is handed to the body.
+    pub(crate) pass: TokenStream,
+    /// Its documentation.
+    pub(crate) doc: Option<String>,
+    /// What it is when a run from outside does not say.
+    pub(crate) default: Option<Expr>,
+    /// Where its type stands.
+    pub(crate) span: Span,
+}
+
+impl Argument {
+    pub(crate) fn read(input: &mut FnArg, what: &str) -> syn::Result<Self> {
+        let input = match input {
+            FnArg::Typed(input) => input,
+            FnArg::Receiver(receiver) => {
+                return Err(syn::Error::new(
+                    receiver.span(),
+                    format!("a {what} is a free function; take what it needs as arguments"),
+                ));
+            }
+        };
+        let Pat::Ident(pattern) = &*input.pat else {
+            let remedy = match &*input.pat {
+                Pat::Wild(_) => "`_name` says that the body does not use it",
+                _ => "take it apart in the body",
+            };
+            return Err(syn::Error::new(
+                input.pat.span(),
+                format!("an argument of a {what} needs a name, since runs show it; {remedy}"),
+            ));
+        };
+        if let Some(condition) = input.attrs.iter().find(|attribute| is_condition(attribute)) {
+            return Err(syn::Error::new(
+                condition.span(),
+                format!(
+                    "an argument of a {what} is always there, since runs record it; put the condition on the function"
+                ),
+            ));
+        }
+        let name = pattern.ident.clone();
+        let doc = documentation(&input.attrs);
+        let default = default(&input.attrs)?;
+        input.attrs.retain(|attribute| !is_of_ours(attribute));
+        let span = input.ty.span();
+        let (owned, pass) = owned(&input.ty, &name, what)?;
+        Ok(Self {
+            text: name.unraw().to_string(),
+            name,
+            owned,
+            pass,
+            doc,
+            default,
+            span,
+        })
+    }
+}
+
+fn is_condition(attribute: &Attribute) -> bool {
+    ["cfg", "cfg_attr"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
+}
+
+pub(crate) fn is_of_ours(attribute: &Attribute) -> bool {
+    is_doc(attribute) || attribute.path().is_ident("default")
+}
+
+/// Returns the type in which an argument is kept, and how the body gets it.
+fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, TokenStream)> {
+    match ty {
+        Type::Reference(reference) if reference.mutability.is_some() => Err(syn::Error::new(
+            ty.span(),
+            format!(
+                "a {what} may run again, so it cannot change its caller's data; take the value and return the new one"
+            ),
+        )),
+        // What is borrowed for ever is data like any other.
+        Type::Reference(reference) if is_static(reference.lifetime.as_ref()) => {
+            Ok((ty.to_token_stream(), quote!(#name)))
+        }
+        Type::Reference(reference) if reference.lifetime.is_some() => Err(syn::Error::new(
+            reference.lifetime.span(),
+            format!(
+                "a run owns its arguments, and the {what} borrows them while it runs; leave the lifetime out"
+            ),
+        )),
+        Type::Reference(reference) if is_nameless(&reference.elem) => {
+            Err(nameless(&reference.elem, what))
+        }
+        Type::Reference(reference) => {
+            let inner = &reference.elem;
+            owned_within(inner, what)?;
+            let owned = match &**inner {
+                Type::Path(path) if path.path.is_ident("str") => {
+                    quote_spanned!(ty.span()=> ::std::string::String)
+                }
+                Type::Path(path) if last_is(path, "Path") => {
+                    quote_spanned!(ty.span()=> ::std::path::PathBuf)
+                }
+                Type::Slice(slice) => {
+                    let element = &slice.elem;
+                    quote_spanned!(ty.span()=> ::std::vec::Vec<#element>)
+                }
+                inner => quote_spanned!(ty.span()=> #inner),
+            };
+            Ok((owned, quote!(&#name)))
+        }
+        ty if is_nameless(ty) => Err(nameless(ty, what)),
+        ty => {
+            owned_within(ty, what)?;
+            Ok((ty.to_token_stream(), quote!(#name)))
+        }
+    }
+}
+
+fn is_nameless(ty: &Type) -> bool {
+    match ty {
+        Type::ImplTrait(_) | Type::TraitObject(_) => true,
+        Type::Paren(inner) => is_nameless(&inner.elem),
+        _ => false,
+    }
+}
+
+fn nameless(ty: &Type, what: &str) -> syn::Error {
+    let message = format!(
+        "an argument of a {what} needs a type of its own, since runs record it; name the type"
+    );
+    syn::Error::new(ty.span(), message)
+}
+
+fn last_is(path: &syn::TypePath, name: &str) -> bool {
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == name && last.arguments.is_none())
+}
+
+/// Refuses a type that borrows inside.
+fn owned_within(ty: &Type, what: &str) -> syn::Result<()> {
+    match borrowed(ty) {
+        None => Ok(()),
+        Some(span) => Err(syn::Error::new(
+            span,
+            format!(
+                "an argument of a {what} owns what is in it, since runs keep it between attempts; write `String` for `&str`, `Vec<T>` for `&[T]`"
+            ),
+        )),
+    }
+}
+
+fn is_static(lifetime: Option<&syn::Lifetime>) -> bool {
+    lifetime.is_some_and(|lifetime| lifetime.ident == "static")
+}
+
+/// Returns where a type borrows what may go away.
+pub(crate) fn borrowed(ty: &Type) -> Option<Span> {
+    struct Find(Option<Span>);
+
+    impl<'ast> Visit<'ast> for Find {
+        fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
+            if reference.lifetime.is_none() {
+                self.0.get_or_insert(reference.span());
+            }
+            visit::visit_type_reference(self, reference);
+        }
+
+        fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
+            if !is_static(Some(lifetime)) {
+                self.0.get_or_insert(lifetime.span());
+            }
+        }
+    }
+
+    let mut find = Find(None);
+    find.visit_type(ty);
+    find.0
+}
+
+fn is_doc(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("doc")
+}
+
+pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
+    let lines: Vec<String> = attributes
+        .iter()
+        .filter(|attribute| is_doc(attribute))
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) => match &pair.value {
+                Expr::Lit(literal) => match &literal.lit {
+                    Lit::Str(text) => Some(text.value().trim().to_owned()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            Meta::Path(_) | Meta::List(_) => None,
+        })
+        .collect();
+    let text = lines.join("\n").trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn default(attributes: &[Attribute]) -> syn::Result<Option<Expr>> {
+    let mut found = None;
+    for attribute in attributes {
+        if attribute.path().is_ident("default") {
+            found = Some(match &attribute.meta {
+                Meta::List(list) => list.parse_args::<Expr>()?,
+                Meta::NameValue(pair) => pair.value.clone(),
+                Meta::Path(path) => default_of_type(path),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn default_of_type(path: &Path) -> Expr {
+    let span = path.span();
+    syn::parse2(quote_spanned!(span=> ::std::default::Default::default()))
+        .expect("a path call is an expression")
+}
