@@ -85,9 +85,6 @@ struct Ls {
     output: OutputArg,
 }
 
-/// The settings that say where the profiles are, which only the environment can.
-const PLACES: [&str; 2] = ["PREFECT_HOME", "PREFECT_PROFILES_PATH"];
-
 impl Args {
     pub(super) fn run(self, cx: &Context) -> Result {
         match self.command {
@@ -163,7 +160,7 @@ fn set(cx: &Context, args: &Set) -> Result {
                         .hint("write `prefect-rs config set NAME=VALUE`"),
                 );
             }
-            Some(setting) if PLACES.contains(&setting.name) => {
+            Some(setting) if settings::PLACES.contains(&setting.name) => {
                 return Err(Error::new(
                     Code::Usage,
                     format!("{name} says where the profiles are, so no profile can hold it"),

@@ -2,11 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsString,
     fs,
     path::PathBuf,
     time::Duration,
 };
 
+use super::loaded::environment_of;
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> HashMap<String, String> {
