@@ -3,21 +3,18 @@
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 
 /// What the help calls them.
-pub(super) const HELP: &str = "such as `2026-12-01`, `2026-12-01 08:00` (on the clock of this machine or of a zone that is given) or `2026-12-01T08:00:00Z`";
+pub(super) const HELP: &str = "such as `2026-12-01`, `2026-12-01 08:00` (on the clock of this machine, or of the zone of a schedule) or `2026-12-01T08:00:00Z`";
 
 /// Reads an instant; the error says what can be read.
 pub(super) fn parse(text: &str) -> Result<DateTime<Utc>, String> {
     on_clock_of(&Local, text)
 }
 
-/// Reads an instant; without an offset it is on the clock of the zone of this name, else of this machine.
-pub(super) fn parse_in(zone: Option<&str>, text: &str) -> Result<DateTime<Utc>, String> {
-    match zone {
-        None => parse(text),
-        Some(name) => match name.parse::<chrono_tz::Tz>() {
-            Ok(zone) => on_clock_of(&zone, text),
-            Err(_) => Err(format!("'{name}' is not a time zone")),
-        },
+/// Reads an instant; without an offset it is on the clock of the zone of this name.
+pub(super) fn parse_in(zone: &str, text: &str) -> Result<DateTime<Utc>, String> {
+    match zone.parse::<chrono_tz::Tz>() {
+        Ok(zone) => on_clock_of(&zone, text),
+        Err(_) => Err(format!("'{zone}' is not a time zone")),
     }
 }
 
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_zone_may_be_named() {
-        let read = |zone| parse_in(Some(zone), "2026-12-01 08:00");
+        let read = |zone| parse_in(zone, "2026-12-01 08:00");
         let tokyo = "2026-11-30T23:00:00Z".parse().unwrap();
         assert_eq!(read("Asia/Tokyo"), Ok(tokyo));
         assert!(read("Mars/X").unwrap_err().contains("Mars/X"));

@@ -53,7 +53,7 @@ fn ls(cx: &Context, output: OutputArg) {
     if output.is_json() {
         let all = SERVICES.iter().map(|service| {
             json!({
-                "name": service.name,
+                "name": (service.name)(),
                 "description": service.does,
                 "setting": service.setting,
                 "enabled": (service.is_enabled)(settings),
@@ -70,7 +70,7 @@ fn ls(cx: &Context, output: OutputArg) {
     for service in SERVICES {
         let is_on = (service.is_enabled)(settings);
         table.row(vec![
-            cx.style.name(service.name),
+            cx.style.name((service.name)()),
             cx.style.text(if is_on { "yes" } else { "no" }),
             cx.style.text(service.does),
             cx.style.text(service.setting.unwrap_or("-")),

@@ -127,13 +127,13 @@ impl Create {
         match (&self.anchor, interval) {
             (None, _) => {}
             (Some(anchor), Some(_)) => {
-                let anchor =
-                    instant::parse_in(self.timezone.as_deref(), anchor).map_err(|reason| {
-                        Error::new(
-                            Code::Usage,
-                            format!("'{anchor}' cannot be the --anchor: {reason}"),
-                        )
-                    })?;
+                let anchor = instant::parse_in(self.timezone.as_deref().unwrap_or("UTC"), anchor)
+                    .map_err(|reason| {
+                    Error::new(
+                        Code::Usage,
+                        format!("'{anchor}' cannot be the --anchor: {reason}"),
+                    )
+                })?;
                 schedule["anchor_date"] = json!(anchor);
             }
             (Some(_), None) => {

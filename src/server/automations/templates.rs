@@ -95,8 +95,10 @@ fn python_text(instant: DateTime<Utc>) -> String {
     instant.format(form).to_string()
 }
 
+/// Reads an instant as Python writes it, or as the API does, which is how runs and states have theirs.
 fn instant_of(text: &str) -> Option<DateTime<Utc>> {
     let parsed = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z");
+    let parsed = parsed.or_else(|_| DateTime::parse_from_rfc3339(text));
     parsed.ok().map(|instant| instant.to_utc())
 }
 
@@ -265,6 +267,7 @@ mod tests {
         let context = json!({
             "at": at("2026-11-30T07:34:39.638572Z"),
             "noon": at("2026-11-30T12:00:00Z"),
+            "flow_run": {"start_time": "2026-11-30T12:00:00Z"},
             "name": "brave otter",
             "payload": {"n": 1, "a": [2, 3]},
         });
@@ -281,6 +284,7 @@ mod tests {
                 "{{ name.upper() }} {{ name.split()[0] }}",
                 "BRAVE OTTER brave",
             ),
+            ("{{ flow_run.start_time.strftime('%H:%M') }}", "12:00"),
             ("{{ at.startswith('2026') }}", "True"),
             (
                 "{{ payload.get('n') }} {{ payload.get('x', 'none') }}",

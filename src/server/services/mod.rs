@@ -83,8 +83,8 @@ pub trait Service: Send + 'static {
 /// A service as it is offered to those who run servers.
 #[derive(Debug)]
 pub struct Offer {
-    /// What it is called.
-    pub name: &'static str,
+    /// Returns what it is called.
+    pub name: fn() -> &'static str,
     /// What it does, as a sentence without its subject.
     pub does: &'static str,
     /// The setting that switches it, where there is one.
@@ -96,10 +96,10 @@ pub struct Offer {
 
 /// Declares [`SERVICES`] from one table.
 macro_rules! services {
-    ($( $name:literal: $does:literal, $setting:expr, $is_enabled:expr, $service:expr; )*) => {
+    ($( $does:literal, $setting:expr, $is_enabled:expr, $service:expr; )*) => {
         /// Every service, in the order in which they start.
         pub static SERVICES: &[Offer] = &[$( Offer {
-            name: $name,
+            name: || $service.name(),
             does: $does,
             setting: $setting,
             is_enabled: $is_enabled,
@@ -109,34 +109,34 @@ macro_rules! services {
 }
 
 services! {
-    "scheduler": "makes the runs of schedules",
+    "makes the runs of schedules",
         Some("PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED"), |set| set.scheduler_enabled, Scheduler::default();
-    "late runs": "marks runs late that nobody started",
+    "marks runs late that nobody started",
         Some("PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED"), |set| set.late_runs_enabled, LateRuns;
-    "pause expirations": "fails runs that were paused and not resumed in time",
+    "fails runs that were paused and not resumed in time",
         Some("PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED"), |set| set.pause_expirations_enabled, PauseExpirations;
-    "cancellation cleanup": "brings cancellations to their end that nobody confirms",
+    "brings cancellations to their end that nobody confirms",
         Some("PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED"), |set| set.cancellation_cleanup_enabled, CancellationCleanup;
-    "lease repossessor": "takes slots of limits back whose lease has run out",
+    "takes slots of limits back whose lease has run out",
         Some("PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED"), |set| set.repossessor_enabled, LeaseRepossessor;
-    "foreman": "tells when pools, queues and deployments begin and cease to be served",
+    "tells when pools, queues and deployments begin and cease to be served",
         Some("PREFECT_SERVER_SERVICES_FOREMAN_ENABLED"), |set| set.foreman_enabled, Foreman::default();
-    "crashed runs": "ends runs whose heartbeats have stopped",
+    "ends runs whose heartbeats have stopped",
         Some("PREFECT_RS_SERVICES_CRASHED_RUNS_ENABLED"), |set| set.crashed_runs_enabled, CrashedRuns::default();
-    "flow run events": "tells how flow runs change their states",
+    "tells how flow runs change their states",
         Some("PREFECT_RS_SERVICES_FLOW_RUN_EVENTS_ENABLED"), |set| set.flow_run_events_enabled, FlowRunEvents::default();
-    "flow run notifications": "tells people of states, as notification policies say",
+    "tells people of states, as notification policies say",
         Some("PREFECT_API_SERVICES_FLOW_RUN_NOTIFICATIONS_ENABLED"), |set| set.flow_run_notifications_enabled, FlowRunNotifications::default();
-    "triggers": "lets automations fire whose time has come without an event",
+    "lets automations fire whose time has come without an event",
         Some("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"), |set| set.triggers_enabled, Triggers;
-    "automation actions": "does what automations have to do",
+    "does what automations have to do",
         Some("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED"), |set| set.triggers_enabled, AutomationActions::default();
-    "event retention": "deletes events that are older than they are kept",
+    "deletes events that are older than they are kept",
         Some("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED"), |set| set.event_persister_enabled && set.db_vacuum_enabled.events, EventRetention;
-    "flow run retention": "deletes flow runs that ended longer ago than they are kept",
+    "deletes flow runs that ended longer ago than they are kept",
         Some("PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"), |set| set.db_vacuum_enabled.flow_runs || set.db_vacuum_enabled.orphans, FlowRunRetention::default();
-    "freed slots": "brings runs forward that wait for a slot of their deployment", None, |_| true, FreedSlots;
-    "presence": "tells listeners of this server who polls and who has fallen silent", None, |_| true, Presence::default();
+    "brings runs forward that wait for a slot of their deployment", None, |_| true, FreedSlots;
+    "tells listeners of this server who polls and who has fallen silent", None, |_| true, Presence::default();
 }
 
 /// The running services of a server.

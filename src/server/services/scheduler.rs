@@ -38,12 +38,7 @@ impl Service for Scheduler {
     }
 
     fn longest_sleep(&self, app: &AppState) -> Duration {
-        let usual = app.settings.scheduler_loop_seconds;
-        // Nobody here is told of a schedule that somebody has just made.
-        match app.is_divided() {
-            true => usual.min(Duration::from_secs(5)),
-            false => usual,
-        }
+        app.settings.scheduler_loop_seconds
     }
 
     fn concerns(change: &Change) -> bool {
