@@ -70,27 +70,6 @@ pub struct StateCreate {
 }
 
 impl StateCreate {
-    /// Keeps of the result what the server of a client's generation keeps of it.
-    ///
-    /// That of 2.20 makes an artifact of a result, which takes what describes it, and forgets one that nobody has persisted.
-    /// Returns the result as it was said too, if it is kept otherwise.
-    pub fn as_kept(mut self, dialect: Dialect) -> (Self, Option<Document>) {
-        let is_described =
-            |data: &&Document| data.is_object() && data.get().contains("\"artifact_");
-        if dialect == Dialect::Two
-            && let Some(data) = self.data.as_ref().filter(is_described)
-            && let Ok(mut members) = data.read::<serde_json::Map<String, serde_json::Value>>()
-        {
-            members.shift_remove("artifact_type");
-            members.shift_remove("artifact_description");
-            let is_persisted = members.get("type").is_none_or(|kind| kind != "unpersisted");
-            let kept = is_persisted.then(|| Document::of(&members).ok()).flatten();
-            let said = std::mem::replace(&mut self.data, kept);
-            return (self, said);
-        }
-        (self, None)
-    }
-
     /// A state of a type, under its usual name.
     pub fn of(state_type: StateType) -> Self {
         Self {

@@ -105,7 +105,7 @@ impl Render for AsArtifact {
 }
 
 /// Creates an artifact.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are those of `Artifact`")]
 pub struct ArtifactCreate {

@@ -54,6 +54,11 @@ impl Document {
         self.get().starts_with('{')
     }
 
+    /// Tells whether this is what 2.0b3 keeps results and flows in.
+    pub fn is_data_document(&self) -> bool {
+        self.read::<DataDocument<'_>>().is_ok()
+    }
+
     /// Returns the members of both objects; where both have one, that of `over`.
     ///
     /// What is no object counts as empty.

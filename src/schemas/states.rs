@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::dialect::{Dialect, Fields, Render};
-use super::document::DataDocument;
 use super::time::Instant;
 use super::{Document, FlowRunId, StateId, TaskRunId};
 
@@ -304,7 +303,7 @@ impl State {
     /// 2.0b3 knows `{encoding, blob}` and nothing else; later generations everything but that.
     fn data_for(&self, dialect: Dialect) -> Option<&Document> {
         let data = self.data.as_ref()?;
-        let is_beta = data.read::<DataDocument<'_>>().is_ok();
+        let is_beta = data.is_data_document();
         (is_beta == (dialect == Dialect::B)).then_some(data)
     }
 }

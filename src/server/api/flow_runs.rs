@@ -283,8 +283,6 @@ pub async fn set_flow_run_state(
         force,
     }): Body<SetState>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (proposed, said) = proposed.as_kept(dialect);
-    let kept = proposed.data.clone();
     let now = state.now();
     let proposal = Proposal {
         policy: Policy::of(dialect, force),
@@ -304,8 +302,7 @@ pub async fn set_flow_run_state(
     };
     let done = state.db.write_short(write).await?;
     let absent = || ApiError::NoObject(format!("Flow run {id} not found"));
-    let mut done = done.ok_or_else(absent)?;
-    done.repeat(said, kept.as_ref());
+    let done = done.ok_or_else(absent)?;
     tell(&state, id, &done);
     Ok((status(&done, dialect), view(dialect, done.result)))
 }

@@ -147,19 +147,16 @@ pub async fn set_task_run_state(
         force,
     }): Body<SetState>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (proposed, said) = proposed.as_kept(dialect);
-    let kept = proposed.data.clone();
     let (now, policy) = (state.now(), Policy::of(dialect, force));
     let wait = state.settings.tag_concurrency_slot_wait_seconds.as_secs() as i64;
     let write = async move |conn: &mut _| {
         models::transitions::transition_task_run(conn, id, proposed, policy, wait, now).await
     };
-    let mut done = state
+    let done = state
         .db
         .write_short(write)
         .await?
         .ok_or_else(|| ApiError::NoObject(format!("Task run {id} not found")))?;
-    done.repeat(said, kept.as_ref());
     if done.is_written {
         let now = done.result.state.as_ref();
         state.waiting.settled(id.0);

@@ -96,7 +96,7 @@ pub async fn create(
     let (state, record) = transitions::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
     let object = |document: Option<Document>| document.unwrap_or_else(Document::empty_object);
-    let run = FlowRun {
+    let mut run = FlowRun {
         id,
         created: now,
         updated: now,
@@ -140,7 +140,7 @@ pub async fn create(
         let known = query(sql).bind(run.flow_id).bind(run.idempotency_key);
         return Ok((known.fetch_one(conn).await?, false));
     }
-    let state = run.state.as_ref().expect("the run is made with one");
+    let state = run.state.as_mut().expect("the run is made with one");
     transitions::write_first(conn, run_id, state, now).await?;
     if run.work_queue_id.is_none() {
         return Ok((run, true));

@@ -35,6 +35,7 @@ pub mod names;
 pub mod notification_policies;
 pub mod pauses;
 pub mod presence;
+pub mod results;
 pub mod retention;
 pub mod rows;
 pub mod saved_searches;

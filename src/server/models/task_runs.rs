@@ -61,7 +61,7 @@ pub async fn create(
     let first = create.state.unwrap_or_else(StateCreate::pending);
     let (state, record) = transitions::first(run_id, states::proposed(first, now));
     let text = |text: Option<String>| text.map(storable);
-    let run = TaskRun {
+    let mut run = TaskRun {
         id,
         created: now,
         updated: now,
@@ -95,7 +95,7 @@ pub async fn create(
             .bind(run.dynamic_key);
         return Ok((known.fetch_one(conn).await?, false));
     }
-    let state = run.state.as_ref().expect("the run is made with one");
+    let state = run.state.as_mut().expect("the run is made with one");
     transitions::write_first(conn, run_id, state, now).await?;
     Ok((run, true))
 }

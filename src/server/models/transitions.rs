@@ -5,12 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::deployment_limits::{self, Terms};
 use super::states::{insert_cached, proposed, read_cached};
-use super::{concurrency_limits, flow_runs, settling, slots, task_runs};
+use super::{concurrency_limits, flow_runs, results, settling, slots, task_runs};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
 use crate::schemas::{
-    DeploymentId, Dialect, Document, FlowRunId, State, StateId, StateType, TaskRunId,
+    DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId,
 };
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::{
@@ -28,17 +28,6 @@ pub struct Transitioned {
     pub decided_by: Option<&'static str>,
     /// The deployment that a flow run was made from.
     pub deployment_id: Option<DeploymentId>,
-}
-
-impl Transitioned {
-    /// Lets the answer carry the result as it was said, where the state that was written has the result that is kept of it.
-    pub fn repeat(&mut self, said: Option<Document>, kept: Option<&Document>) {
-        if let (Some(said), true, Some(state)) = (said, self.is_written, &mut self.result.state)
-            && state.data.as_ref() == kept
-        {
-            state.data = Some(said);
-        }
-    }
 }
 
 /// What is proposed for a flow run.
@@ -234,7 +223,9 @@ pub async fn write(
         is_resuming: record.is_resuming,
         ..run.plan.clone()
     };
+    let result = results::take_apart(&mut state);
     insert(conn, run.id, &state, now).await?;
+    results::keep(conn, run.id, result.artifact, now).await?;
     update_run(conn, run, &state, &record, now).await?;
     if let RunId::Flow(id, _) = run.id
         && is_begun_anew(run, &state)
@@ -280,6 +271,9 @@ pub async fn write(
     if let RunId::Flow(id, Some(parent)) = run.id {
         mirror_on_parent(conn, id, parent, &state, now).await?;
     }
+    if result.unpersisted.is_some() {
+        state.data = result.unpersisted;
+    }
     Ok(state)
 }
 
@@ -294,10 +288,12 @@ pub fn first(id: RunId, mut state: State) -> (State, Record) {
 pub async fn write_first(
     conn: &mut Conn,
     id: RunId,
-    state: &State,
+    state: &mut State,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let result = results::take_apart(state);
     insert(conn, id, state, now).await?;
+    results::keep(conn, id, result.artifact, now).await?;
     if let RunId::Flow(id, Some(parent)) = id {
         mirror_on_parent(conn, id, parent, state, now).await?;
     }

@@ -39,7 +39,7 @@ const FIRST: Story = Story {
 };
 const TWO: Story = Story {
     version: "2.20",
-    requests: &["two.txt", "events.txt"],
+    requests: &["two.txt", "events.txt", "results.txt"],
     // Automations, events and background tasks were an experiment then.
     settings: &[
         ("PREFECT_EXPERIMENTAL_EVENTS", "true"),
@@ -58,7 +58,13 @@ const TWO: Story = Story {
 };
 const THREE: Story = Story {
     version: "3.8",
-    requests: &["runs.txt", "three.txt", "events.txt", "deploying.txt"],
+    requests: &[
+        "runs.txt",
+        "three.txt",
+        "events.txt",
+        "deploying.txt",
+        "results.txt",
+    ],
     settings: &[
         // They meet requests at its database, which refuses these then.
         ("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "false"),

@@ -76,7 +76,7 @@ pub(crate) async fn read(conn: &mut Conn, id: Uuid) -> Result<Option<Graph>> {
     }
     let sql = format!(
         "SELECT id, key, type, task_run_id, created FROM artifact \
-         WHERE flow_run_id = $1 AND (type IS NULL OR type <> 'result') ORDER BY created, id LIMIT {MOST_FLAGS}"
+         WHERE flow_run_id = $1 AND (type <> 'result' OR type IS NULL AND key IS NOT NULL) ORDER BY created, id LIMIT {MOST_FLAGS}"
     );
     let made: Vec<ArtifactMade> = query(sql).bind(id).fetch_all(conn).await?;
     let flag = |made: ArtifactMade| Flag {
