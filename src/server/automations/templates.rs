@@ -2,9 +2,9 @@
 //!
 //! A template has a budget of steps, so that none can keep the server busy.
 
-use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, Utc};
-use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
+mod instants;
+
+use minijinja::{Environment, UndefinedBehavior, Value};
 use minijinja_contrib::pycompat;
 use serde_json::{Map, Value as Json, json};
 
@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 1_000_000;
 /// Renders a template; the error says what is wrong with it.
 pub fn render(template: &str, context: &Json, ui_url: &str) -> Result<String, String> {
     let environment = environment(ui_url);
-    let rendered = environment.render_str(template, minijinja::value::Serde(context));
+    let rendered = environment.render_str(template, instants::seen(context));
     let text = rendered.map_err(|error| format!("{error}"))?;
     if text.len() > MAX_BYTES {
         return Err(format!(
@@ -60,7 +60,8 @@ fn environment(ui_url: &str) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_fuel(Some(FUEL));
-    environment.set_unknown_method_callback(method);
+    // Texts, lists and maps can do what they can in Python, where genuine servers render templates.
+    environment.set_unknown_method_callback(pycompat::unknown_method_callback);
     let base = ui_url.trim_end_matches('/').to_owned();
     let events = base.clone();
     environment.add_filter("ui_url", move |object: Value| ui_link(&base, &object));
@@ -68,70 +69,6 @@ fn environment(ui_url: &str) -> Environment<'static> {
         resource_id(&object).map(|id| format!("{events}/events?resource={id}"))
     });
     environment
-}
-
-/// Calls what a value can do in Python, where genuine servers render templates: texts, lists and maps by a library, and
-/// instants, which are texts here.
-fn method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    name: &str,
-    arguments: &[Value],
-) -> Result<Value, minijinja::Error> {
-    let instant = value.as_str().and_then(instant_of);
-    match instant.map(|instant| of_instant(instant, name, arguments)) {
-        Some(Some(answer)) => answer,
-        Some(None) | None => pycompat::unknown_method_callback(state, value, name, arguments),
-    }
-}
-
-/// Returns an instant as Python writes it where no form is asked for, which is how templates see it.
-fn python_text(instant: DateTime<Utc>) -> String {
-    // Microseconds are left out where there are none.
-    let form = match instant.timestamp_subsec_micros() {
-        0 => "%Y-%m-%d %H:%M:%S%:z",
-        _ => "%Y-%m-%d %H:%M:%S%.6f%:z",
-    };
-    instant.format(form).to_string()
-}
-
-/// Reads an instant as Python writes it, or as the API does, which is how runs and states have theirs.
-fn instant_of(text: &str) -> Option<DateTime<Utc>> {
-    let parsed = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z");
-    let parsed = parsed.or_else(|_| DateTime::parse_from_rfc3339(text));
-    parsed.ok().map(|instant| instant.to_utc())
-}
-
-/// Does what an instant of Python can do; nothing if it cannot do that.
-fn of_instant(
-    instant: DateTime<Utc>,
-    name: &str,
-    arguments: &[Value],
-) -> Option<Result<Value, minijinja::Error>> {
-    let written = match name {
-        "isoformat" => python_text(instant).replacen(' ', "T", 1),
-        "date" => instant.format("%Y-%m-%d").to_string(),
-        "timestamp" => {
-            return Some(Ok(Value::from(instant.timestamp_micros() as f64 / 1e6)));
-        }
-        "strftime" => {
-            let pattern = arguments
-                .first()
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            // Printing with one that is wrong would panic.
-            if StrftimeItems::new(pattern).any(|item| item == Item::Error) {
-                let text = format!("strftime does not know the pattern '{pattern}'");
-                return Some(Err(minijinja::Error::new(
-                    ErrorKind::InvalidOperation,
-                    text,
-                )));
-            }
-            instant.format(pattern).to_string()
-        }
-        _ => return None,
-    };
-    Some(Ok(Value::from(written)))
 }
 
 /// Returns the id as events write it, of a resource or of an object of the API.
@@ -201,8 +138,6 @@ fn event(received: &ReceivedEvent) -> Json {
         object
     };
     let mut object = to_json(received);
-    object["occurred"] = python_text(received.event.occurred.0).into();
-    object["received"] = python_text(received.received).into();
     object["resource"] = resource(&received.event.resource);
     object["related"] = received.event.related.iter().map(resource).collect();
     object
@@ -263,21 +198,31 @@ mod tests {
 
     #[test]
     fn values_can_do_in_templates_what_they_can_in_python() {
-        let at = |text: &str| python_text(text.parse().unwrap());
         let context = json!({
-            "at": at("2026-11-30T07:34:39.638572Z"),
-            "noon": at("2026-11-30T12:00:00Z"),
-            "flow_run": {"start_time": "2026-11-30T12:00:00Z"},
+            "event": {
+                "occurred": "2026-11-30T07:34:39.638572Z",
+                "received": "2026-11-30T12:00:00+00:00",
+                "payload": {"occurred": "2026-11-30T12:00:00Z", "n": 1, "a": [2, 3]},
+            },
+            "flow_run": {
+                "start_time": "2026-11-30T12:00:00Z",
+                "end_time": null,
+                "created": "not an instant",
+                "parameters": {"timestamp": "2026-11-30T12:00:00Z"},
+                "state": {"timestamp": "2026-11-29T12:00:00Z"},
+            },
             "name": "brave otter",
-            "payload": {"n": 1, "a": [2, 3]},
         });
         for (template, expected) in [
-            ("{{ at }}", "2026-11-30 07:34:39.638572+00:00"),
-            ("{{ noon }}", "2026-11-30 12:00:00+00:00"),
-            ("{{ at.isoformat() }}", "2026-11-30T07:34:39.638572+00:00"),
-            ("{{ at.strftime('%Y, %H:%M') }}", "2026, 07:34"),
+            ("{{ event.occurred }}", "2026-11-30 07:34:39.638572+00:00"),
+            ("{{ event.received }}", "2026-11-30 12:00:00+00:00"),
             (
-                "{{ at.date() }} {{ noon.timestamp() }}",
+                "{{ event.occurred.isoformat() }}",
+                "2026-11-30T07:34:39.638572+00:00",
+            ),
+            ("{{ event.occurred.strftime('%Y, %H:%M') }}", "2026, 07:34"),
+            (
+                "{{ event.occurred.date() }} {{ event.received.timestamp() }}",
                 "2026-11-30 1796040000.0",
             ),
             (
@@ -285,14 +230,34 @@ mod tests {
                 "BRAVE OTTER brave",
             ),
             ("{{ flow_run.start_time.strftime('%H:%M') }}", "12:00"),
-            ("{{ at.startswith('2026') }}", "True"),
+            ("{{ flow_run.start_time }}", "2026-11-30 12:00:00+00:00"),
             (
-                "{{ payload.get('n') }} {{ payload.get('x', 'none') }}",
+                "{{ flow_run.start_time.year }} {{ flow_run.start_time.month + 1 }}",
+                "2026 12",
+            ),
+            (
+                "{{ flow_run.state.timestamp < flow_run.start_time }}",
+                "True",
+            ),
+            ("{{ flow_run.state.timestamp.weekday() }}", "6"),
+            (
+                "{{ flow_run.start_time|tojson }}",
+                "\"2026-11-30 12:00:00+00:00\"",
+            ),
+            ("{{ flow_run.end_time }}", "None"),
+            ("{{ flow_run.created }}", "not an instant"),
+            (
+                "{{ flow_run.parameters.timestamp }}",
+                "2026-11-30T12:00:00Z",
+            ),
+            ("{{ event.payload.occurred }}", "2026-11-30T12:00:00Z"),
+            (
+                "{{ event.payload.get('n') }} {{ event.payload.get('x', 'none') }}",
                 "1 none",
             ),
             (
-                "{% for key, value in payload.items() %}{{ key }}{% endfor %}",
-                "na",
+                "{% for key, value in event.payload.items() %}{{ key }}{% endfor %}",
+                "occurredna",
             ),
         ] {
             let rendered = render(template, &context, "");
@@ -302,7 +267,7 @@ mod tests {
                 "{template}"
             );
         }
-        assert!(render("{{ at.strftime('%Q') }}", &context, "").is_err());
+        assert!(render("{{ event.occurred.strftime('%Q') }}", &context, "").is_err());
         assert!(render("{{ name.nothing() }}", &context, "").is_err());
     }
 }
