@@ -56,6 +56,15 @@ fn masked(setting: &Setting, value: &str) -> String {
         MASK.to_owned()
     } else {
         // A URL may hold a password.
-        format!("'{}'", setting.shown_text(value))
+        format!("'{}'", on_one_line(&setting.shown_text(value)))
     }
+}
+
+/// Returns a text with its control characters as escapes, so that a line break in it is seen as one.
+fn on_one_line(text: &str) -> String {
+    let seen = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    text.chars().map(seen).collect()
 }

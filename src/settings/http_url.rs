@@ -34,6 +34,17 @@ impl FromStr for HttpUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        // The parser leaves some of these out and escapes others, so that the URL would lead elsewhere than it reads.
+        if let Some(found) = text.chars().find(|c| c.is_whitespace() || c.is_control()) {
+            let what = match found {
+                ' ' => "a space",
+                '\t' => "a tab",
+                '\n' | '\r' => "a line break",
+                other if other.is_whitespace() => "white space",
+                _ => "a control character",
+            };
+            return Err(format!("it has {what} in it"));
+        }
         // Schemes are written in either case.
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         let is_http = scheme.is_some_and(|scheme| {
@@ -76,12 +87,26 @@ mod tests {
         assert_eq!(text.parse::<HttpUrl>().unwrap().as_str(), text);
     }
 
+    #[test]
+    fn what_surrounds_it_is_left_out() {
+        let url: HttpUrl = " http://127.0.0.1:4200/api\r\n".parse().unwrap();
+        assert_eq!(url.as_str(), "http://127.0.0.1:4200/api");
+    }
+
     #[rstest]
     #[case("nonsense", "neither")]
     #[case("localhost:4200/api", "neither")]
     #[case("ftp://h/api", "neither")]
     #[case("http://", "no URL")]
     #[case("http://h:99999/api", "no URL")]
+    #[case("http://127.0.0.1:4200/api\nhttp://127.0.0.1:4201/api", "a line break")]
+    #[case("http://127.0.0.1:4200/\r\napi", "a line break")]
+    #[case("http://127.0.0.1:4200/\tapi", "a tab")]
+    #[case("http://127.0.0.1:4200/my api", "a space")]
+    #[case("http: //127.0.0.1:4200/api", "a space")]
+    #[case("http://127.0.0.1:4200/\u{a0}api", "white space")]
+    #[case("http://127.0.0.1:4200/\u{1b}[31mapi", "a control character")]
+    #[case("http://127.0.0.1:4200/api\0", "a control character")]
     fn what_does_not(#[case] text: &str, #[case] expected: &str) {
         let message = text.parse::<HttpUrl>().unwrap_err();
         assert!(message.contains(expected), "{message}");

@@ -94,6 +94,15 @@ fn a_bad_value_is_refused_with_its_name_its_source_and_what_is_allowed() {
 }
 
 #[test]
+fn a_line_break_in_the_url_of_an_api_is_refused_and_seen() {
+    let url = "http://127.0.0.1:4200/api\nhttp://127.0.0.1:4201/api";
+    let told = load(&home_with(""), &[("PREFECT_API_URL", url)])
+        .unwrap_err()
+        .to_string();
+    insta::assert_snapshot!(told, @r"'http://127.0.0.1:4200/api\nhttp://127.0.0.1:4201/api' is not valid for PREFECT_API_URL (from environment variable PREFECT_API_URL): it has a line break in it; allowed is a URL such as http://127.0.0.1:4200/api");
+}
+
+#[test]
 fn a_missing_profile_is_refused_with_those_that_exist() {
     let home = home_with("[profiles.a]\n");
     let error = load(&home, &[("PREFECT_PROFILE", "b")])
