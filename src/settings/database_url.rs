@@ -2,8 +2,15 @@
 //!
 //! Python writes the driver into the scheme (`sqlite+aiosqlite`, `postgresql+asyncpg`); we take the database and drop the
 //! driver. A password in the URL is never printed.
+//!
+//! The path of a file is printed so that it is read as the same path again: what would mean something else in a URL is
+//! escaped (`%3F` for `?`). Only these escapes are undone when one is read; any other, such as `%20`, is a part of the
+//! name, as it is for the genuine server, which undoes none.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{
     HOME_TEMPLATE,
@@ -23,7 +30,7 @@ pub enum DatabaseUrl {
 
 impl DatabaseUrl {
     /// Returns the file of a SQLite database.
-    pub fn sqlite_path(&self) -> Option<&std::path::Path> {
+    pub fn sqlite_path(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),
             Self::SqliteMemory | Self::Postgres(_) => None,
@@ -61,11 +68,11 @@ impl Value for DatabaseUrl {
     fn parse_in(text: &str, home: &str) -> Result<Self, String> {
         match Self::parse(text)? {
             // The home goes in once the URL is taken apart, since any letter may stand in its name.
-            Self::Sqlite(path) => {
+            Self::Sqlite(path) if path.to_string_lossy().contains(HOME_TEMPLATE) => {
                 let path = path.to_string_lossy().replace(HOME_TEMPLATE, home);
                 PathBuf::parse(&without_second_slash(path)).map(Self::Sqlite)
             }
-            Self::SqliteMemory => Ok(Self::SqliteMemory),
+            file @ (Self::Sqlite(_) | Self::SqliteMemory) => Ok(file),
             Self::Postgres(_) => Self::parse(&text.replace(HOME_TEMPLATE, home)),
         }
     }
@@ -83,7 +90,7 @@ impl Value for DatabaseUrl {
 
     fn text(&self) -> Option<String> {
         Some(match self {
-            Self::Sqlite(path) => format!("sqlite:///{}", path.display()),
+            Self::Sqlite(path) => sqlite_url(path),
             Self::SqliteMemory => "sqlite:///:memory:".to_owned(),
             Self::Postgres(url) => url.reveal().to_owned(),
         })
@@ -108,7 +115,66 @@ fn parse_sqlite(rest: &str) -> Result<DatabaseUrl, String> {
     if path.trim_matches('/').is_empty() {
         return Err("it names no file".to_owned());
     }
-    PathBuf::parse(&without_second_slash(path.to_owned())).map(DatabaseUrl::Sqlite)
+    let file = without_second_slash(unescaped(path));
+    // A `~` that was escaped is the first letter of a name.
+    let file = match path.starts_with('~') {
+        true => PathBuf::parse(&file)?,
+        false => PathBuf::from(file),
+    };
+    Ok(DatabaseUrl::Sqlite(file))
+}
+
+/// Returns the URL of a file, from which [`parse_sqlite`] reads the same path again.
+fn sqlite_url(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_misread = ["~", ":memory:", "file:"]
+        .iter()
+        .any(|beginning| path.starts_with(beginning));
+    let mut url = "sqlite:///".to_owned();
+    for letter in path.chars() {
+        // In the middle of a path these two are letters like others.
+        let is_harmless = matches!(letter, '~' | ':') && !is_misread;
+        match can_be_escaped(letter) && !is_harmless {
+            true => url.push_str(&format!("%{:02X}", u32::from(letter))),
+            false => url.push(letter),
+        }
+    }
+    url
+}
+
+/// Undoes what [`sqlite_url`] escapes, and nothing else.
+fn unescaped(text: &str) -> String {
+    let mut path = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        path.push_str(before);
+        let letter = after
+            .get(..2)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .map(char::from)
+            .filter(|letter| can_be_escaped(*letter));
+        match letter {
+            Some(letter) => {
+                path.push(letter);
+                rest = &after[2..];
+            }
+            None => {
+                path.push('%');
+                rest = after;
+            }
+        }
+    }
+    path.push_str(rest);
+    path
+}
+
+/// Tells whether a letter has a meaning in the URL of a file, or none that can be printed.
+fn can_be_escaped(letter: char) -> bool {
+    matches!(
+        letter,
+        '%' | '?' | '#' | '~' | ':' | '\u{1}'..='\u{1f}' | '\u{7f}'
+    )
 }
 
 /// Mends `sqlite:////${PREFECT_HOME}/orion.db`, the spelling of the first generation: one slash too many.
@@ -143,7 +209,7 @@ fn check_postgres(url: &str, rest: &str) -> Result<(), String> {
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sqlite(path) => write!(f, "sqlite:///{}", path.display()),
+            Self::Sqlite(path) => f.write_str(&sqlite_url(path)),
             Self::SqliteMemory => f.write_str("sqlite:///:memory:"),
             Self::Postgres(url) => f.write_str(&masked(url.reveal())),
         }
@@ -190,4 +256,55 @@ fn masked(url: &str) -> String {
         format!("?{}", options.join("&"))
     });
     format!("{scheme}://{authority}{path}{}", query.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_means_something_in_a_url_is_escaped_and_read_as_it_was() {
+        for (path, url) in [
+            ("/tmp/orion.db", "sqlite:////tmp/orion.db"),
+            (
+                "/tmp/what?home/orion.db",
+                "sqlite:////tmp/what%3Fhome/orion.db",
+            ),
+            ("/tmp/100%/orion.db", "sqlite:////tmp/100%25/orion.db"),
+            ("/tmp/a%3Fb/orion.db", "sqlite:////tmp/a%253Fb/orion.db"),
+            ("/tmp/a#b/orion.db", "sqlite:////tmp/a%23b/orion.db"),
+            ("/tmp/a b:c~/orion.db", "sqlite:////tmp/a b:c~/orion.db"),
+            ("~/orion.db", "sqlite:///%7E/orion.db"),
+            (":memory:", "sqlite:///%3Amemory%3A"),
+            ("file:x", "sqlite:///file%3Ax"),
+        ] {
+            let file = DatabaseUrl::Sqlite(path.into());
+            assert_eq!(file.to_string(), url);
+            assert_eq!(DatabaseUrl::parse(url).unwrap(), file);
+        }
+    }
+
+    #[rstest::rstest]
+    #[case("sqlite+aiosqlite:////data/a%20b/orion.db", "/data/a%20b/orion.db")]
+    #[case("sqlite:////data/100%/orion.db", "/data/100%/orion.db")]
+    #[case("sqlite:////data/%+F%3", "/data/%+F%3")]
+    #[case("sqlite:////data/%äöü#", "/data/%äöü#")]
+    fn what_nobody_escaped_is_a_part_of_the_name(#[case] url: &str, #[case] path: &str) {
+        let file = DatabaseUrl::Sqlite(path.into());
+        assert_eq!(DatabaseUrl::parse(url).unwrap(), file);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_read_as_it_was_printed(path in "/?[ -~ä\u{1}\n\u{7f}]{0,12}[a-z%?#][ -~]{0,12}") {
+            prop_assume!(!path.contains(HOME_TEMPLATE));
+            let file = DatabaseUrl::Sqlite(path.into());
+            let printed = file.text().unwrap_or_default();
+            prop_assert_eq!(DatabaseUrl::parse(&printed), Ok(file.clone()), "{}", &printed);
+            prop_assert_eq!(DatabaseUrl::parse_in(&printed, "/a?b"), Ok(file.clone()));
+            prop_assert_eq!(file.to_string(), printed);
+        }
+    }
 }

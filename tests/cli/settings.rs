@@ -115,6 +115,25 @@ fn what_is_stored_has_a_name_and_its_password_is_not_shown() {
 }
 
 #[test]
+fn the_database_that_is_shown_can_be_set() {
+    let home = Home::new();
+    let odd = home.path().join("what?#%3F");
+    let url = |environment: &[(&str, &str)]| {
+        let view = home.run_with(&["config", "view", "-o", "json"], environment);
+        let view: serde_json::Value = serde_json::from_str(&view.stdout).unwrap();
+        let shown = &view["settings"]["PREFECT_SERVER_DATABASE_CONNECTION_URL"]["value"];
+        shown.as_str().unwrap().to_owned()
+    };
+    let shown = url(&[("PREFECT_HOME", odd.to_str().unwrap())]);
+    assert_eq!(shown, "sqlite:///$HOME/what%3F%23%253F/orion.db");
+    let shown = shown.replace("$HOME", home.path().to_str().unwrap());
+    let name = "PREFECT_API_DATABASE_CONNECTION_URL";
+    let ran = home.run_with(&["database", "upgrade"], &[(name, shown.as_str())]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(odd.join("orion.db").exists(), "{ran}");
+}
+
+#[test]
 fn a_home_below_a_file_is_told_as_such() {
     let home = Home::new();
     let file = home.path().join("file");
