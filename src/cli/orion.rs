@@ -178,7 +178,7 @@ pub(super) async fn bind(settings: &Settings) -> Result<Bound> {
             "the home {} cannot be made: {error}",
             settings.home.display()
         ))
-        .hint("choose another with PREFECT_HOME")
+        .hint(UNWRITABLE)
     })?;
     let advert = match settings.database_url.sqlite_path() {
         Some(database) => Some(claim(database)?),
@@ -202,6 +202,9 @@ pub(super) async fn bind(settings: &Settings) -> Result<Bound> {
     })
 }
 
+/// What helps where a server cannot write beside its database.
+pub(super) const UNWRITABLE: &str = "make it and the folder that it lies in writable for this user, or choose another home with PREFECT_HOME";
+
 fn claim(database: &std::path::Path) -> Result<Advert> {
     if let Some(directory) = database.parent() {
         std::fs::create_dir_all(directory).map_err(|error| {
@@ -209,6 +212,7 @@ fn claim(database: &std::path::Path) -> Result<Advert> {
                 "the directory {} cannot be made: {error}",
                 directory.display()
             ))
+            .hint(UNWRITABLE)
         })?;
     }
     Advert::claim(database).map_err(|error| match error {
@@ -222,8 +226,7 @@ fn claim(database: &std::path::Path) -> Result<Advert> {
             )
             .hint("use that one, stop it, or start another on a home of its own with PREFECT_HOME")
         }
-        advert::Error::Io { .. } => Error::failure(error.to_string())
-            .hint("mend its permissions, or choose another home with PREFECT_HOME"),
+        advert::Error::Io { .. } => Error::failure(error.to_string()).hint(UNWRITABLE),
     })
 }
 

@@ -86,10 +86,10 @@ async fn start(cx: &Context) -> Result {
     let server = Server::open(settings.clone()).await?;
     // So that nobody deletes the database meanwhile.
     let _attendance = match settings.database_url.sqlite_path() {
-        Some(database) => Some(Attendance::to(database).map_err(|error| {
-            Error::failure(error.to_string())
-                .hint("mend its permissions, or choose another home with PREFECT_HOME")
-        })?),
+        Some(database) => Some(
+            Attendance::to(database)
+                .map_err(|error| Error::failure(error.to_string()).hint(orion::UNWRITABLE))?,
+        ),
         None => None,
     };
     let on = SERVICES

@@ -3,6 +3,8 @@
 //! Absence is an `Option` and a refusal is a value; an [`Error`] means that the statement did not
 //! do its work. The server turns it into a status in one place.
 
+use std::path::Path;
+
 use thiserror::Error;
 
 /// A failed database operation.
@@ -22,6 +24,9 @@ pub enum Error {
         "the database cannot be written: {0}; free space or mend its permissions, then try again"
     )]
     Unwritable(String),
+    /// Whoever runs this, or the user of a database that it names, may not do what is asked.
+    #[error("the database cannot be written: {0}; who runs this needs the right to write it")]
+    NotPermitted(String),
     /// What lies at the path is not ours to touch.
     #[error("{what}")]
     Foreign {
@@ -52,6 +57,45 @@ pub enum Error {
     Driver(String),
 }
 
+impl Error {
+    /// Names the file that could not be opened or written, and what helps; other failures stay as they are.
+    pub(super) fn of_file(self, path: &Path) -> Self {
+        let file = path.display().to_string();
+        match self {
+            Self::NotPermitted(reason) => {
+                let folder = path
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                let folder = folder.unwrap_or(Path::new(".")).display();
+                // SQLite names the file in some of its words.
+                let reason = reason.strip_suffix(&format!(": {file}")).unwrap_or(&reason);
+                Self::Unopened {
+                    what: format!("the database {file} cannot be written: {reason}"),
+                    remedy: format!(
+                        "make the file and its folder {folder} writable for this user, or choose another home with PREFECT_HOME"
+                    ),
+                }
+            }
+            Self::Unwritable(reason) if !reason.contains(&file) => {
+                Self::Unwritable(format!("{file}: {reason}"))
+            }
+            other => other,
+        }
+    }
+
+    /// Says that the folder of a database cannot be made.
+    pub(super) fn of_folder(folder: &Path, error: &std::io::Error) -> Self {
+        Self::Unopened {
+            what: format!(
+                "the folder {} of the database cannot be made: {error}",
+                folder.display()
+            ),
+            remedy: "make the folder that it lies in writable for this user, or choose another home with PREFECT_HOME"
+                .to_owned(),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
@@ -71,13 +115,10 @@ impl From<rusqlite::Error> for Error {
             ) => Self::NotUnique(text),
             (_, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Self::NoParent(text),
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy(text),
-            (
-                ErrorCode::DiskFull
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::SystemIoFailure,
-                _,
-            ) => Self::Unwritable(text),
+            (ErrorCode::DiskFull | ErrorCode::SystemIoFailure, _) => Self::Unwritable(text),
+            (ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _) => {
+                Self::NotPermitted(text)
+            }
             (ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt, _) => Self::Foreign {
                 what: text,
                 remedies: Vec::new(),
@@ -109,5 +150,70 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Decode(text),
             _ => Self::Driver(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn of(code: std::ffi::c_int, text: &str, path: &str) -> Error {
+        let text = Some(text.to_owned());
+        let failure = rusqlite::Error::SqliteFailure(ffi::Error::new(code), text);
+        Error::from(failure).of_file(Path::new(path))
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_written_is_named_with_the_remedy() {
+        let path = "/home/me/.prefect/orion.db";
+        for (code, text, reason) in [
+            (
+                ffi::SQLITE_READONLY,
+                "attempt to write a readonly database",
+                "attempt to write a readonly database",
+            ),
+            (
+                ffi::SQLITE_CANTOPEN,
+                "unable to open database file: /home/me/.prefect/orion.db",
+                "unable to open database file",
+            ),
+            (
+                ffi::SQLITE_READONLY_DIRECTORY,
+                "attempt to write a readonly database",
+                "attempt to write a readonly database",
+            ),
+        ] {
+            let Error::Unopened { what, remedy } = of(code, text, path) else {
+                panic!("{text} has no remedy");
+            };
+            assert_eq!(
+                what,
+                format!("the database {path} cannot be written: {reason}")
+            );
+            assert_eq!(
+                remedy,
+                "make the file and its folder /home/me/.prefect writable for this user, \
+                 or choose another home with PREFECT_HOME"
+            );
+        }
+        let Error::Unopened { remedy, .. } = of(ffi::SQLITE_READONLY, "", "orion.db") else {
+            panic!("a file in this folder has no remedy");
+        };
+        assert!(remedy.contains("its folder . writable"), "{remedy}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_the_file_and_as_such() {
+        let told = of(
+            ffi::SQLITE_FULL,
+            "database or disk is full",
+            "/data/orion.db",
+        );
+        let Error::Unwritable(text) = told else {
+            panic!("a full disk is told as {told:?}");
+        };
+        assert_eq!(text, "/data/orion.db: database or disk is full");
     }
 }

@@ -48,7 +48,7 @@ impl Db {
                 let opened = tokio::task::spawn_blocking(move || {
                     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
                         std::fs::create_dir_all(folder)
-                            .map_err(|e| Error::Unwritable(format!("{}: {e}", folder.display())))?;
+                            .map_err(|error| Error::of_folder(folder, &error))?;
                     }
                     sqlite::Sqlite::open(&path, synchronous)
                 });
@@ -146,7 +146,8 @@ impl Db {
 /// Deletes a SQLite database of ours with its side files; a foreign file is refused.
 pub fn delete_sqlite(path: &Path) -> Result<()> {
     if path.exists() {
-        let conn = rusqlite::Connection::open(path)?;
+        let conn =
+            rusqlite::Connection::open(path).map_err(|error| Error::from(error).of_file(path))?;
         migrations::refuse_foreign_sqlite(&conn, path)?;
     }
     for suffix in ["", "-wal", "-shm"] {

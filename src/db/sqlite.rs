@@ -94,6 +94,10 @@ struct Writer {
 impl Sqlite {
     /// Opens (or creates) the file and brings its schema up to date.
     pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Self> {
+        Self::open_file(path, synchronous).map_err(|error| error.of_file(path))
+    }
+
+    fn open_file(path: &Path, synchronous: Synchronous) -> Result<Self> {
         let mut writer = connect(path, synchronous)?;
         migrations::sqlite(&mut writer, path)?;
         let (write_sender, write_jobs) = channel::<Job>();
@@ -188,7 +192,7 @@ impl Sqlite {
             // What an interrupted backup left behind.
             remove(&incoming)?;
             self.copy_to(&incoming).map_err(|error| match error {
-                Error::Unwritable(text) => {
+                Error::Unwritable(text) | Error::NotPermitted(text) => {
                     Error::Unwritable(format!("{}: {text}", target.display()))
                 }
                 error => error,
@@ -262,12 +266,7 @@ pub(super) fn connect(path: &Path, synchronous: Synchronous) -> Result<Connectio
                 .to_owned(),
         });
     }
-    let conn = Connection::open(path).map_err(|e| match Error::from(e) {
-        Error::Unwritable(text) if !text.contains(&*path.to_string_lossy()) => {
-            Error::Unwritable(format!("{}: {text}", path.display()))
-        }
-        other => other,
-    })?;
+    let conn = Connection::open(path)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // Without it every new value of a `LIMIT ?` makes SQLite compile its statement again.

@@ -242,7 +242,10 @@ async fn a_database_that_may_not_be_written_is_told_and_still_read() {
         .expect("a write");
     pragma(&db, "PRAGMA query_only = TRUE".to_owned()).await;
     let refused = db.write(async |conn: &mut Conn| keep(conn, 2).await).await;
-    assert!(matches!(refused, Err(Error::Unwritable(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::NotPermitted(_))),
+        "{refused:?}"
+    );
     assert_eq!(kept(&db).await, [1]);
     db.close().await;
     let again = open(&home.path().join("test.db")).await;

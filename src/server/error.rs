@@ -150,6 +150,7 @@ impl From<db::Error> for ApiError {
             ),
             db::Error::Busy(_)
             | db::Error::Unwritable(_)
+            | db::Error::NotPermitted(_)
             | db::Error::Unopened { .. }
             | db::Error::Closed => {
                 tracing::error!("the database refused an operation: {error}");

@@ -355,6 +355,20 @@ fn a_folder_in_the_place_of_the_database_is_named() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_made_for_the_database_is_told_with_the_remedy() {
+    // Nobody makes folders there, whatever their rights.
+    let url = "sqlite:////proc/nowhere/orion.db";
+    let variable = [("PREFECT_API_DATABASE_CONNECTION_URL", url)];
+    for args in [&["flow", "ls"][..], &["server", "start", "--port", "0"]] {
+        let ran = Home::new().run_with(args, &variable);
+        assert_eq!(ran.code, 1, "{ran}");
+        assert!(ran.stderr.contains("/proc/nowhere"), "{ran}");
+        assert!(ran.stderr.contains("writable for this user"), "{ran}");
+        assert!(ran.stderr.contains("PREFECT_HOME"), "{ran}");
+    }
+}
+
+#[test]
 fn output_that_cannot_be_written_is_told() {
     let ran = std::process::Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
         .args(["config", "ls"])

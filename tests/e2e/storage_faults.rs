@@ -241,7 +241,7 @@ async fn a_database_that_may_only_be_read_is_named_with_the_remedy() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("orion.db"), "{said}");
-    assert!(said.contains("permissions"), "{said}");
+    assert!(said.contains("writable for this user"), "{said}");
     assert_eq!(
         std::fs::read(home.join("orion.db")).expect("still there"),
         before
