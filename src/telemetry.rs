@@ -42,6 +42,15 @@ where
 /// What remains of all events once they are filtered.
 pub(crate) type Filtered = Layered<EnvFilter, Registry>;
 
+/// Warns of something that a person waits for, on stderr where nothing logs: most commands do not.
+#[cfg(feature = "server")]
+pub(crate) fn warn_whoever_waits(text: &str) {
+    match tracing::dispatcher::has_been_set() {
+        true => tracing::warn!("{text}"),
+        false => eprintln!("Warning: {text}"),
+    }
+}
+
 fn init_with<L>(filter: EnvFilter, format: LogFormat, more: L) -> Result<(), TryInitError>
 where
     L: Layer<Filtered> + Send + Sync,

@@ -139,6 +139,8 @@ impl From<sqlx::Error> for Error {
                 Some("40001" | "40P01" | "53300" | "55P03") => Self::Busy(text),
                 // The server stops, has crashed, or is starting.
                 Some("57P01" | "57P02" | "57P03") => Self::Busy(text),
+                // A right is missing.
+                Some("42501") => Self::NotPermitted(e.message().to_owned()),
                 // Disk full, out of memory, read-only transaction.
                 Some("53100" | "53200" | "25006") => Self::Unwritable(text),
                 _ => Self::Driver(text),

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::{Conn, Error, Result, migrations, query};
+
+mod opening;
 
 /// Connections of one thread; with two threads well below PostgreSQL's default of 100, so that
 /// several servers fit.
@@ -41,6 +42,7 @@ struct Threads {
 impl Postgres {
     pub(super) async fn open(url: &str) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.application_name("prefect-rs");
+        opening::reach(&options, opening::PATIENCE).await?;
         let mut senders = Vec::new();
         for n in 0..2 {
             senders.push(start(n, options.clone()).await?);
@@ -50,7 +52,8 @@ impl Postgres {
             next: AtomicUsize::new(0),
         }));
         this.write(async |conn| migrations::postgres(conn).await)
-            .await?;
+            .await
+            .map_err(|error| opening::why_not_migrated(&options, error))?;
         Ok(this)
     }
 
@@ -132,36 +135,6 @@ async fn transact<T>(
     }
 }
 
-/// Says why no connection was made; a pool that has tried long enough only says that it has.
-async fn why_not_opened(options: &PgConnectOptions, error: sqlx::Error) -> Error {
-    let error = match error {
-        sqlx::Error::PoolTimedOut => match PgConnection::connect_with(options).await {
-            Ok(connection) => {
-                // It is there after all, though too late.
-                let _ = connection.close().await;
-                error
-            }
-            Err(reason) => reason,
-        },
-        error => error,
-    };
-    let (host, port) = (options.get_host(), options.get_port());
-    let (reason, remedy) = match &error {
-        sqlx::Error::Database(refusal) => (
-            refusal.message().to_owned(),
-            "see that PREFECT_API_DATABASE_CONNECTION_URL names a user, a password and a database that it has",
-        ),
-        error => (
-            error.to_string(),
-            "see that it runs and listens there; PREFECT_API_DATABASE_CONNECTION_URL says where it is looked for",
-        ),
-    };
-    Error::Unopened {
-        what: format!("PostgreSQL at {host}:{port} cannot be used: {reason}"),
-        remedy: remedy.to_owned(),
-    }
-}
-
 async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSender<Task>> {
     let (sender, mut tasks) = mpsc::unbounded_channel::<Task>();
     let (ready, started) = oneshot::channel();
@@ -179,7 +152,7 @@ async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSen
             let pool = match pool {
                 Ok(pool) => pool,
                 Err(error) => {
-                    let _ = ready.send(Err(why_not_opened(&options, error).await));
+                    let _ = ready.send(Err(opening::why_not_opened(&options, &error)));
                     return;
                 }
             };
