@@ -184,7 +184,9 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// The API is not reachable by URL, so flows could not report to it.
-    #[error("an agent needs a server: no API URL is set and none runs on this home")]
+    #[error(
+        "runs need a server that they can report to: PREFECT_API_URL is not set, and no server of this home is running"
+    )]
     NoServer,
     /// The API refused the agent.
     #[error(transparent)]
@@ -371,7 +373,7 @@ async fn find_queue(
         let wait = match queue.read(client).await {
             Ok(Some(found)) => return Ok(Some(found.id)),
             Err(failure) if failure.is_refusal() => return Err(failure.into()),
-            Err(failure) => format!("waiting for the server: {failure}"),
+            Err(failure) => waiting_for_server(&failure),
             Ok(None) => match queue {
                 Queue::Named(name) if queue.id().is_none() => {
                     format!("there is no work queue named `{name}` yet; waiting for it")
@@ -392,6 +394,16 @@ async fn find_queue(
     }
 }
 
+/// Says what is waited for; where nobody answers at all, also what would help.
+fn waiting_for_server(failure: &client::Error) -> String {
+    match failure {
+        client::Error::Unreachable { url, reason, .. } => format!(
+            "no server answers at {url} ({reason}); waiting for it, start one with `prefect-rs server start` or set PREFECT_API_URL to where one is"
+        ),
+        other => format!("waiting for the server: {other}"),
+    }
+}
+
 fn host(settings: &Settings, api_url: String, role: Role) -> runners::Host {
     // 2.x flows can only send a bearer token, and the server takes the auth string as one.
     let key = settings
@@ -405,5 +417,30 @@ fn host(settings: &Settings, api_url: String, role: Role) -> runners::Host {
         virtual_env: std::env::var_os("VIRTUAL_ENV").map(PathBuf::from),
         path: std::env::var_os("PATH").unwrap_or_default(),
         role,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_is_told_with_what_helps() {
+        let told = waiting_for_server(&client::Error::Unreachable {
+            method: Method::GET,
+            path: "/work_queues/name/etl".to_owned(),
+            url: "http://127.0.0.1:4200/api".to_owned(),
+            reason: "Connection refused".to_owned(),
+            is_timeout: false,
+        });
+        for part in [
+            "no server answers at http://127.0.0.1:4200/api (Connection refused)",
+            "prefect-rs server start",
+            "PREFECT_API_URL",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 }

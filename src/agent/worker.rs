@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::health::{self, Health};
 use super::role::Role;
-use super::{Error, Pace, Source, host, work};
+use super::{Error, Pace, Source, host, waiting_for_server, work};
 use crate::client::{self, Client, Document, WorkPool};
 use crate::schemas::work_pools::{PROCESS_TYPE, process_template};
 use crate::settings::Settings;
@@ -131,7 +131,7 @@ async fn find_pool(
             Ok(pool) => return Ok(Some(pool)),
             Err(Error::Client(failure)) if !failure.is_refusal() => {
                 if !has_warned {
-                    warn!("waiting for the server: {failure}");
+                    warn!("{}", waiting_for_server(&failure));
                 }
                 has_warned = true;
             }

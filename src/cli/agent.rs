@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{
     agent::{self, Options, Queue},
+    client::Client,
+    settings::Settings,
     telemetry,
 };
 
@@ -67,10 +69,9 @@ impl Args {
 impl Start {
     async fn run(self, cx: &Context) -> Result {
         show_logs(cx);
-        let client = cx.client().await?;
+        let (client, url) = server(cx, "an agent").await?;
         let settings = cx.settings();
         if !self.hide_welcome {
-            let url = client.transport().url().unwrap_or("the local database");
             output::say(&format!(
                 "Agent takes runs of work queue '{}' from {url}, and asks every {} s. Stop it with Ctrl-C.",
                 output::clean(&self.queue),
@@ -90,13 +91,46 @@ impl Start {
     }
 }
 
+/// Returns a client of the server that is set or runs on this home, and its URL.
+///
+/// The database of the home is no way out: what an agent starts reports to a URL.
+pub(super) async fn server(cx: &Context, who: &str) -> Result<(Client, String)> {
+    if cx.api_url().is_some() {
+        let client = cx.client().await?;
+        // None where the server has ended in between.
+        if let Some(url) = client.transport().url().map(str::to_owned) {
+            return Ok((client, url));
+        }
+    }
+    Err(no_server(cx.settings(), who))
+}
+
+fn no_server(settings: &Settings, who: &str) -> Error {
+    let found = match settings.database_url.sqlite_path() {
+        Some(_) => format!(
+            "no server of the home {} is running",
+            settings.home.display()
+        ),
+        None => "a server on PostgreSQL is found by nothing else".to_owned(),
+    };
+    let text = format!("{who} needs a server: PREFECT_API_URL is not set, and {found}");
+    with_ways_to_a_server(Error::new(Code::Unreachable, text))
+}
+
+fn with_ways_to_a_server(error: Error) -> Error {
+    error
+        .hint("start one with `prefect-rs server start`")
+        .hint("or name one that runs elsewhere: `prefect-rs config set PREFECT_API_URL=http://HOST:4200/api`")
+}
+
 /// Says why an agent could not go on.
 pub(super) fn failed(error: agent::Error) -> Error {
     match error {
         agent::Error::NoQueue(id) => Error::not_found("work queue", id)
             .hint("list the work queues with `prefect-rs work-queue ls`"),
-        agent::Error::NoServer => Error::new(Code::Unreachable, error.to_string())
-            .hint("start a server with `prefect-rs orion start`"),
+        agent::Error::NoServer => {
+            with_ways_to_a_server(Error::new(Code::Unreachable, error.to_string()))
+        }
         agent::Error::Client(error) => error.into(),
         // Only a worker can say the others.
         agent::Error::NoPool(_)

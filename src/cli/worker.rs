@@ -103,9 +103,8 @@ impl Start {
         let name = self.name.filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(|| format!("ProcessWorker {}", Uuid::new_v4()));
         agent_command::show_logs(cx);
-        let client = cx.client().await?;
+        let (client, url) = agent_command::server(cx, "a worker").await?;
         let settings = cx.settings();
-        let url = client.transport().url().unwrap_or("the local database");
         output::say(&format!(
             "Worker '{}' takes runs of work pool '{}' from {url}, and asks every {} s. Stop it with Ctrl-C.",
             output::clean(&name),

@@ -355,6 +355,33 @@ fn a_folder_in_the_place_of_the_database_is_named() {
 }
 
 #[test]
+fn who_runs_flows_says_at_once_that_no_server_is_there() {
+    let home = Home::new();
+    insta::assert_snapshot!(home.run(&["agent", "start", "etl"]), @r#"
+        exit code 6
+        --- stdout
+        --- stderr
+        Error: an agent needs a server: PREFECT_API_URL is not set, and no server of the home $HOME is running
+        Hint: start one with `prefect-rs server start`
+        Hint: or name one that runs elsewhere: `prefect-rs config set PREFECT_API_URL=http://HOST:4200/api`
+        "#);
+    let ran = home.run(&["worker", "start", "--pool", "shed"]);
+    assert_eq!(ran.code, 6, "{ran}");
+    assert!(
+        ran.stderr.starts_with("Error: a worker needs a server"),
+        "{ran}"
+    );
+    assert!(!home.path().join("orion.db").exists());
+    let url = [(
+        "PREFECT_API_DATABASE_CONNECTION_URL",
+        "postgresql://me@host/name",
+    )];
+    let ran = home.run_with(&["agent", "start", "etl"], &url);
+    assert_eq!(ran.code, 6, "{ran}");
+    assert!(ran.stderr.contains("found by nothing else"), "{ran}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_for_the_database_is_told_with_the_remedy() {
     // Nobody makes folders there, whatever their rights.
     let url = "sqlite:////proc/nowhere/orion.db";
