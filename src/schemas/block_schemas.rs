@@ -19,7 +19,7 @@ use super::filters::{Operator, offset};
 use super::{BlockSchemaId, BlockTypeId, Document, Tags};
 
 /// The version of schemas that have none.
-pub const NON_VERSIONED: &str = "non-versioned";
+const NON_VERSIONED: &str = "non-versioned";
 
 /// A block schema.
 #[derive(Debug, Clone, PartialEq, ToSchema)]

@@ -72,7 +72,8 @@ pub async fn read_block_schemas(
 ) -> Result<impl IntoResponse, ApiError> {
     let (limit, offset) = (state.limit(asked.limit)?, asked.offset.unwrap_or(0));
     let read = async move |conn: &mut _| {
-        models::block_schemas::list(conn, asked.block_schemas.as_ref(), limit, offset).await
+        let filter = asked.block_schemas.as_ref();
+        models::block_schemas::list(conn, dialect, filter, limit, offset).await
     };
     Ok(view(dialect, state.db.read(read).await?))
 }
@@ -125,7 +126,8 @@ pub async fn delete_block_schema(
 #[utoipa::path(get, path = "/block_capabilities/", responses((status = 200, body = Vec<String>)))]
 pub async fn read_available_block_capabilities(
     State(state): State<AppState>,
+    dialect: Dialect,
 ) -> Result<impl IntoResponse, ApiError> {
-    let read = async |conn: &mut _| models::block_schemas::capabilities(conn).await;
+    let read = async move |conn: &mut _| models::block_schemas::capabilities(conn, dialect).await;
     Ok(Answer(state.db.read(read).await?))
 }

@@ -87,7 +87,7 @@ pub async fn read_block_types(
     let (limit, offset) = (state.limit(asked.limit)?, asked.offset.unwrap_or(0));
     let read = async move |conn: &mut _| {
         let (types, schemas) = (asked.block_types.as_ref(), asked.block_schemas.as_ref());
-        models::block_types::list(conn, types, schemas, limit, offset).await
+        models::block_types::list(conn, dialect, types, schemas, limit, offset).await
     };
     Ok(view(dialect, state.db.read(read).await?))
 }
@@ -220,7 +220,7 @@ pub async fn install_system_block_types(
     State(state): State<AppState>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
-    let write = async move |conn: &mut _| models::block_types::ensure_builtin(conn, now).await;
+    let write = async move |conn: &mut _| models::builtin_blocks::ensure(conn, now).await;
     state.db.write(write).await?;
     Ok(Answer(Value::Null))
 }

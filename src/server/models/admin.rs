@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{block_specs, block_types};
+use super::{block_specs, builtin_blocks};
 use crate::db::{Conn, Result, query};
 
 /// Every table that holds what users made, those that refer to others first.
@@ -47,7 +47,7 @@ pub async fn clear(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
 /// Makes sure that the database has what clients find in a new one.
 pub async fn ensure_builtin(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
     block_specs::ensure_builtin(conn, now).await?;
-    block_types::ensure_builtin(conn, now).await
+    builtin_blocks::ensure(conn, now).await
 }
 
 /// Fails unless the database answers.

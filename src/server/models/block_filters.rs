@@ -1,7 +1,9 @@
 //! Conditions on blocks, compiled for statements over the tables `d`, `t` and `s`: documents,
 //! types and schemas.
 
+use super::builtin_blocks::foreign_to;
 use crate::db::{Conn, Dialect, Value};
+use crate::schemas;
 use crate::schemas::block_documents::BlockDocumentFilter;
 use crate::schemas::block_schemas::BlockSchemaFilter;
 use crate::schemas::block_types::BlockTypeFilter;
@@ -68,6 +70,31 @@ impl Conditions {
             parts.push(format!("t.slug = ANY({n})"));
         }
         self.add(parts, Operator::And);
+    }
+
+    /// Leaves out the types that are known from the beginning, but to another generation only, unless
+    /// somebody has made a block or registered a schema of them.
+    pub fn on_known_types(&mut self, dialect: schemas::Dialect) {
+        let foreign = foreign_to(dialect);
+        if foreign.slugs.is_empty() {
+            return;
+        }
+        let slugs = self.bind(foreign.slugs.clone());
+        let schemas = self.bind(foreign.schemas.clone());
+        self.parts.push(format!(
+            "(t.slug <> ALL({slugs}) \
+             OR EXISTS (SELECT 1 FROM block_schema o WHERE o.block_type_id = t.id \
+             AND (o.checksum || ' ' || o.version) <> ALL({schemas})) \
+             OR EXISTS (SELECT 1 FROM block_document o WHERE o.block_type_id = t.id))"
+        ));
+    }
+
+    /// Leaves out the schemas that are known from the beginning, but to another generation only.
+    pub fn on_known_schemas(&mut self, dialect: schemas::Dialect) {
+        let schemas = self.bind(foreign_to(dialect).schemas.clone());
+        self.parts.push(format!(
+            "(s.checksum || ' ' || s.version) <> ALL({schemas})"
+        ));
     }
 
     /// Adds conditions on schemas.

@@ -6,7 +6,7 @@ use super::block_filters::Conditions;
 use super::block_types;
 use crate::db::{Conn, FromRow, Result, Row, query};
 use crate::schemas::block_schemas::{BlockSchema, BlockSchemaCreate, BlockSchemaFilter, checksum};
-use crate::schemas::{BlockSchemaId, Document, Tags};
+use crate::schemas::{BlockSchemaId, Dialect, Document, Tags};
 
 /// The columns of a schema `s` without its type.
 pub const COLUMNS: &str =
@@ -105,15 +105,17 @@ pub async fn read_by_checksum(
         .await
 }
 
-/// Returns schemas, the newest first.
+/// Returns schemas, the newest first, those left out that clients of the dialect cannot know.
 pub async fn list(
     conn: &mut Conn,
+    dialect: Dialect,
     filter: Option<&BlockSchemaFilter>,
     limit: i64,
     offset: u32,
 ) -> Result<Vec<BlockSchema>> {
     let mut conditions = Conditions::new(conn);
     conditions.on_schemas(filter);
+    conditions.on_known_schemas(dialect);
     let (limit, offset) = (conditions.bind(limit), conditions.bind(i64::from(offset)));
     let sql = format!(
         "{} WHERE {} ORDER BY s.created DESC, s.id DESC LIMIT {limit} OFFSET {offset}",
@@ -129,10 +131,18 @@ pub async fn delete(conn: &mut Conn, id: BlockSchemaId) -> Result<bool> {
     Ok(query(sql).bind(id).execute(conn).await? == 1)
 }
 
-/// Returns everything that blocks of any schema can do.
-pub async fn capabilities(conn: &mut Conn) -> Result<Tags> {
-    let sql = "SELECT DISTINCT capabilities FROM block_schema";
-    let lists: Vec<String> = query(sql).fetch_all(conn).await?;
+/// Returns everything that blocks of any schema can do which clients of the dialect may know.
+pub async fn capabilities(conn: &mut Conn, dialect: Dialect) -> Result<Tags> {
+    let mut conditions = Conditions::new(conn);
+    conditions.on_known_schemas(dialect);
+    let sql = format!(
+        "SELECT DISTINCT s.capabilities FROM block_schema s WHERE {}",
+        conditions.sql()
+    );
+    let lists: Vec<String> = query(sql)
+        .bind_all(conditions.values)
+        .fetch_all(conn)
+        .await?;
     let mut known = std::collections::BTreeSet::new();
     for list in lists {
         known.extend(serde_json::from_str::<Vec<String>>(&list).unwrap_or_default());

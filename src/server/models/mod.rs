@@ -13,6 +13,7 @@ pub mod block_schemas;
 pub mod block_specs;
 pub mod block_types;
 pub mod blocks;
+pub mod builtin_blocks;
 pub mod concurrency_limits;
 pub mod configuration;
 pub mod counts;
