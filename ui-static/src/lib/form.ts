@@ -82,15 +82,19 @@ interface Narrowed {
   union: JsonSchema[]
 }
 
+const isText = (schema: JsonSchema) => schema.type === 'string' && !schema.enum && !('const' in schema)
+/** Whether a choice says only what one before it says too: a secret of 3.x may be a secret text, a plain text or any JSON. */
+const isSaid = (choice: JsonSchema, i: number, all: JsonSchema[]) => isText(choice) && !choice.format && all.slice(0, i).some((other) => isText(other) && other.format === 'password')
+
 /** Takes "or null" off a schema and says whether a real union is left. */
 function narrowed(schema: JsonSchema, root: JsonSchema): Narrowed {
   const isNull = (s: JsonSchema) => s.type === 'null' || ('const' in s && s.const === null)
   const choices = schema.anyOf ?? schema.oneOf
   if (Array.isArray(choices)) {
     const all = choices.map((choice) => resolved(choice, root))
-    const rest = all.filter((choice) => !isNull(choice))
+    const rest = all.filter((choice, i) => !isNull(choice) && !isSaid(choice, i, all))
     const { anyOf: _, oneOf: __, ...own } = schema
-    const nullable = rest.length < all.length
+    const nullable = all.some(isNull)
     if (rest.length === 1) {
       const inner = narrowed({ ...rest[0]!, ...own }, root)
       return { ...inner, nullable: nullable || inner.nullable }
@@ -172,9 +176,13 @@ function isOfKind(value: unknown, f: Field): boolean {
 
 /** What a union can be, a field each: all in the same place, each with a key of its own. */
 function variants(path: string[], union: JsonSchema[], root: JsonSchema, value: unknown, hasValue: boolean, depth: number): Field[] {
+  // What is set is the first that it can be; the others begin empty.
+  let isTaken = !hasValue
   const made = union.map((one, i) => {
     const empty = field(path, one, root, undefined, false, true, depth + 1)
-    const given = hasValue && isOfKind(value, empty) ? field(path, one, root, value, true, true, depth + 1) : empty
+    const fits = !isTaken && isOfKind(value, empty)
+    isTaken ||= fits
+    const given = fits ? field(path, one, root, value, true, true, depth + 1) : empty
     const title = typeof one.title === 'string' && given.kind === 'group' ? one.title : typeWord(one)
     return rekeyed({ ...given, title, hint: given.hint, isNull: false }, `${keyOf(path)}${SEPARATOR}#${i}`)
   })
@@ -196,7 +204,9 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
   const name = path.at(-1)!
   const options = kind === 'choice' ? (schema.enum ?? [schema.const]) : []
   const inside = kind === 'union' ? variants(path, union, root, initial, initial !== undefined && initial !== null, depth) : []
-  const picked = inside.findIndex((f) => initial !== undefined && initial !== null && isOfKind(initial, f))
+  const fitting = inside.findIndex((f) => initial !== undefined && initial !== null && isOfKind(initial, f))
+  // Almost every secret is a text.
+  const picked = fitting < 0 && required && whole.writeOnly && inside[0]?.kind === 'text' ? 0 : fitting
   const set = kind === 'items' && Array.isArray(initial) ? initial : []
   const made = new Map<number, Field>()
   // Each item is one that somebody has asked for, so it is needed; what is set comes first.

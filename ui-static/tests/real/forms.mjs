@@ -182,6 +182,20 @@ await story('blocks are made by the schema of their type, keep secrets that nobo
   await page.getByRole('button', { name: 'Delete loud-relay' }).click()
   await dialog.getByRole('button', { name: 'Delete block' }).click()
   await page.getByRole('heading', { name: 'loud-relay', exact: true }).waitFor({ state: 'detached' })
+  // A secret is a text unless somebody says that it is something else.
+  const secret = async (name, kind, typed) => {
+    await page.getByRole('button', { name: 'New block' }).click()
+    await dialog.getByLabel('Type').selectOption({ label: 'Secret' })
+    await dialog.getByLabel('Name', { exact: true }).fill(name)
+    if (kind === 'anything') await dialog.getByLabel('Kind of value').selectOption({ label: kind })
+    await dialog.getByLabel(new RegExp(`^${kind}`)).fill(typed)
+    await dialog.getByRole('button', { name: 'Create' }).click()
+    await page.getByRole('heading', { name, exact: true }).waitFor()
+    return (await kept(name)).data
+  }
+  assert.deepEqual(await secret('a-word', 'text', 'hunter2'), { value: 'hunter2' })
+  assert.deepEqual(await secret('a-login', 'anything', '{"user": "me"}'), { value: { user: 'me' } })
+  assert.equal(await page.getByText('hunter2').count(), 0)
 })
 
 await story('who is told of which states is chosen by name, switched off and deleted', async (page, server) => {

@@ -193,6 +193,19 @@ describe('the form of a custom run', () => {
     expect(put(maybe, {}, { x: false }).values).toEqual({})
     expect(fields({ properties: { x: { type: ['integer', 'string'], default: 3 } } }, {})[0]!.text).toBe('0')
   })
+  test('a secret that may be anything is a text unless somebody says otherwise', () => {
+    const value: JsonSchema = { title: 'Value', format: 'password', writeOnly: true, anyOf: [{ type: 'string', format: 'password', writeOnly: true }, { type: 'string', title: 'string' }, { $ref: '#/definitions/JsonValue', title: 'JSON' }] }
+    const schema: JsonSchema = { required: ['value'], properties: { value }, definitions: { JsonValue: {} } }
+    const list = fields(schema, {})
+    expect([list[0]!.kind, list[0]!.text, list[0]!.children.map((f) => f.title)]).toEqual(['union', '0', ['text', 'anything']])
+    const [text, json] = list[0]!.children.map((f) => f.key) as [string, string]
+    expect(put(list, {}).errors).toEqual({ [text]: 'Needed' })
+    expect(put(list, { [text]: 's3cr3t' }).values).toEqual({ value: 's3cr3t' })
+    expect(put(list, { value: '1', [json]: '{"a": 1}' }).values).toEqual({ value: { a: 1 } })
+    // A mask is a text too, and stands in no other field.
+    const masked = fields(schema, { value: '********' })[0]!
+    expect([masked.text, masked.children.map((f) => f.text)]).toEqual(['0', ['********', '']])
+  })
   test('a model is a group of fields, found by its reference, at any depth that makes sense', () => {
     const schema: JsonSchema = {
       required: ['where'],
