@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{THREE, TWO, TestApp};
 
 async fn data(app: &TestApp, id: &Value, secrets: bool) -> Value {
     let id = id.as_str().expect("an id");
@@ -170,6 +170,78 @@ async fn types_are_guarded(app: &TestApp) {
             .is_some_and(|able| able.contains(&json!("notify"))),
         "{able}"
     );
+}
+
+/// The checksums by which clients look for the schema of `Secret`, with who looks and for which version.
+const SECRETS: [(&[(&str, &str)], &str, &str); 2] = [
+    (
+        &TWO,
+        "2.20.26",
+        "sha256:e6b26e0a0240eb112e604608338f863e5ca2f137936e310014bfa2139d0a9b6c",
+    ),
+    (
+        &THREE,
+        "3.8.8",
+        "sha256:c078ed9c1e813e224c0b353d7ad4564a11d51d3198d9ac0686478165a1911c78",
+    ),
+];
+
+async fn slugs(app: &TestApp, headers: &[(&str, &str)]) -> Vec<String> {
+    let asked = json!({});
+    let path = "/api/block_types/filter";
+    let (_, types) = app.send("POST", path, headers, Some(&asked)).await;
+    let types = types.unwrap_or_default();
+    let types = types.as_array().expect("types").iter();
+    types
+        .map(|kind| kind["slug"].as_str().expect("a slug").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_generation_is_shown_the_types_that_its_code_knows() {
+    TestApp::on_each(async |app| {
+        let (_, secret) = app
+            .ask("GET", "/api/block_types/slug/secret", Value::Null)
+            .await;
+        let of_secret = json!({"block_schemas": {"block_type_id": {"any_": [secret["id"]]}}});
+        for (headers, version, checksum) in SECRETS {
+            let path = format!("/api/block_schemas/checksum/{checksum}?version={version}");
+            let (status, found) = app.ask("GET", &path, Value::Null).await;
+            assert_eq!((status, &found["block_type_id"]), (200, &secret["id"]));
+            // There is one, and it is the one that the client's own server has.
+            let path = "/api/block_schemas/filter";
+            let (_, listed) = app.send("POST", path, headers, Some(&of_secret)).await;
+            let listed = listed.unwrap_or_default();
+            assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+            assert_eq!(listed[0]["id"], found["id"]);
+        }
+        let [two, three] = [slugs(app, &TWO).await, slugs(app, &THREE).await];
+        let has = |slugs: &[String], wanted: &str| slugs.iter().any(|slug| slug == wanted);
+        assert!(
+            three.iter().all(|slug| has(&two, slug)),
+            "{two:?} {three:?}"
+        );
+        for slug in ["date-time", "kubernetes-job", "process", "s3"] {
+            assert!(has(&two, slug) && !has(&three, slug), "{slug}");
+        }
+        // Who has a block of a type wants to see the type too.
+        let (_, process) = app
+            .ask("GET", "/api/block_types/slug/process", Value::Null)
+            .await;
+        let of_process = json!({"block_schemas": {"block_type_id": {"any_": [process["id"]]}}});
+        let path = "/api/block_schemas/filter";
+        let (_, schemas) = app.send("POST", path, &TWO, Some(&of_process)).await;
+        let schemas = schemas.unwrap_or_default();
+        let document = json!({"name": "here", "block_type_id": process["id"],
+            "block_schema_id": schemas[0]["id"], "data": {}});
+        app.make("/api/block_documents/", document).await;
+        assert!(has(&slugs(app, &THREE).await, "process"));
+        // Asked for again, nothing is there twice.
+        let path = "/api/block_types/install_system_block_types";
+        assert_eq!(app.ask("POST", path, Value::Null).await.0, 200);
+        assert_eq!(slugs(app, &TWO).await, two);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! `two.txt` and `three.txt` do so with the documents of 2.20 and 3.8. The genuine answers are taken
 //! first and then replayed against ours, on both databases, as the recorded histories are.
 
+mod builtin;
 pub mod conversations;
 mod csrf;
 mod members;
@@ -359,9 +360,14 @@ async fn answers_as_genuine(story: &Story) {
     let Some(genuine) = GenuineServer::start(story.version, story.settings).await else {
         return;
     };
-    let exchanges = genuine_answers(story, &genuine.api).await;
-    // Members and sockets are asked about once.
+    // Members, sockets and built-in blocks are asked about once.
     let is_main = [TWO.requests, THREE.requests].contains(&story.requests);
+    // These before the story, which adds to them.
+    let known = match is_main {
+        true => builtin::of_genuine(&genuine.api).await,
+        false => builtin::Known::new(),
+    };
+    let exchanges = genuine_answers(story, &genuine.api).await;
     let members = match story.version {
         "2.0b3" => Vec::new(),
         _ if !is_main => Vec::new(),
@@ -381,7 +387,11 @@ async fn answers_as_genuine(story: &Story) {
     apps.extend(TestApp::on_postgres().await.map(|app| ("PostgreSQL", app)));
     let mut found = Vec::new();
     for (database, app) in apps {
-        let of_one = differences(story, &app, &exchanges).await;
+        let mut of_one = match is_main {
+            true => builtin::differences(&app, story.headers, &known).await,
+            false => Vec::new(),
+        };
+        of_one.extend(differences(story, &app, &exchanges).await);
         found.extend(of_one.into_iter().map(|text| format!("{database}: {text}")));
         if database == "SQLite" {
             found.extend(members::refused(&app, story.headers, &members).await);
