@@ -332,7 +332,14 @@ async fn blocks_are_kept_with_their_secrets() {
             shown.contains("********") && !shown.contains("hunter2"),
             "{shown}"
         );
-        client.run("prefect", &["block", "type", "ls"]).await;
+        let listed = client.run("prefect", &["block", "type", "ls"]).await;
+        assert!(listed.contains("pager-duty-webhook"), "{listed}");
+        // The client has found the schema of its own code, so it has registered none.
+        let types = json!({"block_types": {"slug": {"any_": ["secret"]}}});
+        let types = client.ask("/block_types/filter", types).await;
+        let schemas = json!({"block_schemas": {"block_type_id": {"any_": [types[0]["id"]]}}});
+        let schemas = client.ask("/block_schemas/filter", schemas).await;
+        assert_eq!(schemas.as_array().map(Vec::len), Some(1), "{schemas}");
         client.run("prefect", &["block", "delete", &secret]).await;
         let listed = client.run("prefect", &["block", "ls"]).await;
         assert!(!listed.contains(&secret), "{listed}");
