@@ -16,7 +16,7 @@ use super::task_runs::RetryPolicy;
 use super::time::Instant;
 use super::work_queues::QueueFilter;
 use super::{
-    BlockSpecId, DeploymentId, Dialect, Document, FlowId, FlowRunId, StateDetails, StateType, Tags,
+    BlockSpecId, DeploymentId, Document, FlowId, FlowRunId, StateDetails, StateType, Tags,
     TaskRunId,
 };
 
