@@ -20,7 +20,7 @@ struct Dist;
 /// Nothing runs but our own files, and nothing is asked of another host.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
      connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'; \
-     require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+     require-trusted-types-for 'script'; trusted-types svelte-trusted-html prefect-rs-streams";
 
 /// What the page says of where it lies; a build knows nothing else of its place.
 const BASE: &str = "<base href=\"/\" />";

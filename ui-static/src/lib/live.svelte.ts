@@ -1,19 +1,19 @@
-// The push channel: one stream of changes while the page is visible, polling when it breaks, nothing when hidden.
+// The push channel: the stream of changes while the page is visible, polling when it breaks, nothing when hidden.
 
-import { send } from './api'
+import { API } from './base'
 import { now, onSkew, skew } from './clock'
 import { firstSeen } from './seen'
 import { session } from './session.svelte'
-import { EventReader } from './sse'
+import type { ServerEvent } from './sse'
+import type { End } from './stream'
 import type { Change } from './types'
+import { listenTogether } from './windows'
 
 export type Link = 'connecting' | 'live' | 'polling' | 'offline'
 
 type Listener = (changes: Change[]) => void
 
 const POLL_MS = 10_000
-/** The server beats every ten seconds; twice that in silence is a dead connection. */
-const SILENCE_MS = 25_000
 /** How long the first stream waits for the answer that says where it begins. */
 const PATIENCE_MS = 2000
 const PAUSES_MS = [500, 1000, 2000, 5000, 10_000]
@@ -104,33 +104,12 @@ class Live {
   }
 
   /** One connection from its start to its end; tells how it went. */
-  async #listen(hidden: AbortSignal): Promise<'ended' | 'refused' | 'unreachable'> {
-    let end: 'ended' | 'refused' | 'unreachable' = 'unreachable'
-    const silent = new AbortController()
-    const listen = () => setTimeout(() => silent.abort(), SILENCE_MS)
-    let timer = listen()
-    try {
-      const headers: Record<string, string> = { accept: 'text/event-stream' }
-      if (this.#last) headers['last-event-id'] = this.#last
-      const response = await send('/ui/stream', { headers, signal: AbortSignal.any([hidden, silent.signal]), cache: 'no-store' })
-      end = 'refused'
-      if (!response.ok || !response.body) return end
-      const reader = new EventReader()
-      const decoder = new TextDecoder()
-      const body = response.body.getReader()
-      for (;;) {
-        const { done, value } = await body.read()
-        if (done) return end
-        end = 'ended'
-        clearTimeout(timer)
-        timer = listen()
-        this.#opened()
-        for (const event of reader.take(decoder.decode(value, { stream: true }))) this.#hear(event.name, event.data, event.id)
-      }
-    } catch {
-      return end
-    } finally {
-      clearTimeout(timer)
+  async #listen(stop: AbortSignal): Promise<End> {
+    for (;;) {
+      const ask = { url: `${API}/ui/stream`, headers: session.headers(), last: this.#last }
+      const end = await listenTogether(ask, (events) => this.#hear(events), stop)
+      if (end !== 'barred') return end
+      if (stop.aborted || !(await session.ask())) return 'refused'
     }
   }
 
@@ -145,11 +124,15 @@ class Live {
     this.#isBlind = false
   }
 
-  #hear(name: string, data: string, id: string | null) {
-    if (id) this.#last = id
-    if (name === 'changes') this.#emit(JSON.parse(data) as Change[])
-    // More happened than the server keeps, or it is another one now: look again.
-    else if (name === 'lost') this.#emit([])
+  #hear(events: ServerEvent[]) {
+    session.welcome()
+    this.#opened()
+    for (const { name, data, id } of events) {
+      if (id) this.#last = id
+      if (name === 'changes') this.#emit(JSON.parse(data) as Change[])
+      // More happened than is kept, or the server is another one now: look again.
+      else if (name === 'lost') this.#emit([])
+    }
   }
 
   #pause() {

@@ -2,6 +2,7 @@
 //
 // It is for looking and for stories that need a certain sight; what the real server answers is tested against it.
 
+import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
 import { extname, join, normalize } from 'node:path'
@@ -10,14 +11,21 @@ import { empty, make } from './data.mjs'
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url))
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' }
-export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+/** What the real server lets a page do. */
+export const CSP = /const POLICY: &str = "([^"]+)"/.exec(await readFile(new URL('../../../src/server/ui.rs', import.meta.url), 'utf8'))[1].replace(/\\\n\s*/g, '')
 const iso = (ms) => new Date(ms).toISOString()
 
 export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
   let db = bare ? empty() : make(Date.now(), { tasks })
   const streams = new Set()
-  const stats = { requests: [], proposed: [], fail: false, slow: 0 }
-  const emit = (changes) => streams.forEach((s) => s.write(`event: changes\ndata: ${JSON.stringify(changes)}\n\n`))
+  const epoch = randomUUID().replaceAll('-', '')
+  const stats = { requests: [], proposed: [], fail: false, slow: 0, opened: 0, refuse: false, refused: 0 }
+  let happened = 1
+  const mark = () => `${epoch}-${happened}`
+  const emit = (changes) => {
+    happened += changes.length
+    streams.forEach((s) => s.write(`event: changes\nid: ${mark()}\ndata: ${JSON.stringify(changes)}\n\n`))
+  }
 
   const flowOf = (id) => db.flows.find((f) => f.id === id)
   const deploymentOf = (id) => db.deployments.find((d) => d.id === id)
@@ -220,12 +228,14 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
 
   const server = createServer(async (req, res) => {
     const path = new URL(req.url, 'http://x').pathname.replace(base, '')
-    const send = (status, body, type = 'application/json') => res.writeHead(status, { 'content-type': type, ...(path.startsWith('/api/ui/') ? { 'x-last-change': '1' } : {}) }).end(body)
+    const send = (status, body, type = 'application/json') => res.writeHead(status, { 'content-type': type, ...(path.startsWith('/api/ui/') ? { 'x-last-change': mark() } : {}) }).end(body)
     if (path.startsWith('/api')) {
       const api = path.slice(4)
       if (api === '/ui/stream') {
+        if (stats.refuse) return stats.refused++, send(503, '{}')
         res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-        res.write('event: beat\ndata: {}\n\n')
+        stats.opened++
+        res.write(`event: beat\nid: ${mark()}\ndata: {}\n\n`)
         streams.add(res)
         req.on('close', () => streams.delete(res))
         return
@@ -253,7 +263,7 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       res.writeHead(200, { 'content-type': TYPES['.html'], 'content-security-policy': CSP }).end(html)
     }
   })
-  return new Promise((ready) => server.listen(port, '127.0.0.1', () => ready({ url: `http://127.0.0.1:${server.address().port}${base}`, db: () => db, emit, stats, dropStreams: () => streams.forEach((s) => s.destroy()), close: () => new Promise((done) => { streams.forEach((s) => s.destroy()); server.close(done); server.closeAllConnections() }) })))
+  return new Promise((ready) => server.listen(port, '127.0.0.1', () => ready({ url: `http://127.0.0.1:${server.address().port}${base}`, db: () => db, emit, stats, streams: () => streams.size, dropStreams: () => streams.forEach((s) => s.destroy()), close: () => new Promise((done) => { streams.forEach((s) => s.destroy()); server.close(done); server.closeAllConnections() }) })))
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) start({ port: Number(process.env.PORT ?? 4299) }).then((s) => console.log(s.url))

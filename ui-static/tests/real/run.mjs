@@ -10,7 +10,7 @@ import { showcase } from './showcase.mjs'
 
 // Marks runs late at once, so that the story need not wait for what it is not about.
 const QUICK = { PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS: '1', PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS: '1', PREFECT_AGENT_QUERY_INTERVAL: '1', PREFECT_LOGGING_TO_API_BATCH_INTERVAL: '0.2' }
-const { story, end } = await teller((options) => Server.start({ ...options, env: { ...QUICK, ...options.env } }))
+const { story, end, context } = await teller((options) => Server.start({ ...options, env: { ...QUICK, ...options.env } }))
 
 // A flow of the tutorial: an API that fails while a file is there.
 const ETL = 'echo "calling the API"; if [ -e "$PREFECT_HOME/api-is-down" ]; then echo "the API answers 500"; exit 1; fi; echo "wrote 3 rows"'
@@ -93,7 +93,9 @@ await story('the tutorial: failed and green bars, a log, Quick Run, yellow, Late
 
 await story('what happens between the first answer and the stream of changes is seen', async (page, server) => {
   const deployment = await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
-  // The stream is opened only after the run was made, and nothing happens from then on.
+  // The stream is opened only after the run was made, and nothing happens from then on. What a worker asks for cannot
+  // be held back from here.
+  await page.addInitScript(() => delete window.SharedWorker)
   let made = null
   await page.route('**/api/ui/stream', async (route) => {
     made ??= page.getByRole('link', { name: 'Quiet flow' }).waitFor().then(() => server.api('POST', `/deployments/${deployment}/create_flow_run`, { state: { type: 'SCHEDULED', state_details: { scheduled_time: new Date(Date.now() + 3600e3).toISOString() } } }))
@@ -114,6 +116,30 @@ await story('a server that goes away shows, and what happened meanwhile is there
   await server.api('POST', `/deployments/${deployment}/create_flow_run`, {})
   await page.locator('[data-link=live]').first().waitFor()
   await page.getByRole('button', { name: /(Scheduled|Late) flow runs: 1/ }).first().waitFor()
+}, { patience: 30_000 })
+
+await story('eight windows see a run that is made, and the eighth starts the next', async (page, server) => {
+  const deployment = await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })
+  // More windows than a browser has connections to a server.
+  const pages = [page]
+  while (pages.length < 8) pages.push(await context.newPage())
+  for (const one of pages) {
+    one.setDefaultTimeout(30_000)
+    await one.goto(`${server.url}/deployment/${deployment}`)
+    await one.locator('[data-link=live]').first().waitFor()
+  }
+  await server.api('POST', `/deployments/${deployment}/create_flow_run`, { name: 'seen-in-all' })
+  for (const one of pages) await one.getByRole('link', { name: 'seen-in-all' }).first().waitFor()
+  await pages.at(-1).getByRole('button', { name: 'Quick Run' }).click()
+  const notice = pages.at(-1).getByRole('status').filter({ hasText: 'Flow run scheduled' })
+  await notice.waitFor()
+  // When the server goes and comes back, so does each window.
+  await server.stop(server.process, 'SIGKILL')
+  for (const one of pages) await one.locator('[data-link=polling], [data-link=offline]').first().waitFor()
+  await server.launch()
+  await server.api('POST', `/deployments/${deployment}/create_flow_run`, { name: 'after-the-break' })
+  for (const one of pages) await one.getByRole('link', { name: 'after-the-break' }).first().waitFor()
+  for (const one of pages.slice(1)) await one.close()
 }, { patience: 30_000 })
 
 await story('under a base path everything is found, and a proxy may take it off or leave it', async (page, server) => {

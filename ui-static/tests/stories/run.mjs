@@ -5,8 +5,9 @@ import { start } from '../mock/server.mjs'
 import { teller, until } from '../story.mjs'
 import { night } from './night.mjs'
 import { slow } from './slow.mjs'
+import { windows } from './windows.mjs'
 
-const { story, end } = await teller(start)
+const { story, end, context } = await teller(start)
 
 await story('the first page asks the API at most four times and shows late runs as late', async (page, server) => {
   await page.goto(server.url)
@@ -339,4 +340,5 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
 
 await night(story)
 await slow(story)
+await windows(story, context)
 await end()
