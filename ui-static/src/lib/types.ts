@@ -103,7 +103,14 @@ export interface JsonSchema {
   properties?: Record<string, JsonSchema>
   additionalProperties?: unknown
   required?: string[]
+  patternProperties?: unknown
+  propertyNames?: JsonSchema
+  minProperties?: number
+  maxProperties?: number
   items?: JsonSchema | JsonSchema[]
+  /** The places of a tuple; older drafts have them in `items`. */
+  prefixItems?: JsonSchema[]
+  additionalItems?: unknown
   anyOf?: JsonSchema[]
   oneOf?: JsonSchema[]
   allOf?: JsonSchema[]

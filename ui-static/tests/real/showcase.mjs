@@ -13,6 +13,9 @@ export const SCHEMA = {
     station: { $ref: '#/definitions/Station', title: 'station', position: 4 },
     tags: { type: 'array', items: { type: 'string' }, title: 'tags', default: ['a'], position: 5 },
     dry_run: { type: 'boolean', title: 'dry_run', default: false, position: 6 },
+    area: { type: 'array', title: 'area', prefixItems: [{ type: 'number' }, { type: 'number' }, { enum: ['km', 'mi'] }], minItems: 3, maxItems: 3, position: 7 },
+    labels: { type: 'object', title: 'labels', additionalProperties: { type: 'string' }, position: 8 },
+    options: { type: 'object', title: 'options', description: 'Passed on as they are', position: 9 },
   },
   definitions: { Station: { type: 'object', title: 'Station', required: ['name'], properties: { name: { type: 'string', title: 'Name' }, height: { type: 'number', title: 'Height', default: 10 } } } },
 }
@@ -29,7 +32,7 @@ export async function showcase(server) {
   const deployment = (await api('POST', '/deployments/', {
     name: 'daily-bremen', flow_id: flow, tags: ['weather'], work_pool_name: 'kubernetes-prod', work_queue_name: 'urgent', entrypoint: 'flows/weather.py:report', path: '/opt/flows', version: '1.4.8',
     description: '# Weather\n\nFetches the **forecast** and writes it.\n\n- [x] checked\n- [ ] sent\n\n| city | °C |\n|---|--:|\n| Bremen | 7 |\n\n`<b>no</b>` [home](/) [bad](javascript:alert(1)) ![away](https://example.org/x.png)\n\n```py\nprint(1)\n```',
-    parameters: { city: 'Bremen', station: { name: 'Airport' } }, parameter_openapi_schema: SCHEMA, job_variables: { image: 'weather:1.4.8', cpu: 2 },
+    parameters: { city: 'Bremen', station: { name: 'Airport' }, labels: { team: 'weather' } }, parameter_openapi_schema: SCHEMA, job_variables: { image: 'weather:1.4.8', cpu: 2 },
     schedules: [{ schedule: { cron: '0 9 * * 1-5', timezone: 'Europe/Berlin' } }, { schedule: { interval: 21600 }, active: false, slug: 'six-hourly' }, { schedule: { rrule: 'FREQ=MONTHLY;BYMONTHDAY=1;BYHOUR=6;BYMINUTE=0', timezone: 'UTC' }, parameters: { days: 14 } }],
   })).id
   await api('POST', '/deployments/', { name: HOSTILE, flow_id: evil, parameters: { [HOSTILE]: HOSTILE } })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { kept } from '../../src/lib/results'
 import { fold, laneLayout, layered, pack, timeLayout, unfold } from '../../src/graph/layout'
 import { actionWords, triggerLines } from '../../src/lib/automations'
-import { append, blamed, fields, initial, numbers, offering, read, remove, takesBlocks, type Field } from '../../src/lib/form'
+import { append, asJson, asRows, blamed, canBeRows, fields, initial, isTouched, jsonKey, nameKey, numbers, offering, read, remove, takesBlocks, type Field } from '../../src/lib/form'
 import { add, DEFAULTS, filters, KEYS, parse, refusal, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
 import { between, day, duration, moment, span, spell } from '../../src/lib/time'
@@ -109,7 +109,7 @@ describe('the form of a custom run', () => {
     expect(form.map((f) => [f.key, f.kind, f.text, f.nullable])).toEqual([
       ['n', 'integer', '3', false],
       ['flag', 'boolean', '', true],
-      ['extra', 'json', '{\n  "a": 1\n}', false],
+      ['extra', 'map', '0', false],
       ['s', 'text', 'text', false],
     ])
     expect(put(form, {})).toEqual({ values: { n: 3, extra: { a: 1 }, s: 'text' }, errors: {} })
@@ -118,8 +118,8 @@ describe('the form of a custom run', () => {
     expect(one({ type: 'integer' }, '1.5')).toBe('error: Not a whole number')
     expect(one({ type: 'integer' }, '', true)).toBe('error: Needed')
     expect(one({ type: 'boolean', default: true }, '')).toBeUndefined()
-    expect(one({ type: 'object' }, '{')).toBe('error: Not valid JSON')
-    expect(one({ type: 'object' }, '[]')).toBe('error: Must be an object: { … }')
+    expect(one({ type: 'object', patternProperties: {} }, '{')).toBe('error: Not valid JSON')
+    expect(one({ type: 'object', patternProperties: {} }, '[]')).toBe('error: Must be an object: { … }')
     expect(one({ type: 'array' }, '{}')).toBe('error: Must be a list: [ … ]')
     expect(one({ type: 'string', default: 'a' }, '')).toBe('')
     expect(one({ type: 'string' }, '')).toBeUndefined()
@@ -168,6 +168,104 @@ describe('the form of a custom run', () => {
     expect(numbers(entries.texts.who)).toEqual([2, 3])
     entries.texts.who = ''
     expect(read(list, entries).errors).toEqual({ who: 'Needs at least 1 item' })
+  })
+  test('a tuple has a field for each place, of old and new drafts, and is there as a whole or not at all', () => {
+    const places: JsonSchema[] = [{ type: 'integer', minimum: 1 }, { type: 'string', title: 'Unit' }, { $ref: '#/$defs/C' }]
+    const root = (own: JsonSchema, required = false): JsonSchema => ({ properties: { x: { type: 'array', minItems: 3, maxItems: 3, ...own } }, required: required ? ['x'] : [], $defs: { C: { enum: ['a', 'b'] } } })
+    for (const own of [{ prefixItems: places }, { items: places }]) {
+      const list = fields(root(own), {})
+      const f = list[0]!
+      expect([f.kind, f.takes, f.children.map((c) => [c.title, c.kind, c.required])]).toEqual(['tuple', '(whole number, text, choice)', [['x 1', 'integer', true], ['Unit', 'text', true], ['x 3', 'choice', true]]])
+      const [n, unit, choice] = f.children.map((c) => c.key) as [string, string, string]
+      expect(put(list, {})).toEqual({ values: {}, errors: {} })
+      expect(put(list, { [n]: '0', [choice]: '"b"' }).errors).toEqual({ [n]: 'Must be at least 1', [unit]: 'Needed' })
+      expect(put(list, { [n]: '2', [unit]: 'm', [choice]: '"b"' }).values).toEqual({ x: [2, 'm', 'b'] })
+      expect(Object.keys(put(fields(root(own, true), {}), {}).errors)).toEqual([n, unit, choice])
+      expect(put(fields(root(own), { x: [5, 'km', 'a'] }), {}).values).toEqual({ x: [5, 'km', 'a'] })
+      expect(blamed(list, "Validation failed for field 'x.1'. Failure reason: …")?.key).toBe(unit)
+    }
+    // What may be missing is at the end, and leaves no hole.
+    const two = fields({ properties: { x: { type: 'array', minItems: 1, maxItems: 3, prefixItems: [{ type: 'integer' }, { type: 'integer' }, { type: 'integer' }] } } }, {})
+    const [a, b, c] = two[0]!.children.map((one) => one.key) as [string, string, string]
+    expect([put(two, { [a]: '1' }).values, put(two, { [a]: '1', [b]: '2' }).values]).toEqual([{ x: [1] }, { x: [1, 2] }])
+    expect(put(two, { [a]: '1', [c]: '3' }).errors).toEqual({ [b]: 'Needed' })
+    // A tuple that goes on, or is longer than it may be, stays JSON; none at all may be one of its values.
+    expect(fields(root({ prefixItems: places, items: { type: 'integer' }, maxItems: 9 }), {})[0]!.kind).toBe('json')
+    expect(fields(root({ prefixItems: places }), { x: [1, 'a', 'a', 4] })[0]!.kind).toBe('json')
+    const maybe = fields({ properties: { x: { anyOf: [{ type: 'array', prefixItems: [{ type: 'integer' }], minItems: 1, maxItems: 1 }, { type: 'null' }], default: null } } }, {})
+    expect([maybe[0]!.kind, put(maybe, {}).values, put(maybe, { [maybe[0]!.children[0]!.key]: '4' }, { x: false }).values]).toEqual(['tuple', { x: null }, { x: [4] }])
+  })
+  test('an object of whatever names has a row for each, of its kind and within its bounds', () => {
+    const list = fields({ properties: { x: { type: 'object', additionalProperties: { type: 'integer', maximum: 9 }, maxProperties: 2 } } }, { x: { a: 1 } })
+    const f = list[0]!
+    expect([f.kind, f.takes, f.text]).toEqual(['map', 'object of whole number', '0'])
+    const entries = initial(list)
+    expect([isTouched(f, entries), read(list, entries).values]).toEqual([false, { x: { a: 1 } }])
+    entries.texts[nameKey(f, 0)] = 'b'
+    expect([isTouched(f, entries), read(list, entries).values]).toEqual([true, { x: { b: 1 } }])
+    const n = append(f, entries)
+    // A row that nobody has begun is none.
+    expect(read(list, entries)).toEqual({ values: { x: { b: 1 } }, errors: {} })
+    entries.texts[f.item!(n).key] = '10'
+    expect(read(list, entries).errors).toEqual({ [f.item!(n).key]: 'Must be at most 9', [nameKey(f, n)]: 'Needed' })
+    entries.texts[f.item!(n).key] = '9'
+    entries.texts[nameKey(f, n)] = 'b'
+    expect(read(list, entries).errors).toEqual({ [nameKey(f, n)]: 'This name is there already' })
+    entries.texts[nameKey(f, n)] = '__proto__'
+    expect(JSON.stringify(read(list, entries).values)).toBe('{"x":{"b":1,"__proto__":9}}')
+    entries.texts[nameKey(f, append(f, entries))] = 'c'
+    entries.texts[f.item!(n + 1).key] = '1'
+    expect(read(list, entries).errors).toEqual({ x: 'At most 2 rows' })
+    remove(f, 0, entries)
+    remove(f, n, entries)
+    expect(read(list, entries).values).toEqual({ x: { c: 1 } })
+    expect(blamed(list, "Validation failed for field 'x.c'. Failure reason: …")?.key).toBe('x')
+    // What may be none of these stays JSON.
+    expect(fields({ properties: { x: { type: 'object', patternProperties: {} }, y: { type: 'object', properties: { a: {} }, additionalProperties: true }, z: { type: 'object', additionalProperties: false } } }, {}).map((one) => one.kind)).toEqual(['json', 'json', 'json'])
+  })
+  test('the values of a free object are JSON, or the text that they are', () => {
+    const set = { a: 5, b: '5', c: 'plain text', d: true, e: null, f: '', g: '[draft', h: 'two\nlines' }
+    const list = fields({ properties: { x: { type: 'object' } } }, { x: set })
+    const f = list[0]!
+    const entries = initial(list)
+    expect(f.children.map((one) => one.text)).toEqual(['5', '"5"', 'plain text', 'true', 'null', '', '"[draft"', 'two\nlines'])
+    expect(read(list, entries).values).toEqual({ x: set })
+    entries.texts[f.item!(2).key] = '{"deep": [1]}'
+    entries.texts[f.item!(0).key] = '[1'
+    expect(read(list, entries).errors).toEqual({ [f.item!(0).key]: 'Not valid JSON; put text that begins so in "quotes"' })
+    entries.texts[f.item!(0).key] = ''
+    expect(read(list, entries).values.x).toMatchObject({ a: '', c: { deep: [1] } })
+    // Left alone, nothing is given; needed, an empty one is.
+    expect(put(fields({ properties: { x: { type: 'object' } } }, {}), {}).values).toEqual({})
+    expect(put(fields({ required: ['x'], properties: { x: { type: 'object' } } }, {}), {}).values).toEqual({ x: {} })
+  })
+  test('an object goes on as JSON and comes back as rows, and begins as JSON where rows would not do', () => {
+    const list = fields({ properties: { x: { type: 'object', additionalProperties: { type: 'integer' } } } }, { x: { a: 1, b: 2 } })
+    const f = list[0]!
+    const entries = initial(list)
+    entries.texts[f.item!(1).key] = 'two'
+    asJson(f, entries)
+    expect(entries.texts[jsonKey(f)]).toBe('{\n  "a": 1,\n  "b": "two"\n}')
+    entries.texts[jsonKey(f)] = '{"a": 1'
+    expect([read(list, entries).errors, canBeRows(f, entries)]).toEqual([{ x: 'Not valid JSON' }, false])
+    entries.texts[jsonKey(f)] = '[]'
+    expect(read(list, entries).errors).toEqual({ x: 'Must be an object: { … }' })
+    entries.texts[jsonKey(f)] = '{"c": 3, "a": "?"}'
+    asRows(f, entries)
+    expect([entries.texts.x, jsonKey(f) in entries.texts]).toEqual(['2,3', false])
+    expect(read(list, entries).errors).toEqual({ [f.item!(3).key]: 'Not a whole number' })
+    entries.texts[f.item!(3).key] = '4'
+    expect(read(list, entries).values).toEqual({ x: { c: 3, a: 4 } })
+    asJson(f, entries)
+    entries.texts[jsonKey(f)] = ''
+    expect(read(list, entries)).toEqual({ values: {}, errors: {} })
+    const deep = fields({ properties: { x: { type: 'object' } } }, { x: { a: { b: 1 } } })
+    const begun = initial(deep)
+    expect([begun.texts[jsonKey(deep[0]!)], isTouched(deep[0]!, begun), read(deep, begun).values]).toEqual(['{\n  "a": {\n    "b": 1\n  }\n}', false, { x: { a: { b: 1 } } }])
+    begun.texts[jsonKey(deep[0]!)] = '{}'
+    expect(isTouched(deep[0]!, begun)).toBe(true)
+    asRows(deep[0]!, begun)
+    expect(read(deep, begun).values).toEqual({ x: {} })
   })
   test('a field has the name of the parameter, whatever the title of what it refers to', () => {
     const schema: JsonSchema = { properties: { boss: { $ref: '#/$defs/P' }, shade: { $ref: '#/$defs/C' }, at: { $ref: '#/$defs/C', title: 'When' } }, $defs: { P: { type: 'object', title: 'Person', properties: { a: {} } }, C: { enum: ['x'], title: 'Colour' } } }
