@@ -125,7 +125,7 @@ await story('eight windows see a run that is made, and the eighth starts the nex
   while (pages.length < 8) pages.push(await context.newPage())
   for (const one of pages) {
     one.setDefaultTimeout(30_000)
-    await one.goto(`${server.url}/deployment/${deployment}`)
+    await one.goto(`${server.url}/deployment/${deployment}?tab=upcoming`)
     await one.locator('[data-link=live]').first().waitFor()
   }
   await server.api('POST', `/deployments/${deployment}/create_flow_run`, { name: 'seen-in-all' })
