@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::router::dashboard_openapi;
 
 /// What a browser sends; it may leave out what it does not ask for.
-const SENT: [&str; 27] = [
+const SENT: [&str; 28] = [
     "Ask",
     "Of",
     "Words",
@@ -18,6 +18,7 @@ const SENT: [&str; 27] = [
     "Absent",
     "InState",
     "LogAsk",
+    "BlocksAsk",
     "ScheduleIdea",
     "NamesAsk",
     "EventsQuery",

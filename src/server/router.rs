@@ -362,6 +362,7 @@ fn dashboard<T: Table>(table: T) -> T {
         ui::read_work_queue_page,
         ui::list_concurrency_limits,
         ui::list_blocks,
+        ui::find_blocks,
     )
 }
 

@@ -167,7 +167,9 @@ export const api = {
   queues: (s?: AbortSignal) => get<T.QueueRow[]>('/ui/work_queues', s),
   queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${part(id)}`, s),
   limits: (s?: AbortSignal) => get<T.LimitRow[]>('/ui/concurrency_limits', s),
+  /** Those that somebody can choose from. */
   blocks: (s?: AbortSignal) => get<T.BlockRow[]>('/ui/blocks', s),
+  findBlocks: (body: { name: string; limit: number; offset: number }, s?: AbortSignal) => post<T.Page<T.BlockRow>>('/ui/blocks', body, s),
   pools: (s?: AbortSignal) => get<T.PoolRow[]>('/ui/work_pools', s),
   pool: (name: string, s?: AbortSignal) => get<T.PoolPage>(`/ui/work_pools/${part(name)}`, s),
   previewSchedule: (schedule: T.Schedule, s?: AbortSignal) => post<{ dates: string[] }>('/ui/schedule', { schedule }, s),

@@ -200,6 +200,10 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
     ['POST /flow_run_notification_policies/filter', () => []],
     ['POST /events/filter', () => ({ events: [], total: 0, next_page: null })],
     ['GET /ui/blocks', () => db.blocks.map((b) => ({ document: null, ...b }))],
+    ['POST /ui/blocks', (b) => {
+      const found = db.blocks.filter((x) => has(x.name, b.name ?? '') || has(x.type_name, b.name ?? ''))
+      return { count: found.length, results: page(found, b).map((x) => ({ document: null, ...x })) }
+    }],
     ['POST /ui/names', (b) => b.ids.flatMap((id) => { const [, kind, key] = id.split('.'); const found = { deployment: deploymentOf, 'flow-run': runOf, 'task-run': (x) => db.taskRuns.find((t) => t.id === x) }[kind]?.(key); return found ? [{ id, name: found.name, of: null }] : [] })],
     ['GET /ui/info', () => ({ version: '0.1.0', api_version: '0.8.4', database: 'SQLite 3.50', settings: [{ name: 'PREFECT_API_DATABASE_CONNECTION_URL', value: null, secret: true }, { name: 'PREFECT_ORION_SERVICES_LATE_RUNS_LOOP_SECONDS', value: 5 }, { name: 'PREFECT_LOGGING_LEVEL', value: 'INFO' }], pages: [] })],
     ['GET /flow_runs/:id', (_, id) => runOf(id) ?? null],

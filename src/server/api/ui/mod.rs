@@ -20,7 +20,7 @@ use crate::schemas::schedules::Schedule;
 use crate::server::changes::Changes;
 use crate::server::extract::{Answer, Body, Id};
 use crate::server::models::explain::{self, Explanation};
-use crate::server::models::ui::blocks::BlockText;
+use crate::server::models::ui::blocks::{BlockText, BlocksAsk};
 use crate::server::models::ui::concurrency_limits::LimitRow;
 use crate::server::models::ui::deployments::{DeploymentPage, DeploymentRow};
 use crate::server::models::ui::filters::Ask;
@@ -152,7 +152,19 @@ pub(crate) async fn list_concurrency_limits(
     Ok((seen, Answer(state.db.read(read).await?)))
 }
 
-/// Lists the blocks with their secrets masked.
+/// Lists a page of the blocks with their secrets masked.
+#[utoipa::path(post, path = "/ui/blocks", request_body = BlocksAsk, responses((status = 200, body = Page<BlockText>)))]
+pub(crate) async fn find_blocks(
+    State(state): State<AppState>,
+    Body(ask): Body<BlocksAsk>,
+) -> Result<impl IntoResponse> {
+    let vault = state.vault.clone();
+    let seen = seen(&state.changes);
+    let read = async move |conn: &mut db::Conn| blocks::page(conn, &vault, ask).await;
+    Ok((seen, Answer(state.db.read(read).await?)))
+}
+
+/// Lists the blocks that can be chosen, with their secrets masked.
 #[utoipa::path(get, path = "/ui/blocks", responses((status = 200, body = Vec<BlockText>)))]
 pub(crate) async fn list_blocks(State(state): State<AppState>) -> Result<impl IntoResponse> {
     let vault = state.vault.clone();

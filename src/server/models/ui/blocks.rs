@@ -7,14 +7,34 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::row;
-use crate::db::{Conn, Result, query};
+use super::filters::Where;
+use super::{Page, row};
+use crate::db::{Conn, Result, Value, query};
 use crate::schemas::{Document, Tags};
+use crate::server::models::filters::like_pattern;
 use crate::server::vault::Vault;
 use crate::settings::MASK;
 
-/// No page shows more blocks of a store than this.
+/// No answer has more blocks than this.
 const MOST: i64 = 1000;
+/// What a page of the dashboard shows of them.
+const PAGE: i64 = 60;
+
+/// The blocks of both stores, with what they are found by.
+const STORES: &str = "SELECT b.id, b.name, s.name AS type_name FROM block b JOIN block_spec s ON s.id = b.block_spec_id \
+     UNION ALL \
+     SELECT d.id, d.name, t.name AS type_name FROM block_document d JOIN block_type t ON t.id = d.block_type_id \
+     WHERE NOT d.is_anonymous";
+
+/// Which blocks are asked for.
+#[derive(Debug, Clone, Default, serde::Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(default)]
+pub(crate) struct BlocksAsk {
+    /// A part of the name of a block or of its type.
+    name: Option<String>,
+    limit: Option<i64>,
+    offset: i64,
+}
 
 row! {
     BlockStored {
@@ -56,20 +76,51 @@ pub(crate) struct BlockText {
     document: Option<OfDocument>,
 }
 
-/// Lists the blocks of both stores by name, with their secrets masked.
+/// Lists the blocks of both stores by name, with their secrets masked: as many as somebody can choose from.
 pub(crate) async fn list(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
-    let mut blocks = of_specs(conn, vault).await?;
-    blocks.extend(documents(conn, vault).await?);
-    blocks.sort_by_cached_key(|block| (block.name.to_lowercase(), block.id));
-    Ok(blocks)
+    let ask = BlocksAsk {
+        limit: Some(MOST),
+        ..BlocksAsk::default()
+    };
+    Ok(page(conn, vault, ask).await?.results)
 }
 
-async fn of_specs(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
+/// Lists a page of the blocks of both stores by name, with their secrets masked.
+pub(crate) async fn page(
+    conn: &mut Conn,
+    vault: &Vault,
+    ask: BlocksAsk,
+) -> Result<Page<BlockText>> {
+    let mut found = Where::all(conn.dialect());
+    if let Some(text) = ask.name.filter(|text| !text.is_empty()) {
+        let n = found.bind(Value::from(like_pattern(&text)));
+        found.and(format!(
+            "(LOWER(x.name) LIKE ${n} ESCAPE '\\' OR LOWER(x.type_name) LIKE ${n} ESCAPE '\\')"
+        ));
+    }
+    let count = format!("SELECT COUNT(*) FROM ({STORES}) x WHERE {}", found.sql());
+    let count = found.clone().query(count).fetch_one(conn).await?;
     let sql = format!(
-        "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
-         FROM block b JOIN block_spec s ON s.id = b.block_spec_id ORDER BY b.name LIMIT {MOST}"
+        "SELECT x.id FROM ({STORES}) x WHERE {} ORDER BY LOWER(x.name), x.id LIMIT {} OFFSET {}",
+        found.sql(),
+        ask.limit.unwrap_or(PAGE).clamp(0, MOST),
+        ask.offset.max(0)
     );
-    let rows: Vec<BlockStored> = query(sql).fetch_all(conn).await?;
+    let ids: Vec<Uuid> = found.query(sql).fetch_all(conn).await?;
+    let mut results = of_specs(conn, vault, &ids).await?;
+    results.extend(documents(conn, vault, &ids).await?);
+    let places: HashMap<Uuid, usize> = ids.into_iter().zip(0..).collect();
+    results.sort_by_key(|block| places.get(&block.id).copied());
+    Ok(Page { results, count })
+}
+
+async fn of_specs(conn: &mut Conn, vault: &Vault, ids: &[Uuid]) -> Result<Vec<BlockText>> {
+    let sql = "SELECT b.id, b.name, s.name, s.type, b.is_default_storage_block, b.created, b.updated, b.data, s.fields \
+               FROM block b JOIN block_spec s ON s.id = b.block_spec_id WHERE b.id = ANY($1)";
+    let rows: Vec<BlockStored> = query(sql)
+        .bind(Value::Uuids(ids.to_vec()))
+        .fetch_all(conn)
+        .await?;
     let shown = |row: BlockStored| {
         // A block whose key is lost must not take the whole page with it.
         let data = vault.open(row.sealed, row.id).ok();
@@ -91,18 +142,22 @@ async fn of_specs(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
 }
 
 /// Lists the documents; what refers to another document stays a reference, as its parent has it.
-async fn documents(conn: &mut Conn, vault: &Vault) -> Result<Vec<BlockText>> {
-    let sql = format!(
-        "SELECT d.id, d.name, t.name, t.slug, s.capabilities, d.created, d.updated, d.data, s.fields \
-         FROM block_document d JOIN block_type t ON t.id = d.block_type_id JOIN block_schema s ON s.id = d.block_schema_id \
-         WHERE NOT d.is_anonymous ORDER BY d.name, d.id LIMIT {MOST}"
-    );
-    let rows: Vec<DocumentStored> = query(sql).fetch_all(conn).await?;
-    let sql = "SELECT r.parent_block_document_id, r.name, r.reference_block_document_id \
-               FROM block_document_reference r JOIN block_document d ON d.id = r.parent_block_document_id \
-               WHERE NOT d.is_anonymous ORDER BY r.name";
+async fn documents(conn: &mut Conn, vault: &Vault, ids: &[Uuid]) -> Result<Vec<BlockText>> {
+    let sql = "SELECT d.id, d.name, t.name, t.slug, s.capabilities, d.created, d.updated, d.data, s.fields \
+               FROM block_document d JOIN block_type t ON t.id = d.block_type_id \
+               JOIN block_schema s ON s.id = d.block_schema_id WHERE d.id = ANY($1)";
+    let rows: Vec<DocumentStored> = query(sql)
+        .bind(Value::Uuids(ids.to_vec()))
+        .fetch_all(conn)
+        .await?;
+    let sql = "SELECT parent_block_document_id, name, reference_block_document_id \
+               FROM block_document_reference WHERE parent_block_document_id = ANY($1) ORDER BY name";
+    let told: Vec<(Uuid, String, Uuid)> = query(sql)
+        .bind(Value::Uuids(ids.to_vec()))
+        .fetch_all(conn)
+        .await?;
     let mut references: HashMap<Uuid, Vec<(String, Uuid)>> = HashMap::new();
-    for (parent, name, to) in query(sql).fetch_all::<(Uuid, String, Uuid)>(conn).await? {
+    for (parent, name, to) in told {
         references.entry(parent).or_default().push((name, to));
     }
     let shown = |row: DocumentStored| {

@@ -375,6 +375,34 @@ async fn block_documents_are_shown_without_their_secrets_and_with_what_they_refe
             ),
         ]
     );
+    let names = |page: &Value| -> Vec<String> {
+        let results = page["results"].as_array().unwrap().iter();
+        results
+            .filter(|block| block["document"] != Value::Null)
+            .map(|block| block["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // They are found by their own names and by those of their types, a page at a time.
+    let found = app.post("/ui/blocks", json!({"name": "MAIL"})).await;
+    assert_eq!(
+        (names(&found), &found["count"]),
+        (vec!["inner".to_owned(), "outer".to_owned()], &json!(2))
+    );
+    let found = app.post("/ui/blocks", json!({"name": "oute"})).await;
+    assert_eq!(
+        found["results"][0]["data"],
+        json!({"host": "b", "relay": reference})
+    );
+    let second = json!({"name": "mail", "limit": 1, "offset": 1});
+    let second = app.post("/ui/blocks", second).await;
+    assert_eq!(
+        (names(&second), &second["count"]),
+        (vec!["outer".to_owned()], &json!(2))
+    );
+    assert_eq!(
+        app.post("/ui/blocks", json!({"name": "100%"})).await["count"],
+        0
+    );
 }
 
 #[tokio::test]
