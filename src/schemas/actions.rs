@@ -12,11 +12,12 @@ use super::document::DataDocument;
 use super::filters::offset;
 use super::flow_runs::FlowRunnerSettings;
 use super::saved_searches::SavedSearchFilter;
+use super::states::Deferral;
 use super::task_runs::RetryPolicy;
 use super::time::Instant;
 use super::work_queues::QueueFilter;
 use super::{
-    BlockSpecId, DeploymentId, Document, FlowId, FlowRunId, StateDetails, StateType, Tags,
+    BlockSpecId, DeploymentId, Dialect, Document, FlowId, FlowRunId, StateDetails, StateType, Tags,
     TaskRunId,
 };
 
@@ -70,6 +71,19 @@ pub struct StateCreate {
 }
 
 impl StateCreate {
+    /// Says that a scheduled task run waits for a background worker.
+    ///
+    /// Clients of 2.20 do not say so: there each that belongs to no flow run does
+    /// (`EnqueueScheduledTasks` of its server).
+    pub fn defer(&mut self, dialect: Dialect, flow_run_id: Option<FlowRunId>) {
+        if dialect == Dialect::Two
+            && flow_run_id.is_none()
+            && self.state_type == StateType::Scheduled
+        {
+            self.state_details.get_or_insert_default().deferred = Deferral(Some(true));
+        }
+    }
+
     /// A state of a type, under its usual name.
     pub fn of(state_type: StateType) -> Self {
         Self {

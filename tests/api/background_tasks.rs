@@ -68,6 +68,42 @@ async fn a_scheduled_task_run_is_handed_out_until_somebody_has_it_on_postgres() 
 }
 
 #[tokio::test]
+async fn a_task_run_without_a_flow_run_is_handed_out_where_its_client_is_of_2_20() {
+    let app = TestApp::on_sqlite().await;
+    let address = app.listen().await;
+    let headers = [
+        ("x-prefect-api-version", "0.8.4"),
+        ("user-agent", "prefect/2.20.26 (API 0.8.4)"),
+    ];
+    let ask = async |path: &str, body: Value| {
+        let (status, answer) = app.send("POST", path, &headers, Some(&body)).await;
+        assert!(status < 300, "{path}: {answer:?}");
+        answer.unwrap_or_default()
+    };
+    let flow = ask("/api/flows/", json!({"name": "f"})).await;
+    let flow_run = ask("/api/flow_runs/", json!({"flow_id": flow["id"]})).await;
+    let scheduled = json!({"type": "SCHEDULED"});
+    let run = |of: &Value, n: &str| json!({"flow_run_id": of, "task_key": "greet-1", "dynamic_key": n, "state": scheduled});
+    // The engine of a flow run waits for its own task runs.
+    ask("/api/task_runs/", run(&flow_run["id"], "0")).await;
+    let waiting = ask("/api/task_runs/", run(&Value::Null, "1")).await;
+    let mut socket = subscribed(&address, "worker").await;
+    assert_eq!(run_id(&mut socket).await, waiting["id"]);
+    say(&mut socket, &json!({"type": "ack"})).await;
+
+    // Scheduled anew, it is handed out anew.
+    let path = format!(
+        "/api/task_runs/{}/set_state",
+        waiting["id"].as_str().unwrap()
+    );
+    for state in ["PENDING", "RUNNING", "FAILED", "SCHEDULED"] {
+        ask(&path, json!({"state": {"type": state}})).await;
+    }
+    assert_eq!(run_id(&mut socket).await, waiting["id"]);
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_subscription_without_keys_is_refused() {
     let app = TestApp::on_sqlite().await;
     let address = app.listen().await;

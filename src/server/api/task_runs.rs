@@ -29,9 +29,12 @@ use super::flow_runs::{read_history, status};
 pub async fn create_task_run(
     State(state): State<AppState>,
     dialect: Dialect,
-    Body(create): Body<TaskRunCreate>,
+    Body(mut create): Body<TaskRunCreate>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = state.now();
+    if let Some(first) = &mut create.state {
+        first.defer(dialect, create.flow_run_id);
+    }
     let write = async move |conn: &mut _| models::task_runs::create(conn, create, now).await;
     let (run, is_new) = state.db.write_short(write).await?;
     if is_new {

@@ -123,6 +123,16 @@ pub async fn last_word(conn: &mut Conn, id: FlowRunId) -> Result<Option<DateTime
     Ok(event.max(log).max(state))
 }
 
+/// Tells whether a run holds no slot of its deployment's limit any more although it was given one: its lease has run out.
+pub async fn has_lost_its_slot(conn: &mut Conn, run: &Stale) -> Result<bool> {
+    let Some(lease) = run.details.deployment_concurrency_lease_id else {
+        return Ok(false);
+    };
+    let sql = "SELECT id FROM concurrency_lease WHERE id = $1";
+    let held: Option<uuid::Uuid> = query(sql).bind(lease).fetch_optional(conn).await?;
+    Ok(held.is_none())
+}
+
 /// Ends a run, or puts it elsewhere, if it is still as it was; tells the state that was written.
 pub async fn end(
     conn: &mut Conn,

@@ -123,7 +123,7 @@ pub async fn abort_flow_run(
 pub async fn transition_task_run(
     conn: &mut Conn,
     id: TaskRunId,
-    create: StateCreate,
+    mut create: StateCreate,
     policy: Policy,
     slot_wait_seconds: i64,
     now: DateTime<Utc>,
@@ -132,6 +132,9 @@ pub async fn transition_task_run(
         return Ok(None);
     };
     let (run, tags) = (known.run, known.tags);
+    if let (RunId::Task(_, flow_run), Policy::Core(dialect)) = (run.id, policy) {
+        create.defer(dialect, flow_run);
+    }
     let proposed = proposed(create, now);
     let mut facts = Facts {
         slot_wait_seconds,

@@ -67,6 +67,8 @@ pub async fn create(
     {
         return Ok(adopted);
     }
+    // Clients list the newest first, and the pool may have been made with its own queue just now.
+    let now = now.max(pool.created + Duration::microseconds(1));
     create_in_pool(conn, happened, queue, pool.id, now).await
 }
 

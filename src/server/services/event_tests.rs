@@ -194,6 +194,32 @@ async fn a_run_whose_heartbeats_stop_crashes_and_no_other_does() {
 }
 
 #[tokio::test]
+async fn a_run_whose_slot_is_lost_crashes_at_the_first_heartbeat_that_it_misses() {
+    let stage = Stage::new().await;
+    let id = flow_run(&stage).await;
+    let now = stage.app.now();
+    let lease = json!({"deployment_concurrency_lease_id": uuid::Uuid::from_u128(7)});
+    let running = json!({"state": {"type": "RUNNING", "state_details": lease}});
+    let SetState { state, .. } = serde_json::from_value(running).unwrap();
+    let policy = Policy::Core(Dialect::Three);
+    let write = async move |conn: &mut Conn| {
+        models::transitions::transition_flow_run(conn, id, Proposal::of(state, policy), now).await
+    };
+    stage.app.db.write(write).await.unwrap();
+    let mut event = heartbeat(id, 1, stage.app.now());
+    event.payload = serde_json::from_value(json!({"interval_seconds": 60})).unwrap();
+    crate::server::events::receive(&stage.app, vec![event])
+        .await
+        .unwrap();
+    let due = stage.app.now() + TimeDelta::seconds(60 + 30);
+    let mut service = CrashedRuns::default();
+    assert_eq!(service.pass(&stage.app).await.unwrap(), Some(due));
+    stage.clock.set(due);
+    service.pass(&stage.app).await.unwrap();
+    assert_eq!(state_of(&stage, id).await, StateType::Crashed);
+}
+
+#[tokio::test]
 async fn a_sender_says_how_far_apart_its_heartbeats_come() {
     let stage = Stage::new().await;
     let id = flow_run(&stage).await;

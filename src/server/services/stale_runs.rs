@@ -5,7 +5,7 @@
 //! confirmed, and passes a cancellation on to subflow runs that have a process of their own.
 //! [`CrashedRuns`] notices that a run's process is gone: its heartbeats have stopped and
 //! nothing else was heard of it either. They come from its engine, from the agent that runs it, or
-//! from both.
+//! from both. A lease of a slot that nobody renews is evidence too, and makes one that is missed enough.
 //!
 //! Each judges from what it reads and ends a run only if that is still in the state which was
 //! judged, so a run that goes on or ends at the same moment is left alone. Reasons to wake: a flow
@@ -160,17 +160,21 @@ impl Service for CrashedRuns {
         };
         let mut next = None;
         for (run, is_claimed) in app.db.read(read).await? {
-            let id = run.id;
+            let of = run.clone();
             let read = async move |conn: &mut Conn| {
-                let heartbeats = stale_runs::heartbeats(conn, id).await?;
-                Ok((heartbeats, stale_runs::last_word(conn, id).await?))
+                Ok(Heard {
+                    heartbeats: stale_runs::heartbeats(conn, of.id).await?,
+                    last_word: stale_runs::last_word(conn, of.id).await?,
+                    has_lost_its_slot: stale_runs::has_lost_its_slot(conn, &of).await?,
+                })
             };
-            let (heartbeats, last_word) = app.db.read(read).await?;
+            let heard = app.db.read(read).await?;
             // What was heard before a claim tells nothing of whoever has claimed the run.
-            if is_claimed && heartbeats.first().is_none_or(|(last, _)| *last < run.since) {
+            let beat = heard.heartbeats.first();
+            if is_claimed && beat.is_none_or(|(last, _)| *last < run.since) {
                 continue;
             }
-            let Some(until) = given_up_at(&run, &heartbeats, last_word, listening) else {
+            let Some(until) = given_up_at(&run, &heard, listening) else {
                 continue;
             };
             if until > now {
@@ -190,14 +194,21 @@ impl Service for CrashedRuns {
     }
 }
 
+/// What was heard of a run.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Its last heartbeats, the last one first.
+    heartbeats: Vec<Heartbeat>,
+    /// When anything was heard last.
+    last_word: Option<DateTime<Utc>>,
+    /// Whether the lease of its slot has run out, which its process would have renewed.
+    has_lost_its_slot: bool,
+}
+
 /// Returns when a run that is not heard of any more is taken for crashed; never, if it sends no
 /// heartbeats.
-fn given_up_at(
-    run: &Stale,
-    heartbeats: &[Heartbeat],
-    last_word: Option<DateTime<Utc>>,
-    listening: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
+fn given_up_at(run: &Stale, heard: &Heard, listening: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let heartbeats = &heard.heartbeats;
     let (last, sender) = heartbeats.first()?;
     let last = *last;
     let apart = interval(sender).unwrap_or_else(|| {
@@ -213,11 +224,13 @@ fn given_up_at(
         }
     });
     // While the server was away, nothing could be heard.
-    let heard = last
+    let last_heard = last
         .max(run.since)
         .max(listening)
-        .max(last_word.unwrap_or(last));
-    Some(heard + apart * MISSED + SLACK)
+        .max(heard.last_word.unwrap_or(last));
+    // Others have its slot by now. One that goes on would be heard of at its next heartbeat.
+    let missed = if heard.has_lost_its_slot { 1 } else { MISSED };
+    Some(last_heard + apart * missed + SLACK)
 }
 
 /// Returns how far apart a sender says that its heartbeats come, between a second and an hour.
