@@ -236,7 +236,7 @@ async fn attempt(
                 // A full channel means that the end is under way.
                 false => drop(halt.try_send(Halt::Cancelled)),
                 // Who asks twice does not want to wait.
-                true => process::kill_group(pgid),
+                true => process::kill_run(pgid, &run.id.to_string()),
             }
             is_interrupted = true;
         }

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::process::{end_group, groups_with};
+use super::process::{end_run, groups_with};
 use super::report::{Patience, Reporter};
 use super::role::Role;
 use crate::client::Client;
@@ -58,6 +58,8 @@ impl Guard {
         let child = Command::new(program)
             .args(arguments)
             .env("PREFECT_API_URL", api_url)
+            // An agent may be part of a run, and what its guard has to do begins where that is ended.
+            .env_remove(FLOW_RUN_ID)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0)
@@ -196,7 +198,7 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
     };
     let has_started = !groups.is_empty();
     for group in groups {
-        end_group(group).await;
+        end_run(group, &run.to_string()).await;
     }
     let Some(current) = reporter.read(run).await else {
         return;

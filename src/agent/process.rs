@@ -2,8 +2,12 @@
 //!
 //! Each run is a process group, so that a flow's own children end with it. The group gets
 //! SIGTERM, a grace period, then SIGKILL; the same happens to what is left of it once its first
-//! process is gone, since a run that is over owns nothing. A process that leaves its group with
-//! `setsid` cannot be followed this way.
+//! process is gone, since a run that is over owns nothing.
+//!
+//! A process that has left its group, with `setsid` for instance, is found by the id of its run, which
+//! it carries in its environment: where a run is ended from outside, its group is ended as well. Where a
+//! run ends by itself it lives on, since it may have been meant to. Nothing finds one whose environment
+//! was cleared or overwritten, and nothing finds any on a system without `/proc`.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -13,6 +17,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::control::Control;
+use crate::sdk::program::FLOW_RUN_ID;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -109,6 +114,8 @@ pub struct Group {
     writes_ours: bool,
     child: Child,
     pgid: Pid,
+    /// The id that its processes carry in their environment, if they do.
+    run: Option<String>,
     deadline: Option<Instant>,
 }
 
@@ -138,10 +145,13 @@ impl Group {
             .id()
             .expect("a child that was just started has not been waited for");
         let deadline = invocation.timeout.map(|timeout| Instant::now() + timeout);
+        // The last one holds.
+        let run = invocation.set.iter().rfind(|(key, _)| key == FLOW_RUN_ID);
         Ok(Group {
             writes_ours: invocation.writes_ours,
             child,
             pgid: Pid::from_raw(pid as i32),
+            run: run.and_then(|(_, id)| id.to_str()).map(str::to_owned),
             deadline,
         })
     }
@@ -151,8 +161,8 @@ impl Group {
         self.pgid.as_raw()
     }
 
-    /// Waits for the end, feeding each line of output to `lines`, and ends the group early if told so; an engine that
-    /// has connected to `control` is told first that it was cancelled.
+    /// Waits for the end, feeding each line of output to `lines`, and ends the group early if told so, with what has left
+    /// it; an engine that has connected to `control` is told first that it was cancelled.
     pub async fn wait(
         mut self,
         lines: mpsc::Sender<(Stream, String)>,
@@ -177,6 +187,7 @@ impl Group {
         let mut connected = std::pin::pin!(connected);
         let mut session = None;
         let mut halt = None;
+        let (pgid, run) = (self.pgid, self.run.take());
         let status = loop {
             let pause = async {
                 match self.deadline {
@@ -194,10 +205,15 @@ impl Group {
                 if let (Some(Halt::Cancelled), Some(session)) = (halt, session.take()) {
                     session.cancel().await;
                 }
-                break self.end().await?;
+                let (status, ()) = tokio::join!(self.end(), end_strays(run.as_deref(), pgid));
+                break status?;
             }
         };
-        end_group(self.pgid).await;
+        end_group(pgid).await;
+        if halt.is_some() {
+            // What was started while the others ended.
+            end_strays(run.as_deref(), pgid).await;
+        }
         // The pipes of a process that left the group may stay open for ever.
         let _ = timeout(DRAIN, async {
             while readers.join_next().await.is_some() {}
@@ -216,9 +232,31 @@ impl Group {
     }
 }
 
-/// Ends a group at once.
-pub fn kill_group(group: i32) {
+/// Ends the group of a run and what has left it, at once.
+pub fn kill_run(group: i32, run: &str) {
     signal(Pid::from_raw(group), Signal::SIGKILL);
+    for stray in groups_now(FLOW_RUN_ID, run) {
+        signal(stray, Signal::SIGKILL);
+    }
+}
+
+/// Ends what is left of a run: its group and what has left it.
+pub async fn end_run(pgid: Pid, run: &str) {
+    tokio::join!(end_group(pgid), end_strays(Some(run), pgid));
+    // What was started while the others ended.
+    end_strays(Some(run), pgid).await;
+}
+
+/// Ends the groups of processes that carry the id of a run but are not in its group `own`, all at once.
+async fn end_strays(run: Option<&str>, own: Pid) {
+    let Some(run) = run else { return };
+    let mut ending = JoinSet::new();
+    for group in groups_now(FLOW_RUN_ID, run) {
+        if group != own {
+            ending.spawn(end_group(group));
+        }
+    }
+    while ending.join_next().await.is_some() {}
 }
 
 /// Ends what is left of a group: SIGTERM, a grace period, SIGKILL.
@@ -250,49 +288,83 @@ pub fn is_alive(pgid: Pid) -> bool {
         return true;
     };
     processes.flatten().any(|process| {
-        let known = state_and_group(&process.path());
-        known.is_some_and(|(state, group)| group == pgid && !matches!(state, 'Z' | 'X'))
+        let known = Stat::read(&process.path());
+        known.is_some_and(|known| known.group == pgid && !matches!(known.state, 'Z' | 'X'))
     })
 }
 
-/// Reads the state and the group of a process from its folder under `/proc`; see proc(5), `stat`.
-fn state_and_group(process: &Path) -> Option<(char, Pid)> {
-    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
-    // The name in brackets may contain anything; behind it are state, parent and group.
-    let mut fields = stat.rsplit(") ").next()?.split(' ');
-    let state = fields.next()?.chars().next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    Some((state, Pid::from_raw(group)))
+/// What `/proc` says of a process; see proc(5), `stat`.
+struct Stat {
+    state: char,
+    parent: Pid,
+    group: Pid,
+}
+
+impl Stat {
+    /// Reads it from the process's folder.
+    fn read(process: &Path) -> Option<Self> {
+        let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+        // The name in brackets may contain anything; behind it are state, parent and group.
+        let mut fields = stat.rsplit(") ").next()?.split(' ');
+        Some(Stat {
+            state: fields.next()?.chars().next()?,
+            parent: Pid::from_raw(fields.next()?.parse().ok()?),
+            group: Pid::from_raw(fields.next()?.parse().ok()?),
+        })
+    }
 }
 
 /// Returns the groups of the processes that were started with this variable.
 ///
-/// A process that has just been forked shows its parent's variables for a moment, so it is looked
-/// for twice.
+/// A process that has just been forked shows its parent's variables for a moment, so what a process without the variable
+/// may have started just now is looked for twice.
 pub async fn groups_with(variable: &str, value: &str) -> Vec<Pid> {
+    let mut groups = groups_now(variable, value);
+    sleep(Duration::from_millis(200)).await;
+    for group in groups_now(variable, value) {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+/// Returns the groups of the processes that show this variable now, but never one that this process is in or descends from.
+fn groups_now(variable: &str, value: &str) -> Vec<Pid> {
     let entry = format!("{variable}={value}");
     let mut groups = Vec::new();
-    for pause in [Duration::ZERO, Duration::from_millis(200)] {
-        sleep(pause).await;
-        let Ok(processes) = std::fs::read_dir("/proc") else {
-            break;
-        };
-        for process in processes.flatten() {
-            let path = process.path();
-            let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-            if !environment
-                .split(|byte| *byte == 0)
-                .any(|found| found == entry.as_bytes())
-            {
-                continue;
-            }
-            if let Some((_, group)) = state_and_group(&path)
-                && group != nix::unistd::getpgrp()
-                && !groups.contains(&group)
-            {
-                groups.push(group);
-            }
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return groups;
+    };
+    let spared = groups_above();
+    for process in processes.flatten() {
+        let path = process.path();
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        if !environment
+            .split(|byte| *byte == 0)
+            .any(|found| found == entry.as_bytes())
+        {
+            continue;
         }
+        // 0 is a group that this process cannot see, and to `kill` 0 and 1 mean many others.
+        if let Some(Stat { group, .. }) = Stat::read(&path)
+            && group.as_raw() > 1
+            && !spared.contains(&group)
+            && !groups.contains(&group)
+        {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+/// Returns the groups of this process and of those that it descends from, up to the first.
+fn groups_above() -> Vec<Pid> {
+    let mut groups = vec![nix::unistd::getpgrp()];
+    let mut process = nix::unistd::getppid();
+    while let Some(known) = Stat::read(&Path::new("/proc").join(process.to_string())) {
+        groups.push(known.group);
+        process = known.parent;
     }
     groups
 }
@@ -391,6 +463,7 @@ pub fn why_not_started(program: &Path, error: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     async fn run(script: &str, timeout: Option<Duration>) -> (Ended, Vec<(Stream, String)>) {
         let invocation = Invocation {
@@ -481,6 +554,66 @@ mod tests {
         let child: i32 = lines[0].1.parse().unwrap();
         let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    /// Runs a script as a run of its own that starts one process in another session; returns that process's id.
+    async fn with_stray(script: &str, halt: Option<Halt>) -> (Ended, i32) {
+        let invocation = Invocation {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            set: vec![(FLOW_RUN_ID.into(), Uuid::new_v4().to_string().into())],
+            ..Default::default()
+        };
+        let (lines, mut received) = mpsc::channel(1000);
+        let (halting, mut halts) = mpsc::channel(1);
+        let hear = async {
+            let (_, line) = received.recv().await.expect("the stray's id");
+            let stray: i32 = line.parse().unwrap();
+            // It is in the group at first.
+            while nix::unistd::getpgid(Some(Pid::from_raw(stray))) != Ok(Pid::from_raw(stray)) {
+                sleep(Duration::from_millis(5)).await;
+            }
+            if let Some(halt) = halt {
+                halting.send(halt).await.unwrap();
+            }
+            stray
+        };
+        let group = Group::start(&invocation).unwrap();
+        let (ended, stray) = tokio::join!(group.wait(lines, &mut halts, None), hear);
+        (ended.unwrap(), stray)
+    }
+
+    #[tokio::test]
+    async fn what_has_left_the_group_ends_with_a_run_that_is_ended() {
+        let script = "setsid sleep 300 >/dev/null 2>&1 & echo $!; wait";
+        for halt in [Halt::Cancelled, Halt::AgentStopped] {
+            let before = Instant::now();
+            let (ended, stray) = with_stray(script, Some(halt)).await;
+            assert_eq!(ended.halt, Some(halt));
+            assert!(!is_alive(Pid::from_raw(stray)));
+            assert!(before.elapsed() < TERM_GRACE);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_left_the_group_outlives_a_run_that_ends_by_itself() {
+        // It ends once its child is in a session of its own.
+        let script = "setsid sleep 300 >/dev/null 2>&1 & echo $!; sleep 0.5";
+        let (ended, stray) = with_stray(script, None).await;
+        assert!(ended.status.success());
+        let stray = Pid::from_raw(stray);
+        assert!(is_alive(stray));
+        signal(stray, Signal::SIGKILL);
+    }
+
+    #[test]
+    fn nobody_ends_the_group_that_it_is_in() {
+        // This process and its parents share some variable, most likely.
+        let (key, value) = ("PATH", std::env::var("PATH").unwrap_or_default());
+        let found = groups_now(key, &value);
+        let spared = groups_above();
+        assert!(spared.contains(&nix::unistd::getpgrp()));
+        assert!(found.iter().all(|group| !spared.contains(group)));
     }
 
     #[test]

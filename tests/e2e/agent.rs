@@ -438,10 +438,11 @@ async fn an_agent_outlives_an_api_that_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_ends_with_its_whole_tree() {
-    let mut stage =
-        Stage::with_script("sleep 1000 & echo $! > \"$PREFECT_HOME/child\"; wait").await;
+    let script = "setsid sleep 1000 & echo $! > \"$PREFECT_HOME/daemon\"; sleep 1000 & echo $! > \"$PREFECT_HOME/child\"; wait";
+    let mut stage = Stage::with_script(script).await;
     stage.agent("0.2");
     let run = stage.schedule(json!({}));
+    let daemon = stage.wait_for_file("daemon").await;
     let child = stage.wait_for_file("child").await;
     stage
         .api
@@ -454,6 +455,7 @@ async fn a_cancelled_run_ends_with_its_whole_tree() {
         .push(json!({"type": "CANCELLING", "name": "Cancelling"}));
     stage.wait_for(run, "CANCELLED").await;
     assert!(!is_alive(&child));
+    assert!(!is_alive(&daemon));
 }
 
 #[tokio::test(flavor = "multi_thread")]
