@@ -37,6 +37,8 @@ pub enum Event {
     Stop,
     /// The time for runs to end by themselves is over.
     GraceOver,
+    /// The time for the server to hear how the runs have ended is over.
+    PatienceOver,
 }
 
 /// What to do about it.
@@ -59,6 +61,8 @@ pub enum Command {
     Halt(Uuid, Halt),
     /// Begin to wait for runs to end by themselves.
     StartGrace,
+    /// Begin to wait for runs that were ended to be gone and for the server to hear of it.
+    StartPatience,
     /// Leave the loop.
     Exit,
 }
@@ -129,9 +133,9 @@ impl Dispatcher {
         self.waiting().map(|(_, due, _)| due).min()
     }
 
-    /// Returns how many runs are this agent's now.
-    pub fn running(&self) -> usize {
-        self.ids(|phase| matches!(phase, Phase::Running)).len()
+    /// Returns how many runs are this agent's now, or may be.
+    pub fn held(&self) -> usize {
+        self.ids(|phase| !matches!(phase, Phase::Waiting(..))).len()
     }
 
     /// Takes in an event and says what to do.
@@ -154,6 +158,7 @@ impl Dispatcher {
             Event::Cancelled(id) => self.cancelled(id),
             Event::Stop => self.stop(),
             Event::GraceOver => self.halt(),
+            Event::PatienceOver => vec![Command::Exit],
         };
         commands.extend(self.claim_due(now));
         if self.mode != Mode::Working && self.runs.is_empty() {
@@ -309,17 +314,21 @@ impl Dispatcher {
     }
 
     fn halt(&mut self) -> Vec<Command> {
+        // Somebody may have asked again before the grace was over.
+        if self.mode == Mode::Halting {
+            return Vec::new();
+        }
         self.mode = Mode::Halting;
         self.ids(|phase| matches!(phase, Phase::Running))
             .into_iter()
             .map(|id| Command::Halt(id, Halt::AgentStopped))
+            .chain([Command::StartPatience])
             .collect()
     }
 
     fn free(&self) -> usize {
-        let busy = self.ids(|phase| !matches!(phase, Phase::Waiting(..))).len();
         self.limit
-            .map_or(usize::MAX, |limit| limit.saturating_sub(busy))
+            .map_or(usize::MAX, |limit| limit.saturating_sub(self.held()))
     }
 
     fn leave(&mut self, id: Uuid) {

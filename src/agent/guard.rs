@@ -7,6 +7,9 @@
 //! the pipe closes, the guard ends the named groups, hands claims back and marks runs as crashed.
 //! The guard is in a group of its own and ignores SIGINT and SIGTERM, so that stopping the
 //! agent's group does not stop it first.
+//!
+//! An agent that stops while its server is away leaves what it could not tell to the guard as well,
+//! so it says how each run has ended before it tells the server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,6 +17,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -26,7 +30,9 @@ use uuid::Uuid;
 use super::process::{end_run, groups_with};
 use super::report::{Patience, Reporter};
 use super::role::Role;
+use super::states::Answer;
 use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
 use crate::sdk::program::FLOW_RUN_ID;
 
 /// The agent's end of the pipe.
@@ -47,6 +53,47 @@ enum Known {
     Retrying,
     /// This process group runs it.
     Running(i32),
+    /// Its processes have ended, which the server may not have heard.
+    Ended(End),
+}
+
+/// How a run has ended.
+#[derive(Debug, Clone, PartialEq)]
+struct End {
+    at: DateTime<Utc>,
+    /// The type of the state that it means.
+    kind: String,
+    /// The name of that state.
+    name: String,
+    message: String,
+}
+
+impl End {
+    /// Reads what follows the run in a line of the pipe.
+    fn read<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<Self> {
+        Some(End {
+            at: DateTime::from_timestamp_micros(words.next()?.parse().ok()?)?,
+            kind: words.next()?.to_owned(),
+            name: words.next()?.to_owned(),
+            message: words.collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    /// Says when it was, since a state has the time at which the server hears of it.
+    fn told_late(&self) -> String {
+        let at = self.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        format!(
+            "{} This was at {at}; the server did not hear of it then.",
+            self.message
+        )
+    }
+}
+
+/// Whose guard it is, and what became of that.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    role: Role,
+    fate: &'static str,
 }
 
 impl Guard {
@@ -102,6 +149,24 @@ impl Guard {
         self.tell(format!("start {run} {pgid}\n")).await;
     }
 
+    /// Says how a run has ended, before the server is told.
+    pub async fn ended(&self, run: Uuid, kind: &str, name: &str, message: &str) {
+        let at = SystemClock.now().timestamp_micros();
+        let message = message.replace(char::is_control, " ");
+        self.tell(format!("ended {run} {at} {kind} {name} {message}\n"))
+            .await;
+    }
+
+    /// Says that the agent stops by itself and leaves what it has not said to be done.
+    pub async fn stops(&self) {
+        self.tell("stop\n".to_owned()).await;
+    }
+
+    /// Returns whether there is a guard.
+    pub fn is_there(&self) -> bool {
+        self.pipe.is_some()
+    }
+
     /// Says that a run has ended and is to be tried again by this agent.
     pub async fn retrying(&self, run: Uuid) {
         self.tell(format!("retry {run}\n")).await;
@@ -129,16 +194,20 @@ pub async fn watch(client: Client) -> std::io::Result<()> {
     ];
     let mut runs = BTreeMap::new();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut role = Role::default();
+    let mut owner = Owner {
+        role: Role::default(),
+        fate: "was killed",
+    };
     while let Ok(Some(line)) = lines.next_line().await {
         match line.strip_prefix("of ") {
-            Some(word) => role = Role::of(word),
+            Some(word) => owner.role = Role::of(word),
+            None if line == "stop" => owner.fate = "was stopped",
             None => note(&mut runs, &line),
         }
     }
     let settling: Vec<_> = runs
         .into_iter()
-        .map(|(run, known)| tokio::spawn(settle(client.clone(), run, known, role)))
+        .map(|(run, known)| tokio::spawn(settle(client.clone(), run, known, owner)))
         .collect();
     for task in settling {
         let _ = task.await;
@@ -167,6 +236,12 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
         ("retry", None) => {
             runs.insert(run, Known::Retrying);
         }
+        ("ended", Some(at)) => {
+            let Some(end) = End::read(std::iter::once(at).chain(words)) else {
+                return;
+            };
+            runs.insert(run, Known::Ended(end));
+        }
         ("start", Some(pgid)) => {
             let Ok(pgid) = pgid.parse() else { return };
             runs.insert(run, Known::Running(pgid));
@@ -181,20 +256,22 @@ fn note(runs: &mut BTreeMap<Uuid, Known>, line: &str) {
 /// that would be overtaken.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
-async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
+async fn settle(client: Client, run: Uuid, known: Known, owner: Owner) {
     let reporter = Reporter::new(client, Patience::minutes(10));
+    let Owner { role, fate } = owner;
+    let had_claimed = format!("The {role} that had claimed the run {fate}.");
+    let would_try_again = format!("The {role} that would have tried the run again {fate}.");
     if let Known::Claiming(transition) = known {
-        let message = claimed_by_the_killed(role);
-        return reporter.retract(run, transition, &message).await;
+        return reporter.retract(run, transition, &had_claimed).await;
     }
     if !matches!(known, Known::Running(_)) {
         sleep(ON_ITS_WAY).await;
     }
-    let groups = match known {
-        Known::Claiming(_) | Known::Retrying => Vec::new(),
+    let groups = match &known {
+        Known::Claiming(_) | Known::Retrying | Known::Ended(_) => Vec::new(),
         // The agent may have been killed before it could say what it had started.
         Known::Owned(_) => groups_with(FLOW_RUN_ID, &run.to_string()).await,
-        Known::Running(pgid) => vec![Pid::from_raw(pgid)],
+        Known::Running(pgid) => vec![Pid::from_raw(*pgid)],
     };
     let has_started = !groups.is_empty();
     for group in groups {
@@ -205,24 +282,22 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
     };
     let state = &current.raw["state"];
     let kind = state["type"].as_str().unwrap_or_default();
-    match known {
+    match &known {
         Known::Owned(transition)
             if !has_started
                 && kind == "PENDING"
                 && state["state_details"]["transition_id"] == transition.to_string() =>
         {
-            let message = claimed_by_the_killed(role);
-            reporter.hand_back(&current, &message).await;
+            reporter.hand_back(&current, &had_claimed).await;
         }
         Known::Claiming(_) => {}
         // No other agent takes it while it seems to have one. This one may have been killed before it could
         // say that there is to be a retry.
-        Known::Retrying | Known::Running(_) if current.waits_for_retry() => {
-            let message = format!("The {role} that would have tried the run again was killed.");
-            reporter.hand_back(&current, &message).await;
+        Known::Retrying | Known::Running(_) | Known::Ended(_) if current.waits_for_retry() => {
+            reporter.hand_back(&current, &would_try_again).await;
         }
         Known::Retrying => {}
-        Known::Owned(_) | Known::Running(_) if kind == "CANCELLING" => {
+        Known::Owned(_) | Known::Running(_) | Known::Ended(_) if kind == "CANCELLING" => {
             reporter
                 .propose(
                     run,
@@ -234,20 +309,27 @@ async fn settle(client: Client, run: Uuid, known: Known, role: Role) {
         }
         // Somebody else's by now, unless it was made to be run here and nowhere else.
         Known::Owned(transition) if kind == "PENDING" && !has_started && !transition.is_nil() => {}
+        Known::Ended(end) if matches!(kind, "RUNNING" | "PENDING") => {
+            let message = end.told_late();
+            let answer = reporter
+                .propose(run, &end.kind, &end.name, Some(&message))
+                .await;
+            if let Some(Answer::Rescheduled(_)) = answer
+                && let Some(current) = reporter.read(run).await
+                && current.waits_for_retry()
+            {
+                reporter.hand_back(&current, &would_try_again).await;
+            }
+        }
         Known::Owned(_) | Known::Running(_) if matches!(kind, "RUNNING" | "PENDING") => {
-            let message = format!(
-                "The {role} that ran the flow was killed; the flow's processes were ended."
-            );
+            let message =
+                format!("The {role} that ran the flow {fate}; the flow's processes were ended.");
             reporter
                 .propose(run, "CRASHED", "Crashed", Some(&message))
                 .await;
         }
-        Known::Owned(_) | Known::Running(_) => {}
+        Known::Owned(_) | Known::Running(_) | Known::Ended(_) => {}
     }
-}
-
-fn claimed_by_the_killed(role: Role) -> String {
-    format!("The {role} that had claimed the run was killed.")
 }
 
 #[cfg(test)]
@@ -256,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_guard_knows_what_is_not_settled() {
-        let [a, b, c, d, t] = [1, 2, 3, 4, 9].map(Uuid::from_u128);
+        let [a, b, c, d, e, t] = [1, 2, 3, 4, 5, 9].map(Uuid::from_u128);
         let mut runs = BTreeMap::new();
         for line in [
             format!("claim {a} {t}"),
@@ -268,17 +350,33 @@ mod tests {
             // Nobody owns what was never claimed.
             format!("own {t}"),
             format!("retry {d}"),
+            format!("start {e} 43"),
+            format!("ended {e} 1500000 CRASHED Crashed It was  stopped."),
+            // What cannot be read changes nothing.
+            format!("ended {e} now CRASHED"),
             "nonsense".into(),
         ] {
             note(&mut runs, &line);
         }
+        let end = End {
+            at: DateTime::from_timestamp_micros(1_500_000).unwrap(),
+            kind: "CRASHED".into(),
+            name: "Crashed".into(),
+            message: "It was  stopped.".into(),
+        };
+        assert_eq!(
+            end.told_late(),
+            "It was  stopped. This was at 1970-01-01T00:00:01Z; the server did not hear of it then."
+        );
         let known = [
             (a, Known::Claiming(t)),
             (b, Known::Running(42)),
             (c, Known::Owned(t)),
             (d, Known::Retrying),
+            (e, Known::Ended(end)),
         ];
         assert_eq!(runs, BTreeMap::from(known));
+        note(&mut runs, &format!("done {e}"));
         note(&mut runs, &format!("done {c}"));
         note(&mut runs, &format!("done {d}"));
         note(&mut runs, &format!("done {a}"));

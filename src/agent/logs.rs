@@ -121,12 +121,11 @@ impl Forwarder {
         }
     }
 
-    /// Waits until every line taken so far has been sent, or `limit` has passed.
-    pub async fn flush(&self, limit: Duration) {
+    /// Waits until every line taken so far has been sent, or `limit` has passed; `true` means that they were sent.
+    pub async fn flush(&self, limit: Duration) -> bool {
         let (done, sent) = oneshot::channel();
-        if self.queue.send(Item::Flush(done)).is_ok() {
-            let _ = timeout(limit, sent).await;
-        }
+        self.queue.send(Item::Flush(done)).is_ok()
+            && matches!(timeout(limit, sent).await, Ok(Ok(())))
     }
 }
 

@@ -43,6 +43,11 @@ pub mod worker;
 const QUEUE_PAUSE: Duration = Duration::from_secs(5);
 /// How long the last log lines may take.
 const LAST_FLUSH: Duration = Duration::from_secs(15);
+/// How long they may take where runs are left to the guard: the server is away, or somebody is in a hurry.
+const HASTY_FLUSH: Duration = Duration::from_secs(2);
+/// How long an agent that has begun to end its runs waits for that and for the server to hear of it. It need not be
+/// longer, since the guard stays behind and goes on for ten minutes.
+const LAST_REPORTS: Duration = Duration::from_secs(60);
 
 pub use guard::watch as watch_agent;
 
@@ -188,9 +193,37 @@ pub enum Error {
         "runs need a server that they can report to: PREFECT_API_URL is not set, and no server of this home is running"
     )]
     NoServer,
+    /// The agent has stopped before the server had heard of the ends of its runs.
+    #[error("{}", left_behind(*count, *is_guarded))]
+    LeftBehind {
+        /// How many runs.
+        count: usize,
+        /// Whether there is a guard that tells the server.
+        is_guarded: bool,
+    },
+    /// The agent has stopped, and the server does not have all that its flows have said.
+    #[error("the last log lines of its flow runs did not reach the server")]
+    LogsLost,
     /// The API refused the agent.
     #[error(transparent)]
     Client(#[from] client::Error),
+}
+
+fn left_behind(count: usize, is_guarded: bool) -> String {
+    let runs = counted(count);
+    match is_guarded {
+        true => format!(
+            "{runs} left to the guard, which ends what is left and tries for ten minutes to tell the server"
+        ),
+        false => format!("{runs} left behind, and the server not told how they ended"),
+    }
+}
+
+fn counted(runs: usize) -> String {
+    match runs {
+        1 => "1 flow run".into(),
+        more => format!("{more} flow runs"),
+    }
 }
 
 /// Runs an agent until it is asked to stop and has let go of its runs.
@@ -223,7 +256,7 @@ pub async fn run(
         id: Mutex::new(queue_id),
     }));
     let host = host(settings, api_url, Role::Agent);
-    work(client, source, pace, host, &options.guard, stops).await;
+    work(client, source, pace, host, &options.guard, stops).await?;
     info!("agent stopped");
     Ok(())
 }
@@ -236,7 +269,7 @@ async fn work(
     host: runners::Host,
     guard: &[OsString],
     mut stops: mpsc::Receiver<()>,
-) {
+) -> Result<(), Error> {
     let (guard, guard_process) = guard::Guard::start(guard, &host.api_url);
     guard.of(host.role).await;
     let (logs, forwarding) = logs::Forwarder::start(client.clone());
@@ -248,7 +281,7 @@ async fn work(
         source,
         prefetch: pace.prefetch,
         logs: logs.clone(),
-        guard,
+        guard: guard.clone(),
         host,
         is_foreground: false,
         health: pace.health,
@@ -272,25 +305,77 @@ async fn work(
             Some(event) = events.recv() => event,
             _ = ticks.tick() => Event::Tick,
             () = due_timer => Event::Timer,
-            Some(()) = stops.recv() => {
-                info!("stopping; {} flow runs are under way", dispatcher.running());
-                Event::Stop
-            }
+            Some(()) = stops.recv() => Event::Stop,
         };
         for command in dispatcher.handle(event, SystemClock.now()) {
             match command {
                 Command::Exit => break 'work,
-                Command::StartGrace => begin_grace(sender.clone(), pace.grace),
+                Command::StartGrace => {
+                    info!("{}", stopping(dispatcher.held(), pace.grace));
+                    send_later(&sender, pace.grace, Event::GraceOver);
+                }
+                Command::StartPatience => {
+                    info!("{}", ending(dispatcher.held()));
+                    send_later(&sender, LAST_REPORTS, Event::PatienceOver);
+                }
                 other => executor.perform(other),
             }
         }
     }
     push.abort();
-    logs.flush(LAST_FLUSH).await;
+    guard.stops().await;
+    let limit = match dispatcher.held() {
+        0 => LAST_FLUSH,
+        _ => HASTY_FLUSH,
+    };
+    let is_flushed = flush(&logs, limit, &mut stops).await;
     forwarding.abort();
+    // The server may have heard of an end meanwhile.
+    while let Ok(event) = events.try_recv() {
+        if matches!(event, Event::Gone(_) | Event::Lost(_)) {
+            dispatcher.handle(event, SystemClock.now());
+        }
+    }
+    let is_guarded = guard.is_there();
     // Closes the guard's pipe, which tells it to settle what is left.
     drop(executor);
+    drop(guard);
     drop(guard_process);
+    match dispatcher.held() {
+        0 if is_flushed => Ok(()),
+        0 => Err(Error::LogsLost),
+        count => Err(Error::LeftBehind { count, is_guarded }),
+    }
+}
+
+/// Sends the last log lines, unless somebody asks again to stop; `true` means that all were sent.
+async fn flush(logs: &logs::Forwarder, limit: Duration, stops: &mut mpsc::Receiver<()>) -> bool {
+    tokio::select! {
+        is_flushed = logs.flush(limit) => is_flushed,
+        Some(()) = stops.recv() => false,
+    }
+}
+
+/// Says what happens at the first wish to stop, and what a second one does.
+fn stopping(runs: usize, grace: Duration) -> String {
+    let (have, them) = match runs {
+        1 => ("has", "it"),
+        _ => ("have", "them"),
+    };
+    format!(
+        "stopping once {} {have} ended, at most {} s; press Ctrl+C again to end {them} now",
+        counted(runs),
+        grace.as_secs()
+    )
+}
+
+/// Says what happens at the second wish to stop or after the grace, and what another one does.
+fn ending(runs: usize) -> String {
+    let them = if runs == 1 { "it" } else { "them" };
+    format!(
+        "ending {}; press Ctrl+C again to leave {them} to the guard",
+        counted(runs)
+    )
 }
 
 /// Runs one flow run to its end, with its output on this process's own.
@@ -348,17 +433,19 @@ pub async fn execute(
             }
         }
     }
-    logs.flush(LAST_FLUSH).await;
+    guard.stops().await;
+    flush(&logs, LAST_FLUSH, &mut stops).await;
     forwarding.abort();
     drop(executor);
     drop(guard_process);
     Ok(())
 }
 
-fn begin_grace(events: mpsc::UnboundedSender<Event>, grace: Duration) {
+fn send_later(events: &mpsc::UnboundedSender<Event>, wait: Duration, event: Event) {
+    let events = events.clone();
     tokio::spawn(async move {
-        sleep(grace).await;
-        let _ = events.send(Event::GraceOver);
+        sleep(wait).await;
+        let _ = events.send(event);
     });
 }
 
@@ -425,6 +512,26 @@ mod tests {
     use reqwest::Method;
 
     use super::*;
+
+    #[test]
+    fn who_asks_to_stop_is_told_what_comes_next() {
+        let grace = Duration::from_secs(60);
+        insta::assert_snapshot!([
+            stopping(1, grace),
+            stopping(2, grace),
+            ending(1),
+            ending(2),
+            left_behind(1, true),
+            left_behind(2, false),
+        ].join("\n"), @r"
+        stopping once 1 flow run has ended, at most 60 s; press Ctrl+C again to end it now
+        stopping once 2 flow runs have ended, at most 60 s; press Ctrl+C again to end them now
+        ending 1 flow run; press Ctrl+C again to leave it to the guard
+        ending 2 flow runs; press Ctrl+C again to leave them to the guard
+        1 flow run left to the guard, which ends what is left and tries for ten minutes to tell the server
+        2 flow runs left behind, and the server not told how they ended
+        ");
+    }
 
     #[test]
     fn a_server_that_is_away_is_told_with_what_helps() {

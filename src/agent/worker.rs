@@ -92,11 +92,12 @@ pub async fn run(
         worker: options.name,
     };
     let host = host(settings, api_url, Role::Worker);
-    work(client, source, pace, host, &options.guard, stops).await;
+    let outcome = work(client, source, pace, host, &options.guard, stops).await;
     heartbeats.abort();
     if let Some((_, serving)) = health {
         serving.abort();
     }
+    outcome?;
     info!("worker stopped");
     Ok(())
 }

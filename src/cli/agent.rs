@@ -132,6 +132,9 @@ pub(super) fn failed(error: agent::Error) -> Error {
             with_ways_to_a_server(Error::new(Code::Unreachable, error.to_string()))
         }
         agent::Error::Client(error) => error.into(),
+        agent::Error::LeftBehind { .. } | agent::Error::LogsLost => {
+            Error::failure(error.to_string())
+        }
         // Only a worker can say the others.
         agent::Error::NoPool(_)
         | agent::Error::NoPort { .. }

@@ -419,6 +419,30 @@ async fn a_second_signal_ends_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_cannot_tell_an_end_leaves_that_to_its_guard() {
+    let mut stage = Stage::with_script("echo $$ > \"$PREFECT_HOME/pid\"; exec sleep 1000").await;
+    let agent = stage.agent("0.2");
+    let run = stage.schedule(json!({}));
+    let flow = stage.wait_for_file("pid").await;
+    stage.api.is_away.store(true, Ordering::SeqCst);
+    kill(agent, Signal::SIGINT).unwrap();
+    kill(agent, Signal::SIGTERM).unwrap();
+    until("the flow to end", || !is_alive(&flow)).await;
+    kill(agent, Signal::SIGINT).unwrap();
+    let pid = agent.to_string();
+    until("the agent to end", || !is_alive(&pid)).await;
+    let status = stage.agents[0].wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    stage.api.is_away.store(false, Ordering::SeqCst);
+    stage.wait_for(run, "CRASHED").await;
+    let message = stage.state(run)["message"].to_string();
+    assert!(
+        message.contains("agent that ran the flow was stopped"),
+        "{message}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_outlives_an_api_that_is_away() {
     let script = "echo here > \"$PREFECT_HOME/started\"; while [ ! -e \"$PREFECT_HOME/go\" ]; do sleep 0.05; done; echo done; echo over > \"$PREFECT_HOME/over\"";
     let mut stage = Stage::with_script(script).await;

@@ -37,6 +37,7 @@ fn picture(commands: &[Command]) -> String {
         Command::HandBack(id) => format!("hand back {}", id.as_u128()),
         Command::Halt(id, why) => format!("halt {} {why:?}", id.as_u128()),
         Command::StartGrace => "start grace".into(),
+        Command::StartPatience => "start patience".into(),
         Command::Exit => "exit".into(),
     };
     commands.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -240,7 +241,29 @@ fn a_second_stop_ends_the_runs_and_a_third_the_agent() {
             Event::Stop,
         ],
     );
-    assert_eq!(told[3..], ["start grace", "halt 1 AgentStopped", "exit"]);
+    let halt = "halt 1 AgentStopped, start patience";
+    assert_eq!(told[3..], ["start grace", halt, "exit"]);
+}
+
+#[test]
+fn a_server_that_does_not_hear_of_the_end_is_not_waited_for_without_bound() {
+    let mut agent = Dispatcher::new(None);
+    let told = play(
+        &mut agent,
+        vec![
+            Event::Tick,
+            Event::Polled(Some(vec![run(1, 0)])),
+            Event::Won(id(1)),
+            Event::Stop,
+            Event::Stop,
+            // Somebody was faster.
+            Event::GraceOver,
+            Event::PatienceOver,
+        ],
+    );
+    let halt = "halt 1 AgentStopped, start patience";
+    assert_eq!(told[3..], ["start grace", halt, "", "exit"]);
+    assert_eq!(agent.held(), 1);
 }
 
 #[test]

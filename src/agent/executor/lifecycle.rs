@@ -12,7 +12,6 @@ use super::Shared;
 use crate::agent::dispatcher::Event;
 use crate::agent::logs::ERROR;
 use crate::agent::process::Halt;
-use crate::agent::report::{Patience, Reporter};
 use crate::agent::runners::{Engine, Launch};
 use crate::agent::states::{self, Answer};
 use crate::client::FlowRun;
@@ -51,6 +50,7 @@ impl Shared {
             Err(reason) => {
                 error!(flow_run.id = %id, "failed to start flow run `{id}`: {reason}");
                 self.log(id, ERROR, reason.clone()).await;
+                self.guard.ended(id, "CRASHED", "Crashed", &reason).await;
                 self.conclude(id, "CRASHED", "Crashed", &reason).await;
             }
         }
@@ -61,9 +61,19 @@ impl Shared {
         let id = run.id;
         let (ended, tail) = match self.supervise(run, launch, halts).await {
             Ok(end) => end,
-            Err(reason) => return self.conclude(id, "CRASHED", "Crashed", &reason).await,
+            Err(reason) => {
+                self.guard.ended(id, "CRASHED", "Crashed", &reason).await;
+                return self.conclude(id, "CRASHED", "Crashed", &reason).await;
+            }
         };
         info!(flow_run.id = %id, "the process of flow run `{}` {}", run.name, ended.describe());
+        let last_error = tail.back().map(String::as_str);
+        // What it means if the engine has not told its end, which only the server knows.
+        if let Some((kind, name, message)) =
+            states::of_engine(&ended, "RUNNING", last_error, self.host.role)
+        {
+            self.guard.ended(id, kind, name, &message).await;
+        }
         let Some(current) = self.reporter().read(id).await else {
             return;
         };
@@ -72,12 +82,9 @@ impl Shared {
             .as_ref()
             .map_or("", |state| state.r#type.as_str());
         let was_crashed = kind == "CRASHED";
-        let Some((kind, name, message)) = states::of_engine(
-            &ended,
-            kind,
-            tail.back().map(String::as_str),
-            self.host.role,
-        ) else {
+        let Some((kind, name, message)) =
+            states::of_engine(&ended, kind, last_error, self.host.role)
+        else {
             return;
         };
         if kind == "CRASHED" && !tail.is_empty() {
@@ -166,7 +173,7 @@ impl Shared {
 
     /// Leaves a run that waits for its retry to other agents, unless it was cancelled.
     async fn give_up_retry(&self, run: Uuid) {
-        let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
+        let reporter = self.reporter();
         if let Some(current) = reporter.read(run).await
             && current.waits_for_retry()
         {
@@ -195,6 +202,7 @@ impl Shared {
             Err(reason) => ("CRASHED", "Crashed", reason),
         };
         info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
+        self.guard.ended(id, kind, name, &message).await;
         self.logs.flush(FLUSH_LIMIT).await;
         match self
             .reporter()

@@ -99,8 +99,8 @@ impl Executor {
                     let _ = halt.try_send(why);
                 }
             }
-            // The loop that owns this executor handles both.
-            Command::StartGrace | Command::Exit => {}
+            // The loop that owns this executor handles these.
+            Command::StartGrace | Command::StartPatience | Command::Exit => {}
         }
     }
 }
@@ -226,7 +226,8 @@ impl Shared {
     }
 
     async fn hand_back(&self, id: Uuid) {
-        let reporter = Reporter::new(self.client.clone(), Patience::minutes(1));
+        // Should the agent end before the server hears of it, the guard does it.
+        let reporter = self.reporter();
         if let Some(run) = reporter.read(id).await {
             reporter
                 .hand_back(
