@@ -354,11 +354,13 @@ fn reasons(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
+/// How many characters are told of an answer that is no JSON.
+const SAID_LENGTH: usize = 200;
+
 /// Returns what a server says in an error body of any of its forms.
 fn said(body: &[u8]) -> String {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        let text = String::from_utf8_lossy(body);
-        return text.trim().chars().take(500).collect();
+        return said_by_a_stranger(&String::from_utf8_lossy(body));
     };
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
@@ -372,6 +374,16 @@ fn said(body: &[u8]) -> String {
         },
         (None, None) => body.to_string(),
     }
+}
+
+/// Returns on one line what something says that does not speak as an API does: a proxy, or another program on the port.
+fn said_by_a_stranger(text: &str) -> String {
+    if text.trim_start().starts_with('<') {
+        return "a page that is no answer of a Prefect API".to_owned();
+    }
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let line: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    line.join(" ").chars().take(SAID_LENGTH).collect()
 }
 
 /// Joins the parts of a validation error: where in the body, and what.
@@ -416,6 +428,20 @@ mod tests {
         let whole = br#"{"exception_message": "Invalid request received.", "exception_detail": [{"loc": ["body"], "msg": "Field required"}]}"#;
         assert_eq!(said(whole), "Field required");
         assert_eq!(said(br#"{"detail": "Flow not found"}"#), "Flow not found");
-        assert_eq!(said(b"<html>"), "<html>");
+    }
+
+    #[test]
+    fn what_is_no_answer_of_an_api_is_told_on_one_line() {
+        let page = b"\n<!DOCTYPE HTML>\n<html>\n<h1>Error response</h1>\n</html>\n";
+        assert_eq!(said(page), "a page that is no answer of a Prefect API");
+        assert_eq!(
+            said(b"Internal\r\n\tServer\x1b[1m Error\n"),
+            "Internal Server [1m Error"
+        );
+        assert_eq!(
+            said("\u{e9}".repeat(1000).as_bytes()).chars().count(),
+            SAID_LENGTH
+        );
+        assert_eq!(said(b""), "");
     }
 }
