@@ -1,7 +1,7 @@
 //! Flow runs that nobody will bring to an end: paused and forgotten, cancelled by nobody, without a
 //! process.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::flow_runs;
 use super::transitions::{self, Proposal};
@@ -131,6 +131,85 @@ pub async fn has_lost_its_slot(conn: &mut Conn, run: &Stale) -> Result<bool> {
     let sql = "SELECT id FROM concurrency_lease WHERE id = $1";
     let held: Option<uuid::Uuid> = query(sql).bind(lease).fetch_optional(conn).await?;
     Ok(held.is_none())
+}
+
+/// How far apart the heartbeats of a client are that has sent only one.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(180);
+
+/// So many heartbeats may be missed.
+const MISSED: i32 = 3;
+
+/// And so much later may one come.
+const SLACK: TimeDelta = TimeDelta::seconds(30);
+
+/// When a run that sends heartbeats was last heard of, and how often it says something.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heard {
+    /// When it was.
+    pub last: DateTime<Utc>,
+    /// How far apart its heartbeats are.
+    pub apart: TimeDelta,
+    /// How many of them make a silence the end.
+    missed: i32,
+}
+
+impl Heard {
+    /// Judges by a run's [`heartbeats`] and its [`last_word`]; nothing, if it sends no heartbeats.
+    pub fn of(heartbeats: &[Heartbeat], last_word: Option<DateTime<Utc>>) -> Option<Self> {
+        let (last, sender) = heartbeats.first()?;
+        let last = *last;
+        let apart = interval(sender).unwrap_or_else(|| {
+            // How far apart two of one sender are; those of an engine and its agent may come at once.
+            let mut before = heartbeats[1..].iter().filter(|(_, other)| other == sender);
+            let apart = before
+                .next()
+                .map_or(HEARTBEAT, |(before, _)| last - *before);
+            // The first two come at once when a run is resumed, so a short time apart tells nothing.
+            match apart < TimeDelta::seconds(1) {
+                true => HEARTBEAT,
+                false => apart,
+            }
+        });
+        let last = last.max(last_word.unwrap_or(last));
+        Some(Self {
+            last,
+            apart,
+            missed: MISSED,
+        })
+    }
+
+    /// Counts as heard of at this instant, if it was not later.
+    pub fn or_later(self, at: DateTime<Utc>) -> Self {
+        Self {
+            last: self.last.max(at),
+            ..self
+        }
+    }
+
+    /// Takes into account whether others have its slot by now; one that goes on would be heard of at its next heartbeat.
+    pub fn without_slot(self, has_lost_its_slot: bool) -> Self {
+        Self {
+            missed: if has_lost_its_slot { 1 } else { self.missed },
+            ..self
+        }
+    }
+
+    /// Returns whether a heartbeat is missing.
+    pub fn is_silent(self, now: DateTime<Utc>) -> bool {
+        now > self.last + self.apart + SLACK
+    }
+
+    /// Returns when the run is taken for crashed if it is not heard of any more.
+    pub fn given_up_at(self) -> DateTime<Utc> {
+        self.last + self.apart * self.missed + SLACK
+    }
+}
+
+/// Returns how far apart a sender says that its heartbeats come, between a second and an hour.
+fn interval(payload: &Option<String>) -> Option<TimeDelta> {
+    let payload: serde_json::Value = serde_json::from_str(payload.as_deref()?).ok()?;
+    let seconds = payload.get("interval_seconds")?.as_i64()?;
+    Some(TimeDelta::seconds(seconds.clamp(1, 3600)))
 }
 
 /// Ends a run, or puts it elsewhere, if it is still as it was; tells the state that was written.

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use tracing::info;
 
@@ -23,20 +23,11 @@ use crate::schemas::actions::StateCreate;
 use crate::schemas::{Dialect, StateType, time};
 use crate::server::AppState;
 use crate::server::changes::{Change, Kind};
-use crate::server::models::stale_runs::{self, Heartbeat, Stale};
+use crate::server::models::stale_runs::{self, Heard, Stale};
 use crate::server::orchestration::policy::Policy;
 
 /// Subflow runs that one pass looks at.
 const ORPHANS: i64 = 200;
-
-/// How far apart the heartbeats of a client are that has sent only one.
-const HEARTBEAT: TimeDelta = TimeDelta::seconds(180);
-
-/// So many heartbeats may be missed.
-const MISSED: i32 = 3;
-
-/// And so much later may one come.
-const SLACK: TimeDelta = TimeDelta::seconds(30);
 
 /// Fails runs that were paused and not resumed in time; see the module.
 #[derive(Debug, Clone, Copy)]
@@ -162,21 +153,22 @@ impl Service for CrashedRuns {
         for (run, is_claimed) in app.db.read(read).await? {
             let of = run.clone();
             let read = async move |conn: &mut Conn| {
-                Ok(Heard {
-                    heartbeats: stale_runs::heartbeats(conn, of.id).await?,
-                    last_word: stale_runs::last_word(conn, of.id).await?,
-                    has_lost_its_slot: stale_runs::has_lost_its_slot(conn, &of).await?,
-                })
+                let heartbeats = stale_runs::heartbeats(conn, of.id).await?;
+                let heard = Heard::of(&heartbeats, stale_runs::last_word(conn, of.id).await?);
+                let has_lost_its_slot = stale_runs::has_lost_its_slot(conn, &of).await?;
+                let heard = heard.map(|heard| heard.without_slot(has_lost_its_slot));
+                Ok((heartbeats.first().map(|(last, _)| *last), heard))
             };
-            let heard = app.db.read(read).await?;
+            let (beat, heard) = app.db.read(read).await?;
             // What was heard before a claim tells nothing of whoever has claimed the run.
-            let beat = heard.heartbeats.first();
-            if is_claimed && beat.is_none_or(|(last, _)| *last < run.since) {
+            if is_claimed && beat.is_none_or(|last| last < run.since) {
                 continue;
             }
-            let Some(until) = given_up_at(&run, &heard, listening) else {
+            let Some(heard) = heard else {
                 continue;
             };
+            // While the server was away, nothing could be heard.
+            let until = heard.or_later(run.since.max(listening)).given_up_at();
             if until > now {
                 next = earliest(next, until);
                 continue;
@@ -192,52 +184,6 @@ impl Service for CrashedRuns {
         }
         Ok(next)
     }
-}
-
-/// What was heard of a run.
-#[derive(Debug, Default)]
-struct Heard {
-    /// Its last heartbeats, the last one first.
-    heartbeats: Vec<Heartbeat>,
-    /// When anything was heard last.
-    last_word: Option<DateTime<Utc>>,
-    /// Whether the lease of its slot has run out, which its process would have renewed.
-    has_lost_its_slot: bool,
-}
-
-/// Returns when a run that is not heard of any more is taken for crashed; never, if it sends no
-/// heartbeats.
-fn given_up_at(run: &Stale, heard: &Heard, listening: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let heartbeats = &heard.heartbeats;
-    let (last, sender) = heartbeats.first()?;
-    let last = *last;
-    let apart = interval(sender).unwrap_or_else(|| {
-        // How far apart two of one sender are; those of an engine and its agent may come at once.
-        let mut before = heartbeats[1..].iter().filter(|(_, other)| other == sender);
-        let apart = before
-            .next()
-            .map_or(HEARTBEAT, |(before, _)| last - *before);
-        // The first two come at once when a run is resumed, so a short time apart tells nothing.
-        match apart < TimeDelta::seconds(1) {
-            true => HEARTBEAT,
-            false => apart,
-        }
-    });
-    // While the server was away, nothing could be heard.
-    let last_heard = last
-        .max(run.since)
-        .max(listening)
-        .max(heard.last_word.unwrap_or(last));
-    // Others have its slot by now. One that goes on would be heard of at its next heartbeat.
-    let missed = if heard.has_lost_its_slot { 1 } else { MISSED };
-    Some(last_heard + apart * missed + SLACK)
-}
-
-/// Returns how far apart a sender says that its heartbeats come, between a second and an hour.
-fn interval(payload: &Option<String>) -> Option<TimeDelta> {
-    let payload: serde_json::Value = serde_json::from_str(payload.as_deref()?).ok()?;
-    let seconds = payload.get("interval_seconds")?.as_i64()?;
-    Some(TimeDelta::seconds(seconds.clamp(1, 3600)))
 }
 
 fn is_now(change: &Change, state_type: StateType) -> bool {

@@ -15,9 +15,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::stale_runs::{self, Heard};
 use super::ui::concurrency_limits::{self, LimitRow};
 use super::ui::task_runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
+use crate::schemas::FlowRunId;
 use sources::Sources;
 pub(crate) use sources::{Queue, QueueFilter, Waiting, active, queues, waiting};
 
@@ -89,6 +91,14 @@ pub(crate) async fn read(
     );
     let reasons = if waiting {
         vec![reason(&run, &Sources::read(conn).await?, now)]
+    } else if run.state_type.as_deref() == Some("RUNNING") {
+        let id = FlowRunId(run.id);
+        let heartbeats = stale_runs::heartbeats(conn, id).await?;
+        let heard = Heard::of(&heartbeats, stale_runs::last_word(conn, id).await?);
+        heard
+            .and_then(|heard| silence(heard, now))
+            .into_iter()
+            .collect()
     } else {
         Vec::new()
     };
@@ -207,6 +217,30 @@ fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
     let all = pool_queues.chain(served).chain(queues);
     all.min_by_key(|obstacle| obstacle.distance)
         .map_or_else(|| obstacles::no_queue(run), |obstacle| obstacle.reason)
+}
+
+/// Says that nothing is heard of a run that runs, if so.
+fn silence(heard: Heard, now: DateTime<Utc>) -> Option<Reason> {
+    if !heard.is_silent(now) {
+        return None;
+    }
+    let text = format!(
+        "It should be running, but nothing was heard of it since {}",
+        instant(heard.last)
+    );
+    let until = heard.given_up_at();
+    let seconds = heard.apart.num_seconds();
+    let detail = match until > now {
+        true => format!(
+            "It says every {seconds} s that it is there, and is taken for crashed at {} unless it is heard of again.",
+            instant(until)
+        ),
+        // The server was away itself, and waits as long again.
+        false => format!(
+            "It says every {seconds} s that it is there, and is taken for crashed soon unless it is heard of again."
+        ),
+    };
+    Some(Reason::new("silent", text, Some(detail)))
 }
 
 fn later(text: &str, due: DateTime<Utc>) -> Reason {

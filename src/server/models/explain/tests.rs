@@ -56,6 +56,32 @@ fn say_of(run: &Waiting, sources: &Sources) -> String {
 }
 
 #[test]
+fn a_run_that_is_not_heard_of_is_told_with_when_it_is_given_up() {
+    let beat = |seconds| (at(seconds), Some(r#"{"interval_seconds": 30}"#.to_owned()));
+    let heard = Heard::of(&[beat(0)], Some(at(10))).unwrap();
+    assert_eq!(silence(heard, at(60)), None);
+    let told = silence(heard, at(80)).unwrap();
+    assert!(
+        told.summary.ends_with("since 2023-11-14 22:13:30 UTC."),
+        "{}",
+        told.summary
+    );
+    let detail = told.detail.unwrap();
+    assert!(
+        detail.contains("every 30 s") && detail.contains("at 2023-11-14 22:15:30 UTC"),
+        "{detail}"
+    );
+    assert!(
+        silence(heard, at(500))
+            .unwrap()
+            .detail
+            .unwrap()
+            .contains("soon")
+    );
+    assert_eq!(Heard::of(&[], Some(at(0))), None);
+}
+
+#[test]
 fn each_obstacle_on_the_way_is_named_in_turn() {
     let mut out = vec![say(&run(&["ETL"]), &[], &[])];
     let mut etl = queue("etl-queue", &["ETL"]);
