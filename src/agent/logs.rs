@@ -121,6 +121,11 @@ impl Forwarder {
         }
     }
 
+    /// Returns whether no line is on its way.
+    pub fn has_sent_all(&self) -> bool {
+        self.room.available_permits() == BUFFER_BYTES
+    }
+
     /// Waits until every line taken so far has been sent, or `limit` has passed; `true` means that they were sent.
     pub async fn flush(&self, limit: Duration) -> bool {
         let (done, sent) = oneshot::channel();

@@ -352,7 +352,7 @@ async fn work(
 async fn flush(logs: &logs::Forwarder, limit: Duration, stops: &mut mpsc::Receiver<()>) -> bool {
     tokio::select! {
         is_flushed = logs.flush(limit) => is_flushed,
-        Some(()) = stops.recv() => false,
+        Some(()) = stops.recv() => logs.has_sent_all(),
     }
 }
 
