@@ -564,13 +564,17 @@ mod tests {
             set: vec![(FLOW_RUN_ID.into(), Uuid::new_v4().to_string().into())],
             ..Default::default()
         };
-        let (lines, mut received) = mpsc::channel(1000);
+        let (lines, mut received) = mpsc::channel::<(Stream, String)>(1000);
         let (halting, mut halts) = mpsc::channel(1);
         let hear = async {
             let (_, line) = received.recv().await.expect("the stray's id");
             let stray: i32 = line.parse().unwrap();
             // It is in the group at first.
-            while nix::unistd::getpgid(Some(Pid::from_raw(stray))) != Ok(Pid::from_raw(stray)) {
+            let stray_pid = Pid::from_raw(stray);
+            for _ in 0..2000 {
+                if nix::unistd::getpgid(Some(stray_pid)) == Ok(stray_pid) {
+                    break;
+                }
                 sleep(Duration::from_millis(5)).await;
             }
             if let Some(halt) = halt {
