@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// What runs in the interpreter; its first argument says what is asked of it.
 pub(crate) const SCRIPT: &str = include_str!("read_python.py");
@@ -153,16 +153,8 @@ pub fn read_flow(
 }
 
 fn ask(interpreter: &Interpreter, arguments: &[&OsStr], file: &Path) -> Result<Answer, Error> {
-    let output = Command::new(&interpreter.path)
-        .arg("-c")
-        .arg(SCRIPT)
-        .args(arguments)
-        .env("DO_NOT_TRACK", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Error::Python {
+    let output =
+        answer_of(&mut command(interpreter, arguments)).map_err(|error| Error::Python {
             message: format!(
                 "failed to start the Python interpreter `{}`: {error}",
                 interpreter.path.display()
@@ -194,6 +186,28 @@ fn ask(interpreter: &Interpreter, arguments: &[&OsStr], file: &Path) -> Result<A
             hint: failure.hint,
         }),
     }
+}
+
+fn command(interpreter: &Interpreter, arguments: &[&OsStr]) -> Command {
+    let mut command = Command::new(&interpreter.path);
+    command
+        .arg("-c")
+        .arg(SCRIPT)
+        .args(arguments)
+        .env("DO_NOT_TRACK", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    command
+}
+
+fn answer_of(command: &mut Command) -> std::io::Result<Output> {
+    let mut reader = command.spawn()?;
+    // However this process ends, the pipe is closed then, and a reader that is not done ends too.
+    let held = reader.stdin.take();
+    let output = reader.wait_with_output();
+    drop(held);
+    output
 }
 
 fn choose_among(named: Option<&Path>, active: Option<&OsStr>, path: &OsStr) -> Option<Interpreter> {
@@ -238,6 +252,10 @@ pub(crate) fn search(names: &[&OsStr], path: &OsStr) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::process::Child;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -318,6 +336,74 @@ mod tests {
             "{error}"
         );
         assert!(error.hint().unwrap().contains("--python"));
+    }
+
+    /// How long a reader may take to begin or to end.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[expect(clippy::disallowed_methods, reason = "no runtime is here")]
+    fn pause() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    /// Starts to read a file that never ends once it has done something, and returns when it has.
+    fn endless(first: &str) -> (tempfile::TempDir, Child) {
+        let (folder, path) = file(&format!(
+            "{first}\nopen('begun', 'w').close()\nwhile True:\n    pass\n"
+        ));
+        let mut command = command(&system(), &["specs".as_ref(), path.as_os_str()]);
+        let reader = command.stderr(Stdio::piped()).spawn().unwrap();
+        let since = Instant::now();
+        while !folder.path().join("begun").exists() {
+            assert!(since.elapsed() < PATIENCE, "it does not begin");
+            pause();
+        }
+        (folder, reader)
+    }
+
+    fn ended(mut reader: Child) -> (std::process::ExitStatus, String) {
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = reader.try_wait().unwrap() {
+                break status;
+            }
+            if since.elapsed() > PATIENCE {
+                reader.kill().unwrap();
+                panic!("it runs on");
+            }
+            pause();
+        };
+        let mut said = String::new();
+        let mut stderr = reader.stderr.take().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+
+    #[test]
+    fn a_reader_ends_with_whoever_asked_it() {
+        let (_folder, mut reader) = endless("pass");
+        // The system does the same when the process that holds it is killed.
+        drop(reader.stdin.take());
+        let (status, said) = ended(reader);
+        assert_eq!((status.code(), said.as_str()), (Some(1), ""));
+    }
+
+    #[test]
+    fn a_reader_that_is_interrupted_says_nothing() {
+        // The test itself may run where interrupts are ignored.
+        let (_folder, reader) =
+            endless("import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)");
+        let id = nix::unistd::Pid::from_raw(i32::try_from(reader.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+        let (status, said) = ended(reader);
+        assert_eq!((status.code(), said.as_str()), (Some(130), ""));
+    }
+
+    #[test]
+    fn a_file_that_reads_its_input_has_none() {
+        let (_folder, path) = file("import sys\nassert sys.stdin.read() == ''\nx = 1 / 0\n");
+        let error = read_specifications(&path, &system()).unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 Run by prefect-rs in the interpreter of the user's choice: `python -c <this> specs FILE` or
 `python -c <this> flow FILE [NAME]`. Whatever the user's file prints goes to stderr, so that
-stdout holds the answer alone. Works with any generation of `prefect`, or with none.
+stdout holds the answer alone. Works with any generation of `prefect`, or with none. Its stdin is
+a pipe that ends with whoever asked, and the reader ends with it.
 
 `python -c <this> engine RUN` carries out a run of a flow whose file needs names that are supplied
 here, such as one with a specification in it.
@@ -15,16 +16,37 @@ import json
 import os
 import pathlib
 import runpy
+import signal
 import sys
+import threading
 import traceback
 import types
 import uuid
 
+INTERRUPTED = 130
 IS_ENGINE = sys.argv[1] == "engine"
 if not IS_ENGINE:
     # The answer's own channel; everything else that writes to stdout lands on stderr.
     ANSWER = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # Who asked holds the other end for as long as it lives; the file itself has nothing to read.
+    ASKED = os.dup(0)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+
+
+def end_with_who_asked():
+    """Ends a file that runs on, which nobody waits for any more."""
+    while os.read(ASKED, 1):
+        pass
+    os._exit(1)
+
+
+def end_when_interrupted():
+    """Ends without a word, since whoever pressed Ctrl-C knows why."""
+    # Where interrupts are ignored, as behind `nohup`, they still are.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 class Problem(Exception):
@@ -339,6 +361,8 @@ def told(error, path):
 
 
 def main():
+    end_when_interrupted()
+    threading.Thread(target=end_with_who_asked, daemon=True).start()
     # With `-c`, arguments begin at 1 and the script's folder is not on the path.
     what, path = sys.argv[1], os.path.realpath(sys.argv[2])
     sys.argv = [path]
@@ -350,10 +374,17 @@ def main():
         else:
             name = NAME[0] if NAME else None
             answer["flow"] = describe(select(flows_in(run(path)), name, path), version, path)
+    except KeyboardInterrupt:
+        # The file has put back how Python takes interrupts.
+        os._exit(INTERRUPTED)
     except BaseException as error:
         answer["error"] = told(error, path)
-    json.dump(answer, ANSWER)
-    ANSWER.flush()
+    try:
+        json.dump(answer, ANSWER)
+        ANSWER.flush()
+    except BrokenPipeError:
+        # Who asked has ended.
+        os._exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
     # A thread that the user's file left running must not keep the reader waiting.
