@@ -293,12 +293,8 @@ mod tests {
         (folder, path)
     }
 
-    #[test]
-    fn a_specification_of_an_executable_needs_no_prefect() {
-        let (folder, path) = file(
-            "from datetime import timedelta\nfrom prefect.deployments import DeploymentSpec\nfrom prefect.flow_runners import SubprocessFlowRunner\nfrom prefect.orion.schemas.schedules import IntervalSchedule\nprint('noise')\nDeploymentSpec(name='nightly', flow_location='./run.sh', tags=['a'],\n    parameters={'x': 1}, schedule=IntervalSchedule(interval=timedelta(minutes=5)),\n    flow_runner=SubprocessFlowRunner(env={'A': 'b'}))\n",
-        );
-        // A stand-in for whichever interpreter is there, without any packages.
+    /// Makes a stand-in for whichever interpreter is there, without any packages.
+    fn bare(folder: &tempfile::TempDir) -> Interpreter {
         let wrapper = folder.path().join("python");
         std::fs::write(
             &wrapper,
@@ -310,10 +306,18 @@ mod tests {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .unwrap();
-        let bare = Interpreter {
+        Interpreter {
             path: wrapper,
             chosen_by: "test",
-        };
+        }
+    }
+
+    #[test]
+    fn a_specification_of_an_executable_needs_no_prefect() {
+        let (folder, path) = file(
+            "from datetime import timedelta\nfrom prefect.deployments import DeploymentSpec\nfrom prefect.flow_runners import SubprocessFlowRunner\nfrom prefect.orion.schemas.schedules import IntervalSchedule\nprint('noise')\nDeploymentSpec(name='nightly', flow_location='./run.sh', tags=['a'],\n    parameters={'x': 1}, schedule=IntervalSchedule(interval=timedelta(minutes=5)),\n    flow_runner=SubprocessFlowRunner(env={'A': 'b'}))\n",
+        );
+        let bare = bare(&folder);
         let spec = read_specifications(&path, &bare).unwrap().remove(0);
         assert_eq!(
             (spec.name.as_deref(), spec.line),
@@ -404,6 +408,45 @@ mod tests {
         let (_folder, path) = file("import sys\nassert sys.stdin.read() == ''\nx = 1 / 0\n");
         let error = read_specifications(&path, &system()).unwrap_err();
         assert!(error.to_string().contains("line 3"), "{error}");
+    }
+
+    #[rstest::rstest]
+    #[case(
+        "parameters={'x': [object()]}",
+        "field `parameters.x.0` of `a`: a value of type object cannot be stored with a deployment"
+    )]
+    #[case(
+        "parameters={'x': float('nan')}",
+        "field `parameters.x` of `a`: `nan` is no number in JSON"
+    )]
+    #[case(
+        "parameters={'x': float('-inf')}",
+        "field `parameters.x` of `a`: `-inf` is no number in JSON"
+    )]
+    #[case(
+        "parameters={'x': b'\\xff'}",
+        "field `parameters.x` of `a`: has bytes that are no text in UTF-8"
+    )]
+    #[case(
+        "parameters=[1]",
+        "field `parameters` of `a`: is not a mapping of names to values"
+    )]
+    #[case("tags='ETL'", "field `tags` of `a`: is not a list of text")]
+    #[case(
+        "flow_runner='subprocess'",
+        "field `flow_runner` of `a`: is of type str, which is no flow runner"
+    )]
+    fn what_cannot_be_stored_is_told_with_its_line_and_field(
+        #[case] field: &str,
+        #[case] expected: &str,
+    ) {
+        let (folder, path) = file(&format!(
+            "from prefect.deployments import DeploymentSpec\nDeploymentSpec(name='a', flow_location='./run.sh', {field})\n"
+        ));
+        let error = read_specifications(&path, &bare(&folder)).unwrap_err();
+        let told = error.to_string();
+        let (_, told) = told.split_once("spec.py, ").unwrap();
+        assert_eq!(told, format!("line 2: {expected}"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ import datetime
 import decimal
 import enum
 import json
+import math
 import os
 import pathlib
 import runpy
@@ -180,18 +181,26 @@ def prepare():
     return version
 
 
-def plain(value):
+class Unfit(Exception):
+    """What no deployment can hold, and where in a field it is."""
+
+    def __init__(self, at, message):
+        super().__init__(message)
+        self.field = ".".join(at)
+
+
+def plain(value, *at):
     """Turns parameters and configuration into what JSON can say."""
+    if isinstance(value, enum.Enum):
+        return plain(value.value, *at)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unfit(at, f"`{value}` is no number in JSON")
     if value is None or isinstance(value, (bool, int, float, str)):
-        if isinstance(value, enum.Enum):
-            return plain(value.value)
         return value
     if isinstance(value, dict):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
+        return {str(plain(key, *at)): plain(item, *at, str(plain(key, *at))) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
+        return [plain(item, *at, str(index)) for index, item in enumerate(value)]
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
@@ -199,30 +208,39 @@ def plain(value):
     if isinstance(value, (pathlib.PurePath, uuid.UUID)):
         return str(value)
     if isinstance(value, decimal.Decimal):
-        return float(value)
+        return plain(float(value), *at)
     if isinstance(value, bytes):
-        return value.decode()
-    for method in ("model_dump", "dict"):
-        if callable(getattr(value, method, None)):
-            return plain(getattr(value, method)())
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise Unfit(at, "has bytes that are no text in UTF-8") from None
+    if not isinstance(value, type):
+        for method in ("model_dump", "dict"):
+            if callable(getattr(value, method, None)):
+                return plain(getattr(value, method)(), *at)
     if isinstance(value, Record):
-        return plain(vars(value))
-    raise Problem(
-        f"a value of type {type(value).__name__} cannot be stored with a deployment: {value!r}",
-        "use numbers, text, lists, mappings, dates, or pydantic objects",
-    )
+        return plain(vars(value), *at)
+    # Not the value itself, whose words are often no more than where it is in memory.
+    raise Unfit(at, f"a value of type {type(value).__name__} cannot be stored with a deployment")
 
 
-def flow_runner(value):
+def flow_runner(value, at):
     if value is None:
         return None
     if isinstance(value, dict):
-        return {"type": value.get("type"), "config": plain(value.get("config"))}
-    typename = getattr(value, "typename", None)
-    if typename is None:
-        return {"type": value.type, "config": plain(getattr(value, "config", None))}
-    config = plain(value)
-    config.pop("typename", None)
+        typename, config = value.get("type"), value.get("config")
+    elif getattr(value, "typename", None) is not None:
+        typename, config = value.typename, plain(value, at)
+        config.pop("typename", None)
+    elif hasattr(value, "type"):
+        typename, config = value.type, getattr(value, "config", None)
+    else:
+        raise Unfit((at,), f"is of type {type(value).__name__}, which is no flow runner")
+    config = plain(config, at, "config")
+    if not isinstance(typename, str):
+        raise Unfit((at, "type"), "is not text")
+    if not isinstance(config, (dict, type(None))):
+        raise Unfit((at, "config"), "is not a mapping")
     return {"type": typename, "config": config}
 
 
@@ -249,7 +267,7 @@ def schema(flow):
     """The schema of its parameters; none where a default of them has no form on the wire."""
     try:
         return plain(getattr(flow, "parameters", None))
-    except Problem:
+    except Unfit:
         return None
 
 
@@ -298,14 +316,33 @@ def read_spec(spec, location, file, line, version):
     flow = getattr(spec, "flow", None)
     name = getattr(spec, "flow_name", None)
 
-    def problem(message, hint):
-        raise Problem(message, hint, line)
+    own_name = getattr(spec, "name", None)
+    whose = f" of `{own_name}`" if isinstance(own_name, str) else ""
+
+    def problem(field, message, hint):
+        raise Problem(f"field `{field}`{whose}: {message}", hint, line)
+
+    def stored(field, form, words, turn=plain):
+        """Returns a field as the answer has it."""
+        hint = "use numbers, text, lists, mappings, dates, or pydantic objects"
+        try:
+            value = turn(getattr(spec, field, None), field)
+        except Unfit as unfit:
+            problem(unfit.field, str(unfit), hint)
+        except RecursionError:
+            problem(field, "holds itself, or is nested too deeply", hint)
+        except Exception as error:
+            problem(field, f"cannot be stored: {type(error).__name__}: {error}", hint)
+        if value is not None and not isinstance(value, form):
+            problem(field, f"is not {words}", f"give {words}")
+        return value
 
     if getattr(spec, "flow_storage", None) is not None:
         kind = type(spec.flow_storage).__name__
         if kind not in ("LocalStorageBlock", "TempStorageBlock"):
             problem(
-                f"field `flow_storage`: {kind} is not supported here",
+                "flow_storage",
+                f"{kind} is not supported here",
                 "leave it out: code goes to $PREFECT_HOME/storage",
             )
     if flow is not None:
@@ -314,27 +351,32 @@ def read_spec(spec, location, file, line, version):
             location = own
         elif own and os.path.realpath(own) != os.path.realpath(location):
             problem(
-                f"field `flow_location`: {location!r} is not where the given flow is: {own!r}",
+                "flow_location",
+                f"{location!r} is not where the given flow is: {own!r}",
                 "give only one of `flow` and `flow_location`",
             )
         if name is not None and name != flow.name:
             problem(
-                f"field `flow_name`: {name!r} is not the name of the given flow: {flow.name!r}",
+                "flow_name",
+                f"{name!r} is not the name of the given flow: {flow.name!r}",
                 "leave `flow_name` out",
             )
     if location is None:
-        problem("field `flow_location`: is missing", "give `flow` or `flow_location`")
+        problem("flow_location", "is missing", "give `flow` or `flow_location`")
+    tags = stored("tags", list, "a list of text")
+    if not all(isinstance(tag, str) for tag in tags or []):
+        problem("tags", "is not a list of text", "give a list of text")
     return {
         "file": file,
         "line": line,
-        "name": getattr(spec, "name", None),
-        "flow_name": name,
+        "name": stored("name", str, "text"),
+        "flow_name": stored("flow_name", str, "text"),
         "flow_location": os.path.abspath(location),
         "flow": describe(flow, version, location) if flow is not None else None,
-        "parameters": plain(getattr(spec, "parameters", None)),
-        "tags": plain(getattr(spec, "tags", None)),
-        "schedule": plain(getattr(spec, "schedule", None)),
-        "flow_runner": flow_runner(getattr(spec, "flow_runner", None)),
+        "parameters": stored("parameters", dict, "a mapping of names to values"),
+        "tags": tags,
+        "schedule": stored("schedule", object, "a schedule"),
+        "flow_runner": stored("flow_runner", dict, "a flow runner", flow_runner),
     }
 
 
