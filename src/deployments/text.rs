@@ -41,7 +41,10 @@ pub fn read_yaml(path: &Path) -> Result<Vec<Specification>, Error> {
             Some(line) => format!("{}: {line}", yaml_message(&error)),
             None => yaml_message(&error),
         },
-        hint: Some(FIELDS.into()),
+        hint: Some(match too_large(&error) {
+            Some(_) => SMALLER.into(),
+            None => FIELDS.into(),
+        }),
     };
     let shapes: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(invalid)?;
     let lists = shapes.iter().filter(|shape| shape.is_array()).count();
@@ -164,8 +167,54 @@ fn read_text(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))
 }
 
+/// What to do about a file that is more than the parser takes.
+const SMALLER: &str = "spread it over several files, write out what `*` and `<<` repeat, and keep large values in a file that the flow reads";
+
+/// Says what there is too much of, where the parser gave up for that.
+fn too_large(error: &serde_saphyr::Error) -> Option<String> {
+    use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
+    let expanded = "more than the parser takes once its aliases are expanded";
+    Some(match error.without_snippet() {
+        Error::AliasError { error, .. } => return too_large(error),
+        Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => format!("the file is {expanded}"),
+        Error::Budget { breach, .. } => match breach {
+            BudgetBreach::Nodes { nodes } => {
+                format!("the file has {nodes} values, {expanded}")
+            }
+            BudgetBreach::Depth { depth } => {
+                format!("the file is nested {depth} deep, more than the parser takes")
+            }
+            BudgetBreach::Documents { documents } => {
+                format!("the file has {documents} documents, more than the parser takes")
+            }
+            BudgetBreach::Aliases { aliases } | BudgetBreach::AliasAnchorRatio { aliases, .. } => {
+                format!("the file has {aliases} aliases (`*`), more than the parser takes")
+            }
+            BudgetBreach::Anchors { anchors } => {
+                format!("the file has {anchors} anchors (`&`), more than the parser takes")
+            }
+            BudgetBreach::MergeKeys { merge_keys } => {
+                format!("the file has {merge_keys} merge keys (`<<`), more than the parser takes")
+            }
+            BudgetBreach::ScalarBytes { total_scalar_bytes } => {
+                format!("the file has {total_scalar_bytes} bytes of text, {expanded}")
+            }
+            BudgetBreach::SequenceUnbalanced => return None,
+            _ => format!("the file is {expanded}"),
+        },
+        _ => return None,
+    })
+}
+
 /// Returns what is wrong without the place, which is told apart, and without advice for programmers.
 pub(crate) fn yaml_message(error: &serde_saphyr::Error) -> String {
+    if let Some(said) = too_large(error) {
+        return said;
+    }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -319,6 +368,31 @@ mod tests {
     fn an_error_of_yaml_is_told_with_its_line_and_without_advice_for_programmers() {
         insta::assert_snapshot!(refusal("d.yaml", "name: a\nname: b\n"), @"d.yaml, line 2: duplicate mapping key: name: `name: b` [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
         insta::assert_snapshot!(refusal("d.yaml", "hello\n"), @"d.yaml, line 1: expected a mapping: `hello` [a specification has name, flow_location, flow_name, parameters, tags, flow_runner {type, config}, work_pool {name, work_queue_name, job_variables} and schedule]");
+    }
+
+    #[test]
+    fn a_file_that_expands_to_too_much_is_refused_in_words() {
+        let mut bomb = "parameters:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let before = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("  a{level}: &a{level} [{before}]\n"));
+        }
+        let deep = format!(
+            "parameters: {{x: {}{}}}\n",
+            "[".repeat(100),
+            "]".repeat(100)
+        );
+        let many = "---\nname: a\n".repeat(2000);
+        for (text, expected) in [
+            (bomb, "once its aliases are expanded"),
+            (deep, "deep, more than the parser takes"),
+            (many, "documents, more than the parser takes"),
+        ] {
+            let shown = refusal("d.yaml", &text);
+            assert!(shown.contains(expected), "{shown}");
+            assert!(shown.contains("[spread it over"), "{shown}");
+            assert!(!shown.contains("budget"), "{shown}");
+        }
     }
 
     #[test]
