@@ -125,6 +125,29 @@ fn with(mut schema: Value, more: Value) -> Value {
     schema
 }
 
+/// Puts members first in this order, in which people are asked for them.
+fn put_first(members: &mut Value, names: &[&str]) {
+    let Some(members) = members.as_object_mut() else {
+        return;
+    };
+    let mut rest = std::mem::take(members);
+    for name in names {
+        if let Some(member) = rest.shift_remove(*name) {
+            members.insert((*name).to_owned(), member);
+        }
+    }
+    members.extend(rest);
+}
+
+/// A variable whose value is a block, described among the definitions.
+fn block(title: &str, description: &str, definition: &str) -> Value {
+    json!({
+        "title": title,
+        "description": description,
+        "allOf": [{"$ref": format!("#/definitions/{definition}")}],
+    })
+}
+
 /// What runs in containers have in common.
 fn of_containers(what: &str) -> Vec<(&'static str, Value)> {
     let texts = json!({"additionalProperties": {"type": "string"}});
@@ -188,10 +211,10 @@ fn docker_template() -> Value {
     variables.extend([
         (
             "registry_credentials",
-            variable(
+            block(
                 "Registry Credentials",
                 "What logs in to the image's registry: a block of the type `docker-registry-credentials`.",
-                "object",
+                "DockerRegistryCredentials",
             ),
         ),
         (
@@ -277,7 +300,43 @@ fn docker_template() -> Value {
             ),
         ),
     ]);
-    template(&variables)
+    let mut made = template(&variables);
+    let order = [
+        "command",
+        "env",
+        "labels",
+        "name",
+        "image",
+        "registry_credentials",
+        "image_pull_policy",
+        "networks",
+        "network_mode",
+        "auto_remove",
+        "volumes",
+        "stream_output",
+    ];
+    put_first(&mut made["job_configuration"], &order);
+    put_first(&mut made["variables"]["properties"], &order);
+    let password = variable("Password", "The password of the user.", "string");
+    made["variables"]["definitions"] = json!({"DockerRegistryCredentials": {
+        "title": "DockerRegistryCredentials",
+        "description": "What logs in to a registry of images.",
+        "type": "object",
+        "properties": {
+            "username": variable("Username", "Who logs in.", "string"),
+            "password": with(password, json!({"writeOnly": true, "format": "password"})),
+            "registry_url": variable("Registry Url", "Where the registry is.", "string"),
+            "reauth": with(
+                variable("Reauth", "Whether to log in again each time.", "boolean"),
+                json!({"default": true}),
+            ),
+        },
+        "required": ["username", "password", "registry_url"],
+        "block_type_slug": "docker-registry-credentials",
+        "secret_fields": ["password"],
+        "block_schema_references": {},
+    }});
+    made
 }
 
 fn kubernetes_template() -> Value {
@@ -311,10 +370,10 @@ fn kubernetes_template() -> Value {
         ),
         (
             "cluster_config",
-            variable(
+            block(
                 "Cluster Config",
                 "Which cluster: a block of the type `kubernetes-cluster-config`; by default the worker's own.",
-                "object",
+                "KubernetesClusterConfig",
             ),
         ),
     ];
@@ -373,6 +432,52 @@ fn kubernetes_template() -> Value {
         configuration.shift_remove("image");
         configuration.insert("job_manifest".to_owned(), job_manifest());
     }
+    put_first(
+        &mut made["job_configuration"],
+        &[
+            "command",
+            "env",
+            "labels",
+            "name",
+            "namespace",
+            "job_manifest",
+            "cluster_config",
+            "job_watch_timeout_seconds",
+            "pod_watch_timeout_seconds",
+            "stream_output",
+        ],
+    );
+    put_first(
+        &mut made["variables"]["properties"],
+        &[
+            "name",
+            "env",
+            "labels",
+            "command",
+            "namespace",
+            "image",
+            "service_account_name",
+            "image_pull_policy",
+            "finished_job_ttl",
+            "job_watch_timeout_seconds",
+            "pod_watch_timeout_seconds",
+            "stream_output",
+            "cluster_config",
+        ],
+    );
+    made["variables"]["definitions"] = json!({"KubernetesClusterConfig": {
+        "title": "KubernetesClusterConfig",
+        "description": "How a Kubernetes cluster is reached.",
+        "type": "object",
+        "properties": {
+            "config": variable("Config", "What the configuration file of kubectl holds.", "object"),
+            "context_name": variable("Context Name", "The context of it that is used.", "string"),
+        },
+        "required": ["config", "context_name"],
+        "block_type_slug": "kubernetes-cluster-config",
+        "secret_fields": [],
+        "block_schema_references": {},
+    }});
     made
 }
 

@@ -1,4 +1,5 @@
-//! Compares the block types and schemas that a server has before any client has registered one.
+//! Compares the block types and schemas that a server has before any client has registered one, and
+//! the templates of its pools' jobs.
 //!
 //! Each server describes them in its own words. All else must be the same: a client looks for a
 //! schema by its checksum and version, and takes the newest of a type where it has no code for it.
@@ -12,6 +13,9 @@ use crate::app::TestApp;
 /// More than any server has; a page holds no more.
 const LIMIT: usize = 200;
 
+/// Where a server says what kinds of pools there are.
+const POOL_TYPES: &str = "/collections/views/aggregate-worker-metadata";
+
 /// What a server knows from the beginning, each under a name that says what it is.
 pub type Known = BTreeMap<String, Value>;
 
@@ -24,7 +28,11 @@ pub async fn of_genuine(api: &str) -> Known {
         let answer = request.send().await.expect("an answer");
         answer.json::<Value>().await.expect("a list")
     };
-    known(&ask("block_types").await, &ask("block_schemas").await)
+    let mut known = known(&ask("block_types").await, &ask("block_schemas").await);
+    let answer = client.get(format!("{api}{POOL_TYPES}")).send().await;
+    let answer = answer.expect("an answer").json::<Value>().await;
+    known.extend(templates(&answer.expect("pool types")));
+    known
 }
 
 /// Returns what ours says otherwise.
@@ -36,7 +44,11 @@ pub async fn differences(app: &TestApp, headers: &[(&str, &str)], genuine: &Know
         assert_eq!(status, 200, "{path}: {answer:?}");
         answer.unwrap_or_default()
     };
-    let ours = known(&ask("block_types").await, &ask("block_schemas").await);
+    let mut ours = known(&ask("block_types").await, &ask("block_schemas").await);
+    let path = format!("/api{POOL_TYPES}");
+    let (status, answer) = app.send("GET", &path, headers, None).await;
+    assert_eq!(status, 200, "{path}: {answer:?}");
+    ours.extend(templates(&answer.unwrap_or_default()));
     let names: BTreeSet<&String> = genuine.keys().chain(ours.keys()).collect();
     let text = |known: &Known, name: &String| {
         let value = known.get(name);
@@ -70,6 +82,36 @@ fn known(types: &Value, schemas: &Value) -> Known {
         });
         let (version, checksum) = (&schema["version"], &schema["checksum"]);
         known.insert(format!("schema {slug} {version} {checksum}"), said);
+    }
+    known
+}
+
+/// The templates of those pools that need no worker to bring one, and the order of their variables.
+fn templates(packages: &Value) -> Known {
+    let packages = packages.as_object().expect("packages").values();
+    let kinds = packages.flat_map(|package| package.as_object().expect("types"));
+    let mut known = Known::new();
+    // 2.20 lacks what the packages of workers have got since, and we have one template for all.
+    let is_newest = kinds.clone().all(|(name, _)| name != "prefect-agent");
+    for (name, kind) in kinds {
+        let is_compared = match name.as_str() {
+            "prefect-agent" | "process" => true,
+            "docker" | "kubernetes" => is_newest,
+            _ => false,
+        };
+        if is_compared {
+            let template = &kind["default_base_job_configuration"];
+            let order = |members: &Value| {
+                let members = members.as_object().into_iter().flatten();
+                members.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            };
+            let said = json!({
+                "template": facts(template),
+                "configuration": order(&template["job_configuration"]),
+                "variables": order(&template["variables"]["properties"]),
+            });
+            known.insert(format!("template of {name}"), said);
+        }
     }
     known
 }
