@@ -172,8 +172,11 @@ async fn types_are_guarded(app: &TestApp) {
     );
 }
 
+/// What a client says of itself.
+type Headers = &'static [(&'static str, &'static str)];
+
 /// The checksums by which clients look for the schema of `Secret`, with who looks and for which version.
-const SECRETS: [(&[(&str, &str)], &str, &str); 2] = [
+const SECRETS: [(Headers, &str, &str); 2] = [
     (
         &TWO,
         "2.20.26",

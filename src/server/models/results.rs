@@ -107,7 +107,7 @@ mod tests {
     use crate::schemas::StateType;
 
     fn apart(data: &str) -> (Option<String>, TakenApart) {
-        let mut state = State::new(StateType::Completed, Utc::now());
+        let mut state = State::new(StateType::Completed, DateTime::UNIX_EPOCH);
         state.data = Some(Document::parse(data.to_owned()).unwrap());
         let taken = take_apart(&mut state);
         (state.data.map(Document::into_text), taken)

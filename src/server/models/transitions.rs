@@ -9,9 +9,7 @@ use super::{concurrency_limits, flow_runs, results, settling, slots, task_runs};
 use crate::db::{Conn, Result, Value, query};
 use crate::schemas::actions::StateCreate;
 use crate::schemas::responses::{OrchestrationResult, Outcome};
-use crate::schemas::{
-    DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId,
-};
+use crate::schemas::{DeploymentId, Dialect, FlowRunId, State, StateId, StateType, TaskRunId};
 use crate::server::orchestration::policy::Policy;
 use crate::server::orchestration::{
     Effect, Facts, Plan, Record, Run, RunId, Walk, bookkeep, sign, walk,
