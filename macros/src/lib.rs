@@ -19,7 +19,7 @@ use proc_macro::TokenStream;
 /// Makes a task of a function: a step of a flow that is retried, cached, limited and observed by itself.
 ///
 /// What its body prints with `println!` and its kin becomes logs of the run. Calling it returns a lazy `TaskCall`, which is
-/// awaited, submitted, or given options first.
+/// awaited, submitted, or given options first. The function stands in a module or in another function, not in an `impl`.
 ///
 /// Options: `name`, `description`, `version`, `task_run_name`, `tags`, `retries`, `retry_delay_seconds`,
 /// `retry_jitter_factor`, `retry_condition`, `timeout_seconds`, `cache_key_fn`, `cache_expiration_seconds`, `persist_result`,
