@@ -129,11 +129,9 @@ async fn with_stray(script: &str, halt: Option<Halt>) -> (Ended, i32) {
 async fn what_has_left_the_group_ends_with_a_run_that_is_ended() {
     let script = "setsid sleep 300 >/dev/null 2>&1 & echo $!; wait";
     for halt in [Halt::Cancelled, Halt::AgentStopped] {
-        let before = Instant::now();
         let (ended, stray) = with_stray(script, Some(halt)).await;
         assert_eq!(ended.halt, Some(halt));
         assert!(!is_alive(Pid::from_raw(stray)));
-        assert!(before.elapsed() < TERM_GRACE);
     }
 }
 
