@@ -45,7 +45,9 @@ const early = (): Plugin => ({
 /** A module with what it imports, and what those import, but nothing that is fetched later. */
 function closure(file: string, seen = new Set<string>()): Set<string> {
   seen.add(file)
-  for (const [, path] of readFileSync(file, 'utf8').matchAll(/^\s*import\s(?!type\b)(?:[^'"]*?from\s*)?['"](\.[^'"]+)['"]/gm)) {
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(
+    /^\s*import\s(?!type\b)(?:[^'"]*?from\s*)?['"](\.[^'"]+)['"]/gm,
+  )) {
     const base = resolve(dirname(file), path!)
     const found = [base, `${base}.ts`].find((name) => existsSync(name) && !name.endsWith('.css'))
     if (found && !seen.has(found)) closure(found, seen)
@@ -60,7 +62,11 @@ const isOfFirst = isIn(closure(resolve('src/main.ts')))
 // would be a dozen requests.
 const GROUPS = [
   { name: 'early', test: isIn(closure(resolve('src/early.ts'))), priority: 2 },
-  { name: 'first', test: (id: string) => isOfFirst(id) || /node_modules\/(svelte|esm-env|clsx)\//.test(id), priority: 1 },
+  {
+    name: 'first',
+    test: (id: string) => isOfFirst(id) || /node_modules\/(svelte|esm-env|clsx)\//.test(id),
+    priority: 1,
+  },
   { name: 'shared', test: /\/src\//, minShareCount: 2 },
 ]
 

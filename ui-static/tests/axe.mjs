@@ -15,7 +15,10 @@ const page = await context.newPage()
 const cdp = await context.newCDPSession(page)
 await cdp.send('Page.setBypassCSP', { enabled: true })
 let count = 0
-for (const [size, width, height] of [['large', 1440, 900], ['small', 390, 844]]) {
+for (const [size, width, height] of [
+  ['large', 1440, 900],
+  ['small', 390, 844],
+]) {
   await page.setViewportSize({ width, height })
   for (const theme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' })
@@ -26,11 +29,16 @@ for (const [size, width, height] of [['large', 1440, 900], ['small', 390, 844]])
       await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
       await atRest(page)
       await page.evaluate(axe)
-      const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }))
+      const { violations } = await page.evaluate(() =>
+        window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }),
+      )
       for (const found of violations) {
         count++
         console.log(`${name} ${size} ${theme}: ${found.id}: ${found.help}`)
-        for (const node of found.nodes.slice(0, 3)) console.log(`    ${node.html.slice(0, 140)}\n    ${(node.failureSummary ?? '').split('\n').slice(1, 3).join(' ').slice(0, 200)}`)
+        for (const node of found.nodes.slice(0, 3))
+          console.log(
+            `    ${node.html.slice(0, 140)}\n    ${(node.failureSummary ?? '').split('\n').slice(1, 3).join(' ').slice(0, 200)}`,
+          )
       }
     }
   }

@@ -12,9 +12,24 @@ export async function browser() {
     headless: true,
     viewport: { width: 1440, height: 900 },
     // A host that is not this machine, as far as the browser knows: there it trusts a page less.
-    args: ['--host-resolver-rules=MAP prefect.test 127.0.0.1', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      '--host-resolver-rules=MAP prefect.test 127.0.0.1',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   })
-  return { context, close: async () => { await context.close(); await rm(dir, { recursive: true, force: true }) } }
+  return {
+    context,
+    close: async () => {
+      await context.close()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
 }
 
 /** Waits until a page is at rest: what glides has arrived, and what was changed last has been painted. */
@@ -24,8 +39,15 @@ export async function atRest(page) {
     await document.fonts.ready
     await frame()
     await frame()
-    const moving = () => document.getAnimations().filter((one) => one.playState === 'running' && one.effect?.getComputedTiming().endTime !== Infinity)
-    while (moving().length) await Promise.race([Promise.allSettled(moving().map((one) => one.finished)), new Promise((done) => setTimeout(done, 1000))])
+    const moving = () =>
+      document
+        .getAnimations()
+        .filter((one) => one.playState === 'running' && one.effect?.getComputedTiming().endTime !== Infinity)
+    while (moving().length)
+      await Promise.race([
+        Promise.allSettled(moving().map((one) => one.finished)),
+        new Promise((done) => setTimeout(done, 1000)),
+      ])
     await frame()
   })
 }

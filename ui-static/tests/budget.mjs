@@ -22,7 +22,9 @@ files.add(`assets/${readdirSync('dist/assets').find((name) => /^streams-.*\.js$/
 const size = (set) => [...set].reduce((sum, file) => sum + brotliCompressSync(readFileSync(`dist/${file}`)).length, 0)
 const script = size(files)
 const all = script + size(styles)
-console.log(`first page, ${files.size + styles.size} files: ${(script / 1000).toFixed(1)} kB of script, ${(all / 1000).toFixed(1)} kB with styles (compressed)`)
+console.log(
+  `first page, ${files.size + styles.size} files: ${(script / 1000).toFixed(1)} kB of script, ${(all / 1000).toFixed(1)} kB with styles (compressed)`,
+)
 if (script > 90_000 || all > 120_000) {
   console.error('over the budget of 90 kB and 120 kB')
   process.exit(1)

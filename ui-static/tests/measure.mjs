@@ -98,16 +98,25 @@ export async function frames(page, act) {
   })
   times.sort((a, b) => a - b)
   const at = (share) => Math.round((times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0) * 10) / 10
-  return { frames: times.length, median_ms: at(0.5), p95_ms: at(0.95), worst_ms: at(1), over_33_ms: times.filter((t) => t > 33.4).length }
+  return {
+    frames: times.length,
+    median_ms: at(0.5),
+    p95_ms: at(0.95),
+    worst_ms: at(1),
+    over_33_ms: times.filter((t) => t > 33.4).length,
+  }
 }
 
 if (import.meta.url === `file://${process.argv[1]}`) {
   const [url, times = '3'] = process.argv.slice(2)
   const { context, close } = await browser()
   const all = []
-  for (let i = 0; i < Number(times); i++) all.push(await measure(context, url, { quiet: 1500, marker: process.env.MARKER ?? null }))
+  for (let i = 0; i < Number(times); i++)
+    all.push(await measure(context, url, { quiet: 1500, marker: process.env.MARKER ?? null }))
   await close()
   const middle = (name) => all.map((one) => one[name]).sort((a, b) => a - b)[Math.floor(all.length / 2)]
   const { foreign, ...numbers } = all[0]
-  console.log(JSON.stringify({ ...Object.fromEntries(Object.keys(numbers).map((name) => [name, middle(name)])), foreign }))
+  console.log(
+    JSON.stringify({ ...Object.fromEntries(Object.keys(numbers).map((name) => [name, middle(name)])), foreign }),
+  )
 }

@@ -35,7 +35,8 @@ export async function teller(open) {
     } catch (error) {
       failed++
       console.log(`FAIL ${name}\n     ${error.message.split('\n').slice(0, 30).join('\n     ')}`)
-      if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/failed-${failed}.png` }).catch(() => {})
+      if (process.env.SHOTS)
+        await page.screenshot({ path: `${process.env.SHOTS}/failed-${failed}.png` }).catch(() => {})
     }
     await page.close()
     await server?.close()

@@ -54,7 +54,12 @@ export function unfold(g: GraphColumns, inner: ReadonlyMap<string, GraphColumns>
     seen.add(child!)
     const from = all.id.length
     for (const name of names) {
-      const values = name === 'upstream' ? columns.upstream.map((list) => list.map((u) => u + from)) : name === 'artifacts' ? columns.artifacts.map((a) => ({ ...a, node: a.node == null ? i : a.node + from })) : columns[name]
+      const values =
+        name === 'upstream'
+          ? columns.upstream.map((list) => list.map((u) => u + from))
+          : name === 'artifacts'
+            ? columns.artifacts.map((a) => ({ ...a, node: a.node == null ? i : a.node + from }))
+            : columns[name]
       // A loop, since as many arguments as a run may have task runs are more than a call takes.
       for (const value of values) (all[name] as unknown[]).push(value)
     }
@@ -82,7 +87,12 @@ export function extent(g: GraphColumns, start: number | null, end: number | null
 }
 
 /** Puts intervals, ordered by start, into the first row that is free; few rows, as a person would place them. */
-export function pack(order: number[], begin: (i: number) => number, finish: (i: number) => number, gap: number): { row: Map<number, number>; rows: number } {
+export function pack(
+  order: number[],
+  begin: (i: number) => number,
+  finish: (i: number) => number,
+  gap: number,
+): { row: Map<number, number>; rows: number } {
   // Two heaps: rows in use by when they become free, and free rows by their place. A wide fan costs n log n.
   const busy = new Heap()
   const free = new Heap()
@@ -168,7 +178,8 @@ function byOwner({ g, owner }: Unfolded, fallback: number): Map<number, number[]
   return lists
 }
 
-const finishOf = (g: GraphColumns, start: number, now: number) => (i: number) => Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
+const finishOf = (g: GraphColumns, start: number, now: number) => (i: number) =>
+  Math.max(g.end[i] ?? (g.start[i] == null ? start : now), g.start[i] ?? start)
 
 /** Room for the name of an unfolded subflow. */
 const TITLE = 18
@@ -195,7 +206,16 @@ export function timeLayout(all: Unfolded, span: [number, number], now: number): 
     if (!list) return
     const top = y
     if (o >= 0) y += TITLE
-    for (const i of lists.get(o)!) boxes.push({ nodes: [i], x: begin(i), w: finish(i) - begin(i), row: list.row.get(i)!, y: y + list.row.get(i)! * step, h, label: g.name[i]! })
+    for (const i of lists.get(o)!)
+      boxes.push({
+        nodes: [i],
+        x: begin(i),
+        w: finish(i) - begin(i),
+        row: list.row.get(i)!,
+        y: y + list.row.get(i)! * step,
+        h,
+        label: g.name[i]!,
+      })
     y += list.rows * step
     const frame = { label: o < 0 ? '' : g.name[o]!, y: top, h: 0, depth }
     if (o >= 0) frames.push(frame)
@@ -211,7 +231,14 @@ export function timeLayout(all: Unfolded, span: [number, number], now: number): 
   return { boxes, edges: edgesOf(g, (i) => at.get(i)!), timed: true, start, end, height: y, lanes: [], frames }
 }
 
-function packList(g: GraphColumns, order: number[], few: boolean, begin: (i: number) => number, finish: (i: number) => number, gap: number) {
+function packList(
+  g: GraphColumns,
+  order: number[],
+  few: boolean,
+  begin: (i: number) => number,
+  finish: (i: number) => number,
+  gap: number,
+) {
   // Among many, what failed lies on top, where it cannot be missed.
   const top = few ? [] : order.filter((i) => isBad(g.state_type[i]))
   if (!top.length) return pack(order, begin, finish, gap)
@@ -219,7 +246,10 @@ function packList(g: GraphColumns, order: number[], few: boolean, begin: (i: num
   const rest = order.filter((i) => !isBad(g.state_type[i]))
   if (!rest.length) return first
   const below = pack(rest, begin, finish, gap)
-  return { row: new Map([...first.row, ...[...below.row].map(([i, r]) => [i, r + first.rows] as const)]), rows: first.rows + below.rows }
+  return {
+    row: new Map([...first.row, ...[...below.row].map(([i, r]) => [i, r + first.rows] as const)]),
+    rows: first.rows + below.rows,
+  }
 }
 
 /** One lane for each task, its runs packed inside: what ran how often, side by side. Below a subflow lie the lanes of its own tasks. */
@@ -238,7 +268,16 @@ export function laneLayout(all: Unfolded, span: [number, number], now: number): 
     const step = h + 1.5
     const height = Math.max(24, rows * step + 8)
     lanes.push({ label, y, h: height, count: nodes.length, depth })
-    for (const i of nodes) boxes.push({ nodes: [i], x: begin(i), w: finish(i) - begin(i), row: row.get(i)!, y: y + 4 + row.get(i)! * step, h, label: '' })
+    for (const i of nodes)
+      boxes.push({
+        nodes: [i],
+        x: begin(i),
+        w: finish(i) - begin(i),
+        row: row.get(i)!,
+        y: y + 4 + row.get(i)! * step,
+        h,
+        label: '',
+      })
     y += height
   }
   const place = (list: number[], depth: number) => {
@@ -265,7 +304,10 @@ export function laneLayout(all: Unfolded, span: [number, number], now: number): 
 
 /** The task's name in a task run's: `Augment data-e6ffc28f-12` is `Augment data`. */
 export function baseName(name: string): string {
-  return name.replace(/-[0-9a-f]{3,8}-\d+$/i, '').replace(/-\d+$/, '').replace(/-[0-9a-f]{3}$/i, '')
+  return name
+    .replace(/-[0-9a-f]{3,8}-\d+$/i, '')
+    .replace(/-\d+$/, '')
+    .replace(/-[0-9a-f]{3}$/i, '')
 }
 
 /** Siblings of one task that wait for the same and are awaited by the same kinds, as one group each. */
@@ -311,7 +353,15 @@ export async function dependencyLayout(g: GraphColumns): Promise<Layout> {
   const of = new Array<number>(g.id.length)
   groups.forEach((nodes, b) => nodes.forEach((i) => (of[i] = b)))
   const edges = edgesOf(g, (i) => of[i]!)
-  const boxes = groups.map((nodes): Box => ({ nodes, x: 0, w: NODE_W, row: 0, y: 0, h: NODE_H, label: nodes.length > 1 ? `${baseName(g.name[nodes[0]!]!)} × ${nodes.length}` : g.name[nodes[0]!]! }))
+  const boxes = groups.map((nodes): Box => ({
+    nodes,
+    x: 0,
+    w: NODE_W,
+    row: 0,
+    y: 0,
+    h: NODE_H,
+    label: nodes.length > 1 ? `${baseName(g.name[nodes[0]!]!)} × ${nodes.length}` : g.name[nodes[0]!]!,
+  }))
   if (boxes.length <= 400 && edges.length <= 1500) {
     const { graphlib, layout } = (await import('@dagrejs/dagre')).default
     const graph = new graphlib.Graph()

@@ -17,7 +17,10 @@ const KEPT_MS = 15_000
 export function askAhead(name: string, path: string, body?: unknown) {
   const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
   const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
-  const one: Ahead = { sent: Date.now(), response: fetch(API + path, { ...init, headers: { accept: 'application/json', ...type, ...headers(read()) } }) }
+  const one: Ahead = {
+    sent: Date.now(),
+    response: fetch(API + path, { ...init, headers: { accept: 'application/json', ...type, ...headers(read()) } }),
+  }
   one.response.catch(() => null)
   asked.set(name, one)
   setTimeout(() => asked.get(name) === one && asked.delete(name), KEPT_MS)

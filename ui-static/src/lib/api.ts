@@ -18,7 +18,11 @@ export class ApiError extends Error {
 }
 
 /** Sends a request as this browser's user: every way to the server goes through here, the stream of changes too. */
-export async function send(path: string, init: RequestInit & { headers?: Record<string, string> } = {}, ahead?: Ahead): Promise<Response> {
+export async function send(
+  path: string,
+  init: RequestInit & { headers?: Record<string, string> } = {},
+  ahead?: Ahead,
+): Promise<Response> {
   for (;;) {
     const headers = { ...init.headers, ...session.headers() }
     const first = ahead
@@ -69,7 +73,9 @@ const csrf = {
   client: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`,
   token: '',
   headers(method: string): Record<string, string> {
-    return this.token && method !== 'GET' ? { 'prefect-csrf-token': this.token, 'prefect-csrf-client': this.client } : {}
+    return this.token && method !== 'GET'
+      ? { 'prefect-csrf-token': this.token, 'prefect-csrf-client': this.client }
+      : {}
   },
   async renew(): Promise<boolean> {
     const response = await send(`/csrf-token?client=${this.client}`).catch(() => null)
@@ -112,7 +118,10 @@ const del = <R>(path: string) => call<R>('DELETE', path)
 
 /** A page of a public list with how many there are in all: a filter answers rows only. */
 async function listed<R>(path: string, filter: object, page: object, signal?: AbortSignal): Promise<T.Page<R>> {
-  const [results, count] = await Promise.all([post<R[]>(`${path}/filter`, { ...filter, ...page }, signal), post<number>(`${path}/count`, filter, signal)])
+  const [results, count] = await Promise.all([
+    post<R[]>(`${path}/filter`, { ...filter, ...page }, signal),
+    post<number>(`${path}/count`, filter, signal),
+  ])
   return { results, count }
 }
 
@@ -122,7 +131,7 @@ const MOST = 1000
 /** All rows of a filter, which answers no more than 200 at once. */
 async function every<R>(path: string, s?: AbortSignal): Promise<R[]> {
   const out: R[] = []
-  for (let size = 200; size === 200 && out.length < MOST; ) {
+  for (let size = 200; size === 200 && out.length < MOST;) {
     const part = await post<R[]>(`${path}/filter`, { limit: 200, offset: out.length }, s)
     out.push(...part)
     size = part.length
@@ -146,13 +155,18 @@ export interface Verdict {
 /** A refused transition is an error for a person, though not one of HTTP; another way to what was asked for is none. */
 function accepted(verdict: Verdict, asked?: T.StateType): Verdict {
   const got = verdict.state?.type
-  const isThere = verdict.status === 'REJECT' && got !== undefined && (got === asked || (asked === 'CANCELLING' && got === 'CANCELLED'))
-  if (verdict.status !== 'ACCEPT' && !isThere) throw new ApiError(verdict.details?.reason ?? `The server answered ${verdict.status}.`, 409)
+  const isThere =
+    verdict.status === 'REJECT' &&
+    got !== undefined &&
+    (got === asked || (asked === 'CANCELLING' && got === 'CANCELLED'))
+  if (verdict.status !== 'ACCEPT' && !isThere)
+    throw new ApiError(verdict.details?.reason ?? `The server answered ${verdict.status}.`, 409)
   return verdict
 }
 
 export const api = {
-  overview: (body: T.Ask, key: string, s?: AbortSignal) => call<T.Overview>('POST', '/ui/overview', body, s, takeAhead(key)),
+  overview: (body: T.Ask, key: string, s?: AbortSignal) =>
+    call<T.Overview>('POST', '/ui/overview', body, s, takeAhead(key)),
   info: (s?: AbortSignal) => get<T.Info>('/ui/info', s),
   runs: (body: T.Ask, s?: AbortSignal) => post<T.RunsPage>('/ui/flow_runs', body, s),
   taskRuns: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),
@@ -169,27 +183,38 @@ export const api = {
   limits: (s?: AbortSignal) => get<T.LimitRow[]>('/ui/concurrency_limits', s),
   /** Those that somebody can choose from. */
   blocks: (s?: AbortSignal) => get<T.BlockRow[]>('/ui/blocks', s),
-  findBlocks: (body: { name: string; limit: number; offset: number }, s?: AbortSignal) => post<T.Page<T.BlockRow>>('/ui/blocks', body, s),
+  findBlocks: (body: { name: string; limit: number; offset: number }, s?: AbortSignal) =>
+    post<T.Page<T.BlockRow>>('/ui/blocks', body, s),
   pools: (s?: AbortSignal) => get<T.PoolRow[]>('/ui/work_pools', s),
   pool: (name: string, s?: AbortSignal) => get<T.PoolPage>(`/ui/work_pools/${part(name)}`, s),
-  previewSchedule: (schedule: T.Schedule, s?: AbortSignal) => post<{ dates: string[] }>('/ui/schedule', { schedule }, s),
+  previewSchedule: (schedule: T.Schedule, s?: AbortSignal) =>
+    post<{ dates: string[] }>('/ui/schedule', { schedule }, s),
   names: (ids: string[], s?: AbortSignal) => post<T.Named[]>('/ui/names', { ids }, s),
   events: (body: unknown, s?: AbortSignal) => post<T.EventPage>('/events/filter', body, s),
   moreEvents: (token: string) => get<T.EventPage>(`/events/filter/next?page-token=${token}`),
   flows: (flows: object | undefined, page: object) => listed<{ id: string; name: string }>('/flows', { flows }, page),
   /** Those of pools too; they are found by how their names begin. */
-  allQueues: (begins: string, limit: number) => post<{ id: string; name: string; work_pool_name: string | null }[]>('/work_queues/filter', { limit, ...(begins ? { work_queues: { name: { startswith_: [begins] } } } : {}) }),
+  allQueues: (begins: string, limit: number) =>
+    post<{ id: string; name: string; work_pool_name: string | null }[]>('/work_queues/filter', {
+      limit,
+      ...(begins ? { work_queues: { name: { startswith_: [begins] } } } : {}),
+    }),
   automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
   automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
-  variables: (variables: object | undefined, page: object, s?: AbortSignal) => listed<T.VariableRow>('/variables', { variables }, page, s),
-  latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
-  artifacts: (artifacts: object, page: object, s?: AbortSignal) => listed<T.ArtifactRow>('/artifacts', { artifacts }, page, s),
+  variables: (variables: object | undefined, page: object, s?: AbortSignal) =>
+    listed<T.VariableRow>('/variables', { variables }, page, s),
+  latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) =>
+    listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
+  artifacts: (artifacts: object, page: object, s?: AbortSignal) =>
+    listed<T.ArtifactRow>('/artifacts', { artifacts }, page, s),
   artifact: (id: string, s?: AbortSignal) => get<T.ArtifactRow>(`/artifacts/${part(id)}`, s),
   runInput: (id: string, key: string) => get<unknown>(`/flow_runs/${part(id)}/input/${part(key)}`),
   explain: (id: string, s?: AbortSignal) => get<T.Explanation>(`/flow_runs/${part(id)}/explain`, s),
 
-  createRun: (deployment: string, body: unknown) => post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${part(deployment)}/create_flow_run`, body),
-  setRunState: async (id: string, state: SetState, force = false) => accepted(await post<Verdict>(`/flow_runs/${part(id)}/set_state`, { state, force }), state.type),
+  createRun: (deployment: string, body: unknown) =>
+    post<Pick<T.RunRow, 'id' | 'name'>>(`/deployments/${part(deployment)}/create_flow_run`, body),
+  setRunState: async (id: string, state: SetState, force = false) =>
+    accepted(await post<Verdict>(`/flow_runs/${part(id)}/set_state`, { state, force }), state.type),
   /** Whoever runs a deployment's run ends its processes first, and the server knows whether anybody does; of other runs nobody would hear. */
   cancelRun: async (id: string) => {
     const run = await get<{ deployment_id: string | null }>(`/flow_runs/${part(id)}`)
@@ -203,7 +228,8 @@ export const api = {
   pauseSchedule: (id: string) => post(`/deployments/${part(id)}/set_schedule_inactive`),
   resumeSchedule: (id: string) => post(`/deployments/${part(id)}/set_schedule_active`),
   addSchedule: (id: string, schedule: unknown) => post(`/deployments/${part(id)}/schedules`, [schedule]),
-  updateSchedule: (id: string, schedule: string, body: unknown) => patch(`/deployments/${part(id)}/schedules/${part(schedule)}`, body),
+  updateSchedule: (id: string, schedule: string, body: unknown) =>
+    patch(`/deployments/${part(id)}/schedules/${part(schedule)}`, body),
   deleteSchedule: (id: string, schedule: string) => del(`/deployments/${part(id)}/schedules/${part(schedule)}`),
   createVariable: (body: unknown) => post('/variables/', body),
   updateVariable: (id: string, body: unknown) => patch(`/variables/${part(id)}`, body),
@@ -212,12 +238,14 @@ export const api = {
   createGlobalLimit: (body: unknown) => post('/v2/concurrency_limits/', body),
   updateGlobalLimit: (id: string, body: unknown) => patch(`/v2/concurrency_limits/${part(id)}`, body),
   deleteGlobalLimit: (id: string) => del(`/v2/concurrency_limits/${part(id)}`),
-  resumeRun: async (id: string, input?: unknown) => accepted(await post<Verdict>(`/flow_runs/${part(id)}/resume`, input === undefined ? {} : { run_input: input })),
+  resumeRun: async (id: string, input?: unknown) =>
+    accepted(await post<Verdict>(`/flow_runs/${part(id)}/resume`, input === undefined ? {} : { run_input: input })),
   createPool: (body: unknown) => post('/work_pools/', body),
   updatePool: (name: string, body: unknown) => patch(`/work_pools/${part(name)}`, body),
   deletePool: (name: string) => del(`/work_pools/${part(name)}`),
   createPoolQueue: (pool: string, body: unknown) => post(`/work_pools/${part(pool)}/queues`, body),
-  updatePoolQueue: (pool: string, queue: string, body: unknown) => patch(`/work_pools/${part(pool)}/queues/${part(queue)}`, body),
+  updatePoolQueue: (pool: string, queue: string, body: unknown) =>
+    patch(`/work_pools/${part(pool)}/queues/${part(queue)}`, body),
   deletePoolQueue: (pool: string, queue: string) => del(`/work_pools/${part(pool)}/queues/${part(queue)}`),
   deleteWorker: (pool: string, worker: string) => del(`/work_pools/${part(pool)}/workers/${part(worker)}`),
   createAutomation: (body: unknown) => post<T.AutomationRow>('/automations/', body),
@@ -237,9 +265,11 @@ export const api = {
   createNotification: (body: unknown) => post('/flow_run_notification_policies/', body),
   updateNotification: (id: string, body: unknown) => patch(`/flow_run_notification_policies/${part(id)}`, body),
   deleteNotification: (id: string) => del(`/flow_run_notification_policies/${part(id)}`),
-  blockTypes: async (s?: AbortSignal) => (await every<T.BlockType>('/block_types', s)).sort((a, b) => a.name.localeCompare(b.name)),
+  blockTypes: async (s?: AbortSignal) =>
+    (await every<T.BlockType>('/block_types', s)).sort((a, b) => a.name.localeCompare(b.name)),
   /** The newest first. */
-  blockSchemas: (type: string, s?: AbortSignal) => post<T.BlockSchema[]>('/block_schemas/filter', { block_schemas: { block_type_id: { any_: [type] } } }, s),
+  blockSchemas: (type: string, s?: AbortSignal) =>
+    post<T.BlockSchema[]>('/block_schemas/filter', { block_schemas: { block_type_id: { any_: [type] } } }, s),
   createBlockDocument: (body: unknown) => post('/block_documents/', body),
   updateBlockDocument: (id: string, data: object) => patch(`/block_documents/${part(id)}`, { data }),
   deleteBlockDocument: (id: string) => del(`/block_documents/${part(id)}`),

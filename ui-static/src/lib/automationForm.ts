@@ -52,33 +52,89 @@ export function toTrigger(w: Watch): Trigger {
     ...(ofRuns && w.tags.length ? [{ [ROLE]: 'tag', [SELF]: few(w.tags.map((tag) => `prefect.tag.${tag}`)) }] : []),
   ]
   const base = { type: 'event', match: { [SELF]: own }, match_related: related.length === 1 ? related[0]! : related }
-  if (w.stays) return { ...base, posture: 'Proactive', after: events, expect: [any], for_each: [SELF], threshold: 1, within: w.seconds }
+  if (w.stays)
+    return {
+      ...base,
+      posture: 'Proactive',
+      after: events,
+      expect: [any],
+      for_each: [SELF],
+      threshold: 1,
+      within: w.seconds,
+    }
   const isCounted = w.times > 1
-  return { ...base, posture: 'Reactive', after: [], expect: events.length ? events : [any], for_each: isCounted && w.apart ? [w.apart] : [], threshold: w.times, within: isCounted ? w.seconds : 0 }
+  return {
+    ...base,
+    posture: 'Reactive',
+    after: [],
+    expect: events.length ? events : [any],
+    for_each: isCounted && w.apart ? [w.apart] : [],
+    threshold: w.times,
+    within: isCounted ? w.seconds : 0,
+  }
 }
 
 /** A trigger with nothing left to its defaults and lists in one order, so that two that mean the same are the same text. */
 function canonical(trigger: Trigger): string {
   const sorted = (list: string[] | undefined) => [...(list ?? [])].sort()
-  const labels = (of: Record<string, string | string[]> | undefined) => Object.entries(of ?? {}).map(([label, value]) => [label, sorted([value].flat())]).sort()
-  const { id: _, type = 'event', match, match_related, after, expect, for_each, posture, threshold = 1, within, ...more } = trigger as Trigger & { id?: string }
-  const related = [match_related ?? []].flat().filter((one) => Object.keys(one).length).map(labels)
-  return JSON.stringify([type, labels(match), related.map((one) => JSON.stringify(one)).sort(), sorted(after), sorted(expect), sorted(for_each), posture, threshold, within ?? 0, more])
+  const labels = (of: Record<string, string | string[]> | undefined) =>
+    Object.entries(of ?? {})
+      .map(([label, value]) => [label, sorted([value].flat())])
+      .sort()
+  const {
+    id: _,
+    type = 'event',
+    match,
+    match_related,
+    after,
+    expect,
+    for_each,
+    posture,
+    threshold = 1,
+    within,
+    ...more
+  } = trigger as Trigger & { id?: string }
+  const related = [match_related ?? []]
+    .flat()
+    .filter((one) => Object.keys(one).length)
+    .map(labels)
+  return JSON.stringify([
+    type,
+    labels(match),
+    related.map((one) => JSON.stringify(one)).sort(),
+    sorted(after),
+    sorted(expect),
+    sorted(for_each),
+    posture,
+    threshold,
+    within ?? 0,
+    more,
+  ])
 }
 
 /** The fields of a trigger; null if they cannot say all of it. */
 export function toWatch(trigger: Trigger): Watch | null {
   const cut = (text: string, beginning: string) => (text.startsWith(beginning) ? text.slice(beginning.length) : null)
-  const family = FAMILIES.map(([one]) => one).find((one) => [trigger.expect ?? [], trigger.after ?? []].flat().some((name) => name.startsWith(`prefect.${one}.`)))
+  const family = FAMILIES.map(([one]) => one).find((one) =>
+    [trigger.expect ?? [], trigger.after ?? []].flat().some((name) => name.startsWith(`prefect.${one}.`)),
+  )
   if (!family) return null
   const stays = trigger.posture === 'Proactive'
-  const inside = (list: string[] | undefined, beginning: string) => (list ?? []).flatMap((text) => cut(text, beginning) ?? []).filter((text) => text !== '*')
-  const ofRole = (role: string) => [trigger.match_related ?? []].flat().filter((one) => one[ROLE] === role).flatMap((one) => one[SELF] ?? [])
+  const inside = (list: string[] | undefined, beginning: string) =>
+    (list ?? []).flatMap((text) => cut(text, beginning) ?? []).filter((text) => text !== '*')
+  const ofRole = (role: string) =>
+    [trigger.match_related ?? []]
+      .flat()
+      .filter((one) => one[ROLE] === role)
+      .flatMap((one) => one[SELF] ?? [])
   const watch: Watch = {
     family,
     stays,
     states: inside(stays ? trigger.after : trigger.expect, `prefect.${family}.`),
-    only: family === 'flow-run' ? inside(ofRole('flow'), 'prefect.flow.') : inside([trigger.match?.[SELF] ?? []].flat(), `prefect.${family}.`),
+    only:
+      family === 'flow-run'
+        ? inside(ofRole('flow'), 'prefect.flow.')
+        : inside([trigger.match?.[SELF] ?? []].flat(), `prefect.${family}.`),
     tags: family === 'flow-run' ? inside(ofRole('tag'), 'prefect.tag.') : [],
     times: trigger.threshold ?? 1,
     apart: stays ? '' : (trigger.for_each?.[0] ?? ''),
@@ -107,22 +163,53 @@ const automation = target('automation', 'Automation')
 
 /** What an automation can do: the type, its words, its fields. */
 export const ACTIONS: [type: string, label: string, entries: Entry[]][] = [
-  ['send-notification', 'Send a notification', [{ name: 'block_document_id', label: 'Through', kind: 'block', of: 'notifier', needed: true }, { name: 'subject', label: 'Subject', kind: 'text', needed: true }, { name: 'body', label: 'Message', kind: 'lines', needed: true }]],
-  ['run-deployment', 'Run a deployment', [deployment, { name: 'parameters', label: 'Parameters', kind: 'json' }, { name: 'schedule_after', label: 'Seconds later', kind: 'seconds' }]],
+  [
+    'send-notification',
+    'Send a notification',
+    [
+      { name: 'block_document_id', label: 'Through', kind: 'block', of: 'notifier', needed: true },
+      { name: 'subject', label: 'Subject', kind: 'text', needed: true },
+      { name: 'body', label: 'Message', kind: 'lines', needed: true },
+    ],
+  ],
+  [
+    'run-deployment',
+    'Run a deployment',
+    [
+      deployment,
+      { name: 'parameters', label: 'Parameters', kind: 'json' },
+      { name: 'schedule_after', label: 'Seconds later', kind: 'seconds' },
+    ],
+  ],
   ['pause-deployment', 'Pause a deployment', [deployment]],
   ['resume-deployment', 'Resume a deployment', [deployment]],
   ['cancel-flow-run', 'Cancel the flow run', []],
   ['suspend-flow-run', 'Suspend the flow run', []],
   ['resume-flow-run', 'Resume the flow run', []],
   ['delete-flow-run', 'Delete the flow run', []],
-  ['change-flow-run-state', 'Set the flow run to a state', [{ name: 'state', label: 'State', kind: 'state', needed: true }, { name: 'name', label: 'Name of the state', kind: 'text' }, { name: 'message', label: 'Message', kind: 'text' }]],
+  [
+    'change-flow-run-state',
+    'Set the flow run to a state',
+    [
+      { name: 'state', label: 'State', kind: 'state', needed: true },
+      { name: 'name', label: 'Name of the state', kind: 'text' },
+      { name: 'message', label: 'Message', kind: 'text' },
+    ],
+  ],
   ['pause-work-pool', 'Pause a work pool', [pool]],
   ['resume-work-pool', 'Resume a work pool', [pool]],
   ['pause-work-queue', 'Pause a work queue', [queue]],
   ['resume-work-queue', 'Resume a work queue', [queue]],
   ['pause-automation', 'Switch an automation off', [automation]],
   ['resume-automation', 'Switch an automation on', [automation]],
-  ['call-webhook', 'Call a webhook', [{ name: 'block_document_id', label: 'Webhook', kind: 'block', of: 'webhook', needed: true }, { name: 'payload', label: 'Payload', kind: 'lines' }]],
+  [
+    'call-webhook',
+    'Call a webhook',
+    [
+      { name: 'block_document_id', label: 'Webhook', kind: 'block', of: 'webhook', needed: true },
+      { name: 'payload', label: 'Payload', kind: 'lines' },
+    ],
+  ],
   ['do-nothing', 'Do nothing', []],
 ]
 
@@ -134,7 +221,12 @@ export function blank(type: string): Action {
   return {
     type,
     ...(entries.some((e) => e.kind === 'target') ? { source: 'selected' } : {}),
-    ...(type === 'send-notification' ? { subject: 'Flow run {{ flow_run.name }} is {{ flow_run.state.name }}', body: '{{ flow.name }}: {{ flow_run.state.message }}' } : {}),
+    ...(type === 'send-notification'
+      ? {
+          subject: 'Flow run {{ flow_run.name }} is {{ flow_run.state.name }}',
+          body: '{{ flow.name }}: {{ flow_run.state.message }}',
+        }
+      : {}),
     ...(type === 'change-flow-run-state' ? { state: 'CANCELLED' } : {}),
     ...(type === 'run-deployment' ? { parameters: {} } : {}),
   }
@@ -144,7 +236,8 @@ export function blank(type: string): Action {
 export function missing(action: Action): string | null {
   const given = action as unknown as Record<string, unknown>
   for (const e of entriesOf(action.type)) {
-    if (e.kind === 'target' ? action.source !== 'inferred' && !given[e.name] : e.needed && !given[e.name]) return e.label
+    if (e.kind === 'target' ? action.source !== 'inferred' && !given[e.name] : e.needed && !given[e.name])
+      return e.label
   }
   return null
 }

@@ -33,7 +33,8 @@ export interface Action {
 
 /** `a, b or c`. */
 export const or = (words: string[]) => list(words)
-const list = (words: string[], joint = 'or') => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${joint} ${words.at(-1)}`)
+const list = (words: string[], joint = 'or') =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} ${joint} ${words.at(-1)}`
 
 /** `prefect.flow-run.Failed` as "flow run Failed"; names of other families stay as they are. */
 export function eventWords(name: string): string {
@@ -48,17 +49,21 @@ function labels(match: Record<string, string | string[]> | undefined, said: stri
   return Object.entries(match ?? {}).flatMap(([label, value]) => {
     const values = Array.isArray(value) ? value : [value]
     if (label === 'prefect.resource.id' && values.every((v) => said.includes(v))) return []
-    if (label === 'prefect.resource.id' && values.every((v) => /^prefect\.[\w-]+\.\*$/.test(v))) return `of any ${list(values.map((v) => v.split('.')[1]!.replaceAll('-', ' ')))}`
+    if (label === 'prefect.resource.id' && values.every((v) => /^prefect\.[\w-]+\.\*$/.test(v)))
+      return `of any ${list(values.map((v) => v.split('.')[1]!.replaceAll('-', ' ')))}`
     return label === 'prefect.resource.id' ? `of ${list(values)}` : `with ${label} ${list(values)}`
   })
 }
 
 function related(of: Trigger['match_related']): string[] {
-  return (Array.isArray(of) ? of : of ? [of] : []).filter((one) => Object.keys(one).length).map((one) => {
-    const { 'prefect.resource.role': role, 'prefect.resource.name': name, ...rest } = one
-    const words = (value: string | string[] | undefined) => (value === undefined ? '' : list(Array.isArray(value) ? value : [value]))
-    return ['related to', words(role) || 'something', words(name), ...labels(rest)].filter(Boolean).join(' ')
-  })
+  return (Array.isArray(of) ? of : of ? [of] : [])
+    .filter((one) => Object.keys(one).length)
+    .map((one) => {
+      const { 'prefect.resource.role': role, 'prefect.resource.name': name, ...rest } = one
+      const words = (value: string | string[] | undefined) =>
+        value === undefined ? '' : list(Array.isArray(value) ? value : [value])
+      return ['related to', words(role) || 'something', words(name), ...labels(rest)].filter(Boolean).join(' ')
+    })
 }
 
 /** The trigger in words, a line for itself and one for each inside; `depth` is how far to the right a line stands. */
@@ -66,14 +71,28 @@ export function triggerLines(trigger: Trigger, depth = 0): { depth: number; text
   const within = trigger.within ? ` within ${duration(trigger.within)}` : ''
   const inside = (trigger.triggers ?? []).flatMap((one) => triggerLines(one, depth + 1))
   if (trigger.type === 'compound') {
-    const how = trigger.require === 'all' ? 'all of these happen' : trigger.require === 'any' || trigger.require === 1 ? 'any of these happens' : `${trigger.require} of these happen`
+    const how =
+      trigger.require === 'all'
+        ? 'all of these happen'
+        : trigger.require === 'any' || trigger.require === 1
+          ? 'any of these happens'
+          : `${trigger.require} of these happen`
     return [{ depth, text: `${depth ? '' : 'When '}${how}${within}` }, ...inside]
   }
-  if (trigger.type === 'sequence') return [{ depth, text: `${depth ? '' : 'When '}these happen in order${within}` }, ...inside]
+  if (trigger.type === 'sequence')
+    return [{ depth, text: `${depth ? '' : 'When '}these happen in order${within}` }, ...inside]
   const what = trigger.expect?.length ? list(trigger.expect.map(eventWords)) : 'anything'
   const families = (trigger.expect ?? []).map((name) => name.replace(/[^.]*$/, '*'))
-  const which = [...labels(trigger.match, families.every((f) => f === families[0]) ? families : []), ...related(trigger.match_related)].join(', ')
-  const apart = trigger.for_each?.length ? `, counted for each ${list(trigger.for_each.map((l) => l.replace('prefect.resource.id', 'resource')), 'and')}` : ''
+  const which = [
+    ...labels(trigger.match, families.every((f) => f === families[0]) ? families : []),
+    ...related(trigger.match_related),
+  ].join(', ')
+  const apart = trigger.for_each?.length
+    ? `, counted for each ${list(
+        trigger.for_each.map((l) => l.replace('prefect.resource.id', 'resource')),
+        'and',
+      )}`
+    : ''
   const after = trigger.after?.length ? ` after ${list(trigger.after.map(eventWords))}` : ''
   const times = (trigger.threshold ?? 1) > 1 ? ` ${trigger.threshold} times` : ''
   const text =
@@ -96,7 +115,8 @@ const OBJECTS: Record<string, [string, keyof Action | null, string]> = {
 export function actionWords(action: Action): string {
   const block = action.block_document_id ? `prefect.block-document.${action.block_document_id}` : 'a block'
   if (action.type === 'do-nothing') return 'Do nothing'
-  if (action.type === 'change-flow-run-state') return `Set the flow run to ${action.name ?? action.state ?? 'another state'}`
+  if (action.type === 'change-flow-run-state')
+    return `Set the flow run to ${action.name ?? action.state ?? 'another state'}`
   if (action.type === 'send-notification') return `Send “${action.subject ?? ''}” through ${block}`
   if (action.type === 'call-webhook') return `Call the webhook of ${block}`
   const match = /^(run|pause|resume|cancel|suspend|delete)-([\w-]+)$/.exec(action.type)
@@ -105,6 +125,9 @@ export function actionWords(action: Action): string {
   const [noun, field, kind] = of
   const verb = match[1]![0]!.toUpperCase() + match[1]!.slice(1)
   const id = field && (action[field] as string | null | undefined)
-  const later = match[1] === 'run' && action.schedule_after ? `, ${typeof action.schedule_after === 'number' ? duration(action.schedule_after) : action.schedule_after} later` : ''
+  const later =
+    match[1] === 'run' && action.schedule_after
+      ? `, ${typeof action.schedule_after === 'number' ? duration(action.schedule_after) : action.schedule_after} later`
+      : ''
   return id ? `${verb} prefect.${kind}.${id}${later}` : `${verb} the ${noun} that the event is about${later}`
 }

@@ -15,7 +15,10 @@ const named = (text: string) => (text ? { name: { like_: text } } : undefined)
 /** Lists those whose names contain a text, as many as somebody can look through. */
 export async function choices(kind: Kin, text: string): Promise<Choices> {
   const has = (name: string) => name.toLowerCase().includes(text.toLowerCase())
-  const cut = (all: [string, string][]): Choices => ({ list: all.filter(([, name]) => has(name)).slice(0, MOST), isMore: all.length > MOST })
+  const cut = (all: [string, string][]): Choices => ({
+    list: all.filter(([, name]) => has(name)).slice(0, MOST),
+    isMore: all.length > MOST,
+  })
   switch (kind) {
     case 'deployment': {
       const found = await api.deployments({ ...(text ? { deployments: { name: { like_: text } } } : {}), limit: MOST })
@@ -33,10 +36,17 @@ export async function choices(kind: Kin, text: string): Promise<Choices> {
       return cut((await api.pools()).map((p) => [p.id, p.name]))
     case 'work-queue': {
       const found = await api.allQueues(text, MOST)
-      return { list: found.map((q) => [q.id, q.work_pool_name ? `${q.work_pool_name} / ${q.name}` : q.name]), isMore: found.length === MOST }
+      return {
+        list: found.map((q) => [q.id, q.work_pool_name ? `${q.work_pool_name} / ${q.name}` : q.name]),
+        isMore: found.length === MOST,
+      }
     }
     case 'notifier':
-      return cut((await api.blocks()).filter((b) => b.document?.capabilities.includes('notify')).map((b) => [b.id, `${b.name} (${b.type_name})`]))
+      return cut(
+        (await api.blocks())
+          .filter((b) => b.document?.capabilities.includes('notify'))
+          .map((b) => [b.id, `${b.name} (${b.type_name})`]),
+      )
     case 'webhook':
       return cut((await api.blocks()).filter((b) => b.document?.slug === 'webhook').map((b) => [b.id, b.name]))
   }

@@ -9,7 +9,8 @@ export function authorization(credentials: string): string {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`
 }
 
-export const headers = (credentials: string): Record<string, string> => (credentials ? { authorization: authorization(credentials) } : {})
+export const headers = (credentials: string): Record<string, string> =>
+  credentials ? { authorization: authorization(credentials) } : {}
 
 export function read(): string {
   try {

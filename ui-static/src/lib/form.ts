@@ -6,7 +6,22 @@
 import { localInput } from './time'
 import type { JsonSchema } from './types'
 
-export type Kind = 'text' | 'number' | 'integer' | 'boolean' | 'choice' | 'date' | 'datetime' | 'lines' | 'items' | 'tuple' | 'map' | 'loose' | 'json' | 'group' | 'union'
+export type Kind =
+  | 'text'
+  | 'number'
+  | 'integer'
+  | 'boolean'
+  | 'choice'
+  | 'date'
+  | 'datetime'
+  | 'lines'
+  | 'items'
+  | 'tuple'
+  | 'map'
+  | 'loose'
+  | 'json'
+  | 'group'
+  | 'union'
 
 export interface Field {
   /** Where it stands, from the parameter inwards; joined it is the field's key. */
@@ -90,7 +105,8 @@ interface Narrowed {
 
 const isText = (schema: JsonSchema) => schema.type === 'string' && !schema.enum && !('const' in schema)
 /** Whether a choice says only what one before it says too: a secret of 3.x may be a secret text, a plain text or any JSON. */
-const isSaid = (choice: JsonSchema, i: number, all: JsonSchema[]) => isText(choice) && !choice.format && all.slice(0, i).some((other) => isText(other) && other.format === 'password')
+const isSaid = (choice: JsonSchema, i: number, all: JsonSchema[]) =>
+  isText(choice) && !choice.format && all.slice(0, i).some((other) => isText(other) && other.format === 'password')
 
 /** Takes "or null" off a schema and says whether a real union is left. */
 function narrowed(schema: JsonSchema, root: JsonSchema): Narrowed {
@@ -125,34 +141,61 @@ const typeWord = (schema: JsonSchema): string => {
   if (schema.type === 'object' && schema.properties && typeof schema.title === 'string') return schema.title
   const places = placesOf(schema)
   if (places) return `(${places.map(typeWord).join(', ')})`
-  if (schema.type === 'object' && isObject(schema.additionalProperties) && Object.keys(schema.additionalProperties).length) return `object of ${typeWord(schema.additionalProperties)}`
+  if (
+    schema.type === 'object' &&
+    isObject(schema.additionalProperties) &&
+    Object.keys(schema.additionalProperties).length
+  )
+    return `object of ${typeWord(schema.additionalProperties)}`
   if (schema.type === 'array') {
     const item = schema.items && !Array.isArray(schema.items) ? typeWord(schema.items) : ''
     return item ? `list of ${item}` : 'list'
   }
   const type = Array.isArray(schema.type) ? schema.type.join(' or ') : schema.type
-  return { string: 'text', object: 'object', integer: 'whole number', number: 'number', boolean: 'yes or no' }[type ?? ''] ?? type ?? 'anything'
+  return (
+    { string: 'text', object: 'object', integer: 'whole number', number: 'number', boolean: 'yes or no' }[type ?? ''] ??
+    type ??
+    'anything'
+  )
 }
 
 /** Of what a line of text can be one item each. */
-const isPlain = (items: unknown): items is JsonSchema => isObject(items) && ['string', 'integer', 'number'].includes(String(items.type ?? (Array.isArray(items.enum) ? 'string' : '')))
-const isLine = (item: unknown) => typeof item === 'number' || (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
+const isPlain = (items: unknown): items is JsonSchema =>
+  isObject(items) &&
+  ['string', 'integer', 'number'].includes(String(items.type ?? (Array.isArray(items.enum) ? 'string' : '')))
+const isLine = (item: unknown) =>
+  typeof item === 'number' || (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
 
 /** Whether items are more than anything at all, so that each can have fields. */
-const hasShape = (items: unknown): boolean => isObject(items) && (isObject(items.properties) || Array.isArray(items.anyOf) || Array.isArray(items.oneOf) || (typeof items.type === 'string' && items.type !== 'object'))
+const hasShape = (items: unknown): boolean =>
+  isObject(items) &&
+  (isObject(items.properties) ||
+    Array.isArray(items.anyOf) ||
+    Array.isArray(items.oneOf) ||
+    (typeof items.type === 'string' && items.type !== 'object'))
 
 /** The places of a tuple that is no longer than it has places; newer drafts name them apart. */
 function placesOf(schema: JsonSchema): JsonSchema[] | undefined {
-  const places = Array.isArray(schema.prefixItems) ? schema.prefixItems : Array.isArray(schema.items) ? schema.items : []
-  const isOpen = schema.maxItems === undefined ? isObject(schema.items) || isObject(schema.additionalItems) : schema.maxItems > places.length
-  return schema.type === 'array' && places.length && places.length <= MOST_PLACES && places.every(isObject) && !isOpen ? places : undefined
+  const places = Array.isArray(schema.prefixItems)
+    ? schema.prefixItems
+    : Array.isArray(schema.items)
+      ? schema.items
+      : []
+  const isOpen =
+    schema.maxItems === undefined
+      ? isObject(schema.items) || isObject(schema.additionalItems)
+      : schema.maxItems > places.length
+  return schema.type === 'array' && places.length && places.length <= MOST_PLACES && places.every(isObject) && !isOpen
+    ? places
+    : undefined
 }
 
 /** Longer tuples are tables, and better pasted than typed. */
 const MOST_PLACES = 12
 
 /** Whether an object may have whatever names. */
-const isFree = (schema: JsonSchema): boolean => !Object.keys(schema.properties ?? {}).length && schema.additionalProperties !== false && !schema.patternProperties
+const isFree = (schema: JsonSchema): boolean =>
+  !Object.keys(schema.properties ?? {}).length && schema.additionalProperties !== false && !schema.patternProperties
 
 /** Objects with more than that are shown as JSON at first, and so are those with something inside. */
 const MOST_ROWS = 30
@@ -164,29 +207,59 @@ const MOST_VARIANTS = 8
 function kindOf(schema: JsonSchema, union: JsonSchema[], value: unknown, depth: number): Kind {
   if (union.length) return depth < DEEPEST && union.length <= MOST_VARIANTS ? 'union' : 'json'
   if (Array.isArray(schema.enum) || 'const' in schema) return 'choice'
-  const type = schema.type ?? (schema.properties ? 'object' : value === null || value === undefined ? undefined : Array.isArray(value) ? 'array' : typeof value)
+  const type =
+    schema.type ??
+    (schema.properties
+      ? 'object'
+      : value === null || value === undefined
+        ? undefined
+        : Array.isArray(value)
+          ? 'array'
+          : typeof value)
   if (type === 'integer') return 'integer'
   if (type === 'number') return 'number'
   if (type === 'boolean') return 'boolean'
   if (type === 'string') return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
   const isList = type === 'array' && (value === undefined || value === null || Array.isArray(value))
-  if (isList && !schema.prefixItems?.length && isPlain(schema.items) && ((value as unknown[] | undefined) ?? []).every(isLine)) return 'lines'
+  if (
+    isList &&
+    !schema.prefixItems?.length &&
+    isPlain(schema.items) &&
+    ((value as unknown[] | undefined) ?? []).every(isLine)
+  )
+    return 'lines'
   const places = placesOf(schema)
-  if (isList && places) return depth < DEEPEST && ((value as unknown[] | undefined) ?? []).length <= places.length ? 'tuple' : 'json'
+  if (isList && places)
+    return depth < DEEPEST && ((value as unknown[] | undefined) ?? []).length <= places.length ? 'tuple' : 'json'
   if (schema.prefixItems?.length) return 'json'
   if (isList && depth < DEEPEST && hasShape(schema.items)) return 'items'
-  if (type === 'object' && isFree(schema) && depth < DEEPEST && (value === undefined || value === null || isObject(value))) return 'map'
-  if (type === 'object' && schema.properties && Object.keys(schema.properties).length && depth < DEEPEST && !schema.additionalProperties) return 'group'
+  if (
+    type === 'object' &&
+    isFree(schema) &&
+    depth < DEEPEST &&
+    (value === undefined || value === null || isObject(value))
+  )
+    return 'map'
+  if (
+    type === 'object' &&
+    schema.properties &&
+    Object.keys(schema.properties).length &&
+    depth < DEEPEST &&
+    !schema.additionalProperties
+  )
+    return 'group'
   return 'json'
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function show(value: unknown, kind: Kind): string {
   if (value === undefined || value === null) return ''
   if (kind === 'text' && typeof value === 'string') return value
   if (kind === 'date' && typeof value === 'string') return value.slice(0, 10)
-  if (kind === 'datetime' && typeof value === 'string') return Number.isNaN(Date.parse(value)) ? '' : localInput(new Date(value))
+  if (kind === 'datetime' && typeof value === 'string')
+    return Number.isNaN(Date.parse(value)) ? '' : localInput(new Date(value))
   if (kind === 'lines' && Array.isArray(value)) return value.join('\n')
   if (kind === 'loose' && typeof value === 'string' && loose(value) === value) return value
   if (kind === 'json') return JSON.stringify(value, null, 2)
@@ -213,12 +286,20 @@ function isOfKind(value: unknown, f: Field): boolean {
   if (f.kind === 'loose') return true
   if (f.kind === 'date') return typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value)
   if (f.kind === 'datetime') return typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]/.test(value)
-  if (f.kind === 'json') return f.schema.type === 'array' ? Array.isArray(value) : f.schema.type === 'object' ? isObject(value) : true
+  if (f.kind === 'json')
+    return f.schema.type === 'array' ? Array.isArray(value) : f.schema.type === 'object' ? isObject(value) : true
   return typeof value === { text: 'string', number: 'number', boolean: 'boolean', union: '' }[f.kind]
 }
 
 /** What a union can be, a field each: all in the same place, each with a key of its own. */
-function variants(path: string[], union: JsonSchema[], root: JsonSchema, value: unknown, hasValue: boolean, depth: number): Field[] {
+function variants(
+  path: string[],
+  union: JsonSchema[],
+  root: JsonSchema,
+  value: unknown,
+  hasValue: boolean,
+  depth: number,
+): Field[] {
   // What is set is the first that it can be; the others begin empty.
   let isTaken = !hasValue
   const made = union.map((one, i) => {
@@ -235,14 +316,28 @@ function variants(path: string[], union: JsonSchema[], root: JsonSchema, value: 
 /** A field under another key, with all that is in it. */
 function rekeyed(f: Field, key: string): Field {
   const under = (child: Field) => rekeyed(child, `${key}${SEPARATOR}${child.key.split(SEPARATOR).at(-1)}`)
-  return { ...f, key, children: f.children.map(under), ...(f.item ? { item: (n: number, seed?: unknown) => under(f.item!(n, seed)) } : {}) }
+  return {
+    ...f,
+    key,
+    children: f.children.map(under),
+    ...(f.item ? { item: (n: number, seed?: unknown) => under(f.item!(n, seed)) } : {}),
+  }
 }
 
-function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown, hasValue: boolean, required: boolean, depth: number): Field {
+function field(
+  path: string[],
+  own: JsonSchema,
+  root: JsonSchema,
+  value: unknown,
+  hasValue: boolean,
+  required: boolean,
+  depth: number,
+): Field {
   const whole = resolved(own, root)
   const { schema: bare, nullable, union } = narrowed(whole, root)
   const schema = { ...bare }
-  const all = (places: unknown[]) => places.map((one) => (isObject(one) ? resolved(one as JsonSchema, root) : one)) as JsonSchema[]
+  const all = (places: unknown[]) =>
+    places.map((one) => (isObject(one) ? resolved(one as JsonSchema, root) : one)) as JsonSchema[]
   if (Array.isArray(bare.items)) schema.items = all(bare.items)
   else if (isObject(bare.items)) schema.items = resolved(bare.items as JsonSchema, root)
   if (Array.isArray(bare.prefixItems)) schema.prefixItems = all(bare.prefixItems)
@@ -251,12 +346,18 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
   const kind = kindOf(schema, union, initial, depth)
   const name = path.at(-1)!
   const options = kind === 'choice' ? (schema.enum ?? [schema.const]) : []
-  const inside = kind === 'union' ? variants(path, union, root, initial, initial !== undefined && initial !== null, depth) : []
+  const inside =
+    kind === 'union' ? variants(path, union, root, initial, initial !== undefined && initial !== null, depth) : []
   const fitting = inside.findIndex((f) => initial !== undefined && initial !== null && isOfKind(initial, f))
   // Almost every secret is a text.
   const picked = fitting < 0 && required && whole.writeOnly && inside[0]?.kind === 'text' ? 0 : fitting
   const names = kind === 'map' && isObject(initial) ? Object.keys(initial) : []
-  const set = kind === 'map' ? names.map((one) => (initial as Record<string, unknown>)[one]) : (kind === 'items' || kind === 'tuple') && Array.isArray(initial) ? initial : []
+  const set =
+    kind === 'map'
+      ? names.map((one) => (initial as Record<string, unknown>)[one])
+      : (kind === 'items' || kind === 'tuple') && Array.isArray(initial)
+        ? initial
+        : []
   const made = new Map<number, Field>()
   // Each item is one that somebody has asked for, so it is needed; what is set comes first.
   const item = (number: number, seed?: unknown): Field => {
@@ -264,11 +365,25 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
     if (known && seed === undefined) return known
     const isSet = seed !== undefined || number < set.length
     const place = [...path, String(number)]
-    const one = kind === 'map' ? valueField(place, schema, root, seed ?? set[number], isSet, depth + 1) : field(place, schema.items as JsonSchema, root, seed ?? set[number], isSet, true, depth + 1)
+    const one =
+      kind === 'map'
+        ? valueField(place, schema, root, seed ?? set[number], isSet, depth + 1)
+        : field(place, schema.items as JsonSchema, root, seed ?? set[number], isSet, true, depth + 1)
     made.set(number, { ...one, title: `${number + 1}` })
     return made.get(number)!
   }
-  const children = kind === 'union' ? inside : kind === 'items' || kind === 'map' ? set.map((_, i) => item(i)) : kind === 'tuple' ? placeFields(path, bare, root, set, depth) : kind === 'group' && !(nullable && initial === null) ? childrenOf(path, schema, root, initial, depth) : kind === 'group' ? childrenOf(path, schema, root, undefined, depth) : []
+  const children =
+    kind === 'union'
+      ? inside
+      : kind === 'items' || kind === 'map'
+        ? set.map((_, i) => item(i))
+        : kind === 'tuple'
+          ? placeFields(path, bare, root, set, depth)
+          : kind === 'group' && !(nullable && initial === null)
+            ? childrenOf(path, schema, root, initial, depth)
+            : kind === 'group'
+              ? childrenOf(path, schema, root, undefined, depth)
+              : []
   return {
     path,
     key: keyOf(path),
@@ -276,11 +391,46 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
     required,
     nullable: nullable && kind !== 'json',
     // What it refers to has a title of its own, which says what it is and not which.
-    title: typeof own.title === 'string' && own.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase() ? own.title : name,
+    title:
+      typeof own.title === 'string' && own.title.toLowerCase().replaceAll(' ', '_') !== name.toLowerCase()
+        ? own.title
+        : name,
     hint: typeof whole.description === 'string' ? whole.description : '',
-    takes: kind === 'union' ? '' : kind === 'items' || kind === 'tuple' ? typeWord(schema) : kind === 'map' ? (isObject(schema.additionalProperties) && Object.keys(schema.additionalProperties).length ? typeWord({ ...schema, type: 'object' }) : 'object of text or JSON') : kind === 'lines' ? `${typeWord(schema)}, one on each line` : union.length ? `JSON: ${union.map(typeWord).join(' or ')}${nullable ? ' or null' : ''}` : kind === 'json' ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}` : kind === 'choice' ? '' : kind === 'group' ? '' : typeWord(schema),
+    takes:
+      kind === 'union'
+        ? ''
+        : kind === 'items' || kind === 'tuple'
+          ? typeWord(schema)
+          : kind === 'map'
+            ? isObject(schema.additionalProperties) && Object.keys(schema.additionalProperties).length
+              ? typeWord({ ...schema, type: 'object' })
+              : 'object of text or JSON'
+            : kind === 'lines'
+              ? `${typeWord(schema)}, one on each line`
+              : union.length
+                ? `JSON: ${union.map(typeWord).join(' or ')}${nullable ? ' or null' : ''}`
+                : kind === 'json'
+                  ? `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${nullable ? ' or null' : ''}`
+                  : kind === 'choice'
+                    ? ''
+                    : kind === 'group'
+                      ? ''
+                      : typeWord(schema),
     options,
-    text: kind === 'items' || kind === 'map' ? set.map((_, i) => i).join() : kind === 'union' ? (picked < 0 ? '' : String(picked)) : kind === 'choice' ? (initial === undefined || initial === null ? '' : JSON.stringify(initial)) : kind === 'json' && initial === null && hasValue ? 'null' : show(initial, kind),
+    text:
+      kind === 'items' || kind === 'map'
+        ? set.map((_, i) => i).join()
+        : kind === 'union'
+          ? picked < 0
+            ? ''
+            : String(picked)
+          : kind === 'choice'
+            ? initial === undefined || initial === null
+              ? ''
+              : JSON.stringify(initial)
+            : kind === 'json' && initial === null && hasValue
+              ? 'null'
+              : show(initial, kind),
     isNull: initial === null && nullable && kind !== 'json',
     hasDefault: hasValue || whole.default !== undefined,
     children,
@@ -293,7 +443,17 @@ function field(path: string[], own: JsonSchema, root: JsonSchema, value: unknown
 
 function childrenOf(path: string[], schema: JsonSchema, root: JsonSchema, value: unknown, depth: number): Field[] {
   const values = isObject(value) ? value : {}
-  return ordered(schema).map((name) => field([...path, name], schema.properties![name]!, root, values[name], name in values, schema.required?.includes(name) ?? false, depth + 1))
+  return ordered(schema).map((name) =>
+    field(
+      [...path, name],
+      schema.properties![name]!,
+      root,
+      values[name],
+      name in values,
+      schema.required?.includes(name) ?? false,
+      depth + 1,
+    ),
+  )
 }
 
 /** The places of a tuple, a field each; a number stands for a name where it has none. */
@@ -306,14 +466,29 @@ function placeFields(path: string[], schema: JsonSchema, root: JsonSchema, set: 
 }
 
 /** A value of a map. A text may be empty there, since its name says that it is meant. */
-function valueField(path: string[], schema: JsonSchema, root: JsonSchema, value: unknown, isSet: boolean, depth: number): Field {
+function valueField(
+  path: string[],
+  schema: JsonSchema,
+  root: JsonSchema,
+  value: unknown,
+  isSet: boolean,
+  depth: number,
+): Field {
   const own = schema.additionalProperties
   if (isObject(own) && Object.keys(own).length) {
     const one = field(path, own, root, value, isSet, true, depth)
     return one.kind === 'text' ? { ...one, required: false, hasDefault: true } : one
   }
   const one = field(path, { type: 'string' }, root, undefined, false, false, depth)
-  return { ...one, kind: 'loose', takes: 'text or JSON', hasDefault: true, text: isSet ? (value === null ? 'null' : show(value, 'loose')) : '', value, schema: {} }
+  return {
+    ...one,
+    kind: 'loose',
+    takes: 'text or JSON',
+    hasDefault: true,
+    text: isSet ? (value === null ? 'null' : show(value, 'loose')) : '',
+    value,
+    schema: {},
+  }
 }
 
 const ordered = (schema: JsonSchema) => {
@@ -335,20 +510,42 @@ export function fields(schema: JsonSchema | null | undefined, parameters: Record
 }
 
 /** Whether a field takes a block, here or inside of a model. */
-export const takesBlocks = (list: Field[]): boolean => list.some((f) => !!f.schema.block_type_slug || takesBlocks(f.children) || (!!f.item && takesBlocks([f.item(f.children.length)])))
+export const takesBlocks = (list: Field[]): boolean =>
+  list.some(
+    (f) =>
+      !!f.schema.block_type_slug || takesBlocks(f.children) || (!!f.item && takesBlocks([f.item(f.children.length)])),
+  )
 
 /** Offers the blocks that there are where a field takes one of their type. A block that is spelt out stays so. */
-export function offering(list: Field[], blocks: { id: string; name: string; document: { slug: string } | null }[]): Field[] {
+export function offering(
+  list: Field[],
+  blocks: { id: string; name: string; document: { slug: string } | null }[],
+): Field[] {
   return list.map((f) => {
     const slug = f.schema.block_type_slug
     const set = f.value === undefined || f.value === null ? '' : JSON.stringify(f.value)
-    if (!slug || (set && !('$ref' in (f.value as object)))) return { ...f, children: offering(f.children, blocks), ...(f.item ? { item: (n: number, seed?: unknown) => offering([f.item!(n, seed)], blocks)[0]! } : {}) }
+    if (!slug || (set && !('$ref' in (f.value as object))))
+      return {
+        ...f,
+        children: offering(f.children, blocks),
+        ...(f.item ? { item: (n: number, seed?: unknown) => offering([f.item!(n, seed)], blocks)[0]! } : {}),
+      }
     const mine = blocks.filter((b) => b.document?.slug === slug)
     const options = mine.map((b) => ({ $ref: { block_document_id: b.id } }))
     const isThere = options.some((o) => JSON.stringify(o) === set)
     const hint = mine.length ? f.hint : `There is no block of this type yet. ${f.hint}`.trim()
     // Its title is that of the other type.
-    return { ...f, kind: 'choice', title: f.path.at(-1)!, hint, children: [], takes: `a block of type ${slug}`, options, labels: mine.map((b) => b.name), text: isThere ? set : '' }
+    return {
+      ...f,
+      kind: 'choice',
+      title: f.path.at(-1)!,
+      hint,
+      children: [],
+      takes: `a block of type ${slug}`,
+      options,
+      labels: mine.map((b) => b.name),
+      text: isThere ? set : '',
+    }
   })
 }
 
@@ -359,7 +556,12 @@ export function initial(list: Field[], into: Entries = { texts: {}, nulls: {} })
     into.nulls[f.key] = f.isNull
     initial(f.children, into)
     f.names?.forEach((name, i) => (into.texts[nameKey(f, i)] = name))
-    if (f.names && (f.names.length > MOST_ROWS || f.children.some((one) => (one.kind === 'loose' || one.kind === 'json') && isDeep(one.value)))) asJson(f, into)
+    if (
+      f.names &&
+      (f.names.length > MOST_ROWS ||
+        f.children.some((one) => (one.kind === 'loose' || one.kind === 'json') && isDeep(one.value)))
+    )
+      asJson(f, into)
   }
   return into
 }
@@ -375,7 +577,12 @@ export function read(list: Field[], entries: Entries): Reading {
 }
 
 /** Whether somebody has put in anything else than what was there at first. */
-export const isTouched = (f: Field, entries: Entries): boolean => (entries.texts[f.key] ?? '') !== f.text || (entries.nulls[f.key] ?? false) !== f.isNull || f.children.some((child) => isTouched(child, entries)) || (f.names?.some((name, i) => entries.texts[nameKey(f, i)] !== name) ?? false) || (f.kind === 'map' && (entries.texts[jsonKey(f)] ?? initial([f]).texts[jsonKey(f)]) !== initial([f]).texts[jsonKey(f)])
+export const isTouched = (f: Field, entries: Entries): boolean =>
+  (entries.texts[f.key] ?? '') !== f.text ||
+  (entries.nulls[f.key] ?? false) !== f.isNull ||
+  f.children.some((child) => isTouched(child, entries)) ||
+  (f.names?.some((name, i) => entries.texts[nameKey(f, i)] !== name) ?? false) ||
+  (f.kind === 'map' && (entries.texts[jsonKey(f)] ?? initial([f]).texts[jsonKey(f)]) !== initial([f]).texts[jsonKey(f)])
 
 /** The items that the text of a list of fields names. */
 export const numbers = (text: string | undefined): number[] => (text ? text.split(',').map(Number) : [])
@@ -395,7 +602,10 @@ export function asJson(f: Field, entries: Entries) {
   const pairs = numbers(entries.texts[f.key]).map((n) => {
     const wrong: Record<string, string> = {}
     const value = valueOf(f.item!(n), entries, wrong)
-    return [entries.texts[nameKey(f, n)] ?? '', Object.keys(wrong).length ? (entries.texts[f.item!(n).key] ?? '') : value] as const
+    return [
+      entries.texts[nameKey(f, n)] ?? '',
+      Object.keys(wrong).length ? (entries.texts[f.item!(n).key] ?? '') : value,
+    ] as const
   })
   entries.texts[jsonKey(f)] = pairs.length ? JSON.stringify(Object.fromEntries(pairs), null, 2) : f.required ? '{}' : ''
 }
@@ -429,7 +639,9 @@ export function asRows(f: Field, entries: Entries) {
 
 /** Takes an item out of it. */
 export function remove(f: Field, number: number, entries: Entries) {
-  entries.texts[f.key] = numbers(entries.texts[f.key]).filter((n) => n !== number).join()
+  entries.texts[f.key] = numbers(entries.texts[f.key])
+    .filter((n) => n !== number)
+    .join()
 }
 
 function valueOf(f: Field, entries: Entries, errors: Record<string, string>): unknown {
@@ -505,7 +717,7 @@ function map(f: Field, entries: Entries, errors: Record<string, string>): unknow
       // A row that nobody has begun is none.
       if (!name && !isTouched(one, entries)) continue
       const value = valueOf(one, entries, errors)
-      const bad = name ? (f.schema.propertyNames && bounds(name, f.schema.propertyNames)) : 'Needed'
+      const bad = name ? f.schema.propertyNames && bounds(name, f.schema.propertyNames) : 'Needed'
       if (bad) errors[key] = bad
       else if (pairs.some(([other]) => other === name)) errors[key] = 'This name is there already'
       else pairs.push([name, value])
@@ -561,9 +773,13 @@ function lines(text: string, items: JsonSchema): { value: unknown[] } | { error:
       // An item that begins with a bracket.
     }
   }
-  for (const line of text.split('\n').map((one) => one.trim()).filter(Boolean)) {
+  for (const line of text
+    .split('\n')
+    .map((one) => one.trim())
+    .filter(Boolean)) {
     const item = items.type === 'integer' || items.type === 'number' ? Number(line) : line
-    const isWrong = typeof item === 'number' && (items.type === 'integer' ? !Number.isSafeInteger(item) : !Number.isFinite(item))
+    const isWrong =
+      typeof item === 'number' && (items.type === 'integer' ? !Number.isSafeInteger(item) : !Number.isFinite(item))
     if (isWrong) return { error: `Not a ${typeWord(items)}: ${line}` }
     if (items.enum && !items.enum.includes(item)) return { error: `${line} is none of ${items.enum.join(', ')}` }
     const bad = bounds(item, items)
@@ -577,8 +793,18 @@ function lines(text: string, items: JsonSchema): { value: unknown[] } | { error:
 function bounds(value: unknown, schema: JsonSchema): string | undefined {
   if (typeof value === 'number') {
     // Draft 4 writes exclusive bounds as flags beside the bound, newer drafts as numbers.
-    const above = typeof schema.exclusiveMinimum === 'number' ? schema.exclusiveMinimum : schema.exclusiveMinimum === true ? schema.minimum : undefined
-    const below = typeof schema.exclusiveMaximum === 'number' ? schema.exclusiveMaximum : schema.exclusiveMaximum === true ? schema.maximum : undefined
+    const above =
+      typeof schema.exclusiveMinimum === 'number'
+        ? schema.exclusiveMinimum
+        : schema.exclusiveMinimum === true
+          ? schema.minimum
+          : undefined
+    const below =
+      typeof schema.exclusiveMaximum === 'number'
+        ? schema.exclusiveMaximum
+        : schema.exclusiveMaximum === true
+          ? schema.maximum
+          : undefined
     if (above !== undefined && value <= above) return `Must be above ${above}`
     if (below !== undefined && value >= below) return `Must be below ${below}`
     if (typeof schema.minimum === 'number' && value < schema.minimum) return `Must be at least ${schema.minimum}`
@@ -586,20 +812,28 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
     return undefined
   }
   if (typeof value === 'string') {
-    if (schema.minLength !== undefined && value.length < schema.minLength) return `Needs at least ${schema.minLength} character${schema.minLength === 1 ? '' : 's'}`
-    if (schema.maxLength !== undefined && value.length > schema.maxLength) return `At most ${schema.maxLength} characters`
-    return typeof schema.pattern === 'string' && !fits(schema.pattern, value) ? `Must match ${schema.pattern}` : undefined
+    if (schema.minLength !== undefined && value.length < schema.minLength)
+      return `Needs at least ${schema.minLength} character${schema.minLength === 1 ? '' : 's'}`
+    if (schema.maxLength !== undefined && value.length > schema.maxLength)
+      return `At most ${schema.maxLength} characters`
+    return typeof schema.pattern === 'string' && !fits(schema.pattern, value)
+      ? `Must match ${schema.pattern}`
+      : undefined
   }
   if (schema.type === 'array') {
     if (!Array.isArray(value)) return value === null ? undefined : 'Must be a list: [ … ]'
-    if (schema.minItems !== undefined && value.length < schema.minItems) return `Needs at least ${schema.minItems} item${schema.minItems === 1 ? '' : 's'}`
-    if (schema.maxItems !== undefined && value.length > schema.maxItems) return `At most ${schema.maxItems} item${schema.maxItems === 1 ? '' : 's'}`
+    if (schema.minItems !== undefined && value.length < schema.minItems)
+      return `Needs at least ${schema.minItems} item${schema.minItems === 1 ? '' : 's'}`
+    if (schema.maxItems !== undefined && value.length > schema.maxItems)
+      return `At most ${schema.maxItems} item${schema.maxItems === 1 ? '' : 's'}`
   }
   if (schema.type === 'object' && value !== null && !isObject(value)) return 'Must be an object: { … }'
   if (schema.type === 'object' && isObject(value)) {
     const size = Object.keys(value).length
-    if (schema.minProperties !== undefined && size < schema.minProperties) return `Needs at least ${schema.minProperties} row${schema.minProperties === 1 ? '' : 's'}`
-    if (schema.maxProperties !== undefined && size > schema.maxProperties) return `At most ${schema.maxProperties} row${schema.maxProperties === 1 ? '' : 's'}`
+    if (schema.minProperties !== undefined && size < schema.minProperties)
+      return `Needs at least ${schema.minProperties} row${schema.minProperties === 1 ? '' : 's'}`
+    if (schema.maxProperties !== undefined && size > schema.maxProperties)
+      return `At most ${schema.maxProperties} row${schema.maxProperties === 1 ? '' : 's'}`
   }
   return undefined
 }
@@ -621,7 +855,9 @@ export function blamed(list: Field[], message: string): Field | undefined {
   const all = (fields: Field[]): Field[] => fields.flatMap((f) => [f, ...all(f.children)])
   // What stands in a map has no field of that name; the map is next to it.
   for (let end = path.length; end; end--) {
-    const found = all(list).find((f) => f.path.join('.') === path.slice(0, end).join('.') && (end === path.length || f.kind === 'map'))
+    const found = all(list).find(
+      (f) => f.path.join('.') === path.slice(0, end).join('.') && (end === path.length || f.kind === 'map'),
+    )
     if (found) return found
   }
   return undefined

@@ -22,7 +22,9 @@ export class Heights {
   /** The same heights for a list that has grown. */
   grown(count: number): Heights {
     const out = new Heights(count, this.usual, this.block)
-    this.#blocks.forEach((heights, b) => heights?.forEach((h, i) => b * this.block + i < this.count && out.set(b * this.block + i, h)))
+    this.#blocks.forEach((heights, b) =>
+      heights?.forEach((h, i) => b * this.block + i < this.count && out.set(b * this.block + i, h)),
+    )
     return out
   }
 

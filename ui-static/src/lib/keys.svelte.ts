@@ -29,7 +29,8 @@ class Keys {
 
   /** Registers actions of a component; the last one registered wins. */
   use(actions: Record<string, Action>): () => void {
-    for (const [key, action] of Object.entries(actions)) this.#actions.set(key, [...(this.#actions.get(key) ?? []), action])
+    for (const [key, action] of Object.entries(actions))
+      this.#actions.set(key, [...(this.#actions.get(key) ?? []), action])
     return () => {
       for (const [key, action] of Object.entries(actions)) {
         this.#actions.set(
@@ -72,7 +73,8 @@ class Keys {
         bar.focus()
       }
     } else if (event.key === 'j' || event.key === 'k') move(event.key === 'j' ? 1 : -1, event)
-    else if (event.key === 'Enter' && target?.matches('[data-row]')) target.querySelector<HTMLAnchorElement>('a')?.click()
+    else if (event.key === 'Enter' && target?.matches('[data-row]'))
+      target.querySelector<HTMLAnchorElement>('a')?.click()
     else if (event.key === 'o' || event.key === 'q') {
       const row = document.activeElement?.closest('[data-row]')
       row?.querySelector<HTMLElement>(event.key === 'o' ? '[data-open]' : '[data-quick]')?.click()

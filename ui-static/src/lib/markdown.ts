@@ -87,9 +87,17 @@ function blocks(lines: string[], depth: number): Block[] {
       out.push({ kind: 'quote', children: blocks(body, depth + 1) })
       continue
     }
-    if (line.includes('|') && i + 1 < lines.length && DIVIDER.test(lines[i + 1]!) && lines[i + 1]!.includes('-') && cells(line).length === cells(lines[i + 1]!).length) {
+    if (
+      line.includes('|') &&
+      i + 1 < lines.length &&
+      DIVIDER.test(lines[i + 1]!) &&
+      lines[i + 1]!.includes('-') &&
+      cells(line).length === cells(lines[i + 1]!).length
+    ) {
       const head = cells(line).map(inline)
-      const align = cells(lines[i + 1]!).map((cell) => (/^:-+:$/.test(cell) ? 'center' : /-:$/.test(cell) ? 'right' : 'left') as 'left' | 'right' | 'center')
+      const align = cells(lines[i + 1]!).map(
+        (cell) => (/^:-+:$/.test(cell) ? 'center' : /-:$/.test(cell) ? 'right' : 'left') as 'left' | 'right' | 'center',
+      )
       const rows: Inline[][][] = []
       for (i += 2; i < lines.length && lines[i]!.includes('|') && lines[i]!.trim(); i++) {
         const row = cells(lines[i]!)
@@ -111,13 +119,15 @@ function blocks(lines: string[], depth: number): Block[] {
       continue
     }
     const body: string[] = []
-    for (; i < lines.length && lines[i]!.trim() && (!body.length || !starts(lines[i]!)); i++) body.push(lines[i]!.trimStart())
+    for (; i < lines.length && lines[i]!.trim() && (!body.length || !starts(lines[i]!)); i++)
+      body.push(lines[i]!.trimStart())
     out.push({ kind: 'paragraph', children: inline(body.join('\n')) })
   }
   return out
 }
 
-const starts = (line: string) => FENCE.test(line) || HEADING.test(line) || RULE.test(line) || BULLET.test(line) || /^ {0,3}>/.test(line)
+const starts = (line: string) =>
+  FENCE.test(line) || HEADING.test(line) || RULE.test(line) || BULLET.test(line) || /^ {0,3}>/.test(line)
 
 function listAt(lines: string[], from: number, depth: number): [Block, number] {
   const first = BULLET.exec(lines[from]!)!
@@ -134,7 +144,13 @@ function listAt(lines: string[], from: number, depth: number): [Block, number] {
       const line = lines[i]!
       const isInside = line.slice(0, indent).trim() === '' && line.trim() !== ''
       if (isInside) body.push(line.slice(indent))
-      else if (!line.trim() && i + 1 < lines.length && lines[i + 1]!.trim() && lines[i + 1]!.slice(0, indent).trim() === '') body.push('')
+      else if (
+        !line.trim() &&
+        i + 1 < lines.length &&
+        lines[i + 1]!.trim() &&
+        lines[i + 1]!.slice(0, indent).trim() === ''
+      )
+        body.push('')
       else if (line.trim() && !starts(line) && body.at(-1)?.trim()) body.push(line)
       else break
     }
@@ -146,15 +162,24 @@ function listAt(lines: string[], from: number, depth: number): [Block, number] {
 }
 
 function cells(line: string): string[] {
-  const text = line.trim().replace(/^\|/, '').replace(/(?<!\\)\|$/, '')
+  const text = line
+    .trim()
+    .replace(/^\|/, '')
+    .replace(/(?<!\\)\|$/, '')
   return text.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'))
 }
 
 const MARKS: [RegExp, (match: RegExpExecArray, depth: number) => Inline | null][] = [
   [/^\\([!-/:-@[-`{-~])/, (m) => ({ kind: 'text', text: m[1]! })],
   [/^(`+)(?!`)([\s\S]*?[^`])\1(?!`)/, (m) => ({ kind: 'code', text: m[2]!.trim() })],
-  [/^!\[([^\]\n]{0,500})\]\(\s*<?([^\s()<>]{1,100000})>?(?:\s+"[^"\n]{0,300}")?\s*\)/, (m) => ({ kind: 'image', src: m[2]!, alt: m[1]! })],
-  [/^\[([^\]\n]{1,500})\]\(\s*<?([^\s<>()]{1,2000}(?:\([^\s()]{0,200}\)[^\s<>()]{0,200})?)>?(?:\s+"[^"\n]{0,300}")?\s*\)/, (m, depth) => linked(m[2]!, inline(m[1]!, depth + 1), m[0])],
+  [
+    /^!\[([^\]\n]{0,500})\]\(\s*<?([^\s()<>]{1,100000})>?(?:\s+"[^"\n]{0,300}")?\s*\)/,
+    (m) => ({ kind: 'image', src: m[2]!, alt: m[1]! }),
+  ],
+  [
+    /^\[([^\]\n]{1,500})\]\(\s*<?([^\s<>()]{1,2000}(?:\([^\s()]{0,200}\)[^\s<>()]{0,200})?)>?(?:\s+"[^"\n]{0,300}")?\s*\)/,
+    (m, depth) => linked(m[2]!, inline(m[1]!, depth + 1), m[0]),
+  ],
   [/^<((?:https?:|mailto:)[^\s<>]{1,2000})>/, (m) => linked(m[1]!, [{ kind: 'text', text: m[1]! }], m[0])],
   [/^https?:\/\/[^\s<>()"']{1,2000}[^\s<>()"'.,;:!?*_~]/, (m) => linked(m[0], [{ kind: 'text', text: m[0] }], m[0])],
   [/^(\*\*|__)(?=\S)([\s\S]{0,5000}?\S)\1/, (m, depth) => ({ kind: 'strong', children: inline(m[2]!, depth + 1) })],

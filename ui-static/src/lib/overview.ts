@@ -11,7 +11,8 @@ const TABS = ['flows', 'deployments', 'flow_runs', 'task_runs']
 export const tabOf = (hash: string): string => TABS.find((t) => t === hash.slice(1)) ?? 'flows'
 
 /** The same for every address that asks for the same. */
-export const keyOf = (query: Query, tab: string, page: number): string => `overview?${write(query, new URLSearchParams())}&page=${tab === 'flows' ? page : 0}`
+export const keyOf = (query: Query, tab: string, page: number): string =>
+  `overview?${write(query, new URLSearchParams())}&page=${tab === 'flows' ? page : 0}`
 
 /** The window is fixed when asked, so that what counts and what lists use the same edges. */
 export function asked(query: Query, now: number): { win: Window; filter: Filters; all: Filters } {
@@ -21,8 +22,18 @@ export function asked(query: Query, now: number): { win: Window; filter: Filters
 
 export function question(query: Query, tab: string, page: number, now: number) {
   const { win, filter } = asked(query, now)
-  const edges = { start: new Date(win.start).toISOString(), end: new Date(win.end).toISOString(), interval_seconds: (win.end - win.start) / 1000 / BUCKETS }
-  return { ...filter, ...edges, state: stateFilter(query.states), limit: SIZE, offset: tab === 'flows' ? page * SIZE : 0 }
+  const edges = {
+    start: new Date(win.start).toISOString(),
+    end: new Date(win.end).toISOString(),
+    interval_seconds: (win.end - win.start) / 1000 / BUCKETS,
+  }
+  return {
+    ...filter,
+    ...edges,
+    state: stateFilter(query.states),
+    limit: SIZE,
+    offset: tab === 'flows' ? page * SIZE : 0,
+  }
 }
 
 /** The question of an address, with its key; none if another page lies there. */

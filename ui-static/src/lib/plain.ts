@@ -13,12 +13,15 @@ const COLOURS = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', '
 export function visible(text: string | null | undefined): string {
   if (!text) return ''
   // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u0080-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f\ufeff]/g, (c) => {
-    const code = c.charCodeAt(0)
-    if (code < 0x20) return String.fromCharCode(0x2400 + code)
-    if (code === 0x7f) return '\u2421'
-    return `\u27e8U+${code.toString(16).toUpperCase().padStart(4, '0')}\u27e9`
-  })
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f\u0080-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f\ufeff]/g,
+    (c) => {
+      const code = c.charCodeAt(0)
+      if (code < 0x20) return String.fromCharCode(0x2400 + code)
+      if (code === 0x7f) return '\u2421'
+      return `\u27e8U+${code.toString(16).toUpperCase().padStart(4, '0')}\u27e9`
+    },
+  )
 }
 
 /** Cuts a line at its colour sequences. Other escape sequences stay and are shown. */

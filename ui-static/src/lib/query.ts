@@ -75,7 +75,21 @@ export function parse(params: URLSearchParams, defaults: Partial<Query> = {}): Q
 /** Writes a query into URL parameters, leaving out what is a default. */
 export function write(query: Query, into: URLSearchParams, defaults: Partial<Query> = {}): URLSearchParams {
   const base = { ...DEFAULTS, ...defaults }
-  for (const key of ['last', 'next', 'from', 'to', 'state', 'tag', 'flow', 'deployment', 'pool', 'name', 'subflows', 'page']) into.delete(key)
+  for (const key of [
+    'last',
+    'next',
+    'from',
+    'to',
+    'state',
+    'tag',
+    'flow',
+    'deployment',
+    'pool',
+    'name',
+    'subflows',
+    'page',
+  ])
+    into.delete(key)
   if (query.from != null && query.to != null) {
     into.set('from', new Date(query.from).toISOString())
     into.set('to', new Date(query.to).toISOString())
@@ -119,9 +133,16 @@ export function terms(query: Query): Term[] {
     if (query.last) out.push({ key: 'last', value: spell(query.last), remove: { ...query, last: 0 } })
     if (query.next) out.push({ key: 'next', value: spell(query.next), remove: { ...query, next: 0 } })
   }
-  const lists = [['state', 'states'], ['tag', 'tags'], ['flow', 'flows'], ['deployment', 'deployments'], ['pool', 'pools']] as const
+  const lists = [
+    ['state', 'states'],
+    ['tag', 'tags'],
+    ['flow', 'flows'],
+    ['deployment', 'deployments'],
+    ['pool', 'pools'],
+  ] as const
   for (const [key, field] of lists) {
-    for (const value of query[field]) out.push({ key, value, remove: { ...query, [field]: query[field].filter((v) => v !== value) } })
+    for (const value of query[field])
+      out.push({ key, value, remove: { ...query, [field]: query[field].filter((v) => v !== value) } })
   }
   if (query.name) out.push({ key: 'name', value: query.name, remove: { ...query, name: '' } })
   if (!query.subflows) out.push({ key: 'subflows', value: 'hidden', remove: { ...query, subflows: true } })
@@ -144,7 +165,8 @@ export function refusal(text: string, takes: readonly Key[]): string | null {
 }
 
 /** A state as it is called, however it was typed; types are in capitals. */
-const stateWord = (typed: string): string => (isType(typed) ? typed : (STATE_NAMES.find((name) => name.toLowerCase() === typed.toLowerCase()) ?? typed))
+const stateWord = (typed: string): string =>
+  isType(typed) ? typed : (STATE_NAMES.find((name) => name.toLowerCase() === typed.toLowerCase()) ?? typed)
 
 /** Takes one typed term into the query; a word without a key searches names. */
 export function add(query: Query, text: string): Query {
@@ -226,13 +248,24 @@ export interface SavedSearch {
 }
 
 /** A query as the conditions of a saved search. */
-export const toSaved = (query: Query): SavedSearch['filters'] => [{ object: 'flow_run', property: PROPERTY, type: 'string', operation: 'equals', value: write(query, new URLSearchParams()).toString() }]
+export const toSaved = (query: Query): SavedSearch['filters'] => [
+  {
+    object: 'flow_run',
+    property: PROPERTY,
+    type: 'string',
+    operation: 'equals',
+    value: write(query, new URLSearchParams()).toString(),
+  },
+]
 
 /** The query of a saved search; null if another dashboard made it. */
 export function fromSaved(search: SavedSearch): Query | null {
   const [first] = search.filters
-  return first?.property === PROPERTY && typeof first.value === 'string' ? parse(new URLSearchParams(first.value)) : null
+  return first?.property === PROPERTY && typeof first.value === 'string'
+    ? parse(new URLSearchParams(first.value))
+    : null
 }
 
 /** Where runs are listed that meet a query. */
-export const runsPath = (query: Partial<Query>): string => `/runs?${write({ ...DEFAULTS, ...query }, new URLSearchParams())}`
+export const runsPath = (query: Partial<Query>): string =>
+  `/runs?${write({ ...DEFAULTS, ...query }, new URLSearchParams())}`

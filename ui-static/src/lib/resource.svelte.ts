@@ -111,7 +111,11 @@ export class Resource<T> {
    */
   soon() {
     if (this.loading) this.#isBehind = true
-    else this.#timer ??= setTimeout(this.refresh, Math.max(120, this.#asked + Math.max(APART_MS, 2 * this.#took) - Date.now()))
+    else
+      this.#timer ??= setTimeout(
+        this.refresh,
+        Math.max(120, this.#asked + Math.max(APART_MS, 2 * this.#took) - Date.now()),
+      )
   }
 
   stop() {

@@ -47,11 +47,15 @@ addEventListener(
 /** Goes to where somebody was, as soon as the page is as long as it was then; unless they begin to move themselves. */
 function comeBack({ y = 0, link }: Left) {
   const over = new AbortController()
-  for (const sign of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'popstate']) addEventListener(sign, () => over.abort(), { signal: over.signal, passive: true })
+  for (const sign of ['wheel', 'touchstart', 'pointerdown', 'keydown', 'popstate'])
+    addEventListener(sign, () => over.abort(), { signal: over.signal, passive: true })
   const patience = performance.now() + 3000
   const look = () => {
     if (over.signal.aborted) return
-    const isThere = here.drawn === here.path && !document.querySelector('main [aria-busy=true]') && document.documentElement.scrollHeight >= y + innerHeight
+    const isThere =
+      here.drawn === here.path &&
+      !document.querySelector('main [aria-busy=true]') &&
+      document.documentElement.scrollHeight >= y + innerHeight
     if (!isThere && performance.now() < patience) return requestAnimationFrame(look)
     over.abort()
     scrollTo(0, y)
@@ -107,11 +111,17 @@ export function setParam(key: string, value: string | null, options: { push?: bo
 
 /** Follows links of ours without a load; modified clicks stay the browser's. */
 export function followLinks(event: MouseEvent) {
-  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
+  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
+    return
   const link = (event.target as Element | null)?.closest?.('a')
   if (!link || link.target || link.hasAttribute('download')) return
   const url = new URL(link.href, location.href)
-  if (url.origin !== location.origin || (BASE && !url.pathname.startsWith(`${BASE}/`)) || strip(url.pathname).startsWith('/api')) return
+  if (
+    url.origin !== location.origin ||
+    (BASE && !url.pathname.startsWith(`${BASE}/`)) ||
+    strip(url.pathname).startsWith('/api')
+  )
+    return
   event.preventDefault()
   go(strip(url.pathname) + url.search + url.hash)
 }

@@ -4,7 +4,20 @@ import type { Schedule } from './types'
 import { duration, zoneHere } from './time'
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
-const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
+const MONTHS = [
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
+]
 const DAY_CODES = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT']
 
 /** UTC under any of its names. */
@@ -18,7 +31,10 @@ export function zoneElsewhere(schedule: Schedule, here: string = zoneHere()): st
 }
 
 /** Whether it says how far apart its runs are, and not at which hour. */
-const isBySpan = ({ cron, rrule }: Schedule) => (cron ? /^\s*\S+ +\*( +\*)+\s*$|^@hourly$/.test(cron) : /FREQ=(?:HOURLY|MINUTELY|SECONDLY)/.test(rrule ?? '') && !/BYHOUR/.test(rrule ?? ''))
+const isBySpan = ({ cron, rrule }: Schedule) =>
+  cron
+    ? /^\s*\S+ +\*( +\*)+\s*$|^@hourly$/.test(cron)
+    : /FREQ=(?:HOURLY|MINUTELY|SECONDLY)/.test(rrule ?? '') && !/BYHOUR/.test(rrule ?? '')
 
 /** A schedule in words; `here` is the zone of those who read them. */
 export function describe(schedule: Schedule | null | undefined, here: string = zoneHere()): string {
@@ -32,7 +48,13 @@ export function describe(schedule: Schedule | null | undefined, here: string = z
 }
 
 function every(seconds: number): string {
-  const names: [number, string][] = [[604800, 'week'], [86400, 'day'], [3600, 'hour'], [60, 'minute'], [1, 'second']]
+  const names: [number, string][] = [
+    [604800, 'week'],
+    [86400, 'day'],
+    [3600, 'hour'],
+    [60, 'minute'],
+    [1, 'second'],
+  ]
   for (const [size, name] of names) {
     if (seconds % size === 0) {
       const n = seconds / size
@@ -43,12 +65,21 @@ function every(seconds: number): string {
 }
 
 const two = (n: string) => n.padStart(2, '0')
-const list = (words: string[]) => (words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`)
+const list = (words: string[]) =>
+  words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
 
 /** Cron in words where the pattern is a common one; the pattern itself otherwise. */
 export function cron(text: string): string {
   const parts = text.trim().split(/\s+/)
-  const shortcut = ({ '@hourly': '0 * * * *', '@daily': '0 0 * * *', '@midnight': '0 0 * * *', '@weekly': '0 0 * * 0', '@monthly': '0 0 1 * *' } as Record<string, string>)[text.trim()]
+  const shortcut = (
+    {
+      '@hourly': '0 * * * *',
+      '@daily': '0 0 * * *',
+      '@midnight': '0 0 * * *',
+      '@weekly': '0 0 * * 0',
+      '@monthly': '0 0 1 * *',
+    } as Record<string, string>
+  )[text.trim()]
   if (shortcut) return cron(shortcut)
   if (parts.length !== 5) return `Cron ${text}`
   const [minute, hour, dom, month, dow] = parts as [string, string, string, string, string]
@@ -67,15 +98,22 @@ function clockWords(minute: string, hour: string): { words: string; at: boolean 
   const minutes = step.exec(minute)
   if (minutes && hour === '*') return { words: `every ${minutes[1]} minutes`, at: false }
   if (isNumber(minute)) {
-    if (hour === '*') return { words: minute === '0' ? 'every hour' : `every hour at minute ${Number(minute)}`, at: false }
+    if (hour === '*')
+      return { words: minute === '0' ? 'every hour' : `every hour at minute ${Number(minute)}`, at: false }
     const hours = step.exec(hour)
     if (hours) return { words: `every ${hours[1]} hours at :${two(minute)}`, at: false }
     const range = /^(\d{1,2})-(\d{1,2})$/.exec(hour)
-    if (range) return { words: `every hour from ${two(range[1]!)}:${two(minute)} to ${two(range[2]!)}:${two(minute)}`, at: false }
-    if (hour.split(',').every(isNumber)) return { words: `at ${list(hour.split(',').map((h) => `${two(h)}:${two(minute)}`))}`, at: true }
+    if (range)
+      return {
+        words: `every hour from ${two(range[1]!)}:${two(minute)} to ${two(range[2]!)}:${two(minute)}`,
+        at: false,
+      }
+    if (hour.split(',').every(isNumber))
+      return { words: `at ${list(hour.split(',').map((h) => `${two(h)}:${two(minute)}`))}`, at: true }
   }
   const range = /^(\d{1,2})-(\d{1,2})$/.exec(hour)
-  if (minutes && range) return { words: `every ${minutes[1]} minutes from ${two(range[1]!)}:00 to ${two(range[2]!)}:59`, at: false }
+  if (minutes && range)
+    return { words: `every ${minutes[1]} minutes from ${two(range[1]!)}:00 to ${two(range[2]!)}:59`, at: false }
   return null
 }
 
@@ -117,19 +155,44 @@ const NTH: Record<string, string> = { '1': 'first', '2': 'second', '3': 'third',
 function rrule(text: string): string {
   const rule = /(?:^|RRULE:)(FREQ=[^\n]+)/.exec(text)?.[1] ?? text
   const parts = Object.fromEntries(rule.split(';').map((p) => p.split('=') as [string, string]))
-  const unit = ({ YEARLY: 'year', MONTHLY: 'month', WEEKLY: 'week', DAILY: 'day', HOURLY: 'hour', MINUTELY: 'minute', SECONDLY: 'second' } as Record<string, string>)[parts.FREQ ?? '']
-  if (!unit || !Object.keys(parts).every((part) => SAID.test(part)) || /EXDATE|RDATE|EXRULE/.test(text)) return `RRULE ${text}`
+  const unit = (
+    {
+      YEARLY: 'year',
+      MONTHLY: 'month',
+      WEEKLY: 'week',
+      DAILY: 'day',
+      HOURLY: 'hour',
+      MINUTELY: 'minute',
+      SECONDLY: 'second',
+    } as Record<string, string>
+  )[parts.FREQ ?? '']
+  if (!unit || !Object.keys(parts).every((part) => SAID.test(part)) || /EXDATE|RDATE|EXRULE/.test(text))
+    return `RRULE ${text}`
   const n = Number(parts.INTERVAL ?? 1)
   const base = n === 1 ? `Every ${unit}` : `Every ${n} ${unit}s`
-  const names: Record<string, string> = { MO: 'Monday', TU: 'Tuesday', WE: 'Wednesday', TH: 'Thursday', FR: 'Friday', SA: 'Saturday', SU: 'Sunday' }
+  const names: Record<string, string> = {
+    MO: 'Monday',
+    TU: 'Tuesday',
+    WE: 'Wednesday',
+    TH: 'Thursday',
+    FR: 'Friday',
+    SA: 'Saturday',
+    SU: 'Sunday',
+  }
   const days = parts.BYDAY?.split(',').map((d) => {
     const [, nth, code] = /^([+-]?\d+)?(\w\w)$/.exec(d) ?? []
     const name = names[code ?? ''] ?? d
     return nth ? `the ${NTH[nth.replace('+', '')] ?? `${nth}.`} ${name}` : name
   })
-  const dates = parts.BYMONTHDAY?.split(',').map((d) => (d === '-1' ? 'the last day' : d.startsWith('-') ? `day ${d} from the end` : `day ${d}`))
+  const dates = parts.BYMONTHDAY?.split(',').map((d) =>
+    d === '-1' ? 'the last day' : d.startsWith('-') ? `day ${d} from the end` : `day ${d}`,
+  )
   const months = parts.BYMONTH ? ` in ${list(parts.BYMONTH.split(',').map((m) => MONTHS[Number(m) - 1] ?? m))}` : ''
-  const at = parts.BYHOUR ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}` : parts.BYMINUTE ? ` at minute ${parts.BYMINUTE}` : ''
+  const at = parts.BYHOUR
+    ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}`
+    : parts.BYMINUTE
+      ? ` at minute ${parts.BYMINUTE}`
+      : ''
   const isWeekdays = parts.BYDAY === 'MO,TU,WE,TH,FR' && n === 1 && parts.FREQ === 'WEEKLY'
   const on = [...(dates ?? []), ...(days && !isWeekdays ? days : [])]
   return `${isWeekdays ? 'On weekdays' : base}${on.length ? ` on ${list(on)}` : ''}${months}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`

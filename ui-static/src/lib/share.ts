@@ -91,7 +91,8 @@ export class Shared {
     // Who knows of nothing looks anew by itself.
     if (last === null) return [here]
     const [from, mine] = [place(this.#from), place(last)]
-    if (last !== this.#from && (!from || !mine || from[0] !== mine[0] || mine[1] < from[1])) return [{ ...here, name: 'lost' }]
+    if (last !== this.#from && (!from || !mine || from[0] !== mine[0] || mine[1] < from[1]))
+      return [{ ...here, name: 'lost' }]
     return [...this.#kept.filter((event) => last === this.#from || (place(event.id)?.[1] ?? 0) > mine![1]), here]
   }
 }

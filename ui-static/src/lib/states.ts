@@ -15,7 +15,16 @@ export type Tone =
   | 'paused'
 
 /** From the axis outwards: Late lies next to it, so that what hurts keeps its place whatever comes on top. */
-export const STACK: Tone[] = ['late', 'running', 'pending', 'completed', 'paused', 'cancelling', 'cancelled', 'scheduled']
+export const STACK: Tone[] = [
+  'late',
+  'running',
+  'pending',
+  'completed',
+  'paused',
+  'cancelling',
+  'cancelled',
+  'scheduled',
+]
 /** Below the axis. */
 export const BELOW: Tone[] = ['failed', 'crashed']
 
@@ -34,7 +43,19 @@ const TONES: Record<StateType, Tone> = {
 export const STATE_TYPES = Object.keys(TONES) as StateType[]
 
 /** The states a filter offers by name. */
-export const STATE_NAMES = ['Scheduled', 'Late', 'Pending', 'Running', 'Completed', 'Failed', 'Crashed', 'Cancelled', 'Cancelling', 'Paused', 'AwaitingRetry']
+export const STATE_NAMES = [
+  'Scheduled',
+  'Late',
+  'Pending',
+  'Running',
+  'Completed',
+  'Failed',
+  'Crashed',
+  'Cancelled',
+  'Cancelling',
+  'Paused',
+  'AwaitingRetry',
+]
 
 export function tone(type: StateType | null | undefined, name?: string | null): Tone {
   if (name === 'Late') return 'late'
@@ -51,7 +72,8 @@ export function word(type: StateType | null | undefined, name?: string | null): 
 export const isTerminal = (type: StateType | null | undefined): boolean =>
   type === 'COMPLETED' || type === 'FAILED' || type === 'CRASHED' || type === 'CANCELLED'
 
-export const isWaiting = (type: StateType | null | undefined): boolean => type === 'SCHEDULED' || type === 'PENDING' || type === 'PAUSED'
+export const isWaiting = (type: StateType | null | undefined): boolean =>
+  type === 'SCHEDULED' || type === 'PENDING' || type === 'PAUSED'
 
 /** Sums the runs that a card counts. */
 export function countStates(states: StateCount[], test: (s: StateCount) => boolean): number {

@@ -33,7 +33,11 @@ export async function listen({ url, headers, last }: Ask, hear: Hear, stop: Abor
   let timer = wait()
   try {
     const all = { ...headers, accept: 'text/event-stream', ...(last ? { 'last-event-id': last } : {}) }
-    const response = await fetch(url, { headers: all, signal: AbortSignal.any([stop, silent.signal]), cache: 'no-store' })
+    const response = await fetch(url, {
+      headers: all,
+      signal: AbortSignal.any([stop, silent.signal]),
+      cache: 'no-store',
+    })
     end = response.status === 401 ? 'barred' : 'refused'
     if (!response.ok || !response.body) return end
     const reader = new EventReader()

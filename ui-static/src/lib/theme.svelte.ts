@@ -71,7 +71,8 @@ class Theme {
 export const theme = new Theme()
 
 /** The value of a colour token, for canvases. */
-export const token = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()
+export const token = (name: string): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()
 
 const written = new Map<string, string>()
 

@@ -20,7 +20,13 @@ export const zoneHere = (): string => (zone ??= Intl.DateTimeFormat().resolvedOp
 /** A moment by the clock of another zone; null where the browser does not know that zone. */
 export function clockIn(zone: string, at: number | string | Date): string | null {
   try {
-    return new Intl.DateTimeFormat(undefined, { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: zone }).format(new Date(at))
+    return new Intl.DateTimeFormat(undefined, {
+      weekday: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+      timeZone: zone,
+    }).format(new Date(at))
   } catch {
     return null
   }
@@ -109,7 +115,11 @@ export function roundTimes(start: number, end: number, hours: number): number[] 
   const days = Math.max(1, Math.floor(hours / 24))
   const steps = hours < 24 ? Math.round(24 / hours) : 1
   const date = new Date(start)
-  for (let day = new Date(date.getFullYear(), date.getMonth(), date.getDate()); day.getTime() < end; day = new Date(day.getFullYear(), day.getMonth(), day.getDate() + 1)) {
+  for (
+    let day = new Date(date.getFullYear(), date.getMonth(), date.getDate());
+    day.getTime() < end;
+    day = new Date(day.getFullYear(), day.getMonth(), day.getDate() + 1)
+  ) {
     const number = Math.round(Date.UTC(day.getFullYear(), day.getMonth(), day.getDate()) / 86400e3)
     if (number % days) continue
     for (let k = 0; k < steps; k++) {
@@ -130,7 +140,11 @@ export function span(text: string): number | undefined {
 
 /** The shortest spelling of a span of seconds, the inverse of {@link span}. */
 export function spell(seconds: number): string {
-  for (const [size, unit] of [[604800, 'w'], [86400, 'd'], [3600, 'h']] as const) {
+  for (const [size, unit] of [
+    [604800, 'w'],
+    [86400, 'd'],
+    [3600, 'h'],
+  ] as const) {
     if (seconds >= size && seconds % size === 0) return `${seconds / size}${unit}`
   }
   return `${Math.max(1, Math.round(seconds / 60))}m`

@@ -26,7 +26,11 @@ export type PoolRow = S['PoolRow']
 export type PoolQueueRow = S['PoolQueueRow']
 export type PoolPage = S['PoolPage']
 /** An event goes over the wire flat, with when the server received it beside its own members. */
-export type EventRow = Omit<S['ReceivedEvent']['event'], 'resource' | 'related'> & { received: string; resource: Record<string, string>; related: Record<string, string>[] }
+export type EventRow = Omit<S['ReceivedEvent']['event'], 'resource' | 'related'> & {
+  received: string
+  resource: Record<string, string>
+  related: Record<string, string>[]
+}
 export type EventPage = Omit<S['EventPage'], 'events'> & { events: EventRow[] }
 export type AutomationRow = S['Automation']
 export interface VariableRow {

@@ -14,13 +14,17 @@ const MOST = 3
 const ASK_MS = 200
 
 /** What makes an address one of a script, for a browser that takes no other; it knows this one only. */
-const policy = (window as { trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(text: string): string } } }).trustedTypes
+const policy = (
+  window as { trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(text: string): string } } }
+).trustedTypes
 
 let script: string | undefined
 
 function worker(): SharedWorker | null {
   try {
-    script ??= policy ? policy.createPolicy('prefect-rs-streams', { createScriptURL: () => address }).createScriptURL('') : address
+    script ??= policy
+      ? policy.createPolicy('prefect-rs-streams', { createScriptURL: () => address }).createScriptURL('')
+      : address
     return new SharedWorker(script, { name: 'prefect-rs' })
   } catch {
     return null

@@ -17,9 +17,24 @@ export async function seeded(spec) {
   const maker = await Server.start({ home })
   await maker.close()
   const database = (await readdir(home)).find((name) => name.endsWith('.db'))
-  const ids = JSON.parse(execFileSync('python3', [join(import.meta.dirname, 'seed.py'), join(home, database), JSON.stringify(spec)], { encoding: 'utf8', maxBuffer: 1 << 24 }))
-  const server = await Server.start({ home, env: { PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: 'false', PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED: 'false' } })
-  return { server, ids, close: async () => { await server.close(); await rm(home, { recursive: true, force: true }) } }
+  const ids = JSON.parse(
+    execFileSync('python3', [join(import.meta.dirname, 'seed.py'), join(home, database), JSON.stringify(spec)], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 24,
+    }),
+  )
+  const server = await Server.start({
+    home,
+    env: { PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: 'false', PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED: 'false' },
+  })
+  return {
+    server,
+    ids,
+    close: async () => {
+      await server.close()
+      await rm(home, { recursive: true, force: true })
+    },
+  }
 }
 
 const told = {}
@@ -36,7 +51,10 @@ try {
   const first = await measure(context, small.server.url, { marker: 'rect.seg' })
   tell('first page, 20,000 runs', first)
   assert.ok(first.script_bytes <= 90_000, `${first.script_bytes} bytes of script`)
-  assert.ok(first.script_bytes + first.style_bytes <= 120_000, `${first.script_bytes + first.style_bytes} bytes of script and styles`)
+  assert.ok(
+    first.script_bytes + first.style_bytes <= 120_000,
+    `${first.script_bytes + first.style_bytes} bytes of script and styles`,
+  )
   assert.ok(first.api_requests <= 4, `${first.api_requests} API requests`)
   assert.deepEqual(first.foreign, [], 'nothing is asked of another host')
 
@@ -52,29 +70,38 @@ try {
   const canvas = page.locator('canvas')
   const box = await canvas.boundingBox()
   await page.getByRole('button', { name: 'Zoom in' }).click()
-  tell('panning it', await frames(page, async () => {
-    await page.mouse.move(box.x + 600, box.y + 80)
-    await page.mouse.down()
-    for (let i = 0; i < 60; i++) {
-      await page.mouse.move(box.x + 600 - i * 8, box.y + 80 + (i % 20))
-      await page.waitForTimeout(8)
-    }
-    await page.mouse.up()
-  }))
-  tell('zooming it', await frames(page, async () => {
-    for (let i = 0; i < 40; i++) {
-      await canvas.press(i % 2 ? '-' : '+')
-      await page.waitForTimeout(8)
-    }
-  }))
+  tell(
+    'panning it',
+    await frames(page, async () => {
+      await page.mouse.move(box.x + 600, box.y + 80)
+      await page.mouse.down()
+      for (let i = 0; i < 60; i++) {
+        await page.mouse.move(box.x + 600 - i * 8, box.y + 80 + (i % 20))
+        await page.waitForTimeout(8)
+      }
+      await page.mouse.up()
+    }),
+  )
+  tell(
+    'zooming it',
+    await frames(page, async () => {
+      for (let i = 0; i < 40; i++) {
+        await canvas.press(i % 2 ? '-' : '+')
+        await page.waitForTimeout(8)
+      }
+    }),
+  )
   await page.getByText('100,000 lines').waitFor()
-  tell('scrolling 100,000 log lines', await frames(page, async () => {
-    const log = page.getByRole('log')
-    for (let i = 1; i <= 60; i++) {
-      await log.evaluate((node, share) => (node.scrollTop = node.scrollHeight * share), i / 60)
-      await page.waitForTimeout(8)
-    }
-  }))
+  tell(
+    'scrolling 100,000 log lines',
+    await frames(page, async () => {
+      const log = page.getByRole('log')
+      for (let i = 1; i <= 60; i++) {
+        await log.evaluate((node, share) => (node.scrollTop = node.scrollHeight * share), i / 60)
+        await page.waitForTimeout(8)
+      }
+    }),
+  )
   await page.getByText('Processed row 99999 of').waitFor()
   assert.ok((await page.locator('.line').count()) < 150, 'only the lines in sight exist')
   // Finished: what happens elsewhere is not its business.
@@ -99,7 +126,10 @@ try {
     const first = await page.locator('[data-row]').first().innerText()
     const from = Date.now()
     await page.getByRole('button', { name: 'Next' }).click()
-    await page.waitForFunction((text) => document.querySelector('[data-row]') && document.querySelector('[data-row]').innerText !== text, first)
+    await page.waitForFunction(
+      (text) => document.querySelector('[data-row]') && document.querySelector('[data-row]').innerText !== text,
+      first,
+    )
     turns.push(Date.now() - from)
   }
   tell('turning pages of 100,000 runs, ms', turns)
@@ -112,4 +142,5 @@ try {
   await large.close()
   await close()
 }
-if (process.env.BUDGET_JSON) (await import('node:fs')).writeFileSync(process.env.BUDGET_JSON, JSON.stringify(told, null, 1))
+if (process.env.BUDGET_JSON)
+  (await import('node:fs')).writeFileSync(process.env.BUDGET_JSON, JSON.stringify(told, null, 1))

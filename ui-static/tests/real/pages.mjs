@@ -27,16 +27,32 @@ try {
   const look = async (name, size, theme) => {
     await atRest(page)
     if (shots) await page.screenshot({ path: `${shots}/${name}-${size}-${theme}.png` })
-    const found = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth - innerWidth, h1: document.querySelectorAll('h1').length, hacked: window.__hacked, turned: /.{0,30}[\u202a-\u202e\u2066-\u2069].{0,30}/.exec(document.body.innerText)?.[0] }))
+    const found = await page.evaluate(() => ({
+      wide: document.documentElement.scrollWidth - innerWidth,
+      h1: document.querySelectorAll('h1').length,
+      hacked: window.__hacked,
+      turned: /.{0,30}[\u202a-\u202e\u2066-\u2069].{0,30}/.exec(document.body.innerText)?.[0],
+    }))
     if (found.wide > 0) problems.push(`${now}: scrolls sideways by ${found.wide}`)
     if (found.h1 !== 1) problems.push(`${now}: ${found.h1} h1`)
     if (found.turned) problems.push(`${now}: a text is turned around: ${JSON.stringify(found.turned)}`)
     if (found.hacked) problems.push(`${now}: a text became an element`)
     await page.evaluate(axe)
-    const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }))
-    for (const v of violations) problems.push(`${now}: ${v.id}: ${v.help}\n    ${v.nodes.slice(0, 2).map((n) => `${n.html.slice(0, 140)}\n    ${(n.failureSummary ?? '').split('\n')[1] ?? ''}`).join('\n    ')}`)
+    const { violations } = await page.evaluate(() =>
+      window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }),
+    )
+    for (const v of violations)
+      problems.push(
+        `${now}: ${v.id}: ${v.help}\n    ${v.nodes
+          .slice(0, 2)
+          .map((n) => `${n.html.slice(0, 140)}\n    ${(n.failureSummary ?? '').split('\n')[1] ?? ''}`)
+          .join('\n    ')}`,
+      )
   }
-  for (const [size, width, height] of [['large', 1440, 900], ['small', 390, 844]]) {
+  for (const [size, width, height] of [
+    ['large', 1440, 900],
+    ['small', 390, 844],
+  ]) {
     await page.setViewportSize({ width, height })
     for (const theme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' })

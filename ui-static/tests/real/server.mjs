@@ -20,7 +20,10 @@ export function binary() {
 
 /** The Python of one generation of genuine clients. */
 export function genuine(generation) {
-  const folder = execFileSync(join(ROOT, 'tests/support/venv.sh'), [generation], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+  const folder = execFileSync(join(ROOT, 'tests/support/venv.sh'), [generation], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   return join(folder.trim(), 'bin/python')
 }
 
@@ -45,7 +48,12 @@ export class Server {
     server.origin = `http://127.0.0.1:${server.port}`
     server.url = server.origin
     const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR'].filter((name) => name in process.env)
-    server.env = { ...Object.fromEntries(kept.map((name) => [name, process.env[name]])), PREFECT_HOME: server.home, PREFECT_API_URL: `${server.origin}/api`, ...env }
+    server.env = {
+      ...Object.fromEntries(kept.map((name) => [name, process.env[name]])),
+      PREFECT_HOME: server.home,
+      PREFECT_API_URL: `${server.origin}/api`,
+      ...env,
+    }
     await server.launch()
     return server
   }
@@ -53,8 +61,12 @@ export class Server {
   async launch() {
     this.process = this.#spawn('server', ['orion', 'start', '--host', '127.0.0.1', '--port', String(this.port)])
     await until('the server', async () => {
-      if (this.process.exitCode !== null) throw new Error(`the server ended: ${await readFile(join(this.home, 'server.log'), 'utf8')}`)
-      return fetch(`${this.origin}/api/health`).then((r) => r.status < 500, () => false)
+      if (this.process.exitCode !== null)
+        throw new Error(`the server ended: ${await readFile(join(this.home, 'server.log'), 'utf8')}`)
+      return fetch(`${this.origin}/api/health`).then(
+        (r) => r.status < 500,
+        () => false,
+      )
     })
   }
 
@@ -68,8 +80,17 @@ export class Server {
   /** Starts flows of a genuine client, in a home of its own; ended with the server. */
   async genuine(generation, file, ...args) {
     const home = await mkdtemp(join(this.home, 'client-'))
-    const quiet = { DO_NOT_TRACK: '1', PREFECT_SERVER_ANALYTICS_ENABLED: 'false', PREFECT_LOGGING_TO_API_BATCH_INTERVAL: '0.2' }
-    return this.#spawn(`client-${generation}`, [join(import.meta.dirname, 'flows', file), ...args], genuine(generation), { ...this.env, ...quiet, PREFECT_HOME: home })
+    const quiet = {
+      DO_NOT_TRACK: '1',
+      PREFECT_SERVER_ANALYTICS_ENABLED: 'false',
+      PREFECT_LOGGING_TO_API_BATCH_INTERVAL: '0.2',
+    }
+    return this.#spawn(
+      `client-${generation}`,
+      [join(import.meta.dirname, 'flows', file), ...args],
+      genuine(generation),
+      { ...this.env, ...quiet, PREFECT_HOME: home },
+    )
   }
 
   /** What a process that was started has written. */
@@ -89,12 +110,18 @@ export class Server {
       let out = ''
       child.stdout.on('data', (d) => (out += d))
       child.stderr.on('data', (d) => (out += d))
-      child.on('close', (code) => (code === 0 ? done(out.trim()) : fail(new Error(`prefect-rs ${args.join(' ')} ended with ${code}: ${out}`))))
+      child.on('close', (code) =>
+        code === 0 ? done(out.trim()) : fail(new Error(`prefect-rs ${args.join(' ')} ended with ${code}: ${out}`)),
+      )
     })
   }
 
   async api(method, path, body) {
-    const response = await fetch(`${this.origin}/api${path}`, { method, headers: { 'content-type': 'application/json', ...this.headers }, body: body === undefined ? undefined : JSON.stringify(body) })
+    const response = await fetch(`${this.origin}/api${path}`, {
+      method,
+      headers: { 'content-type': 'application/json', ...this.headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    })
     const text = await response.text()
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
     return text ? JSON.parse(text) : null
@@ -105,7 +132,9 @@ export class Server {
     const stem = name.replace(/\W+/g, '-')
     await writeFile(join(this.home, `${stem}.sh`), `#!/bin/sh\n${script}\n`)
     await chmod(join(this.home, `${stem}.sh`), 0o755)
-    const spec = [{ name, flow_name: flow, flow_location: `./${stem}.sh`, tags, parameters, flow_runner: { type: 'subprocess' } }]
+    const spec = [
+      { name, flow_name: flow, flow_location: `./${stem}.sh`, tags, parameters, flow_runner: { type: 'subprocess' } },
+    ]
     await writeFile(join(this.home, `${stem}.json`), JSON.stringify(spec))
     await this.run('deployment', 'create', `${stem}.json`)
     return (await this.api('GET', `/deployments/name/${encodeURIComponent(flow)}/${encodeURIComponent(name)}`)).id

@@ -22,7 +22,8 @@ export async function night(story) {
       ['/notifications', 'New notification'],
       ['/', 'Keyboard shortcuts'],
     ]
-    const inside = () => page.evaluate(() => !!document.activeElement?.closest('dialog') || document.activeElement === document.body)
+    const inside = () =>
+      page.evaluate(() => !!document.activeElement?.closest('dialog') || document.activeElement === document.body)
     for (const [path, name] of dialogs) {
       await page.goto(server.url + path)
       const button = page.getByRole('button', { name, exact: true }).first()
@@ -43,51 +44,78 @@ export async function night(story) {
     }
   })
 
-  await story('whatever Tab comes to is in sight and has a ring, beside a bar at the bottom too', async (page, server) => {
-    const db = server.db()
-    const hidden = () =>
-      page.evaluate(() => {
-        const node = document.activeElement
-        if (!node || node === document.body) return null
-        const { outlineStyle, outlineWidth } = getComputedStyle(node)
-        const box = node.getBoundingClientRect()
-        const bar = document.querySelector('nav.bar').getBoundingClientRect()
-        // A bar of search has its ring around all of it, a bar of the chart one within it.
-        const around = node.closest('.bar:focus-within') && getComputedStyle(node.closest('.bar')).boxShadow + getComputedStyle(node.closest('.bar')).outlineStyle !== 'nonenone'
-        const isRinged = (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0) || around || node.matches('[data-bucket]')
-        const isBehind = bar.height > 0 && box.top > bar.top && !node.closest('nav.bar, .panel')
-        const isOutside = box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth || !box.width
-        return isRinged && !isBehind && !isOutside ? '' : `${isRinged ? '' : 'no ring, '}${isBehind ? 'behind the bar, ' : ''}${isOutside ? 'out of sight, ' : ''}${node.outerHTML.slice(0, 120)}`
-      })
-    for (const [width, height] of [[1440, 900], [390, 844]]) {
-      await page.setViewportSize({ width, height })
-      for (const path of ['/', '/runs', '/task-runs', `/flow-run/${db.pretty.id}?subflows=1&tab=subflows`, `/flow-run/${db.wide.id}?tab=tasks`, `/deployment/${db.deployments[1].id}`, `/work-queue/${db.queues[0].id}`, '/concurrency-limits', '/settings']) {
-        await page.goto(server.url + path)
-        await page.getByRole('heading', { level: 1 }).waitFor()
-        await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
-        for (let i = 0; i < 45; i++) {
-          await page.keyboard.press('Tab')
-          const found = await hidden()
-          if (found === null) break
-          assert.equal(found, '', `${path} at ${width}`)
+  await story(
+    'whatever Tab comes to is in sight and has a ring, beside a bar at the bottom too',
+    async (page, server) => {
+      const db = server.db()
+      const hidden = () =>
+        page.evaluate(() => {
+          const node = document.activeElement
+          if (!node || node === document.body) return null
+          const { outlineStyle, outlineWidth } = getComputedStyle(node)
+          const box = node.getBoundingClientRect()
+          const bar = document.querySelector('nav.bar').getBoundingClientRect()
+          // A bar of search has its ring around all of it, a bar of the chart one within it.
+          const around =
+            node.closest('.bar:focus-within') &&
+            getComputedStyle(node.closest('.bar')).boxShadow + getComputedStyle(node.closest('.bar')).outlineStyle !==
+              'nonenone'
+          const isRinged =
+            (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0) || around || node.matches('[data-bucket]')
+          const isBehind = bar.height > 0 && box.top > bar.top && !node.closest('nav.bar, .panel')
+          const isOutside =
+            box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth || !box.width
+          return isRinged && !isBehind && !isOutside
+            ? ''
+            : `${isRinged ? '' : 'no ring, '}${isBehind ? 'behind the bar, ' : ''}${isOutside ? 'out of sight, ' : ''}${node.outerHTML.slice(0, 120)}`
+        })
+      for (const [width, height] of [
+        [1440, 900],
+        [390, 844],
+      ]) {
+        await page.setViewportSize({ width, height })
+        for (const path of [
+          '/',
+          '/runs',
+          '/task-runs',
+          `/flow-run/${db.pretty.id}?subflows=1&tab=subflows`,
+          `/flow-run/${db.wide.id}?tab=tasks`,
+          `/deployment/${db.deployments[1].id}`,
+          `/work-queue/${db.queues[0].id}`,
+          '/concurrency-limits',
+          '/settings',
+        ]) {
+          await page.goto(server.url + path)
+          await page.getByRole('heading', { level: 1 }).waitFor()
+          await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
+          for (let i = 0; i < 45; i++) {
+            await page.keyboard.press('Tab')
+            const found = await hidden()
+            if (found === null) break
+            assert.equal(found, '', `${path} at ${width}`)
+          }
         }
       }
-    }
-  }, { patience: 20_000 })
+    },
+    { patience: 20_000 },
+  )
 
-  await story('a run is deleted with the keyboard alone, and what does not hurt has the focus first', async (page, server) => {
-    const { id } = server.db().pretty
-    await page.goto(`${server.url}/flow-run/${id}`)
-    await page.getByRole('button', { name: 'Delete the run' }).focus()
-    await page.keyboard.press('Enter')
-    const dialog = page.getByRole('dialog')
-    await dialog.waitFor()
-    assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Keep')
-    await page.keyboard.press('Tab')
-    await page.keyboard.press('Enter')
-    await page.getByRole('heading', { level: 1, name: 'Flow runs' }).waitFor()
-    assert.ok(!server.db().runs.some((r) => r.id === id))
-  })
+  await story(
+    'a run is deleted with the keyboard alone, and what does not hurt has the focus first',
+    async (page, server) => {
+      const { id } = server.db().pretty
+      await page.goto(`${server.url}/flow-run/${id}`)
+      await page.getByRole('button', { name: 'Delete the run' }).focus()
+      await page.keyboard.press('Enter')
+      const dialog = page.getByRole('dialog')
+      await dialog.waitFor()
+      assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Keep')
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { level: 1, name: 'Flow runs' }).waitFor()
+      assert.ok(!server.db().runs.some((r) => r.id === id))
+    },
+  )
 
   await story('a text marked with the mouse beyond the dialog does not close it', async (page, server) => {
     await page.goto(`${server.url}/deployment/${server.db().deployments[1].id}`)
@@ -163,24 +191,27 @@ export async function night(story) {
     assert.match(await took.innerText(), /^\d+s$/)
   })
 
-  await story('a server that is gone is said at once, and what was missed is there when it is back', async (page, server) => {
-    const db = server.db()
-    await page.goto(`${server.url}/work-queues`)
-    await page.locator('[data-link=live]').first().waitFor()
-    const port = Number(new URL(server.url).port)
-    await server.close()
-    await page.locator('[data-link=offline]').first().waitFor({ timeout: 5000 })
-    await page.getByRole('link', { name: db.queues[0].name }).first().waitFor()
-    const again = await start({ port })
-    try {
-      again.db().queues[0].name = 'renamed-meanwhile'
-      await page.locator('[data-link=live]').first().waitFor({ timeout: 15_000 })
-      await page.getByRole('link', { name: 'renamed-meanwhile' }).waitFor()
-      assert.equal(await page.getByText('Not up to date').count(), 0)
-    } finally {
-      await again.close()
-    }
-  })
+  await story(
+    'a server that is gone is said at once, and what was missed is there when it is back',
+    async (page, server) => {
+      const db = server.db()
+      await page.goto(`${server.url}/work-queues`)
+      await page.locator('[data-link=live]').first().waitFor()
+      const port = Number(new URL(server.url).port)
+      await server.close()
+      await page.locator('[data-link=offline]').first().waitFor({ timeout: 5000 })
+      await page.getByRole('link', { name: db.queues[0].name }).first().waitFor()
+      const again = await start({ port })
+      try {
+        again.db().queues[0].name = 'renamed-meanwhile'
+        await page.locator('[data-link=live]').first().waitFor({ timeout: 15_000 })
+        await page.getByRole('link', { name: 'renamed-meanwhile' }).waitFor()
+        assert.equal(await page.getByText('Not up to date').count(), 0)
+      } finally {
+        await again.close()
+      }
+    },
+  )
 
   await story('lines of a log that did not come are asked for again', async (page, server) => {
     await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
@@ -193,7 +224,10 @@ export async function night(story) {
     await page.getByText('The log was not copied').waitFor()
     server.stats.fail = false
     await page.getByRole('button', { name: 'Try again' }).click()
-    await page.getByText(/Processed row (49|50)\d\d\d of/).first().waitFor()
+    await page
+      .getByText(/Processed row (49|50)\d\d\d of/)
+      .first()
+      .waitFor()
     await page.getByText('Some lines could not be fetched').waitFor({ state: 'detached' })
   })
 
@@ -201,20 +235,41 @@ export async function night(story) {
     const db = server.db()
     const tags = Array.from({ length: 5000 }, (_, i) => `tag-${i % 4990}`)
     const flow = db.flows[0]
-    const run = db.addRun(flow, db.deployments[0], Date.now() - 60e3, 'FAILED', 5, { name: 'n'.repeat(5000), tags, parameters: { rows: Array.from({ length: 20_000 }, (_, i) => ({ i, text: '<b>'.repeat(5) })) } })
+    const run = db.addRun(flow, db.deployments[0], Date.now() - 60e3, 'FAILED', 5, {
+      name: 'n'.repeat(5000),
+      tags,
+      parameters: { rows: Array.from({ length: 20_000 }, (_, i) => ({ i, text: '<b>'.repeat(5) })) },
+    })
     run.state.message = 'm'.repeat(20_000)
-    for (let i = 0; i < 500; i++) db.deployments.push({ ...db.deployments[0], id: `0197ffff-5a1e-4c3d-9b2f-${String(i).padStart(12, '0')}`, name: `copy-${i}` })
+    for (let i = 0; i < 500; i++)
+      db.deployments.push({
+        ...db.deployments[0],
+        id: `0197ffff-5a1e-4c3d-9b2f-${String(i).padStart(12, '0')}`,
+        name: `copy-${i}`,
+      })
     await page.goto(`${server.url}/?panel=flow:${flow.id}`)
-    await page.getByRole('dialog').getByText(/^50\d$/).first().waitFor()
+    await page
+      .getByRole('dialog')
+      .getByText(/^50\d$/)
+      .first()
+      .waitFor()
     await page.getByRole('dialog').getByRole('link', { name: 'View all' }).last().click()
     await page.getByText(/of 50\d/).waitFor()
     for (const width of [1440, 390]) {
       await page.setViewportSize({ width, height: 844 })
-      for (const path of [`/flow-run/${run.id}`, `/flow-run/${run.id}?tab=parameters`, '/runs', `/?panel=flow:${flow.id}`]) {
+      for (const path of [
+        `/flow-run/${run.id}`,
+        `/flow-run/${run.id}?tab=parameters`,
+        '/runs',
+        `/?panel=flow:${flow.id}`,
+      ]) {
         await page.goto(server.url + path)
         await page.getByRole('heading', { level: 1 }).waitFor()
         await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })
-        const { wide, head } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth - innerWidth, head: document.querySelector('h1').offsetHeight }))
+        const { wide, head } = await page.evaluate(() => ({
+          wide: document.documentElement.scrollWidth - innerWidth,
+          head: document.querySelector('h1').offsetHeight,
+        }))
         assert.ok(wide <= 0, `${path} at ${width} scrolls sideways by ${wide}`)
         assert.ok(head < 260, `${path} at ${width}: a heading of ${head} px`)
       }
@@ -228,9 +283,19 @@ export async function night(story) {
 
   await story('at 200 % and 400 % nothing is out of reach', async (page, server) => {
     const db = server.db()
-    for (const [width, height] of [[720, 450], [360, 225]]) {
+    for (const [width, height] of [
+      [720, 450],
+      [360, 225],
+    ]) {
       await page.setViewportSize({ width, height })
-      for (const path of ['/', '/runs', `/flow-run/${db.pretty.id}`, `/deployment/${db.deployments[1].id}`, '/work-queues', '/settings']) {
+      for (const path of [
+        '/',
+        '/runs',
+        `/flow-run/${db.pretty.id}`,
+        `/deployment/${db.deployments[1].id}`,
+        '/work-queues',
+        '/settings',
+      ]) {
         await page.goto(server.url + path)
         await page.getByRole('heading', { level: 1 }).waitFor()
         await page.locator('[aria-busy=true]').first().waitFor({ state: 'detached' })

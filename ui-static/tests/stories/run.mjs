@@ -33,16 +33,29 @@ await story('the server is asked while the script of the page is still on its wa
     await page.goto(server.url + path)
     await page.locator('rect.seg').first().waitFor()
     // What was asked ahead is what is shown: nobody asks twice.
-    assert.equal(server.stats.requests.filter((r) => r.endsWith('/ui/overview')).length, 1, `requests: ${server.stats.requests}`)
+    assert.equal(
+      server.stats.requests.filter((r) => r.endsWith('/ui/overview')).length,
+      1,
+      `requests: ${server.stats.requests}`,
+    )
   }
 })
 
 await story('paused and pending runs are not told as running', async (page, server) => {
   const db = server.db()
   await page.goto(server.url)
-  const count = async (name) => Number(/\d+/.exec(await page.getByRole('group', { name: 'Runs by state' }).getByRole('button', { name }).innerText())[0])
+  const count = async (name) =>
+    Number(
+      /\d+/.exec(await page.getByRole('group', { name: 'Runs by state' }).getByRole('button', { name }).innerText())[0],
+    )
   await page.locator('rect.seg').first().waitFor()
-  const inWindow = (types) => db.runs.filter((r) => types.includes(r.state_type) && r.state_name !== 'Late' && Math.abs(Date.parse(r.expected_start_time) - Date.now()) < 86400e3).length
+  const inWindow = (types) =>
+    db.runs.filter(
+      (r) =>
+        types.includes(r.state_type) &&
+        r.state_name !== 'Late' &&
+        Math.abs(Date.parse(r.expected_start_time) - Date.now()) < 86400e3,
+    ).length
   assert.ok(inWindow(['PAUSED']) > 0)
   assert.equal(await count(/Paused/), inWindow(['PAUSED']))
   assert.equal(await count(/Running/), inWindow(['RUNNING', 'CANCELLING']))
@@ -129,28 +142,39 @@ await story('100,000 log lines scroll and are searched', async (page, server) =>
   await page.getByText('1 line ').waitFor()
 })
 
-await story('10,000 task runs open', async (page, server) => {
-  const from = Date.now()
-  await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
-  await page.locator('canvas').waitFor()
-  await page.getByText('of 10,002 failed').waitFor()
-  console.log(`     10,000 tasks: drawn after ${Date.now() - from} ms`)
-  await page.getByRole('button', { name: 'Dependencies' }).click()
-  await page.keyboard.press('f')
-}, { tasks: 10000 })
+await story(
+  '10,000 task runs open',
+  async (page, server) => {
+    const from = Date.now()
+    await page.goto(`${server.url}/flow-run/${server.db().wide.id}`)
+    await page.locator('canvas').waitFor()
+    await page.getByText('of 10,002 failed').waitFor()
+    console.log(`     10,000 tasks: drawn after ${Date.now() - from} ms`)
+    await page.getByRole('button', { name: 'Dependencies' }).click()
+    await page.keyboard.press('f')
+  },
+  { tasks: 10000 },
+)
 
-await story('hostile names stay text', async (page, server) => {
-  await page.goto(server.url)
-  await page.getByText('<img src=x onerror=').first().waitFor()
-  await page.goto(`${server.url}/runs`)
-  await page.getByText('<script>alert(1)</script>').first().waitFor()
-  assert.equal(await page.evaluate(() => window.__hacked), undefined)
-  // What would turn a name around is shown where it stands, and turns nothing.
-  const flow = server.db().flows.find((f) => f.name.includes('\u202E'))
-  await page.goto(`${server.url}/?panel=flow:${flow.id}`)
-  await page.getByRole('dialog').getByRole('heading', { name: /⟨U\+202E⟩gnp\.exe/ }).waitFor()
-  assert.doesNotMatch(await page.locator('body').innerText(), /[\u202a-\u202e\u2066-\u2069]/)
-}, { patience: 15_000 })
+await story(
+  'hostile names stay text',
+  async (page, server) => {
+    await page.goto(server.url)
+    await page.getByText('<img src=x onerror=').first().waitFor()
+    await page.goto(`${server.url}/runs`)
+    await page.getByText('<script>alert(1)</script>').first().waitFor()
+    assert.equal(await page.evaluate(() => window.__hacked), undefined)
+    // What would turn a name around is shown where it stands, and turns nothing.
+    const flow = server.db().flows.find((f) => f.name.includes('\u202E'))
+    await page.goto(`${server.url}/?panel=flow:${flow.id}`)
+    await page
+      .getByRole('dialog')
+      .getByRole('heading', { name: /⟨U\+202E⟩gnp\.exe/ })
+      .waitFor()
+    assert.doesNotMatch(await page.locator('body').innerText(), /[\u202a-\u202e\u2066-\u2069]/)
+  },
+  { patience: 15_000 },
+)
 
 await story('the keyboard alone goes everywhere', async (page, server) => {
   await page.goto(server.url)
@@ -168,7 +192,10 @@ await story('the keyboard alone goes everywhere', async (page, server) => {
 
 await story('each state of a bar is reached by keys, and its runs are shown', async (page, server) => {
   await page.goto(server.url)
-  const bar = page.locator('[data-bucket]').filter({ has: page.locator('rect.seg:nth-of-type(3)') }).first()
+  const bar = page
+    .locator('[data-bucket]')
+    .filter({ has: page.locator('rect.seg:nth-of-type(3)') })
+    .first()
   await bar.focus()
   const seen = new Set()
   const count = await bar.locator('rect.seg').count()
@@ -257,8 +284,14 @@ await story('subflows unfold in the timeline and in lanes, and the address keeps
 
 await story('a limit says who holds its slots and who waits', async (page, server) => {
   await page.goto(`${server.url}/concurrency-limits`)
-  await page.getByRole('list', { name: 'Who holds slots of forecast-api' }).getByRole('link', { name: 'Render maps-0' }).waitFor()
-  await page.getByRole('list', { name: 'Who waits for slots of forecast-api' }).getByRole('link', { name: 'Fetch forecast-3' }).waitFor()
+  await page
+    .getByRole('list', { name: 'Who holds slots of forecast-api' })
+    .getByRole('link', { name: 'Render maps-0' })
+    .waitFor()
+  await page
+    .getByRole('list', { name: 'Who waits for slots of forecast-api' })
+    .getByRole('link', { name: 'Fetch forecast-3' })
+    .waitFor()
   await page.getByRole('list', { name: 'Who holds slots of warehouse' }).getByText('2 slots, for').waitFor()
   await page.getByText('1 slot taken by clients that do not say who they are').waitFor()
   await page.getByText('3 slots were asked for in vain lately').waitFor()
@@ -279,7 +312,11 @@ await story('with reduced motion nothing moves, and a new theme is there at once
       const text = document.querySelector('.attention strong')
       const button = document.querySelector('.attention .btn, .btn')
       document.documentElement.querySelector('[aria-label="Dark colours"]').click()
-      return { ink: getComputedStyle(text).color, ground: getComputedStyle(button).backgroundColor, moving: document.getAnimations().length }
+      return {
+        ink: getComputedStyle(text).color,
+        ground: getComputedStyle(button).backgroundColor,
+        moving: document.getAnimations().length,
+      }
     })
     const settled = await page.evaluate(async () => {
       await new Promise((done) => setTimeout(done, 400))
@@ -309,23 +346,45 @@ await story('a refused request says so and can be tried again', async (page, ser
   await page.getByRole('link', { name: 'etl-queue' }).waitFor()
 })
 
-await story('an empty server leads through the tutorial', async (page, server) => {
-  await page.goto(server.url)
-  await page.getByText('prefect-rs agent start etl-queue').waitFor()
-}, { bare: true })
+await story(
+  'an empty server leads through the tutorial',
+  async (page, server) => {
+    await page.goto(server.url)
+    await page.getByText('prefect-rs agent start etl-queue').waitFor()
+  },
+  { bare: true },
+)
 
-await story('it works under a sub-path, and unknown addresses get a page', async (page, server) => {
-  await page.goto(`${server.url}/no/such`)
-  await page.getByRole('heading', { level: 1, name: 'There is no page here' }).waitFor()
-  await page.getByRole('link', { name: 'Flow runs' }).first().click()
-  assert.match(page.url(), /\/sub\/runs$/)
-  await page.locator('[data-row]').first().waitFor()
-}, { base: '/sub' })
+await story(
+  'it works under a sub-path, and unknown addresses get a page',
+  async (page, server) => {
+    await page.goto(`${server.url}/no/such`)
+    await page.getByRole('heading', { level: 1, name: 'There is no page here' }).waitFor()
+    await page.getByRole('link', { name: 'Flow runs' }).first().click()
+    assert.match(page.url(), /\/sub\/runs$/)
+    await page.locator('[data-row]').first().waitFor()
+  },
+  { base: '/sub' },
+)
 
 await story('nothing scrolls sideways on a phone, every page has one h1 and named controls', async (page, server) => {
   const db = server.db()
   await page.setViewportSize({ width: 390, height: 844 })
-  const paths = ['/', '/runs', '/task-runs', '/deployments', `/deployment/${db.deployments[1].id}`, '/work-queues', `/work-queue/${db.queues[0].id}`, '/blocks', '/concurrency-limits', '/settings', `/flow-run/${db.pretty.id}`, `/flow-run/${db.wide.id}`, `/?panel=flow:${db.flows[0].id}`]
+  const paths = [
+    '/',
+    '/runs',
+    '/task-runs',
+    '/deployments',
+    `/deployment/${db.deployments[1].id}`,
+    '/work-queues',
+    `/work-queue/${db.queues[0].id}`,
+    '/blocks',
+    '/concurrency-limits',
+    '/settings',
+    `/flow-run/${db.pretty.id}`,
+    `/flow-run/${db.wide.id}`,
+    `/?panel=flow:${db.flows[0].id}`,
+  ]
   for (const path of paths) {
     await page.goto(server.url + path)
     await page.getByRole('heading', { level: 1 }).waitFor()
@@ -333,7 +392,18 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
     const found = await page.evaluate(() => ({
       wide: document.documentElement.scrollWidth - innerWidth,
       h1: document.querySelectorAll('h1').length,
-      nameless: [...document.querySelectorAll('button, a, input, select')].filter((n) => !(n.textContent.trim() || n.getAttribute('aria-label') || n.title || n.labels?.length || n.getAttribute('aria-hidden'))).map((n) => n.outerHTML.slice(0, 90)),
+      nameless: [...document.querySelectorAll('button, a, input, select')]
+        .filter(
+          (n) =>
+            !(
+              n.textContent.trim() ||
+              n.getAttribute('aria-label') ||
+              n.title ||
+              n.labels?.length ||
+              n.getAttribute('aria-hidden')
+            ),
+        )
+        .map((n) => n.outerHTML.slice(0, 90)),
     }))
     assert.deepEqual({ path, ...found, wide: Math.max(0, found.wide) }, { path, wide: 0, h1: 1, nameless: [] })
   }
@@ -342,11 +412,16 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
 await night(story)
 await story('blocks beyond the first page are turned to, and found wherever they are', async (page, server) => {
   const [one] = server.db().blocks
-  for (let i = 100; i < 225; i++) server.db().blocks.push({ ...one, id: `block-${i}`, name: `bucket-${i}`, is_default: false })
+  for (let i = 100; i < 225; i++)
+    server.db().blocks.push({ ...one, id: `block-${i}`, name: `bucket-${i}`, is_default: false })
   await page.goto(`${server.url}/blocks`)
   const pages = page.getByRole('navigation', { name: 'Pages of the list' })
   await pages.getByText('1–60 of 127').waitFor()
-  assert.equal(server.stats.requests.filter((r) => r.includes('blocks')).length, 1, `requests: ${server.stats.requests}`)
+  assert.equal(
+    server.stats.requests.filter((r) => r.includes('blocks')).length,
+    1,
+    `requests: ${server.stats.requests}`,
+  )
   await pages.getByRole('button', { name: 'Last page' }).click()
   await pages.getByText('121–127 of 127').waitFor()
   await page.getByRole('heading', { name: 'bucket-224' }).waitFor()

@@ -20,11 +20,27 @@ describe('the clock of the server', () => {
 describe('round times of the viewer', () => {
   beforeAll(() => void vi.stubEnv('TZ', 'Europe/Berlin'))
   afterAll(() => void vi.unstubAllEnvs())
-  const words = (from: string, to: string, hours: number) => roundTimes(Date.parse(from), Date.parse(to), hours).map((at) => `${new Date(at).getDate()} ${new Date(at).toTimeString().slice(0, 5)}`)
+  const words = (from: string, to: string, hours: number) =>
+    roundTimes(Date.parse(from), Date.parse(to), hours).map(
+      (at) => `${new Date(at).getDate()} ${new Date(at).toTimeString().slice(0, 5)}`,
+    )
   test('stay round when clocks are put back and forward', () => {
-    expect(words('2026-10-24T16:00:00Z', '2026-10-25T18:00:00Z', 6)).toEqual(['24 18:00', '25 00:00', '25 06:00', '25 12:00', '25 18:00'])
+    expect(words('2026-10-24T16:00:00Z', '2026-10-25T18:00:00Z', 6)).toEqual([
+      '24 18:00',
+      '25 00:00',
+      '25 06:00',
+      '25 12:00',
+      '25 18:00',
+    ])
     expect(words('2026-03-28T22:00:00Z', '2026-03-29T12:00:00Z', 6)).toEqual(['29 00:00', '29 06:00', '29 12:00'])
-    expect(words('2026-10-22T12:00:00Z', '2026-10-28T12:00:00Z', 24)).toEqual(['23 00:00', '24 00:00', '25 00:00', '26 00:00', '27 00:00', '28 00:00'])
+    expect(words('2026-10-22T12:00:00Z', '2026-10-28T12:00:00Z', 24)).toEqual([
+      '23 00:00',
+      '24 00:00',
+      '25 00:00',
+      '26 00:00',
+      '27 00:00',
+      '28 00:00',
+    ])
   })
   test('an hour that there is not is left out, and none is there twice', () => {
     expect(words('2026-03-29T00:00:00Z', '2026-03-29T03:00:00Z', 1)).toEqual(['29 01:00', '29 03:00', '29 04:00'])

@@ -8,11 +8,14 @@ function server() {
   const streams: ReadableStreamDefaultController<Uint8Array>[] = []
   const gone: number[] = []
   let status = 200
-  vi.stubGlobal('fetch', async (_: string, { headers, signal }: { headers: Record<string, string>; signal: AbortSignal }) => {
-    const number = asked.push(headers['last-event-id'] ?? null) - 1
-    signal.addEventListener('abort', () => (gone.push(number), streams[number]?.error(new Error('aborted'))))
-    return new Response(new ReadableStream({ start: (c) => void (streams[number] = c) }), { status })
-  })
+  vi.stubGlobal(
+    'fetch',
+    async (_: string, { headers, signal }: { headers: Record<string, string>; signal: AbortSignal }) => {
+      const number = asked.push(headers['last-event-id'] ?? null) - 1
+      signal.addEventListener('abort', () => (gone.push(number), streams[number]?.error(new Error('aborted'))))
+      return new Response(new ReadableStream({ start: (c) => void (streams[number] = c) }), { status })
+    },
+  )
   const soon = () => new Promise((done) => setTimeout(done, 5))
   return {
     asked,
@@ -31,7 +34,11 @@ function server() {
 /** A window, and what it has heard. */
 function window(last: string | null) {
   const heard: string[] = []
-  const one: Listener = { last, hear: (events) => heard.push(...events.map((e) => `${e.name} ${e.id}`)), over: (end) => heard.push(end) }
+  const one: Listener = {
+    last,
+    hear: (events) => heard.push(...events.map((e) => `${e.name} ${e.id}`)),
+    over: (end) => heard.push(end),
+  }
   return { one, heard, take: () => heard.splice(0) }
 }
 
@@ -72,7 +79,11 @@ test('who comes from before what is kept, or from another server, looks anew', a
   // The server has begun anew and says so; who has read from it already has missed nothing.
   await far.say('lost', 1, 'c')
   await far.say('changes', 2, 'c')
-  expect([join(board, 'a-3').take(), join(board, 'c-1').take(), join(board, 'c-2').take()]).toEqual([['lost c-2'], ['changes c-2', 'beat c-2'], ['beat c-2']])
+  expect([join(board, 'a-3').take(), join(board, 'c-1').take(), join(board, 'c-2').take()]).toEqual([
+    ['lost c-2'],
+    ['changes c-2', 'beat c-2'],
+    ['beat c-2'],
+  ])
 })
 
 test('no more is kept than a while of it', async () => {
@@ -110,7 +121,10 @@ test('an end is told to all, and one attempt that fails is that of all', async (
   await far.say('beat', 1)
   far.refuse(503)
   await far.end()
-  expect(both.map((w) => w.take())).toEqual([['beat a-1', 'ended'], ['beat a-1', 'ended']])
+  expect(both.map((w) => w.take())).toEqual([
+    ['beat a-1', 'ended'],
+    ['beat a-1', 'ended'],
+  ])
   const again = join(board, 'a-1')
   await far.soon()
   const after = join(board, 'a-1')

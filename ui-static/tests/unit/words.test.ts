@@ -2,7 +2,24 @@ import { describe, expect, test } from 'vitest'
 import { kept } from '../../src/lib/results'
 import { fold, laneLayout, layered, pack, timeLayout, unfold } from '../../src/graph/layout'
 import { actionWords, triggerLines } from '../../src/lib/automations'
-import { append, asJson, asRows, blamed, canBeRows, fields, initial, isTouched, jsonKey, nameKey, numbers, offering, read, remove, takesBlocks, type Field } from '../../src/lib/form'
+import {
+  append,
+  asJson,
+  asRows,
+  blamed,
+  canBeRows,
+  fields,
+  initial,
+  isTouched,
+  jsonKey,
+  nameKey,
+  numbers,
+  offering,
+  read,
+  remove,
+  takesBlocks,
+  type Field,
+} from '../../src/lib/form'
 import { add, DEFAULTS, filters, KEYS, parse, refusal, terms, window_, write } from '../../src/lib/query'
 import { cron, describe as inWords } from '../../src/lib/schedule'
 import { between, day, duration, moment, span, spell } from '../../src/lib/time'
@@ -52,17 +69,61 @@ describe('schedules in words', () => {
 
 test('a trigger is told in a sentence, those inside it beneath', () => {
   const any = { 'prefect.resource.id': 'prefect.flow-run.*' }
-  expect(triggerLines({ type: 'event', posture: 'Reactive', match: any, expect: ['prefect.flow-run.Failed', 'prefect.flow-run.Crashed'], threshold: 3, within: 3600, for_each: ['prefect.resource.id'] })).toEqual([{ depth: 0, text: 'When flow run Failed or flow run Crashed happens 3 times within 1h, counted for each resource' }])
-  expect(triggerLines({ type: 'event', posture: 'Proactive', match: { 'prefect.resource.id': ['prefect.deployment.*'] }, expect: ['acme.done'], within: 60, match_related: { 'prefect.resource.role': 'flow', 'prefect.resource.name': 'etl' } })[0]!.text).toBe('When acme.done of any deployment, related to flow etl does not happen within 1m')
-  expect(triggerLines({ type: 'compound', require: 'all', triggers: [{ type: 'event', posture: 'Reactive', expect: ['a.b'], match: {}, match_related: {} }, { type: 'sequence', triggers: [{}] }] }).map((l) => `${l.depth} ${l.text}`)).toEqual(['0 When all of these happen', '1 a.b happens', '1 these happen in order', '2 anything happens'])
-  expect(actionWords({ type: 'pause-deployment', source: 'inferred' })).toBe('Pause the deployment that the event is about')
+  expect(
+    triggerLines({
+      type: 'event',
+      posture: 'Reactive',
+      match: any,
+      expect: ['prefect.flow-run.Failed', 'prefect.flow-run.Crashed'],
+      threshold: 3,
+      within: 3600,
+      for_each: ['prefect.resource.id'],
+    }),
+  ).toEqual([
+    { depth: 0, text: 'When flow run Failed or flow run Crashed happens 3 times within 1h, counted for each resource' },
+  ])
+  expect(
+    triggerLines({
+      type: 'event',
+      posture: 'Proactive',
+      match: { 'prefect.resource.id': ['prefect.deployment.*'] },
+      expect: ['acme.done'],
+      within: 60,
+      match_related: { 'prefect.resource.role': 'flow', 'prefect.resource.name': 'etl' },
+    })[0]!.text,
+  ).toBe('When acme.done of any deployment, related to flow etl does not happen within 1m')
+  expect(
+    triggerLines({
+      type: 'compound',
+      require: 'all',
+      triggers: [
+        { type: 'event', posture: 'Reactive', expect: ['a.b'], match: {}, match_related: {} },
+        { type: 'sequence', triggers: [{}] },
+      ],
+    }).map((l) => `${l.depth} ${l.text}`),
+  ).toEqual(['0 When all of these happen', '1 a.b happens', '1 these happen in order', '2 anything happens'])
+  expect(actionWords({ type: 'pause-deployment', source: 'inferred' })).toBe(
+    'Pause the deployment that the event is about',
+  )
   // What has an id is called as events call it; the page puts its name there.
-  expect(actionWords({ type: 'run-deployment', deployment_id: 'x', schedule_after: 60 })).toBe('Run prefect.deployment.x, 1m later')
-  expect(actionWords({ type: 'send-notification', block_document_id: 'b', subject: 'Failed' })).toBe('Send “Failed” through prefect.block-document.b')
+  expect(actionWords({ type: 'run-deployment', deployment_id: 'x', schedule_after: 60 })).toBe(
+    'Run prefect.deployment.x, 1m later',
+  )
+  expect(actionWords({ type: 'send-notification', block_document_id: 'b', subject: 'Failed' })).toBe(
+    'Send “Failed” through prefect.block-document.b',
+  )
 })
 
 test('durations are told in their two largest units', () => {
-  expect([0.0004, 0.4, 5.25, 209, 3600, 100000, null].map(duration)).toEqual(['0s', '400ms', '5.2s', '3m 29s', '1h', '1d 3h', '–'])
+  expect([0.0004, 0.4, 5.25, 209, 3600, 100000, null].map(duration)).toEqual([
+    '0s',
+    '400ms',
+    '5.2s',
+    '3m 29s',
+    '1h',
+    '1d 3h',
+    '–',
+  ])
 })
 
 test('a span and its spelling are inverse', () => {
@@ -90,7 +151,11 @@ describe('the query', () => {
   })
   test('names and types of states go to different filters', () => {
     const query = parse(new URLSearchParams('state=Late&state=FAILED'))
-    expect(filters(query, window_(query, 0)).flow_runs!.state).toEqual({ type: { any_: ['FAILED'] }, name: { any_: ['Late'] }, operator: 'or_' })
+    expect(filters(query, window_(query, 0)).flow_runs!.state).toEqual({
+      type: { any_: ['FAILED'] },
+      name: { any_: ['Late'] },
+      operator: 'or_',
+    })
   })
 })
 
@@ -105,7 +170,13 @@ describe('the form of a custom run', () => {
     return 'x' in errors ? `error: ${errors.x}` : values.x
   }
   test('fields come from the schema and from the parameters', () => {
-    const form = fields({ required: ['n'], properties: { n: { type: 'integer', default: 3 }, flag: { anyOf: [{ type: 'boolean' }, { type: 'null' }] } } }, { extra: { a: 1 }, s: 'text' })
+    const form = fields(
+      {
+        required: ['n'],
+        properties: { n: { type: 'integer', default: 3 }, flag: { anyOf: [{ type: 'boolean' }, { type: 'null' }] } },
+      },
+      { extra: { a: 1 }, s: 'text' },
+    )
     expect(form.map((f) => [f.key, f.kind, f.text, f.nullable])).toEqual([
       ['n', 'integer', '3', false],
       ['flag', 'boolean', '', true],
@@ -137,21 +208,42 @@ describe('the form of a custom run', () => {
     expect(one({ type: 'string', format: 'date-time' }, '2026-11-28T10:00')).toMatch(/^2026-11-2\dT.*Z$/)
   })
   test('a list has an item on each line, of its kind and within its bounds', () => {
-    const list = (items: JsonSchema, text: string, more: JsonSchema = {}) => one({ type: 'array', items, ...more }, text)
+    const list = (items: JsonSchema, text: string, more: JsonSchema = {}) =>
+      one({ type: 'array', items, ...more }, text)
     expect(list({ type: 'string' }, ' a, b \n\nc')).toEqual(['a, b', 'c'])
     expect(list({ type: 'integer' }, '1\n2')).toEqual([1, 2])
     expect(list({ type: 'integer', minimum: 1 }, '1\n0')).toBe('error: 0: must be at least 1')
     expect(list({ type: 'number' }, 'x')).toBe('error: Not a number: x')
     expect(list({ enum: ['a', 'b'] }, 'a\nc')).toBe('error: c is none of a, b')
     expect(list({ type: 'string' }, 'a', { minItems: 2 })).toBe('error: Needs at least 2 items')
-    expect([list({ type: 'string' }, '[]'), list({ type: 'string' }, '["a\\nb"]'), list({ type: 'string' }, '[x')]).toEqual([[], ['a\nb'], ['[x']])
+    expect([
+      list({ type: 'string' }, '[]'),
+      list({ type: 'string' }, '["a\\nb"]'),
+      list({ type: 'string' }, '[x'),
+    ]).toEqual([[], ['a\nb'], ['[x']])
     // Emptied, it is empty; untouched, it is the default.
     expect(one({ type: 'array', items: { type: 'string' }, default: ['a'] }, '')).toEqual([])
     // What may be anything stays JSON, and what is more than a line has a field of its own.
-    expect(fields({ properties: { x: { type: 'array', items: {} }, y: { type: 'array', items: { type: 'string' }, default: ['a\nb'] } } }, {}).map((f) => f.kind)).toEqual(['json', 'items'])
+    expect(
+      fields(
+        {
+          properties: {
+            x: { type: 'array', items: {} },
+            y: { type: 'array', items: { type: 'string' }, default: ['a\nb'] },
+          },
+        },
+        {},
+      ).map((f) => f.kind),
+    ).toEqual(['json', 'items'])
   })
   test('a list of models has a group for each, more of them and fewer', () => {
-    const schema: JsonSchema = { required: ['who'], properties: { who: { type: 'array', minItems: 1, items: { $ref: '#/definitions/P' } } }, definitions: { P: { type: 'object', title: 'Person', required: ['name'], properties: { name: { type: 'string' } } } } }
+    const schema: JsonSchema = {
+      required: ['who'],
+      properties: { who: { type: 'array', minItems: 1, items: { $ref: '#/definitions/P' } } },
+      definitions: {
+        P: { type: 'object', title: 'Person', required: ['name'], properties: { name: { type: 'string' } } },
+      },
+    }
     const list = fields(schema, { who: [{ name: 'Ann' }, { name: 'Bo' }] })
     const f = list[0]!
     expect([f.kind, f.title, f.takes, f.text]).toEqual(['items', 'who', 'list of Person', '0,1'])
@@ -170,12 +262,28 @@ describe('the form of a custom run', () => {
     expect(read(list, entries).errors).toEqual({ who: 'Needs at least 1 item' })
   })
   test('a tuple has a field for each place, of old and new drafts, and is there as a whole or not at all', () => {
-    const places: JsonSchema[] = [{ type: 'integer', minimum: 1 }, { type: 'string', title: 'Unit' }, { $ref: '#/$defs/C' }]
-    const root = (own: JsonSchema, required = false): JsonSchema => ({ properties: { x: { type: 'array', minItems: 3, maxItems: 3, ...own } }, required: required ? ['x'] : [], $defs: { C: { enum: ['a', 'b'] } } })
+    const places: JsonSchema[] = [
+      { type: 'integer', minimum: 1 },
+      { type: 'string', title: 'Unit' },
+      { $ref: '#/$defs/C' },
+    ]
+    const root = (own: JsonSchema, required = false): JsonSchema => ({
+      properties: { x: { type: 'array', minItems: 3, maxItems: 3, ...own } },
+      required: required ? ['x'] : [],
+      $defs: { C: { enum: ['a', 'b'] } },
+    })
     for (const own of [{ prefixItems: places }, { items: places }]) {
       const list = fields(root(own), {})
       const f = list[0]!
-      expect([f.kind, f.takes, f.children.map((c) => [c.title, c.kind, c.required])]).toEqual(['tuple', '(whole number, text, choice)', [['x 1', 'integer', true], ['Unit', 'text', true], ['x 3', 'choice', true]]])
+      expect([f.kind, f.takes, f.children.map((c) => [c.title, c.kind, c.required])]).toEqual([
+        'tuple',
+        '(whole number, text, choice)',
+        [
+          ['x 1', 'integer', true],
+          ['Unit', 'text', true],
+          ['x 3', 'choice', true],
+        ],
+      ])
       const [n, unit, choice] = f.children.map((c) => c.key) as [string, string, string]
       expect(put(list, {})).toEqual({ values: {}, errors: {} })
       expect(put(list, { [n]: '0', [choice]: '"b"' }).errors).toEqual({ [n]: 'Must be at least 1', [unit]: 'Needed' })
@@ -185,18 +293,52 @@ describe('the form of a custom run', () => {
       expect(blamed(list, "Validation failed for field 'x.1'. Failure reason: …")?.key).toBe(unit)
     }
     // What may be missing is at the end, and leaves no hole.
-    const two = fields({ properties: { x: { type: 'array', minItems: 1, maxItems: 3, prefixItems: [{ type: 'integer' }, { type: 'integer' }, { type: 'integer' }] } } }, {})
+    const two = fields(
+      {
+        properties: {
+          x: {
+            type: 'array',
+            minItems: 1,
+            maxItems: 3,
+            prefixItems: [{ type: 'integer' }, { type: 'integer' }, { type: 'integer' }],
+          },
+        },
+      },
+      {},
+    )
     const [a, b, c] = two[0]!.children.map((one) => one.key) as [string, string, string]
-    expect([put(two, { [a]: '1' }).values, put(two, { [a]: '1', [b]: '2' }).values]).toEqual([{ x: [1] }, { x: [1, 2] }])
+    expect([put(two, { [a]: '1' }).values, put(two, { [a]: '1', [b]: '2' }).values]).toEqual([
+      { x: [1] },
+      { x: [1, 2] },
+    ])
     expect(put(two, { [a]: '1', [c]: '3' }).errors).toEqual({ [b]: 'Needed' })
     // A tuple that goes on, or is longer than it may be, stays JSON; none at all may be one of its values.
     expect(fields(root({ prefixItems: places, items: { type: 'integer' }, maxItems: 9 }), {})[0]!.kind).toBe('json')
     expect(fields(root({ prefixItems: places }), { x: [1, 'a', 'a', 4] })[0]!.kind).toBe('json')
-    const maybe = fields({ properties: { x: { anyOf: [{ type: 'array', prefixItems: [{ type: 'integer' }], minItems: 1, maxItems: 1 }, { type: 'null' }], default: null } } }, {})
-    expect([maybe[0]!.kind, put(maybe, {}).values, put(maybe, { [maybe[0]!.children[0]!.key]: '4' }, { x: false }).values]).toEqual(['tuple', { x: null }, { x: [4] }])
+    const maybe = fields(
+      {
+        properties: {
+          x: {
+            anyOf: [{ type: 'array', prefixItems: [{ type: 'integer' }], minItems: 1, maxItems: 1 }, { type: 'null' }],
+            default: null,
+          },
+        },
+      },
+      {},
+    )
+    expect([
+      maybe[0]!.kind,
+      put(maybe, {}).values,
+      put(maybe, { [maybe[0]!.children[0]!.key]: '4' }, { x: false }).values,
+    ]).toEqual(['tuple', { x: null }, { x: [4] }])
   })
   test('an object of whatever names has a row for each, of its kind and within its bounds', () => {
-    const list = fields({ properties: { x: { type: 'object', additionalProperties: { type: 'integer', maximum: 9 }, maxProperties: 2 } } }, { x: { a: 1 } })
+    const list = fields(
+      {
+        properties: { x: { type: 'object', additionalProperties: { type: 'integer', maximum: 9 }, maxProperties: 2 } },
+      },
+      { x: { a: 1 } },
+    )
     const f = list[0]!
     expect([f.kind, f.takes, f.text]).toEqual(['map', 'object of whole number', '0'])
     const entries = initial(list)
@@ -221,18 +363,40 @@ describe('the form of a custom run', () => {
     expect(read(list, entries).values).toEqual({ x: { c: 1 } })
     expect(blamed(list, "Validation failed for field 'x.c'. Failure reason: …")?.key).toBe('x')
     // What may be none of these stays JSON.
-    expect(fields({ properties: { x: { type: 'object', patternProperties: {} }, y: { type: 'object', properties: { a: {} }, additionalProperties: true }, z: { type: 'object', additionalProperties: false } } }, {}).map((one) => one.kind)).toEqual(['json', 'json', 'json'])
+    expect(
+      fields(
+        {
+          properties: {
+            x: { type: 'object', patternProperties: {} },
+            y: { type: 'object', properties: { a: {} }, additionalProperties: true },
+            z: { type: 'object', additionalProperties: false },
+          },
+        },
+        {},
+      ).map((one) => one.kind),
+    ).toEqual(['json', 'json', 'json'])
   })
   test('the values of a free object are JSON, or the text that they are', () => {
     const set = { a: 5, b: '5', c: 'plain text', d: true, e: null, f: '', g: '[draft', h: 'two\nlines' }
     const list = fields({ properties: { x: { type: 'object' } } }, { x: set })
     const f = list[0]!
     const entries = initial(list)
-    expect(f.children.map((one) => one.text)).toEqual(['5', '"5"', 'plain text', 'true', 'null', '', '"[draft"', 'two\nlines'])
+    expect(f.children.map((one) => one.text)).toEqual([
+      '5',
+      '"5"',
+      'plain text',
+      'true',
+      'null',
+      '',
+      '"[draft"',
+      'two\nlines',
+    ])
     expect(read(list, entries).values).toEqual({ x: set })
     entries.texts[f.item!(2).key] = '{"deep": [1]}'
     entries.texts[f.item!(0).key] = '[1'
-    expect(read(list, entries).errors).toEqual({ [f.item!(0).key]: 'Not valid JSON; put text that begins so in "quotes"' })
+    expect(read(list, entries).errors).toEqual({
+      [f.item!(0).key]: 'Not valid JSON; put text that begins so in "quotes"',
+    })
     entries.texts[f.item!(0).key] = ''
     expect(read(list, entries).values.x).toMatchObject({ a: '', c: { deep: [1] } })
     // Left alone, nothing is given; needed, an empty one is.
@@ -240,7 +404,10 @@ describe('the form of a custom run', () => {
     expect(put(fields({ required: ['x'], properties: { x: { type: 'object' } } }, {}), {}).values).toEqual({ x: {} })
   })
   test('an object goes on as JSON and comes back as rows, and begins as JSON where rows would not do', () => {
-    const list = fields({ properties: { x: { type: 'object', additionalProperties: { type: 'integer' } } } }, { x: { a: 1, b: 2 } })
+    const list = fields(
+      { properties: { x: { type: 'object', additionalProperties: { type: 'integer' } } } },
+      { x: { a: 1, b: 2 } },
+    )
     const f = list[0]!
     const entries = initial(list)
     entries.texts[f.item!(1).key] = 'two'
@@ -261,19 +428,39 @@ describe('the form of a custom run', () => {
     expect(read(list, entries)).toEqual({ values: {}, errors: {} })
     const deep = fields({ properties: { x: { type: 'object' } } }, { x: { a: { b: 1 } } })
     const begun = initial(deep)
-    expect([begun.texts[jsonKey(deep[0]!)], isTouched(deep[0]!, begun), read(deep, begun).values]).toEqual(['{\n  "a": {\n    "b": 1\n  }\n}', false, { x: { a: { b: 1 } } }])
+    expect([begun.texts[jsonKey(deep[0]!)], isTouched(deep[0]!, begun), read(deep, begun).values]).toEqual([
+      '{\n  "a": {\n    "b": 1\n  }\n}',
+      false,
+      { x: { a: { b: 1 } } },
+    ])
     begun.texts[jsonKey(deep[0]!)] = '{}'
     expect(isTouched(deep[0]!, begun)).toBe(true)
     asRows(deep[0]!, begun)
     expect(read(deep, begun).values).toEqual({ x: {} })
   })
   test('a field has the name of the parameter, whatever the title of what it refers to', () => {
-    const schema: JsonSchema = { properties: { boss: { $ref: '#/$defs/P' }, shade: { $ref: '#/$defs/C' }, at: { $ref: '#/$defs/C', title: 'When' } }, $defs: { P: { type: 'object', title: 'Person', properties: { a: {} } }, C: { enum: ['x'], title: 'Colour' } } }
+    const schema: JsonSchema = {
+      properties: {
+        boss: { $ref: '#/$defs/P' },
+        shade: { $ref: '#/$defs/C' },
+        at: { $ref: '#/$defs/C', title: 'When' },
+      },
+      $defs: { P: { type: 'object', title: 'Person', properties: { a: {} } }, C: { enum: ['x'], title: 'Colour' } },
+    }
     expect(fields(schema, {}).map((f) => f.title)).toEqual(['boss', 'shade', 'When'])
   })
   test('a union is chosen and then filled in, and knows what it is already', () => {
-    const place: JsonSchema = { type: 'object', title: 'Place', required: ['city'], properties: { city: { type: 'string' } } }
-    const schema: JsonSchema = { required: ['x'], properties: { x: { anyOf: [{ type: 'integer' }, { type: 'string' }, { $ref: '#/definitions/P' }] } }, definitions: { P: place } }
+    const place: JsonSchema = {
+      type: 'object',
+      title: 'Place',
+      required: ['city'],
+      properties: { city: { type: 'string' } },
+    }
+    const schema: JsonSchema = {
+      required: ['x'],
+      properties: { x: { anyOf: [{ type: 'integer' }, { type: 'string' }, { $ref: '#/definitions/P' }] } },
+      definitions: { P: place },
+    }
     const list = fields(schema, {})
     expect([list[0]!.kind, list[0]!.children.map((f) => f.title)]).toEqual(['union', ['whole number', 'text', 'Place']])
     const [whole, text, model] = list[0]!.children.map((f) => f.key) as [string, string, string]
@@ -286,16 +473,32 @@ describe('the form of a custom run', () => {
     // What is set chooses, and may be none at all.
     expect(fields(schema, { x: 'a' })[0]!.text).toBe('1')
     expect(put(fields(schema, { x: { city: 'Kiel' } }), {}).values).toEqual({ x: { city: 'Kiel' } })
-    const maybe = fields({ properties: { x: { anyOf: [{ type: 'integer' }, { type: 'string' }, { type: 'null' }], default: null } } }, {})
+    const maybe = fields(
+      { properties: { x: { anyOf: [{ type: 'integer' }, { type: 'string' }, { type: 'null' }], default: null } } },
+      {},
+    )
     expect([maybe[0]!.nullable, maybe[0]!.isNull, put(maybe, {}).values]).toEqual([true, true, { x: null }])
     expect(put(maybe, {}, { x: false }).values).toEqual({})
     expect(fields({ properties: { x: { type: ['integer', 'string'], default: 3 } } }, {})[0]!.text).toBe('0')
   })
   test('a secret that may be anything is a text unless somebody says otherwise', () => {
-    const value: JsonSchema = { title: 'Value', format: 'password', writeOnly: true, anyOf: [{ type: 'string', format: 'password', writeOnly: true }, { type: 'string', title: 'string' }, { $ref: '#/definitions/JsonValue', title: 'JSON' }] }
+    const value: JsonSchema = {
+      title: 'Value',
+      format: 'password',
+      writeOnly: true,
+      anyOf: [
+        { type: 'string', format: 'password', writeOnly: true },
+        { type: 'string', title: 'string' },
+        { $ref: '#/definitions/JsonValue', title: 'JSON' },
+      ],
+    }
     const schema: JsonSchema = { required: ['value'], properties: { value }, definitions: { JsonValue: {} } }
     const list = fields(schema, {})
-    expect([list[0]!.kind, list[0]!.text, list[0]!.children.map((f) => f.title)]).toEqual(['union', '0', ['text', 'anything']])
+    expect([list[0]!.kind, list[0]!.text, list[0]!.children.map((f) => f.title)]).toEqual([
+      'union',
+      '0',
+      ['text', 'anything'],
+    ])
     const [text, json] = list[0]!.children.map((f) => f.key) as [string, string]
     expect(put(list, {}).errors).toEqual({ [text]: 'Needed' })
     expect(put(list, { [text]: 's3cr3t' }).values).toEqual({ value: 's3cr3t' })
@@ -307,8 +510,17 @@ describe('the form of a custom run', () => {
   test('a model is a group of fields, found by its reference, at any depth that makes sense', () => {
     const schema: JsonSchema = {
       required: ['where'],
-      properties: { where: { allOf: [{ $ref: '#/definitions/Place' }], title: 'Where' }, maybe: { anyOf: [{ $ref: '#/$defs/Place' }, { type: 'null' }], default: null } },
-      definitions: { Place: { type: 'object', required: ['city'], properties: { city: { type: 'string' }, zip: { type: 'integer', default: 1 } } } },
+      properties: {
+        where: { allOf: [{ $ref: '#/definitions/Place' }], title: 'Where' },
+        maybe: { anyOf: [{ $ref: '#/$defs/Place' }, { type: 'null' }], default: null },
+      },
+      definitions: {
+        Place: {
+          type: 'object',
+          required: ['city'],
+          properties: { city: { type: 'string' }, zip: { type: 'integer', default: 1 } },
+        },
+      },
       $defs: { Place: { type: 'object', required: ['city'], properties: { city: { type: 'string' } } } },
     }
     const list = fields(schema, {})
@@ -323,8 +535,21 @@ describe('the form of a custom run', () => {
   })
   test('what the deployment sets need not be given, and a hostile schema is no trouble', () => {
     expect(fields({ required: ['a'], properties: { a: { type: 'string' } } }, { a: 'x' })[0]!.required).toBe(false)
-    expect(fields({ properties: { loop: { $ref: '#/definitions/L' } }, definitions: { L: { $ref: '#/definitions/L' } } }, {})).toHaveLength(1)
-    expect(fields({ properties: { deep: { $ref: '#/definitions/D' } }, definitions: { D: { type: 'object', properties: { d: { $ref: '#/definitions/D' } } } } }, {})).toHaveLength(1)
+    expect(
+      fields(
+        { properties: { loop: { $ref: '#/definitions/L' } }, definitions: { L: { $ref: '#/definitions/L' } } },
+        {},
+      ),
+    ).toHaveLength(1)
+    expect(
+      fields(
+        {
+          properties: { deep: { $ref: '#/definitions/D' } },
+          definitions: { D: { type: 'object', properties: { d: { $ref: '#/definitions/D' } } } },
+        },
+        {},
+      ),
+    ).toHaveLength(1)
     expect(fields({ properties: 'no' } as unknown as JsonSchema, {})).toEqual([])
   })
 })
@@ -335,11 +560,25 @@ describe('results', () => {
     return kept(text, text.length + more)
   }
   test('each generation says in its own way where a result is', () => {
-    expect(read({ storage_key: 'a/b', expiration: null, serializer: { type: 'pickle' }, prefect_version: '3.8' }).facts).toEqual([['Kept as', 'a/b'], ['Written by', 'pickle']])
-    expect(read({ type: 'reference', storage_key: 'k', serializer_type: 'json', storage_block_id: 'id' }).facts).toEqual([['Kept as', 'k'], ['Written by', 'json'], ['In the storage block', 'id']])
+    expect(
+      read({ storage_key: 'a/b', expiration: null, serializer: { type: 'pickle' }, prefect_version: '3.8' }).facts,
+    ).toEqual([
+      ['Kept as', 'a/b'],
+      ['Written by', 'pickle'],
+    ])
+    expect(
+      read({ type: 'reference', storage_key: 'k', serializer_type: 'json', storage_block_id: 'id' }).facts,
+    ).toEqual([
+      ['Kept as', 'k'],
+      ['Written by', 'json'],
+      ['In the storage block', 'id'],
+    ])
     expect(read({ type: 'literal', value: null })).toEqual({ facts: [], value: null })
     expect(read({ type: 'unpersisted' }).note).toMatch(/^Not kept/)
-    expect(read({ encoding: 'blockstorage', blob: '{"data": {"path": "x"}, "block_id": "b"}' }).facts).toEqual([['Kept as', '{"path":"x"}'], ['In the storage block', 'b']])
+    expect(read({ encoding: 'blockstorage', blob: '{"data": {"path": "x"}, "block_id": "b"}' }).facts).toEqual([
+      ['Kept as', '{"path":"x"}'],
+      ['In the storage block', 'b'],
+    ])
     expect(read({ encoding: 'cloudpickle', blob: 'gASV' }).note).toMatch(/only its program/)
     expect(read({ encoding: 'json', blob: '[1]' }).value).toEqual([1])
   })
@@ -369,7 +608,12 @@ describe('the graph', () => {
   })
   test('intervals in a row never overlap', () => {
     const spans = Array.from({ length: 500 }, (_, i) => [i * 3, i * 3 + ((i * 37) % 90) + 1] as const)
-    const { row } = pack(spans.map((_, i) => i), (i) => spans[i]![0], (i) => spans[i]![1], 1)
+    const { row } = pack(
+      spans.map((_, i) => i),
+      (i) => spans[i]![0],
+      (i) => spans[i]![1],
+      1,
+    )
     const last = new Map<number, number>()
     spans.forEach(([s, e], i) => {
       expect(s).toBeGreaterThanOrEqual(last.get(row.get(i)!) ?? 0)
@@ -377,17 +621,55 @@ describe('the graph', () => {
     })
   })
   test('a node lies behind all that it waits for', () => {
-    expect(layered(4, [[0, 1], [1, 2], [0, 2], [2, 3]])).toEqual([0, 1, 2, 3])
+    expect(
+      layered(4, [
+        [0, 1],
+        [1, 2],
+        [0, 2],
+        [2, 3],
+      ]),
+    ).toEqual([0, 1, 2, 3])
   })
 
-  const one = (name: string, start: number, end: number, child: string | null = null) => ({ id: name, name, task_key: name.replace(/-\d+$/, ''), state_type: 'COMPLETED' as const, state_name: 'Completed', start, end, upstream: [] as number[], child })
+  const one = (name: string, start: number, end: number, child: string | null = null) => ({
+    id: name,
+    name,
+    task_key: name.replace(/-\d+$/, ''),
+    state_type: 'COMPLETED' as const,
+    state_name: 'Completed',
+    start,
+    end,
+    upstream: [] as number[],
+    child,
+  })
   const columns = (nodes: ReturnType<typeof one>[]) =>
-    Object.fromEntries(Object.keys(nodes[0]!).map((name) => [name, nodes.map((n) => n[name as keyof typeof n])]).concat([['artifacts', []]])) as unknown as Parameters<typeof fold>[0]
-  const outer = columns([one('call-0', 0, 10), one('sub-0', 10, 60, 'A'), one('sub-1', 12, 70, 'B'), { ...one('write-0', 70, 80), upstream: [1] }])
+    Object.fromEntries(
+      Object.keys(nodes[0]!)
+        .map((name) => [name, nodes.map((n) => n[name as keyof typeof n])])
+        .concat([['artifacts', []]]),
+    ) as unknown as Parameters<typeof fold>[0]
+  const outer = columns([
+    one('call-0', 0, 10),
+    one('sub-0', 10, 60, 'A'),
+    one('sub-1', 12, 70, 'B'),
+    { ...one('write-0', 70, 80), upstream: [1] },
+  ])
   const sub = columns([one('fetch-0', 12, 20), { ...one('check-0', 20, 50, 'C'), upstream: [0] }])
-  const deep = { ...columns([one('look-0', 22, 40)]), artifacts: [{ id: 'a', key: 'report', type: 'table', node: 0, at: 40 }, { id: 'b', key: null, type: null, node: null, at: 41 }] }
+  const deep = {
+    ...columns([one('look-0', 22, 40)]),
+    artifacts: [
+      { id: 'a', key: 'report', type: 'table', node: 0, at: 40 },
+      { id: 'b', key: null, type: null, node: null, at: 41 },
+    ],
+  }
   test('unfolded subflows keep who waits for whom and whose they are, subflows of subflows too', () => {
-    const { g, owner } = unfold(outer, new Map([['A', sub], ['C', deep]]))
+    const { g, owner } = unfold(
+      outer,
+      new Map([
+        ['A', sub],
+        ['C', deep],
+      ]),
+    )
     expect(g.name).toEqual(['call-0', 'sub-0', 'sub-1', 'write-0', 'fetch-0', 'check-0', 'look-0'])
     expect(owner).toEqual([-1, -1, -1, -1, 1, 1, 5])
     expect(g.upstream).toEqual([[], [], [], [1], [], [4], []])
@@ -395,15 +677,46 @@ describe('the graph', () => {
     expect(outer.name.length, 'the run itself is left as it is').toBe(4)
   })
   test('lanes of a subflow lie below its own, deeper ones further in; the folded stay together', () => {
-    const { lanes, height } = laneLayout(unfold(outer, new Map([['A', sub], ['C', deep]])), [0, 80], 80)
-    expect(lanes.map((l) => `${' '.repeat(l.depth)}${l.label} ${l.count}`)).toEqual(['call 1', 'sub 1', 'sub 1', ' fetch 1', ' check 1', '  look 1', 'write 1'])
+    const { lanes, height } = laneLayout(
+      unfold(
+        outer,
+        new Map([
+          ['A', sub],
+          ['C', deep],
+        ]),
+      ),
+      [0, 80],
+      80,
+    )
+    expect(lanes.map((l) => `${' '.repeat(l.depth)}${l.label} ${l.count}`)).toEqual([
+      'call 1',
+      'sub 1',
+      'sub 1',
+      ' fetch 1',
+      ' check 1',
+      '  look 1',
+      'write 1',
+    ])
     lanes.slice(1).forEach((lane, i) => expect(lane.y).toBe(lanes[i]!.y + lanes[i]!.h))
     expect(height).toBe(lanes.at(-1)!.y + lanes.at(-1)!.h)
   })
   test('on the axis of time an unfolded subflow has a frame around its own task runs', () => {
-    const layout = timeLayout(unfold(outer, new Map([['A', sub], ['C', deep]])), [0, 80], 80)
-    expect(layout.frames.map((f) => [f.label, f.depth])).toEqual([['sub-0', 1], ['check-0', 2]])
-    const [frame, inner] = layout.frames as [typeof layout.frames[0], typeof layout.frames[0]]
+    const layout = timeLayout(
+      unfold(
+        outer,
+        new Map([
+          ['A', sub],
+          ['C', deep],
+        ]),
+      ),
+      [0, 80],
+      80,
+    )
+    expect(layout.frames.map((f) => [f.label, f.depth])).toEqual([
+      ['sub-0', 1],
+      ['check-0', 2],
+    ])
+    const [frame, inner] = layout.frames as [(typeof layout.frames)[0], (typeof layout.frames)[0]]
     const of = (node: number) => layout.boxes.find((b) => b.nodes[0] === node)!
     for (const node of [4, 5, 6]) expect(of(node).y).toBeGreaterThanOrEqual(frame.y)
     expect(of(6).y).toBeGreaterThan(inner.y)
@@ -430,21 +743,50 @@ describe('a typed term', () => {
   test('is refused in words where it means nothing', () => {
     expect(refusal('last:soon', KEYS)).toBe('last: takes a span such as 30m, 6h, 1d or 2w')
     expect(refusal('State:Failed', ['tag', 'flow'])).toBe('state: means nothing here')
-    expect(['last:6h', 'state:Failed', 'a word', 'https://x', 'tag:'].map((text) => refusal(text, KEYS))).toEqual([null, null, null, null, null])
+    expect(['last:6h', 'state:Failed', 'a word', 'https://x', 'tag:'].map((text) => refusal(text, KEYS))).toEqual([
+      null,
+      null,
+      null,
+      null,
+      null,
+    ])
   })
   test('names a state as it is called, however it is typed', () => {
     const states = (text: string) => add(DEFAULTS, text).states
-    expect(['state:late', 'state:FAILED', 'state:failed', 'state:My own'].map(states)).toEqual([['Late'], ['FAILED'], ['Failed'], ['My own']])
+    expect(['state:late', 'state:FAILED', 'state:failed', 'state:My own'].map(states)).toEqual([
+      ['Late'],
+      ['FAILED'],
+      ['Failed'],
+      ['My own'],
+    ])
   })
 })
 
 test('a block is chosen where one is taken, in models too, and one that is spelt out stays so', () => {
   const chat = { type: 'object', block_type_slug: 'chat', properties: { room: { type: 'string' } } }
-  const schema: JsonSchema = { properties: { a: { $ref: '#/definitions/C' }, b: { $ref: '#/definitions/C' }, m: { type: 'object', properties: { c: { anyOf: [{ $ref: '#/definitions/C' }, { type: 'null' }] } } } }, definitions: { C: chat } }
+  const schema: JsonSchema = {
+    properties: {
+      a: { $ref: '#/definitions/C' },
+      b: { $ref: '#/definitions/C' },
+      m: { type: 'object', properties: { c: { anyOf: [{ $ref: '#/definitions/C' }, { type: 'null' }] } } },
+    },
+    definitions: { C: chat },
+  }
   const asked = fields(schema, { b: { room: 'x' } })
   expect(takesBlocks(asked)).toBe(true)
-  const [a, b, m] = offering(asked, [{ id: '1', name: 'ops', document: { slug: 'chat' } }, { id: '2', name: 'other', document: { slug: 'mail' } }, { id: '3', name: 'old', document: null }])
-  expect([a!.kind, a!.labels, b!.kind, m!.kind, m!.children[0]!.kind, m!.children[0]!.nullable]).toEqual(['choice', ['ops'], 'group', 'group', 'choice', true])
+  const [a, b, m] = offering(asked, [
+    { id: '1', name: 'ops', document: { slug: 'chat' } },
+    { id: '2', name: 'other', document: { slug: 'mail' } },
+    { id: '3', name: 'old', document: null },
+  ])
+  expect([a!.kind, a!.labels, b!.kind, m!.kind, m!.children[0]!.kind, m!.children[0]!.nullable]).toEqual([
+    'choice',
+    ['ops'],
+    'group',
+    'group',
+    'choice',
+    true,
+  ])
   const entries = initial([a!, b!, m!])
   entries.texts[a!.key] = JSON.stringify(a!.options[0])
   expect(read([a!, b!, m!], entries).values).toEqual({ a: { $ref: { block_document_id: '1' } }, b: { room: 'x' } })
