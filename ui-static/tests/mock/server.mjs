@@ -30,9 +30,12 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
   const stats = { requests: [], proposed: [], fail: false, slow: 0, opened: 0, refuse: false, refused: 0 }
   let happened = 1
   const mark = () => `${epoch}-${happened}`
+  const told = []
   const emit = (changes) => {
     happened += changes.length
-    streams.forEach((s) => s.write(`event: changes\nid: ${mark()}\ndata: ${JSON.stringify(changes)}\n\n`))
+    const event = `event: changes\nid: ${mark()}\ndata: ${JSON.stringify(changes)}\n\n`
+    told.push([happened, event])
+    streams.forEach((s) => s.write(event))
   }
 
   const flowOf = (id) => db.flows.find((f) => f.id === id)
@@ -679,6 +682,9 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
         if (stats.refuse) return (stats.refused++, send(503, '{}'))
         res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
         stats.opened++
+        // A page says up to where it knows what happened, since its stream begins later than it does.
+        const known = Number(/-(\d+)$/.exec(req.headers['last-event-id'] ?? '')?.[1] ?? happened)
+        for (const [number, event] of told) if (number > known) res.write(event)
         res.write(`event: beat\nid: ${mark()}\ndata: {}\n\n`)
         streams.add(res)
         req.on('close', () => streams.delete(res))
