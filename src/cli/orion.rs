@@ -270,8 +270,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 /// Returns what a started server says.
 pub(super) fn banner(settings: &Settings, url: &str) -> String {
     let dashboard = match settings.server_ui_enabled {
-        true => url,
-        false => "off (PREFECT_SERVER_UI_ENABLED=true or --ui shows it)",
+        true => format!(
+            "{url}{}",
+            server::dashboard_base(&settings.server_ui_serve_base)
+        ),
+        false => "off (PREFECT_SERVER_UI_ENABLED=true or --ui shows it)".to_owned(),
     };
     format!(
         "prefect-rs {version}\n\n  Dashboard  {dashboard}\n  API        {url}/api\n  Database   {database}\n\nClients and agents of other homes and machines find it with:\n\n    prefect-rs config set PREFECT_API_URL={url}/api\n\nPress Ctrl+C to stop.",

@@ -35,3 +35,4 @@ pub use openapi::dashboard_document;
 pub use router::openapi;
 pub use serve::Server;
 pub use state::AppState;
+pub(crate) use ui::base as dashboard_base;

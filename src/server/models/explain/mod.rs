@@ -9,9 +9,10 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -20,11 +21,11 @@ use super::ui::concurrency_limits::{self, LimitRow};
 use super::ui::task_runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
 use crate::schemas::FlowRunId;
-use sources::Sources;
+use sources::{LateRuns, Sources};
 pub(crate) use sources::{Queue, QueueFilter, Waiting, active, queues, waiting};
 
-/// Late runs beyond this many are not looked at one by one.
-const MOST_LATE: i64 = 500;
+/// How long an agent may take to start a process before one asks whether it is still there.
+const SLOW_START: TimeDelta = TimeDelta::minutes(1);
 
 /// One thing that keeps a run from running.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -138,30 +139,27 @@ pub(crate) async fn task_run(
     Ok(full.map(full_limit).collect())
 }
 
-/// What late runs wait for, one line a cause with how many share it.
+/// What late runs wait for, one line a cause with how many share it; what most of them wait for comes first.
 pub(crate) async fn attention(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Reason>> {
-    let sql = format!(
-        "{} WHERE o.state_type = 'SCHEDULED' AND o.state_name = 'Late' \
-         ORDER BY o.expected_start_time LIMIT {MOST_LATE}",
-        waiting()
-    );
-    let late: Vec<Waiting> = query(sql).fetch_all(conn).await?;
+    let late = LateRuns::read(conn, now).await?;
     if late.is_empty() {
         return Ok(Vec::new());
     }
     let sources = Sources::read(conn).await?;
     let mut causes: BTreeMap<String, Reason> = BTreeMap::new();
-    for run in &late {
-        let found = reason(run, &sources, now);
+    for runs in &late {
+        let found = reason(&runs.example(), &sources, now);
         let cause = causes.entry(found.summary.clone()).or_insert(Reason {
             count: Some(0),
-            since: run.due,
+            since: runs.since,
             ..found
         });
-        cause.count = cause.count.map(|n| n + 1);
-        cause.since = cause.since.min(run.due);
+        cause.count = cause.count.map(|n| n + runs.count);
+        cause.since = cause.since.min(runs.since);
     }
-    Ok(causes.into_values().map(headline).collect())
+    let mut causes: Vec<Reason> = causes.into_values().collect();
+    causes.sort_by_key(|cause| (Reverse(cause.count), cause.since));
+    Ok(causes.into_iter().map(headline).collect())
 }
 
 /// "3 runs are late: no agent polls …".
@@ -182,8 +180,7 @@ fn headline(cause: Reason) -> Reason {
 /// Follows the way of a run and returns the first thing that is missing.
 fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
     if run.state_type.as_deref() == Some("PENDING") {
-        let text = "An agent has taken it and starts its process";
-        return Reason::new("starting", text, None);
+        return pending(run, now);
     }
     if run.state_type.as_deref() == Some("PAUSED") {
         return Reason::new("paused", "It is paused until somebody resumes it", None);
@@ -196,7 +193,7 @@ fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
         };
     }
     if run.deployment_id.is_none() {
-        let text = "It belongs to no deployment, so no agent runs it";
+        let text = "No agent runs what belongs to no deployment";
         let detail = "The program that made it has to run it.".to_owned();
         return Reason::new("no_deployment", text, Some(detail));
     }
@@ -217,6 +214,29 @@ fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
     let all = pool_queues.chain(served).chain(queues);
     all.min_by_key(|obstacle| obstacle.distance)
         .map_or_else(|| obstacles::no_queue(run), |obstacle| obstacle.reason)
+}
+
+/// Who is to begin a run that is pending, and whether that takes too long.
+fn pending(run: &Waiting, now: DateTime<Utc>) -> Reason {
+    let since = run.state_timestamp;
+    let is_slow = since.is_some_and(|since| now - since > SLOW_START);
+    let at = since.map(|since| format!("It is pending since {}.", instant(since)));
+    match (run.deployment_id, is_slow) {
+        (None, _) => {
+            let text = "The program that made it has not begun it";
+            Reason::new("starting", text, at.filter(|_| is_slow))
+        }
+        (Some(_), false) => Reason::new(
+            "starting",
+            "An agent has taken it and starts its process",
+            None,
+        ),
+        (Some(_), true) => {
+            let text =
+                "An agent took it and has not begun it; the agent or the process may have died";
+            Reason::new("not_begun", text, at)
+        }
+    }
 }
 
 /// Says that nothing is heard of a run that runs, if so.

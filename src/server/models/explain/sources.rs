@@ -41,7 +41,47 @@ row! {
     Waiting {
         id: Uuid, name: String, state_type: Option<String>, state_name: Option<String>,
         due: Option<DateTime<Utc>>, deployment_id: Option<Uuid>, tags: Tags, flow_runner_type: Option<String>,
-        work_queue_id: Option<Uuid>, is_of_agents: bool,
+        work_queue_id: Option<Uuid>, is_of_agents: bool, state_timestamp: Option<DateTime<Utc>>,
+    }
+}
+
+row! {
+    /// Late runs that wait for the same, and since when the oldest of them does.
+    LateRuns {
+        count: i64, since: Option<DateTime<Utc>>, deployment_id: Option<Uuid>, tags: Tags,
+        flow_runner_type: Option<String>, work_queue_id: Option<Uuid>, is_of_agents: bool,
+    }
+}
+
+impl LateRuns {
+    /// Counts them all: there may be as many as there are runs, and none may be left out of the sum.
+    pub(super) async fn read(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec<Self>> {
+        let is_of_agents = due_runs::of_agents("o.work_queue_id", "o.deployment_id");
+        let due = "COALESCE(next_scheduled_start_time, expected_start_time)";
+        let sql = format!(
+            "SELECT o.runs, o.since, o.deployment_id, o.tags, o.flow_runner_type, o.work_queue_id, {is_of_agents} \
+             FROM (SELECT COUNT(*) AS runs, MIN({due}) AS since, deployment_id, tags, flow_runner_type, work_queue_id \
+               FROM flow_run WHERE state_type = 'SCHEDULED' AND state_name = 'Late' AND {due} <= $1 \
+               GROUP BY deployment_id, tags, flow_runner_type, work_queue_id) o"
+        );
+        query(sql).bind(now).fetch_all(conn).await
+    }
+
+    /// One that stands for all of them.
+    pub(super) fn example(&self) -> Waiting {
+        Waiting {
+            id: Uuid::nil(),
+            name: String::new(),
+            state_type: Some("SCHEDULED".to_owned()),
+            state_name: Some("Late".to_owned()),
+            due: self.since,
+            deployment_id: self.deployment_id,
+            tags: self.tags.clone(),
+            flow_runner_type: self.flow_runner_type.clone(),
+            work_queue_id: self.work_queue_id,
+            is_of_agents: self.is_of_agents,
+            state_timestamp: None,
+        }
     }
 }
 
@@ -50,7 +90,7 @@ pub(crate) fn waiting() -> String {
     let is_of_agents = due_runs::of_agents("o.work_queue_id", "o.deployment_id");
     format!(
         "SELECT o.id, o.name, o.state_type, o.state_name, COALESCE(o.next_scheduled_start_time, o.expected_start_time), \
-           o.deployment_id, o.tags, o.flow_runner_type, o.work_queue_id, {is_of_agents} FROM flow_run o"
+           o.deployment_id, o.tags, o.flow_runner_type, o.work_queue_id, {is_of_agents}, o.state_timestamp FROM flow_run o"
     )
 }
 

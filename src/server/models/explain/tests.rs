@@ -20,6 +20,7 @@ fn run(tags: &[&str]) -> Waiting {
         flow_runner_type: None,
         work_queue_id: None,
         is_of_agents: true,
+        state_timestamp: Some(at(-30)),
     }
 }
 
@@ -106,6 +107,28 @@ fn each_obstacle_on_the_way_is_named_in_turn() {
     An agent polls work queue etl-queue and should take it at its next poll. | 
     It is scheduled for later. | 
     ");
+}
+
+#[test]
+fn a_pending_run_is_told_by_who_begins_it_and_for_how_long() {
+    let pending = |deployment_id, seconds: i64| Waiting {
+        state_type: Some("PENDING".into()),
+        deployment_id,
+        state_timestamp: Some(at(-seconds)),
+        ..run(&[])
+    };
+    let say = |run: Waiting| {
+        let found = reason(&run, &Sources::default(), at(0));
+        (found.summary, found.detail.is_some())
+    };
+    let deployment = Some(Uuid::from_u128(2));
+    let starting = "An agent has taken it and starts its process.";
+    assert_eq!(say(pending(deployment, 5)), (starting.to_owned(), false));
+    let dead = "An agent took it and has not begun it; the agent or the process may have died.";
+    assert_eq!(say(pending(deployment, 90)), (dead.to_owned(), true));
+    let program = "The program that made it has not begun it.";
+    assert_eq!(say(pending(None, 5)), (program.to_owned(), false));
+    assert_eq!(say(pending(None, 90)), (program.to_owned(), true));
 }
 
 #[test]

@@ -286,6 +286,7 @@ pub(crate) async fn read(
         flow_runner_type: full.flow_runner_type.clone(),
         work_queue_id: None,
         is_of_agents: due_runs::is_deployment_of_agents(conn, id).await?,
+        state_timestamp: None,
     };
     let sql = "SELECT id, schedule, active, max_scheduled_runs, parameters, slug, updated \
                FROM deployment_schedule WHERE deployment_id = $1 ORDER BY created, id";

@@ -48,6 +48,41 @@ async fn the_first_page_counts_bars_cards_and_lists_alike() {
     );
 }
 
+/// 700 late runs of the deployment that no agent takes, and two that it is not.
+const LATE_MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 702) \
+    INSERT INTO flow_run (id, created, updated, name, flow_id, deployment_id, state_type, state_name, expected_start_time, tags) \
+    SELECT 'late-' || i, '2026-11-23 10:00:00.000000', '2026-11-23 10:00:00.000000', 'late-' || i, flow_id, \
+      CASE WHEN i > 2 THEN deployment_id END, 'SCHEDULED', 'Late', '2026-11-20 09:00:00.000000', tags \
+    FROM n JOIN flow_run ON name = 'amber-lynx'";
+
+#[tokio::test]
+async fn all_late_runs_are_counted_and_what_most_wait_for_comes_first() {
+    let app = App::with(&[LATE_MANY]).await;
+    let page = app.post("/ui/overview", day()).await;
+    let causes: Vec<_> = page["attention"].as_array().unwrap().iter().collect();
+    let told = |n: usize| (causes[n]["summary"].as_str().unwrap(), &causes[n]["count"]);
+    assert_eq!(
+        told(0),
+        (
+            "701 runs are late: no agent polls work queue etl-queue",
+            &json!(701)
+        )
+    );
+    assert_eq!(
+        told(1),
+        (
+            "2 runs are late: no agent runs what belongs to no deployment",
+            &json!(2)
+        )
+    );
+    assert!(
+        causes[0]["since"]
+            .as_str()
+            .unwrap()
+            .starts_with("2026-11-20T09:00")
+    );
+}
+
 #[tokio::test]
 async fn a_card_and_the_list_behind_it_agree() {
     let app = App::new().await;
