@@ -242,7 +242,9 @@ impl Serve {
         Ok(())
     }
 
-    /// Returns the deployment as the server takes it; one of ours also learns what its agents would run.
+    /// Returns the deployment as the server takes it.
+    ///
+    /// It names no code that an agent could start: what this program serves, this program runs.
     fn body(&self, engine: &Engine) -> Value {
         let program = std::env::current_exe().unwrap_or_default();
         let common = &self.definition.options().common;
@@ -253,20 +255,13 @@ impl Serve {
             "parameter_openapi_schema": self.definition.schema(),
             "description": common.description,
             "version": common.version,
+            "entrypoint": format!("{}:{}", program.display(), self.definition.function()),
         });
         let more = match engine.is_ours {
-            true => {
-                let code = json!({
-                    "path": program, "sha256": "", "location": program,
-                    "function": self.definition.function(), "options": {},
-                });
-                json!({
-                    "schedule": self.schedule(),
-                    "is_schedule_active": self.schedule.is_some(),
-                    "flow_data": {"encoding": "executable", "blob": code.to_string()},
-                    "flow_runner": {"type": "subprocess", "config": {"env": {}}},
-                })
-            }
+            true => json!({
+                "schedule": self.schedule(),
+                "is_schedule_active": self.schedule.is_some(),
+            }),
             false => {
                 let schedules = self
                     .schedule()
@@ -275,7 +270,6 @@ impl Serve {
                     "schedules": schedules.as_slice(),
                     "paused": false,
                     "enforce_parameter_schema": true,
-                    "entrypoint": format!("{}:{}", program.display(), self.definition.function()),
                 })
             }
         };

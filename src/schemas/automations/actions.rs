@@ -135,13 +135,38 @@ impl Serialize for Action {
 impl<'de> Deserialize<'de> for Action {
     /// Around what is derived: whose kind is one of its members forgets which member was wrong.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Json::deserialize(deserializer)?;
+        let mut value = Json::deserialize(deserializer)?;
+        if let Some(members) = value.as_object_mut()
+            && !members.contains_key("type")
+            && let Some(kind) = implied(members)
+        {
+            members.insert("type".to_owned(), kind.into());
+        }
         let message = match Self::deserialize(&value) {
             Ok(action) => return Ok(action),
             Err(error) => error.to_string(),
         };
         Err(place::misplaced(&wrong_member(&value, &message), message))
     }
+}
+
+/// The kind of an action that does not say it, by what it has; a client that changes an automation leaves out
+/// what its user has not written.
+///
+/// What pauses and what resumes look alike; genuine servers take them for the first that fits, and so do we.
+/// What has no member is taken by them for doing nothing, though it may have been meant to cancel: that is refused.
+fn implied(members: &serde_json::Map<String, Json>) -> Option<&'static str> {
+    let kinds = [
+        ("deployment_id", "run-deployment"),
+        ("state", "change-flow-run-state"),
+        ("body", "send-notification"),
+        ("block_document_id", "call-webhook"),
+        ("work_pool_id", "pause-work-pool"),
+        ("work_queue_id", "pause-work-queue"),
+        ("automation_id", "pause-automation"),
+    ];
+    let mut kinds = kinds.into_iter();
+    kinds.find_map(|(member, kind)| members.contains_key(member).then_some(kind))
 }
 
 /// The member without which another complaint comes, or none.

@@ -155,9 +155,15 @@ impl<'de> Deserialize<'de> for Trigger {
         let kind = value
             .as_object_mut()
             .and_then(|members| members.remove("type"));
-        let kind = kind
-            .as_ref()
-            .map_or("event", |kind| kind.as_str().unwrap_or_default());
+        // A client that changes an automation leaves out what its user has not written.
+        let has = |member: &str| value.get(member).is_some();
+        let kind = match &kind {
+            Some(kind) => kind.as_str().unwrap_or_default(),
+            None if has("triggers") && has("require") => "compound",
+            None if has("triggers") => "sequence",
+            None if has("metric") => "metric",
+            None => "event",
+        };
         let unfit = |message: String| Err(place::misplaced(&["type".into()], message));
         match kind {
             "event" => place::read(&value).map(|mut trigger: EventTrigger| {

@@ -6,9 +6,10 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::schemas::Dialect;
+use crate::schemas::{BlockDocumentId, Dialect};
 use crate::schemas::actions::Confirm;
 use crate::server::extract::{Answer, Body};
+use crate::server::models::result_storage::Unfit;
 use crate::server::{ApiError, AppState, models};
 use crate::settings::{SETTINGS, Setting};
 
@@ -58,27 +59,23 @@ pub async fn version(dialect: Dialect) -> Answer<&'static str> {
     })
 }
 
-/// The configuration's key of the block that results are kept in.
-const RESULT_STORAGE: &str = "default_result_storage_block_id";
-
 /// Which block clients keep results in when nothing else is said.
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResultStorage {
     /// The block document's id.
-    pub default_result_storage_block_id: uuid::Uuid,
+    pub default_result_storage_block_id: BlockDocumentId,
 }
 
-fn result_storage(id: Option<&str>) -> Answer<Value> {
-    Answer(json!({RESULT_STORAGE: id}))
+fn result_storage(id: Option<BlockDocumentId>) -> Answer<Value> {
+    Answer(json!({"default_result_storage_block_id": id}))
 }
 
 /// Returns which block clients keep results in.
 #[utoipa::path(get, path = "/admin/storage", responses((status = 200)))]
 pub async fn read_result_storage(State(state): State<AppState>) -> Result<Answer<Value>, ApiError> {
-    let read = async move |conn: &mut _| models::configuration::read(conn, RESULT_STORAGE).await;
-    let id = state.db.read(read).await?;
-    Ok(result_storage(id.as_deref()))
+    let id = state.db.read(models::result_storage::read).await?;
+    Ok(result_storage(id))
 }
 
 /// Says which block clients shall keep results in.
@@ -87,23 +84,22 @@ pub async fn update_result_storage(
     State(state): State<AppState>,
     Body(storage): Body<ResultStorage>,
 ) -> Result<Answer<Value>, ApiError> {
-    let (now, id) = (
-        state.now(),
-        storage.default_result_storage_block_id.to_string(),
-    );
-    let value = id.clone();
-    let write = async move |conn: &mut _| {
-        models::configuration::write(conn, RESULT_STORAGE, &value, now).await
-    };
-    state.db.write(write).await?;
-    Ok(result_storage(Some(&id)))
+    let (now, id) = (state.now(), storage.default_result_storage_block_id);
+    let write = async move |conn: &mut _| models::result_storage::write(conn, id, now).await;
+    let done = state.db.write(write).await?;
+    done.map_err(|unfit| match unfit {
+        Unfit::Missing => ApiError::NotFound(format!("Block document {id} not found.")),
+        Unfit::CannotWrite => {
+            ApiError::Unfit(format!("Block document {id} cannot be used for result storage."))
+        }
+    })?;
+    Ok(result_storage(Some(id)))
 }
 
 /// Leaves to clients again where they keep results.
 #[utoipa::path(delete, path = "/admin/storage", responses((status = 204)))]
 pub async fn clear_result_storage(State(state): State<AppState>) -> Result<StatusCode, ApiError> {
-    let write = async move |conn: &mut _| models::configuration::delete(conn, RESULT_STORAGE).await;
-    state.db.write(write).await?;
+    state.db.write(models::result_storage::clear).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::db::{self, Conn};
@@ -325,7 +325,7 @@ pub(super) async fn make_run(
     let now = state.now();
     let first = asked.state.clone().or_else(|| first_state(dialect));
     let vault = state.vault.clone();
-    let write = async move |conn: &mut _| {
+    let write = async move |conn: &mut Conn, happened: &mut Happened| {
         let Some(deployment) = models::deployments::read(conn, id).await? else {
             return Ok(None);
         };
@@ -338,7 +338,7 @@ pub(super) async fn make_run(
         if let Err(refusal) = checked {
             return Ok(Some(Err(refusal)));
         }
-        let work_queue = match run_queue(conn, &deployment, &asked).await? {
+        let work_queue = match run_queue(conn, happened, &deployment, &asked, now).await? {
             Ok(queue) => queue,
             Err(refusal) => return Ok(Some(Err(refusal))),
         };
@@ -374,7 +374,7 @@ pub(super) async fn make_run(
             .map(Ok)
             .map(Some)
     };
-    let made = state.db.write(write).await?;
+    let made = lifecycle::write(state, write).await?;
     let made = made.ok_or_else(|| ApiError::not_found(NOUN, id))?;
     let (run, is_new) = made?;
     if is_new {
@@ -411,20 +411,33 @@ async fn run_parameters(
     Ok(Ok(parameters))
 }
 
-/// Returns the queue of a run: the one that is asked for in the deployment's pool, else the deployment's.
+/// Returns the queue of a run: the one that is asked for in the deployment's pool, made where it is
+/// not there yet, else the deployment's.
 async fn run_queue(
     conn: &mut Conn,
+    happened: &mut Happened,
     deployment: &Deployment,
     asked: &DeploymentFlowRunCreate,
+    now: DateTime<Utc>,
 ) -> db::Result<Result<Option<(WorkQueueId, String)>, ApiError>> {
-    let (Some(name), Some(pool)) = (&asked.work_queue_name, &deployment.work_pool_name) else {
+    let Some(name) = &asked.work_queue_name else {
         let name = deployment.work_queue_name.clone();
         return Ok(Ok(deployment.work_queue_id.zip(name)));
     };
-    let found = models::work_queues::read_in_pool(conn, pool, name).await?;
-    Ok(found
-        .map(|queue| Some((queue.id, queue.name)))
-        .ok_or_else(|| ApiError::no_work_queue(pool, name)))
+    let pool = match &deployment.work_pool_name {
+        Some(pool) => models::work_pools::read_by_name(conn, pool).await?,
+        None => None,
+    };
+    let Some(pool) = pool else {
+        let text = format!(
+            "Cannot create flow run in work queue {name} because deployment {} is not associated with a work pool. \
+             Please remove work_queue_name and try again.",
+            deployment.id
+        );
+        return Ok(Err(ApiError::BadRequest(text)));
+    };
+    let queue = models::work_queues::ensure(conn, happened, &pool, name, None, now).await?;
+    Ok(Ok(Some((queue.id, queue.name))))
 }
 
 /// Returns the first state of a run that was asked for without one: due now, but for 2.0b3.

@@ -36,6 +36,7 @@ pub mod names;
 pub mod notification_policies;
 pub mod pauses;
 pub mod presence;
+pub mod result_storage;
 pub mod results;
 pub mod retention;
 pub mod rows;
