@@ -106,6 +106,15 @@ export function localInput(at: Date): string {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`
 }
 
+/** The clock that is meant by one of `datetime-local` that the viewer's skips in the night when clocks go forward. */
+export function skipped(text: string): string | null {
+  const at = new Date(text)
+  const meant = Number.isNaN(at.getTime()) ? text : localInput(at)
+  return text.slice(0, 16) === meant.slice(0, 16)
+    ? null
+    : `${text.slice(11, 16)} does not exist on that day: ${meant.slice(11)} is meant.`
+}
+
 /**
  * Round local times of a range, so many hours apart. They are counted from each midnight of the viewer's,
  * so that the night in which clocks change moves none of them.
