@@ -5,6 +5,7 @@ import { loose } from './reading'
 import { kindOf, narrowed, onlyChoice, ordered, placesOf, resolved, takesOf, typeWord } from './schema'
 import { shownMoment, zoneWord } from './moments'
 import { isExact } from '../lib/exact'
+import { isMask } from '../lib/mask'
 import { type Field, type Kind, SEPARATOR, isObject, keyOf } from './field'
 
 /** The fields of a deployment: those of its schema, and parameters that no schema mentions. */
@@ -88,10 +89,6 @@ function field(
       return made
   }
 }
-
-/** What a client shows of a secret instead of it, which nobody has given. A block's own mask is shorter, and stands for what it has. */
-const isMask = (value: unknown, schema: JsonSchema) =>
-  value === '**********' && (schema.format === 'password' || schema.writeOnly === true)
 
 /** A schema with the references followed of what is in it. */
 function withInner(bare: JsonSchema, root: JsonSchema): JsonSchema {
