@@ -18,12 +18,13 @@ let zone: string | undefined
 export const zoneHere = (): string => (zone ??= Intl.DateTimeFormat().resolvedOptions().timeZone)
 
 /** A moment by the clock of another zone; null where the browser does not know that zone. */
-export function clockIn(zone: string, at: number | string | Date): string | null {
+export function clockIn(zone: string, at: number | string | Date, seconds = false): string | null {
   try {
     return new Intl.DateTimeFormat(undefined, {
       weekday: 'short',
       hour: '2-digit',
       minute: '2-digit',
+      ...(seconds ? { second: '2-digit' } : {}),
       hourCycle: 'h23',
       timeZone: zone,
     }).format(new Date(at))
