@@ -50,9 +50,8 @@ export function valueOf(f: Field, entries: Entries, errors: Record<string, strin
     return values
   }
   if (f.kind === 'union' && text) return valueOf(f.children[Number(text)]!, entries, errors)
-  // A text that is emptied is an empty text, but no secret is.
-  const mayBeEmpty = ['text', 'lines', 'loose'].includes(f.kind) && f.hasDefault
-  if (text.trim() === '' && !(mayBeEmpty && !(f.required && f.schema.format === 'password'))) {
+  const mayBeEmpty = ['text', 'lines', 'loose'].includes(f.kind) && f.hasDefault && (!f.required || f.seed === '')
+  if (text.trim() === '' && !mayBeEmpty) {
     if (f.required) errors[f.key] = 'Needed'
     return undefined
   }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { between, day, duration, moment, skipped, span, spell } from '../../src/lib/time'
 
 test('durations are told in their two largest units', () => {
@@ -32,10 +32,8 @@ test('a day says its year only when that is not the present one', () => {
 })
 
 test('a clock that the viewer skips is told', () => {
-  const zone = process.env.TZ
-  process.env.TZ = 'America/New_York'
+  vi.stubEnv('TZ', 'America/New_York')
   expect(skipped('2026-03-08T02:30')).toBe('02:30 does not exist on that day: 03:30 is meant.')
   expect([skipped('2026-03-08T03:30'), skipped('2026-11-01T01:30'), skipped('')]).toEqual([null, null, null])
-  if (zone === undefined) delete process.env.TZ
-  else process.env.TZ = zone
+  vi.unstubAllEnvs()
 })
