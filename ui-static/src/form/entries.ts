@@ -1,11 +1,11 @@
 // What is in the fields at first, and how lists of them grow and shrink.
 
-import { type Entries, type Field, jsonKey, nameKey } from './field'
+import { type Entries, type Field, isObject, jsonKey, nameKey } from './field'
 
 /** Objects with more than that are shown as JSON at first, and so are those with something inside. */
 const MOST_ROWS = 30
 
-const isDeep = (value: unknown) => typeof value === 'object' && value !== null && Object.keys(value).length > 0
+const isDeep = (value: unknown) => (Array.isArray(value) || isObject(value)) && Object.keys(value).length > 0
 
 /** What the fields hold before anybody has touched them. */
 export function initial(list: Field[], into: Entries = { texts: {}, nulls: {} }): Entries {

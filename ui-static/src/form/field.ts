@@ -1,5 +1,6 @@
 // A field of a form, and what a person has put into it.
 
+import { isExact } from '../lib/exact'
 import type { JsonSchema } from '../lib/types'
 
 export type Kind =
@@ -48,6 +49,10 @@ export interface Field {
   names?: string[]
   /** What is set already. */
   value: unknown
+  /** What is given while nobody touches it: what is set, or a default. */
+  seed: unknown
+  /** Whether a person has typed that, as JSON, so that it is judged. */
+  isTyped?: boolean
   schema: JsonSchema
 }
 
@@ -75,4 +80,4 @@ export const nameKey = (f: Field, number: number) => `${f.key}${SEPARATOR}${numb
 export const jsonKey = (f: Field) => `${f.key}${SEPARATOR}{}`
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isExact(value)

@@ -2,8 +2,10 @@
 
 import type { JsonSchema } from '../lib/types'
 import { loose } from './reading'
-import { kindOf, narrowed, ordered, placesOf, resolved, takesOf, typeWord } from './schema'
-import { localInput } from '../lib/time'
+import { kindOf, narrowed, onlyChoice, ordered, placesOf, resolved, takesOf, typeWord } from './schema'
+import { shownMoment, zoneWord } from './moments'
+import { isExact } from '../lib/exact'
+import { isMask } from '../lib/mask'
 import { type Field, type Kind, SEPARATOR, isObject, keyOf } from './field'
 
 /** The fields of a deployment: those of its schema, and parameters that no schema mentions. */
@@ -14,7 +16,7 @@ export function fields(schema: JsonSchema | null | undefined, parameters: Record
   return names.map((name) => {
     const own = isObject(properties[name]) ? (properties[name] as JsonSchema) : {}
     // A parameter that the deployment sets need not be given again.
-    const required = (root.required?.includes(name) ?? false) && !(name in parameters)
+    const required = (root.required?.includes(name) ?? false) && !(name in parameters && !isMask(parameters[name], own))
     return field([name], own, root, parameters[name], name in parameters, required, 0)
   })
 }
@@ -25,16 +27,23 @@ function field(
   own: JsonSchema,
   root: JsonSchema,
   value: unknown,
-  hasValue: boolean,
+  isGiven: boolean,
   required: boolean,
   depth: number,
 ): Field {
   const whole = resolved(own, root)
   const { schema: bare, nullable, union } = narrowed(whole, root)
   const schema = withInner(bare, root)
-  const initial = hasValue ? value : whole.default
+  const isHidden = (one: unknown) => isMask(one, whole) || isMask(one, schema)
+  const hasValue = isGiven && !isHidden(value)
+  const preset = isHidden(whole.default) ? undefined : whole.default
+  const initial = hasValue ? value : preset
   const isSet = initial !== undefined && initial !== null
   const kind = kindOf(schema, union, initial, depth)
+  const isNull = initial === null && nullable && kind !== 'json'
+  // Where there is one thing to choose, and it is needed or tells a model from others, it is chosen.
+  const isOnly = kind === 'choice' && initial === undefined && (required || (path.length > 1 && 'const' in schema))
+  const only = isOnly ? onlyChoice(schema) : undefined
   const made: Field = {
     path,
     key: keyOf(path),
@@ -43,19 +52,20 @@ function field(
     nullable: nullable && kind !== 'json',
     title: titleOf(own, path.at(-1)!),
     hint: typeof whole.description === 'string' ? whole.description : '',
-    takes: takesOf(schema, kind, union, nullable),
+    takes: takesOf(schema, kind, union, nullable) + (kind === 'datetime' ? zoneWord(initial) : ''),
     options: kind === 'choice' ? (schema.enum ?? [schema.const]) : [],
-    text: hasValue && kind === 'json' && initial === null ? 'null' : show(initial, kind),
-    isNull: initial === null && nullable && kind !== 'json',
-    hasDefault: hasValue || whole.default !== undefined,
+    text: hasValue && kind === 'json' && initial === null ? 'null' : show(only ?? initial, kind),
+    isNull,
+    hasDefault: hasValue || preset !== undefined,
     children: [],
     value: hasValue ? value : undefined,
+    seed: initial === null && !hasValue && !isNull ? undefined : initial,
     schema,
   }
   switch (kind) {
     case 'union': {
       const children = variants(path, union, root, initial, isSet, depth)
-      const fitting = isSet ? children.findIndex((f) => isOfKind(initial, f)) : -1
+      const fitting = isSet ? bestOf(initial, children) : -1
       // Almost every secret is a text.
       const picked = fitting < 0 && required && whole.writeOnly && children[0]?.kind === 'text' ? 0 : fitting
       return { ...made, children, text: picked < 0 ? '' : String(picked) }
@@ -106,7 +116,10 @@ function growing(f: Field, set: unknown[], make: (path: string[], seed: unknown,
     const known = made.get(number)
     if (known && seed === undefined) return known
     const isGiven = seed !== undefined || number < set.length
-    const one = { ...make([...f.path, String(number)], seed ?? set[number], isGiven), title: `${number + 1}` }
+    const place = [...f.path, String(number)]
+    // What comes back from JSON is not as it was set.
+    const own = seed === undefined ? make(place, set[number], isGiven) : typed(make(place, seed, true))
+    const one = { ...own, title: `${number + 1}` }
     made.set(number, one)
     return one
   }
@@ -160,17 +173,22 @@ function valueField(
     hasDefault: true,
     text: isSet ? (value === null ? 'null' : show(value, 'loose')) : '',
     value,
+    seed: isSet ? value : undefined,
     schema: {},
   }
 }
 
 function show(value: unknown, kind: Kind): string {
   if (value === undefined || value === null) return ''
-  if (kind === 'text' && typeof value === 'string') return value
+  // A text where a number is meant is a template, and is shown as it is.
+  if (['text', 'number', 'integer'].includes(kind) && typeof value === 'string') return value
   if (kind === 'date' && typeof value === 'string') return value.slice(0, 10)
-  if (kind === 'datetime' && typeof value === 'string')
-    return Number.isNaN(Date.parse(value)) ? '' : localInput(new Date(value))
-  if (kind === 'lines' && Array.isArray(value)) return value.join('\n')
+  if (kind === 'datetime' && typeof value === 'string') return shownMoment(value)
+  if (kind === 'lines' && Array.isArray(value)) {
+    const text = value.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join('\n')
+    // A list that begins so would be read as JSON.
+    return text.startsWith('[') ? JSON.stringify(value) : text
+  }
   if (kind === 'loose' && typeof value === 'string' && loose(value) === value) return value
   if (kind === 'json') return JSON.stringify(value, null, 2)
   return JSON.stringify(value)
@@ -179,8 +197,15 @@ function show(value: unknown, kind: Kind): string {
 /** Whether a value is of the kind that a field takes, as far as it takes to tell the kinds of a union apart. */
 function isOfKind(value: unknown, f: Field): boolean {
   if (f.kind === 'choice') return f.options.some((option) => JSON.stringify(option) === JSON.stringify(value))
-  if (f.kind === 'integer') return Number.isInteger(value)
-  if (f.kind === 'group') return isObject(value) && (f.schema.required ?? []).every((name) => name in value)
+  if (f.kind === 'integer') return Number.isInteger(value) || isExact(value)
+  if (f.kind === 'number') return typeof value === 'number' || isExact(value)
+  if (f.kind === 'union') return f.children.some((one) => isOfKind(value, one))
+  if (f.kind === 'group')
+    return (
+      isObject(value) &&
+      (f.schema.required ?? []).every((name) => name in value) &&
+      f.children.every((one) => one.kind !== 'choice' || isFree(one, value) || isOfKind(value[nameOf(one)], one))
+    )
   if (f.kind === 'lines' || f.kind === 'items') return Array.isArray(value)
   if (f.kind === 'tuple') return Array.isArray(value) && value.length <= f.children.length
   if (f.kind === 'map') return isObject(value)
@@ -189,7 +214,36 @@ function isOfKind(value: unknown, f: Field): boolean {
   if (f.kind === 'datetime') return typeof value === 'string' && /^\d{4}-\d\d-\d\d[T ]/.test(value)
   if (f.kind === 'json')
     return f.schema.type === 'array' ? Array.isArray(value) : f.schema.type === 'object' ? isObject(value) : true
-  return typeof value === { text: 'string', number: 'number', boolean: 'boolean', union: '' }[f.kind]
+  return typeof value === { text: 'string', boolean: 'boolean' }[f.kind]
+}
+
+const nameOf = (f: Field) => f.path.at(-1)!
+
+/** Whether a model says nothing, or that there is none, where a field of it stands. */
+const isFree = (f: Field, model: Record<string, unknown>) =>
+  model[nameOf(f)] === undefined || (f.nullable && model[nameOf(f)] === null)
+
+/** How much of a value a field that it fits knows by name and kind. */
+function known(value: unknown, f: Field): number {
+  if (f.kind === 'group' && isObject(value))
+    return f.children.filter((one) => nameOf(one) in value && (isFree(one, value) || isOfKind(value[nameOf(one)], one)))
+      .length
+  if (f.kind === 'lines' && Array.isArray(value)) {
+    const isText = (f.schema.items as JsonSchema).type === 'string'
+    return value.filter((one) => (typeof one === 'string') === isText).length
+  }
+  if (f.kind === 'items' && Array.isArray(value)) {
+    const empty = f.item!(0)
+    return value.reduce<number>((all, one) => all + (isOfKind(one, empty) ? 1 + known(one, empty) : 0), 0)
+  }
+  return 0
+}
+
+/** The number of the field that knows most of a value, the first of those that know as much; -1 if it fits none. */
+function bestOf(value: unknown, list: Field[]): number {
+  const fitting = list.map((f) => (isOfKind(value, f) ? known(value, f) : -1))
+  const most = Math.max(-1, ...fitting)
+  return most < 0 ? -1 : fitting.indexOf(most)
 }
 
 /** What a union can be, a field each: all in the same place, each with a key of its own. */
@@ -201,18 +255,24 @@ function variants(
   hasValue: boolean,
   depth: number,
 ): Field[] {
-  // What is set is the first that it can be; the others begin empty.
-  let isTaken = !hasValue
+  // What is set is what it fits best; the others begin empty.
+  const empties = union.map((one) => field(path, one, root, undefined, false, true, depth + 1))
+  const best = hasValue ? bestOf(value, empties) : -1
   const made = union.map((one, i) => {
-    const empty = field(path, one, root, undefined, false, true, depth + 1)
-    const fits = !isTaken && isOfKind(value, empty)
-    isTaken ||= fits
-    const given = fits ? field(path, one, root, value, true, true, depth + 1) : empty
+    const given = i === best ? field(path, one, root, value, true, true, depth + 1) : empties[i]!
     const title = typeof one.title === 'string' && given.kind === 'group' ? one.title : typeWord(one)
     return rekeyed({ ...given, title, hint: given.hint, isNull: false }, `${keyOf(path)}${SEPARATOR}#${i}`)
   })
   return made
 }
+
+/** A field that a person has filled in as JSON, with all that is in it. */
+const typed = (f: Field): Field => ({
+  ...f,
+  isTyped: true,
+  children: f.children.map(typed),
+  ...(f.item ? { item: (n: number, seed?: unknown) => typed(f.item!(n, seed)) } : {}),
+})
 
 /** A field under another key, with all that is in it. */
 function rekeyed(f: Field, key: string): Field {
@@ -240,7 +300,7 @@ export function offering(
   return list.map((f) => {
     const slug = f.schema.block_type_slug
     const set = f.value === undefined || f.value === null ? '' : JSON.stringify(f.value)
-    if (!slug || (set && !('$ref' in (f.value as object))))
+    if (!slug || (set && !(isObject(f.value) && '$ref' in f.value)))
       return {
         ...f,
         children: offering(f.children, blocks),
@@ -248,7 +308,8 @@ export function offering(
       }
     const mine = blocks.filter((b) => b.document?.slug === slug)
     const options = mine.map((b) => ({ $ref: { block_document_id: b.id } }))
-    const isThere = options.some((o) => JSON.stringify(o) === set)
+    // One that is set stays, though it is not among those that can be seen.
+    const isMissing = set && !options.some((o) => JSON.stringify(o) === set)
     const hint = mine.length ? f.hint : `There is no block of this type yet. ${f.hint}`.trim()
     // Its title is that of the other type.
     return {
@@ -258,9 +319,9 @@ export function offering(
       hint,
       children: [],
       takes: `a block of type ${slug}`,
-      options,
-      labels: mine.map((b) => b.name),
-      text: isThere ? set : '',
+      options: isMissing ? [...options, f.value] : options,
+      labels: [...mine.map((b) => b.name), ...(isMissing ? ['the one that is set, which is not in the list'] : [])],
+      text: set,
     }
   })
 }

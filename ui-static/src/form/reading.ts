@@ -1,9 +1,11 @@
 // What the texts in the fields mean: values, or what is wrong with them.
 
+import { exactly, isExact, parseExact } from '../lib/exact'
 import type { JsonSchema } from '../lib/types'
 import { isTouched, numbers } from './entries'
 import { type Entries, type Field, type Reading, isObject, jsonKey, nameKey } from './field'
-import { typeWord } from './schema'
+import { given } from './moments'
+import { optionWord, typeWord } from './schema'
 
 /** Reads what a person has put in: the values, and what is wrong by field. */
 export function read(list: Field[], entries: Entries): Reading {
@@ -16,13 +18,21 @@ export function read(list: Field[], entries: Entries): Reading {
 }
 
 export function valueOf(f: Field, entries: Entries, errors: Record<string, string>): unknown {
+  // What nobody has touched is what it was, whatever the field makes of it.
+  if (f.seed !== undefined && !f.isTyped && !isTouched(f, entries)) return f.seed
   if (f.nullable && entries.nulls[f.key]) return null
   if (f.kind === 'group') {
-    const values: Record<string, unknown> = {}
+    const set = isObject(f.seed) ? f.seed : undefined
+    // What no field stands for stays.
+    const values: Record<string, unknown> = { ...set }
     const wrong: Record<string, string> = {}
     for (const child of f.children) {
+      const name = child.path.at(-1)!
+      // What was left to a default still is.
+      if (set && !(name in set) && !child.required && !isTouched(child, entries)) continue
       const value = valueOf(child, entries, wrong)
-      if (value !== undefined) values[child.path.at(-1)!] = value
+      if (value !== undefined) values[name] = value
+      else delete values[name]
     }
     // A model that nobody needs and nobody has begun is left out as a whole, whatever its own defaults are.
     if (!f.required && !f.hasDefault && !f.children.some((child) => isTouched(child, entries))) return undefined
@@ -40,7 +50,8 @@ export function valueOf(f: Field, entries: Entries, errors: Record<string, strin
     return values
   }
   if (f.kind === 'union' && text) return valueOf(f.children[Number(text)]!, entries, errors)
-  if (text.trim() === '' && !(['text', 'lines', 'loose'].includes(f.kind) && f.hasDefault && !f.required)) {
+  const mayBeEmpty = ['text', 'lines', 'loose'].includes(f.kind) && f.hasDefault && (!f.required || f.seed === '')
+  if (text.trim() === '' && !mayBeEmpty) {
     if (f.required) errors[f.key] = 'Needed'
     return undefined
   }
@@ -86,9 +97,10 @@ export function map(f: Field, entries: Entries, errors: Record<string, string>):
       const one = f.item!(n)
       const [name, key] = [entries.texts[nameKey(f, n)] ?? '', nameKey(f, n)]
       // A row that nobody has begun is none.
-      if (!name && !isTouched(one, entries)) continue
+      const isSet = name === f.names?.[n]
+      if (!name && !isSet && !isTouched(one, entries)) continue
       const value = valueOf(one, entries, errors)
-      const bad = name ? f.schema.propertyNames && bounds(name, f.schema.propertyNames) : 'Needed'
+      const bad = isSet ? '' : name ? f.schema.propertyNames && bounds(name, f.schema.propertyNames) : 'Needed'
       if (bad) errors[key] = bad
       else if (pairs.some(([other]) => other === name)) errors[key] = 'This name is there already'
       else pairs.push([name, value])
@@ -108,14 +120,13 @@ export function parse(f: Field, text: string): { value: unknown } | { error: str
     case 'date':
       return Number.isNaN(Date.parse(text)) ? { error: 'Not a date' } : { value: text }
     case 'datetime':
-      return Number.isNaN(Date.parse(text)) ? { error: 'Not a date and time' } : { value: new Date(text).toISOString() }
+      return Number.isNaN(Date.parse(text)) ? { error: 'Not a date and time' } : { value: given(text, f.seed) }
     case 'number': {
       const n = Number(text)
       return Number.isFinite(n) ? { value: n } : { error: 'Not a number' }
     }
     case 'integer': {
-      const n = Number(text)
-      return Number.isSafeInteger(n) ? { value: n } : { error: 'Not a whole number' }
+      return whole(text)
     }
     case 'boolean':
       return { value: text === 'true' }
@@ -127,17 +138,26 @@ export function parse(f: Field, text: string): { value: unknown } | { error: str
       return lines(text, f.schema.items as JsonSchema)
     default:
       try {
-        return { value: JSON.parse(text) as unknown }
+        return { value: parseExact(text) }
       } catch {
         return { error: f.takes.includes('text') ? 'Not valid JSON; put text in "quotes"' : 'Not valid JSON' }
       }
   }
 }
 
+/** A whole number; one that is too large to count with is kept as it is written. */
+function whole(text: string): { value: unknown } | { error: string } {
+  const n = Number(text)
+  if (Number.isSafeInteger(n)) return { value: n }
+  if (!/^\s*[+-]?\d+\s*$/.test(text)) return { error: 'Not a whole number' }
+  const value = exactly(String(BigInt(text.trim().replace(/^\+/, ''))))
+  return value ? { value } : { error: 'Too large for this browser to keep every digit' }
+}
+
 /** What a text means where anything may stand: JSON, or itself; undefined if it begins as JSON and is none. */
 export function loose(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown
+    return parseExact(text)
   } catch {
     return /^\s*[[{"]/.test(text) ? undefined : text
   }
@@ -148,7 +168,7 @@ function lines(text: string, items: JsonSchema): { value: unknown[] } | { error:
   const value: unknown[] = []
   if (/^\s*\[/.test(text)) {
     try {
-      return { value: JSON.parse(text) as unknown[] }
+      return { value: parseExact(text) as unknown[] }
     } catch {
       // An item that begins with a bracket.
     }
@@ -157,11 +177,12 @@ function lines(text: string, items: JsonSchema): { value: unknown[] } | { error:
     .split('\n')
     .map((one) => one.trim())
     .filter(Boolean)) {
-    const item = items.type === 'integer' || items.type === 'number' ? Number(line) : line
-    const isWrong =
-      typeof item === 'number' && (items.type === 'integer' ? !Number.isSafeInteger(item) : !Number.isFinite(item))
-    if (isWrong) return { error: `Not a ${typeWord(items)}: ${line}` }
-    if (items.enum && !items.enum.includes(item)) return { error: `${line} is none of ${items.enum.join(', ')}` }
+    const read = items.type === 'integer' ? whole(line) : { value: items.type === 'number' ? Number(line) : line }
+    if ('error' in read || (typeof read.value === 'number' && !Number.isFinite(read.value)))
+      return { error: `Not a ${typeWord(items)}: ${line}` }
+    const item = read.value
+    if (items.enum && !items.enum.includes(item))
+      return { error: `${line} is none of ${items.enum.map(optionWord).join(', ')}` }
     const bad = bounds(item, items)
     if (bad) return { error: `${line}: ${bad[0]!.toLowerCase()}${bad.slice(1)}` }
     value.push(item)
@@ -171,6 +192,7 @@ function lines(text: string, items: JsonSchema): { value: unknown[] } | { error:
 
 /** What the schema says against a value, in words; only what a person can act on. */
 function bounds(value: unknown, schema: JsonSchema): string | undefined {
+  if (isExact(value)) return bounds(Number(JSON.stringify(value)), schema)
   if (typeof value === 'number') {
     // Draft 4 writes exclusive bounds as flags beside the bound, newer drafts as numbers.
     const above =
@@ -189,6 +211,12 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
     if (below !== undefined && value >= below) return `Must be below ${below}`
     if (typeof schema.minimum === 'number' && value < schema.minimum) return `Must be at least ${schema.minimum}`
     if (typeof schema.maximum === 'number' && value > schema.maximum) return `Must be at most ${schema.maximum}`
+    if (typeof schema.multipleOf === 'number' && schema.multipleOf > 0) {
+      const times = value / schema.multipleOf
+      // 0.3 is three times 0.1, though not to the last digit.
+      if (Math.abs(times - Math.round(times)) > 1e-9 * Math.max(1, Math.abs(times)))
+        return `Must be a multiple of ${schema.multipleOf}`
+    }
     return undefined
   }
   if (typeof value === 'string') {
@@ -196,6 +224,7 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
       return `Needs at least ${schema.minLength} character${schema.minLength === 1 ? '' : 's'}`
     if (schema.maxLength !== undefined && value.length > schema.maxLength)
       return `At most ${schema.maxLength} characters`
+    if (schema.format === 'uuid' && !isUuid(value)) return 'Not a UUID'
     return typeof schema.pattern === 'string' && !fits(schema.pattern, value)
       ? `Must match ${schema.pattern}`
       : undefined
@@ -206,6 +235,11 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
       return `Needs at least ${schema.minItems} item${schema.minItems === 1 ? '' : 's'}`
     if (schema.maxItems !== undefined && value.length > schema.maxItems)
       return `At most ${schema.maxItems} item${schema.maxItems === 1 ? '' : 's'}`
+    if (schema.uniqueItems === true) {
+      const texts = value.map((one) => JSON.stringify(one))
+      const twice = texts.find((one, i) => texts.indexOf(one) < i)
+      if (twice !== undefined) return `There twice: ${twice}`
+    }
   }
   if (schema.type === 'object' && value !== null && !isObject(value)) return 'Must be an object: { … }'
   if (schema.type === 'object' && isObject(value)) {
@@ -217,6 +251,9 @@ function bounds(value: unknown, schema: JsonSchema): string | undefined {
   }
   return undefined
 }
+
+/** A UUID in any of the ways that Python takes it. */
+const isUuid = (text: string) => /^[0-9a-f]{32}$/i.test(text.replace(/^urn:uuid:/i, '').replace(/[-{}]/g, ''))
 
 /** A pattern of another language may not be one here; then the server judges. */
 export function fits(pattern: string, value: string): boolean {
@@ -232,7 +269,7 @@ export function fits(pattern: string, value: string): boolean {
 export function rowsOf(text: string): [string, unknown][] | undefined {
   if (!text.trim()) return []
   try {
-    const value = JSON.parse(text) as unknown
+    const value = parseExact(text)
     return isObject(value) ? Object.entries(value) : undefined
   } catch {
     return undefined

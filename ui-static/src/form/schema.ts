@@ -4,7 +4,9 @@
 // certain: what cannot be shown as fields of its own is asked for as JSON.
 
 import type { JsonSchema } from '../lib/types'
+import { isExact } from '../lib/exact'
 import { type Kind, isObject } from './field'
+import { isMoment } from './moments'
 
 /** Models inside models are shown as fields down to here, and as JSON below. */
 const DEEPEST = 4
@@ -40,12 +42,30 @@ const isText = (schema: JsonSchema) => schema.type === 'string' && !schema.enum 
 const isSaid = (choice: JsonSchema, i: number, all: JsonSchema[]) =>
   isText(choice) && !choice.format && all.slice(0, i).some((other) => isText(other) && other.format === 'password')
 
+/** A choice with the value of the property that tells it from the others, where only the union says it. */
+function discriminated(choice: JsonSchema, own: JsonSchema, union: JsonSchema): JsonSchema {
+  const { propertyName: name, mapping } = union.discriminator ?? {}
+  const property = name ? choice.properties?.[name] : undefined
+  if (!name || !property || !isObject(mapping) || property.enum || 'const' in property) return choice
+  const meant = Object.keys(mapping).filter((key) => mapping[key] === own.$ref)
+  if (!meant.length) return choice
+  return {
+    ...choice,
+    properties: { ...choice.properties, [name]: { ...property, enum: meant } },
+    required: [...new Set([...(choice.required ?? []), name])],
+  }
+}
+
+/** The one value that there is to choose. */
+export const onlyChoice = (schema: JsonSchema): unknown =>
+  'const' in schema ? schema.const : schema.enum?.length === 1 ? schema.enum[0] : undefined
+
 /** Takes "or null" off a schema and says whether a real union is left. */
 export function narrowed(schema: JsonSchema, root: JsonSchema): Narrowed {
   const isNull = (s: JsonSchema) => s.type === 'null' || ('const' in s && s.const === null)
   const choices = schema.anyOf ?? schema.oneOf
   if (Array.isArray(choices)) {
-    const all = choices.map((choice) => resolved(choice, root))
+    const all = choices.map((choice) => discriminated(resolved(choice, root), choice, schema))
     const rest = all.filter((choice, i) => !isNull(choice) && !isSaid(choice, i, all))
     const { anyOf: _, oneOf: __, ...own } = schema
     const nullable = all.some(isNull)
@@ -97,7 +117,9 @@ const isPlain = (items: unknown): items is JsonSchema =>
   ['string', 'integer', 'number'].includes(String(items.type ?? (Array.isArray(items.enum) ? 'string' : '')))
 
 const isLine = (item: unknown) =>
-  typeof item === 'number' || (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
+  typeof item === 'number' ||
+  isExact(item) ||
+  (typeof item === 'string' && item.trim() === item && item !== '' && !item.includes('\n'))
 
 /** Whether items are more than anything at all, so that each can have fields. */
 const hasShape = (items: unknown): boolean =>
@@ -144,11 +166,20 @@ export function kindOf(schema: JsonSchema, union: JsonSchema[], value: unknown, 
         ? undefined
         : Array.isArray(value)
           ? 'array'
-          : typeof value)
+          : isExact(value)
+            ? /[.eE]/.test(JSON.stringify(value))
+              ? 'number'
+              : 'integer'
+            : typeof value)
   if (type === 'integer') return 'integer'
   if (type === 'number') return 'number'
   if (type === 'boolean') return 'boolean'
-  if (type === 'string') return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
+  if (type === 'string') {
+    // What is no date, such as a template, is shown and changed as the text that it is.
+    const isText = typeof value === 'string' && !isMoment(value, schema.format === 'date')
+    if (isText) return 'text'
+    return schema.format === 'date' ? 'date' : schema.format === 'date-time' ? 'datetime' : 'text'
+  }
   const isList = type === 'array' && (value === undefined || value === null || Array.isArray(value))
   if (
     isList &&
@@ -180,6 +211,10 @@ export function kindOf(schema: JsonSchema, union: JsonSchema[], value: unknown, 
   return 'json'
 }
 
+/** A choice as a person reads it. */
+export const optionWord = (option: unknown): string =>
+  option === '' ? '(empty)' : typeof option === 'string' ? option : JSON.stringify(option)
+
 export const ordered = (schema: JsonSchema) => {
   const properties = schema.properties ?? {}
   return Object.keys(properties).sort((a, b) => (properties[a]?.position ?? 99) - (properties[b]?.position ?? 99))
@@ -198,7 +233,9 @@ export function takesOf(schema: JsonSchema, kind: Kind, union: JsonSchema[], nul
         ? typeWord({ ...schema, type: 'object' })
         : 'object of text or JSON'
     case 'lines':
-      return `${typeWord(schema)}, one on each line`
+      return isObject(schema.items) && Array.isArray(schema.items.enum)
+        ? `some of ${schema.items.enum.map(optionWord).join(', ')}, one on each line`
+        : `${typeWord(schema)}, one on each line`
     case 'json':
       if (union.length) return `JSON: ${union.map(typeWord).join(' or ')}${orNull}`
       return `JSON${schema.type ? `: ${typeWord(schema)}` : ''}${orNull}`

@@ -4,10 +4,27 @@ import { api, type SetState } from './api'
 import { now } from './clock'
 import { toasts } from './toasts.svelte'
 import { away } from './time'
+import { isMask } from './mask'
+import { go } from './router.svelte'
+import type { Deployment, JsonSchema } from './types'
 
-/** Schedules a run of a deployment now; resolves when the server has answered. */
-export async function quickRun(deployment: string): Promise<void> {
+/** What each run of a deployment must be given, since neither the deployment sets it nor its flow has a default. */
+export function needed({ parameter_openapi_schema: schema, parameters }: Deployment): string[] {
+  const { required, properties } = (schema ?? {}) as JsonSchema
+  const isSet = (name: string) => {
+    const [value, own] = [(parameters as Record<string, unknown>)[name], properties?.[name]]
+    return (value !== undefined && !isMask(value, own)) || (own?.default !== undefined && !isMask(own.default, own))
+  }
+  return Array.isArray(required) ? required.filter((name) => !isSet(name)) : []
+}
+
+/** Where the custom run of a deployment is open. */
+const customRun = (deployment: string) => `/deployment/${deployment}?run=custom`
+
+/** Schedules a run of a deployment now, or opens the form where one needs more; resolves when the server has answered. */
+export async function quickRun(deployment: string, known?: Deployment): Promise<void> {
   try {
+    if (needed(known ?? (await api.deployment(deployment)).deployment).length) return go(customRun(deployment))
     scheduled(await api.createRun(deployment, { state: { type: 'SCHEDULED', message: 'Quick run through UI' } }))
   } catch (error) {
     toasts.fail('The run was not scheduled', error)

@@ -3,6 +3,7 @@
 import { takeAhead, type Ahead } from './ahead'
 import { API } from './base'
 import { notice } from './clock'
+import { parseExact } from './exact'
 import { see } from './seen'
 import { session } from './session.svelte'
 import type { SavedSearch } from './query'
@@ -40,7 +41,14 @@ export async function send(
   }
 }
 
-async function call<R>(method: string, path: string, body?: unknown, signal?: AbortSignal, ahead?: Ahead): Promise<R> {
+async function call<R>(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  ahead?: Ahead,
+  parse: (text: string) => unknown = JSON.parse,
+): Promise<R> {
   const headers: Record<string, string> = { accept: 'application/json' }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const init = { method, signal: signal ?? null, body: body === undefined ? null : JSON.stringify(body) }
@@ -60,7 +68,7 @@ async function call<R>(method: string, path: string, body?: unknown, signal?: Ab
   see(response.headers.get('x-last-change'))
   let answer: unknown = null
   try {
-    answer = text ? JSON.parse(text) : null
+    answer = text ? parse(text) : null
   } catch {
     // Not JSON: a proxy's page, told by its status below.
   }
@@ -110,16 +118,31 @@ function reason(status: number, body: unknown): string {
 }
 
 const get = <R>(path: string, signal?: AbortSignal) => call<R>('GET', path, undefined, signal, takeAhead(path))
+const ofDeployment = (path: string, signal?: AbortSignal) =>
+  call<T.DeploymentPage>('GET', path, undefined, signal, takeAhead(path), deploymentOf)
 const post = <R>(path: string, body: unknown = {}, signal?: AbortSignal) => call<R>('POST', path, body, signal)
 const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 /** A name as a part of a path. */
 const part = encodeURIComponent
 const del = <R>(path: string) => call<R>('DELETE', path)
 
+/** A page of a deployment, with the numbers among its parameters as they are written: a person sends them again. */
+function deploymentOf(text: string): unknown {
+  const page = JSON.parse(text) as Partial<T.DeploymentPage>
+  if (page.deployment) page.deployment.parameters = (parseExact(text) as T.DeploymentPage).deployment.parameters
+  return page
+}
+
 /** A page of a public list with how many there are in all: a filter answers rows only. */
-async function listed<R>(path: string, filter: object, page: object, signal?: AbortSignal): Promise<T.Page<R>> {
+async function listed<R>(
+  path: string,
+  filter: object,
+  page: object,
+  signal?: AbortSignal,
+  parse?: (text: string) => unknown,
+): Promise<T.Page<R>> {
   const [results, count] = await Promise.all([
-    post<R[]>(`${path}/filter`, { ...filter, ...page }, signal),
+    call<R[]>('POST', `${path}/filter`, { ...filter, ...page }, signal, undefined, parse),
     post<number>(`${path}/count`, filter, signal),
   ])
   return { results, count }
@@ -172,7 +195,7 @@ export const api = {
   taskRuns: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.TaskRunRow>>('/ui/task_runs', body, s),
   flowPanel: (id: string, s?: AbortSignal) => get<T.FlowPanel>(`/ui/flows/${part(id)}`, s),
   deployments: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.DeploymentRow>>('/ui/deployments', body, s),
-  deployment: (id: string, s?: AbortSignal) => get<T.DeploymentPage>(`/ui/deployments/${part(id)}`, s),
+  deployment: (id: string, s?: AbortSignal) => ofDeployment(`/ui/deployments/${part(id)}`, s),
   run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${part(id)}`, s),
   graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${part(id)}/graph`, s),
   results: (id: string, s?: AbortSignal) => get<T.ResultRow[]>(`/ui/flow_runs/${part(id)}/results`, s),
@@ -202,7 +225,7 @@ export const api = {
   automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
   automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
   variables: (variables: object | undefined, page: object, s?: AbortSignal) =>
-    listed<T.VariableRow>('/variables', { variables }, page, s),
+    listed<T.VariableRow>('/variables', { variables }, page, s, parseExact),
   latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) =>
     listed<T.ArtifactLatest>('/artifacts/latest', { artifacts }, page, s),
   artifacts: (artifacts: object, page: object, s?: AbortSignal) =>

@@ -1,7 +1,7 @@
 // A schedule in words, so that nobody has to read cron at night.
 
 import type { Schedule } from './types'
-import { duration, zoneHere } from './time'
+import { zoneHere } from './time'
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 const MONTHS = [
@@ -61,7 +61,7 @@ function every(seconds: number): string {
       return n === 1 ? `Every ${name}` : `Every ${n} ${name}s`
     }
   }
-  return `Every ${duration(seconds)}`
+  return `Every ${seconds} seconds`
 }
 
 const two = (n: string) => n.padStart(2, '0')
@@ -152,8 +152,43 @@ function dayWords(dom: string, month: string, dow: string): string | null {
 const SAID = /^(?:FREQ|INTERVAL|BYDAY|BYMONTHDAY|BYMONTH|BYHOUR|BYMINUTE|BYSECOND|COUNT|UNTIL|WKST)$/
 const NTH: Record<string, string> = { '1': 'first', '2': 'second', '3': 'third', '4': 'fourth', '-1': 'last' }
 
+interface Start {
+  /** In the words of a rule. */
+  month: string
+  date: string
+  day: string
+  hour: string
+  minute: string
+  second: string
+}
+
+/** When a rule begins, if it says so. */
+function startOf(text: string): Start | null {
+  const found = /DTSTART[^:\s]*:(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)?)?/.exec(text)
+  if (!found) return null
+  const [, year, month, date, hour = '0', minute = '0', second = '0'] = found
+  const day = new Date(Date.UTC(Number(year), Number(month) - 1, Number(date))).getUTCDay()
+  const plain = (n: string) => String(Number(n))
+  return { month: plain(month!), date: plain(date!), day: DAY_CODES[day]!.slice(0, 2), hour, minute, second }
+}
+
+/** The times of day of a rule, or of the hour. */
+function atWords(parts: Record<string, string>, start: Start | null): string {
+  const isOfDay = /^(?:YEARLY|MONTHLY|WEEKLY|DAILY)$/.test(parts.FREQ ?? '')
+  const isOfHour = isOfDay || parts.FREQ === 'HOURLY'
+  const hours = parts.BYHOUR ?? (isOfDay ? start?.hour : undefined)
+  const minutes = parts.BYMINUTE ?? (isOfHour ? start?.minute : undefined)
+  const seconds = parts.BYSECOND ?? (isOfHour ? start?.second : undefined) ?? '0'
+  const ends = seconds === '0' || seconds === '00' ? [''] : seconds.split(',').map((s) => `:${two(s)}`)
+  const each = (minutes ?? '0').split(',').flatMap((m) => ends.map((s) => `${two(m)}${s}`))
+  if (hours !== undefined) return ` at ${list(hours.split(',').flatMap((h) => each.map((m) => `${two(h)}:${m}`)))}`
+  if (ends[0]) return ` at ${list(each.map((m) => `:${m}`))} past the hour`
+  if (minutes === undefined || (!parts.BYMINUTE && Number(minutes) === 0)) return ''
+  return ` at minute ${list(minutes.split(',').map((m) => String(Number(m))))}`
+}
+
 function rrule(text: string): string {
-  const rule = /(?:^|RRULE:)(FREQ=[^\n]+)/.exec(text)?.[1] ?? text
+  const rule = /(?:^|\s|RRULE:)(FREQ=\S+)/.exec(text)?.[1] ?? text
   const parts = Object.fromEntries(rule.split(';').map((p) => p.split('=') as [string, string]))
   const unit = (
     {
@@ -166,8 +201,15 @@ function rrule(text: string): string {
       SECONDLY: 'second',
     } as Record<string, string>
   )[parts.FREQ ?? '']
-  if (!unit || !Object.keys(parts).every((part) => SAID.test(part)) || /EXDATE|RDATE|EXRULE/.test(text))
+  const isWithin = /^(?:MINUTELY|SECONDLY)$/.test(parts.FREQ ?? '') && /BYHOUR|BYMINUTE|BYSECOND/.test(rule)
+  if (
+    !unit ||
+    isWithin ||
+    !Object.keys(parts).every((part) => SAID.test(part)) ||
+    /EXDATE|RDATE|EXRULE|FREQ=[^]*FREQ=/.test(text)
+  )
     return `RRULE ${text}`
+  const start = startOf(text)
   const n = Number(parts.INTERVAL ?? 1)
   const base = n === 1 ? `Every ${unit}` : `Every ${n} ${unit}s`
   const names: Record<string, string> = {
@@ -179,21 +221,23 @@ function rrule(text: string): string {
     SA: 'Saturday',
     SU: 'Sunday',
   }
-  const days = parts.BYDAY?.split(',').map((d) => {
+  const isDaySaid = parts.BYDAY || parts.BYMONTHDAY
+  // What the rule leaves open is as at its start.
+  const byDay = parts.BYDAY ?? (start && !isDaySaid && parts.FREQ === 'WEEKLY' ? start.day : undefined)
+  const isDated = start && !isDaySaid && (parts.FREQ === 'MONTHLY' || parts.FREQ === 'YEARLY')
+  const byDate = parts.BYMONTHDAY ?? (isDated ? start.date : undefined)
+  const byMonth = parts.BYMONTH ?? (isDated && parts.FREQ === 'YEARLY' ? start.month : undefined)
+  const days = byDay?.split(',').map((d) => {
     const [, nth, code] = /^([+-]?\d+)?(\w\w)$/.exec(d) ?? []
     const name = names[code ?? ''] ?? d
     return nth ? `the ${NTH[nth.replace('+', '')] ?? `${nth}.`} ${name}` : name
   })
-  const dates = parts.BYMONTHDAY?.split(',').map((d) =>
-    d === '-1' ? 'the last day' : d.startsWith('-') ? `day ${d} from the end` : `day ${d}`,
-  )
-  const months = parts.BYMONTH ? ` in ${list(parts.BYMONTH.split(',').map((m) => MONTHS[Number(m) - 1] ?? m))}` : ''
-  const at = parts.BYHOUR
-    ? ` at ${list(parts.BYHOUR.split(',').map((h) => `${two(h)}:${two(parts.BYMINUTE ?? '0')}`))}`
-    : parts.BYMINUTE
-      ? ` at minute ${parts.BYMINUTE}`
-      : ''
+  const dates = byDate
+    ?.split(',')
+    .map((d) => (d === '-1' ? 'the last day' : d.startsWith('-') ? `day ${d} from the end` : `day ${d}`))
+  const months = byMonth ? ` in ${list(byMonth.split(',').map((m) => MONTHS[Number(m) - 1] ?? m))}` : ''
+  const at = atWords(parts, start)
   const isWeekdays = parts.BYDAY === 'MO,TU,WE,TH,FR' && n === 1 && parts.FREQ === 'WEEKLY'
   const on = [...(dates ?? []), ...(days && !isWeekdays ? days : [])]
-  return `${isWeekdays ? 'On weekdays' : base}${on.length ? ` on ${list(on)}` : ''}${months}${at}${parts.COUNT ? `, ${parts.COUNT} times` : ''}${parts.UNTIL ? ', until a set date' : ''}`
+  return `${isWeekdays ? 'On weekdays' : base}${on.length ? ` on ${list(on)}` : ''}${months}${at}${parts.COUNT ? `, ${parts.COUNT === '1' ? 'once' : `${parts.COUNT} times`}` : ''}${parts.UNTIL ? ', until a set date' : ''}`
 }

@@ -18,12 +18,13 @@ let zone: string | undefined
 export const zoneHere = (): string => (zone ??= Intl.DateTimeFormat().resolvedOptions().timeZone)
 
 /** A moment by the clock of another zone; null where the browser does not know that zone. */
-export function clockIn(zone: string, at: number | string | Date): string | null {
+export function clockIn(zone: string, at: number | string | Date, seconds = false): string | null {
   try {
     return new Intl.DateTimeFormat(undefined, {
       weekday: 'short',
       hour: '2-digit',
       minute: '2-digit',
+      ...(seconds ? { second: '2-digit' } : {}),
       hourCycle: 'h23',
       timeZone: zone,
     }).format(new Date(at))
@@ -104,6 +105,15 @@ export function away(at: number | string | Date, now: number = serverNow()): str
 export function localInput(at: Date): string {
   const pad = (n: number) => String(n).padStart(2, '0')
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${pad(at.getHours())}:${pad(at.getMinutes())}`
+}
+
+/** The clock that is meant by one of `datetime-local` that the viewer's skips in the night when clocks go forward. */
+export function skipped(text: string): string | null {
+  const at = new Date(text)
+  const meant = Number.isNaN(at.getTime()) ? text : localInput(at)
+  return text.slice(0, 16) === meant.slice(0, 16)
+    ? null
+    : `${text.slice(11, 16)} does not exist on that day: ${meant.slice(11)} is meant.`
 }
 
 /**

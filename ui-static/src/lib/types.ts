@@ -117,6 +117,7 @@ export interface JsonSchema {
   additionalItems?: unknown
   anyOf?: JsonSchema[]
   oneOf?: JsonSchema[]
+  discriminator?: { propertyName?: string; mapping?: unknown }
   allOf?: JsonSchema[]
   nullable?: boolean
   $ref?: string
@@ -136,4 +137,6 @@ export interface JsonSchema {
   pattern?: string
   minItems?: number
   maxItems?: number
+  uniqueItems?: boolean
+  multipleOf?: number
 }

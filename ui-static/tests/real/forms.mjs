@@ -17,6 +17,7 @@ await story('two tabs at the same variable: the second is told before it saves',
   await server.api('DELETE', '/variables/name/threshold')
   await page.getByRole('dialog').getByText('Somebody deleted it meanwhile.').waitFor()
   // Refused within the dialog, where it can be read.
+  await page.getByRole('dialog').getByLabel('Value', { exact: true }).fill('32')
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
   await page.getByRole('dialog').getByRole('alert').getByText('not found').waitFor()
 })
@@ -136,7 +137,8 @@ await story(
         days: 5,
         unit: 'fahrenheit',
         since: '2026',
-        station: { name: 'Harbour', height: 10 },
+        // What the deployment leaves to the model's default still is.
+        station: { name: 'Harbour' },
         tags: ['a'],
         dry_run: false,
         area: [53.1, 8.8, 'km'],
@@ -352,6 +354,40 @@ await story(
     assert.deepEqual([filter.tags, filter.deployment_ids, concurrency_limit], [['ETL', 'night'], [deployment], 3])
   },
 )
+
+await story('what another changed of the queue of a pool is told and stays', async (page, server) => {
+  await server.api('POST', '/work_pools/', { name: 'night', type: 'process' })
+  await server.api('POST', '/work_pools/night/queues', { name: 'slow', priority: 5 })
+  await page.goto(`${server.url}/work-pool/night`)
+  await page.locator('[data-link=live]').first().waitFor()
+  await page.getByRole('button', { name: 'Edit the queue slow' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Priority').fill('3')
+  await server.api('PATCH', '/work_pools/night/queues/slow', { concurrency_limit: 7 })
+  await dialog.getByText('Somebody changed it meanwhile: limit is now 7.').waitFor()
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  const { priority, concurrency_limit } = await server.api('GET', '/work_pools/night/queues/slow')
+  assert.deepEqual([priority, concurrency_limit], [3, 7])
+})
+
+await story('a variable keeps the digits that it was written with', async (page, server) => {
+  const written = '{"n":12345678901234567891,"x":1.0}'
+  await fetch(`${server.url}/api/variables/`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: `{"name":"big","value":${written}}`,
+  })
+  await page.goto(`${server.url}/variables`)
+  await page.getByText(written).waitFor()
+  await page.getByRole('button', { name: 'Edit big' }).click()
+  const value = page.getByRole('dialog').getByLabel('Value', { exact: true })
+  await value.fill((await value.inputValue()).replace('1.0', '2.0'))
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  const kept = await (await fetch(`${server.url}/api/variables/name/big`)).text()
+  assert.ok(kept.includes('{"n":12345678901234567891,"x":2.0}'), kept)
+})
 
 await story('emptying the database takes the right words', async (page, server) => {
   await server.deploy({ flow: 'Quiet flow', name: 'quiet', script: 'echo hello' })

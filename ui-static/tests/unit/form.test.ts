@@ -430,3 +430,132 @@ test('a block is chosen where one is taken, in models too, and one that is spelt
   entries.texts[a!.key] = JSON.stringify(a!.options[0])
   expect(read([a!, b!, m!], entries).values).toEqual({ a: { $ref: { block_document_id: '1' } }, b: { room: 'x' } })
 })
+
+describe('what nobody has touched', () => {
+  const sent = (own: JsonSchema, value: unknown, more: JsonSchema = {}) => {
+    const list = fields({ properties: { x: own }, ...more }, { x: value })
+    return read(list, initial(list))
+  }
+  const model: JsonSchema = {
+    type: 'object',
+    required: ['n'],
+    properties: {
+      n: { type: 'string' },
+      at: { type: 'string', format: 'date-time' },
+      d: { type: 'integer', default: 3 },
+    },
+  }
+  test.each<[string, JsonSchema, unknown]>([
+    ['a moment with microseconds', { type: 'string', format: 'date-time' }, '2026-11-01T06:30:12.123456Z'],
+    ['a moment without a zone', { type: 'string', format: 'date-time' }, '2026-03-01T10:00:00'],
+    ['a moment with an offset', { type: 'string', format: 'date-time' }, '2026-03-01T10:00:00+02:00'],
+    ['a template for a moment', { type: 'string', format: 'date-time' }, '{{ x }}'],
+    ['a date with a time', { type: 'string', format: 'date' }, '2026-01-01T00:00:00'],
+    ['a model', model, { n: '', at: '2026-01-01T00:00:00', extra: [1] }],
+    ['a map', { type: 'object' }, { '': 1, a: null }],
+    ['no text', { type: 'string' }, null],
+    ['a list', { type: 'array', items: { type: 'string' } }, ['a', '[b]', '1', ' c ', '']],
+    ['a duration', { type: 'number', format: 'time-delta' }, 'P1D'],
+    ['a template for a number', { type: 'integer' }, '{{ n }}'],
+    ['a value that is no choice', { enum: ['a'] }, 'b'],
+  ])('is sent as it was set: %s', (_, own, value) => {
+    expect(sent(own, value)).toEqual({ values: { x: value }, errors: {} })
+    expect(sent({ type: 'array', items: own }, [value])).toEqual({ values: { x: [value] }, errors: {} })
+  })
+  test('stays beside what somebody has touched', () => {
+    const list = fields({ properties: { x: model } }, { x: { n: '', at: '2026-01-01T00:00:00', extra: [1] } })
+    const entries = initial(list)
+    entries.texts[list[0]!.children[1]!.key] = '2026-01-02T00:00'
+    expect(read(list, entries)).toEqual({ values: { x: { n: '', at: '2026-01-02T00:00:00', extra: [1] } }, errors: {} })
+    const map = fields({ properties: { x: { type: 'object' } } }, { x: { '': 'a', b: 'c' } })
+    const rows = initial(map)
+    rows.texts[map[0]!.children[1]!.key] = 'd'
+    expect(read(map, rows)).toEqual({ values: { x: { '': 'a', b: 'd' } }, errors: {} })
+  })
+})
+
+test('a moment that is changed keeps its clock and what the field cannot show', () => {
+  const change = (set: string, text: string) => {
+    const list = fields({ properties: { x: { type: 'string', format: 'date-time' } } }, { x: set })
+    const entries = initial(list)
+    entries.texts.x = text
+    return [list[0]!.text, list[0]!.takes, read(list, entries).values.x]
+  }
+  expect(change('2026-11-01T06:30:12.123456Z', '2026-11-01T07:30:12.123')).toEqual([
+    '2026-11-01T06:30:12.123',
+    'date and time, UTC',
+    '2026-11-01T07:30:12.123456Z',
+  ])
+  expect(change('2026-11-01T06:30:12.123456+02:00', '2026-11-01T07:30:12.5')[2]).toBe('2026-11-01T07:30:12.5+02:00')
+  expect(change('2026-11-01 06:30:00', '2026-11-01T07:30').slice(1)).toEqual([
+    'date and time without a time zone',
+    '2026-11-01T07:30:00',
+  ])
+})
+
+describe('a tagged union', () => {
+  const pets: JsonSchema[] = [
+    { type: 'object', title: 'Cat', properties: { kind: { const: 'cat' }, lives: { type: 'integer', default: 9 } } },
+    { type: 'object', title: 'Dog', properties: { kind: { const: 'dog' }, tricks: { type: 'integer' } } },
+  ]
+  const chosen = (union: JsonSchema, value: unknown) => fields({ properties: { x: union } }, { x: value })[0]!.text
+  test('is the model that its tag says, or that knows most of it', () => {
+    expect(chosen({ anyOf: pets }, { kind: 'dog' })).toBe('1')
+    expect(chosen({ anyOf: pets }, { tricks: 2 })).toBe('1')
+    expect(chosen({ anyOf: pets }, { kind: 'cow' })).toBe('')
+    expect(fields({ properties: { x: { anyOf: pets, default: { kind: 'dog' } } } }, {})[0]!.text).toBe('1')
+    const list = fields({ properties: { x: { type: 'array', items: { anyOf: pets } } } }, { x: [{ kind: 'dog' }] })
+    expect(list[0]!.children[0]!.text).toBe('1')
+    expect(read(list, initial(list)).values).toEqual({ x: [{ kind: 'dog' }] })
+  })
+  test('has the tag of the model that is chosen, also where only the union says it', () => {
+    const tagged = (own: JsonSchema): JsonSchema => ({ type: 'object', required: ['kind'], properties: { kind: own } })
+    const schema: JsonSchema = {
+      properties: {
+        x: {
+          oneOf: [{ $ref: '#/$defs/A' }, { $ref: '#/$defs/B' }],
+          discriminator: { propertyName: 'kind', mapping: { a: '#/$defs/A', b: '#/$defs/B' } },
+        },
+      },
+      $defs: { A: tagged({ type: 'string' }), B: tagged({ const: 'b' }) },
+    }
+    for (const [i, kind] of ['a', 'b'].entries()) {
+      const list = fields(schema, {})
+      const entries = initial(list)
+      entries.texts.x = String(i)
+      expect(read(list, entries)).toEqual({ values: { x: { kind } }, errors: {} })
+    }
+    expect(fields(schema, { x: { kind: 'b' } })[0]!.text).toBe('1')
+  })
+})
+
+test('the mask of a secret is nothing that was given', () => {
+  const own: JsonSchema = { type: 'string', format: 'password', default: '**********' }
+  const list = fields({ properties: { x: own, y: own }, required: ['x'] }, { x: '**********' })
+  expect(list.map((f) => [f.text, f.required])).toEqual([
+    ['', true],
+    ['', false],
+  ])
+  expect(read(list, initial(list))).toEqual({ values: {}, errors: { x: 'Needed' } })
+})
+
+test('a block that is not in the list stays, and what is no reference is no trouble', () => {
+  const schema: JsonSchema = { properties: { a: { block_type_slug: 'chat' }, b: { block_type_slug: 'chat' } } }
+  const set = { a: { $ref: { block_document_id: 'gone' } }, b: 'text' }
+  const list = offering(fields(schema, set), [])
+  expect([list[0]!.options, read(list, initial(list)).values]).toEqual([[set.a], set])
+})
+
+test('multiples, unique items and UUIDs are asked for, and choices are named', () => {
+  const wrong = (own: JsonSchema, text: string) => {
+    const list = fields({ properties: { x: own } }, {})
+    return read(list, { texts: { x: text }, nulls: {} }).errors.x
+  }
+  expect(wrong({ type: 'number', multipleOf: 0.1 }, '0.3')).toBeUndefined()
+  expect(wrong({ type: 'integer', multipleOf: 5 }, '7')).toBe('Must be a multiple of 5')
+  expect(wrong({ type: 'array', items: { type: 'string' }, uniqueItems: true }, 'a\na')).toBe('There twice: "a"')
+  expect(wrong({ type: 'string', format: 'uuid' }, 'x')).toBe('Not a UUID')
+  expect(wrong({ type: 'string', format: 'uuid' }, '0b5ba2f6-0d37-4d6c-8f5b-2a9a0b7a3c11')).toBeUndefined()
+  const list = fields({ properties: { x: { type: 'array', items: { enum: ['a', ''] } } } }, {})
+  expect(list[0]!.takes).toBe('some of a, (empty), one on each line')
+})

@@ -16,6 +16,7 @@ describe('schedules in words', () => {
   test('an interval is told in its largest unit', () => {
     expect(inWords({ interval: 3600 })).toBe('Every hour')
     expect(inWords({ interval: 90 })).toBe('Every 90 seconds')
+    expect(inWords({ interval: 5400.5 })).toBe('Every 5400.5 seconds')
     expect(inWords(null)).toBe('No schedule')
   })
 
@@ -26,6 +27,20 @@ describe('schedules in words', () => {
     expect(words('FREQ=YEARLY;BYMONTH=1,7;BYMONTHDAY=-1')).toBe('Every year on the last day in January and July')
     expect(words('FREQ=HOURLY;BYMINUTE=30')).toBe('Every hour at minute 30')
     expect(words('FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1')).toBe('RRULE FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1')
+  })
+
+  test('what a rule leaves open is as at its start', () => {
+    const words = (rule: string, start = '20240101T091700') =>
+      inWords({ rrule: `DTSTART:${start}\nRRULE:${rule}` }, 'UTC')
+    expect(words('FREQ=WEEKLY;BYDAY=MO;BYHOUR=9')).toBe('Every week on Monday at 09:17')
+    expect(words('FREQ=WEEKLY')).toBe('Every week on Monday at 09:17')
+    expect(words('FREQ=DAILY;COUNT=1')).toBe('Every day at 09:17, once')
+    expect(words('FREQ=DAILY;COUNT=2', '20240101T091705Z')).toBe('Every day at 09:17:05, 2 times')
+    expect(words('FREQ=MONTHLY')).toBe('Every month on day 1 at 09:17')
+    expect(words('FREQ=YEARLY')).toBe('Every year on day 1 in January at 09:17')
+    expect(words('FREQ=HOURLY')).toBe('Every hour at minute 17')
+    expect(words('FREQ=DAILY;BYHOUR=9;BYMINUTE=0,30')).toBe('Every day at 09:00 and 09:30')
+    expect(words('FREQ=MINUTELY;BYHOUR=9')).toMatch(/^RRULE /)
   })
 
   test('hours of a clock elsewhere say where', () => {

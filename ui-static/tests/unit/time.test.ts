@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest'
-import { between, day, duration, moment, span, spell } from '../../src/lib/time'
+import { expect, test, vi } from 'vitest'
+import { between, day, duration, moment, skipped, span, spell } from '../../src/lib/time'
 
 test('durations are told in their two largest units', () => {
   expect([0.0004, 0.4, 5.25, 209, 3600, 100000, null].map(duration)).toEqual([
@@ -29,4 +29,11 @@ test('a day says its year only when that is not the present one', () => {
   expect(day(new Date(2026, 2, 28, 9), now)).not.toContain('2026')
   expect(day(new Date(2028, 2, 28, 9), now)).toContain('2028')
   expect(moment(new Date(2025, 10, 29, 12, 30), now)).toMatch(/2025.*12:30/)
+})
+
+test('a clock that the viewer skips is told', () => {
+  vi.stubEnv('TZ', 'America/New_York')
+  expect(skipped('2026-03-08T02:30')).toBe('02:30 does not exist on that day: 03:30 is meant.')
+  expect([skipped('2026-03-08T03:30'), skipped('2026-11-01T01:30'), skipped('')]).toEqual([null, null, null])
+  vi.unstubAllEnvs()
 })

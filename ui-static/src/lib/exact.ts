@@ -1,0 +1,21 @@
+// Numbers of JSON as they were written: 12345678901234567891 and 1.0 are more than a number here can say.
+
+const json = JSON as unknown as {
+  rawJSON?: (text: string) => object
+  isRawJSON?: (value: unknown) => boolean
+}
+
+/** Whether a value is a number that is kept as it was written; as JSON it is that text again. */
+export const isExact = (value: unknown): boolean => json.isRawJSON?.(value) ?? false
+
+/** A number as it is written; undefined in a browser that cannot keep it. */
+export const exactly = (text: string): object | undefined => json.rawJSON?.(text)
+
+/** Reads JSON, and keeps the numbers that would be written otherwise than they are. */
+export function parseExact(text: string): unknown {
+  const keep = (_: string, value: unknown, context?: { source?: string }) =>
+    typeof value === 'number' && context?.source !== undefined && context.source !== JSON.stringify(value)
+      ? (exactly(context.source) ?? value)
+      : value
+  return JSON.parse(text, keep) as unknown
+}
