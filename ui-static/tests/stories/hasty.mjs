@@ -56,6 +56,25 @@ export async function hasty(story) {
       assert.ok(await page.getByRole('button', { name }).isDisabled(), name)
   })
 
+  await story('the panel of a flow has a run with other parameters too', async (page, server) => {
+    const db = server.db()
+    await page.goto(`${server.url}/?panel=flow:${db.flows[0].id}`)
+    const { name, flow_id } = db.deployments.find((d) => d.flow_id === db.flows[0].id)
+    await page.getByRole('button', { name: `Custom run of ${name}` }).click()
+    await page
+      .getByRole('dialog', { name: `Run ${name}` })
+      .getByRole('button', { name: 'Run', exact: true })
+      .click()
+    await page.getByText('Flow run scheduled').waitFor()
+    assert.equal(db.runs.at(-1).flow_id, flow_id)
+    // What is deleted meanwhile offers nothing more.
+    db.flows = db.flows.filter((f) => f.id !== flow_id)
+    server.emit([{ kind: 'flow_run', id: 'x', flow_id }])
+    await page.getByText('Deleted meanwhile.').waitFor()
+    for (const name of ['Quick Run', /^Custom run of/, 'Delete flow'])
+      assert.ok(await page.getByRole('button', { name }).first().isDisabled(), String(name))
+  })
+
   await story('several runs are cancelled after a question', async (page, server) => {
     const db = server.db()
     await page.goto(`${server.url}/runs?state=Late`)
