@@ -38,6 +38,7 @@ export function paint(p: Pen) {
   c.textBaseline = 'middle'
   frames(p)
   if (l.timed) grid(p)
+  headings(p)
   lanes(p)
   c.save()
   c.beginPath()
@@ -75,7 +76,7 @@ export function paint(p: Pen) {
 
 /** Where the task runs of unfolded subflows lie. */
 function frames(p: Pen) {
-  const { c, s, colour, font } = p
+  const { c, s, colour } = p
   const { layout: l, width, height, head } = s
   for (const frame of l.frames) {
     const y = top(s, frame)
@@ -87,9 +88,23 @@ function frames(p: Pen) {
     c.strokeStyle = colour.line!
     c.lineWidth = 1
     c.stroke()
-    c.font = `600 11px ${font}`
+  }
+}
+
+/** The names of unfolded subflows, on a ground of their own: lines of the grid would run through them. */
+function headings(p: Pen) {
+  const { c, s, colour, font } = p
+  const { layout: l, width, height, head } = s
+  c.font = `600 11px ${font}`
+  for (const frame of l.frames) {
+    const y = top(s, frame)
+    if (y > height || y + frame.h < head) continue
+    const x = 4 + frame.depth * 6
+    const text = cut(c, `↳ ${frame.label}`, width - x * 2 - 20)
+    c.fillStyle = colour.sunken!
+    c.fillRect(x + 6, y + 3, c.measureText(text).width + 4, 15)
     c.fillStyle = colour['ink-2']!
-    c.fillText(cut(c, `↳ ${frame.label}`, width - x * 2 - 20), x + 8, y + 10)
+    c.fillText(text, x + 8, y + 10)
   }
 }
 
@@ -337,7 +352,7 @@ function band(p: Pen) {
   for (const [i, state] of states.entries()) {
     const from = px(s, Date.parse(state.timestamp))
     const next = states[i + 1]
-    const to = next ? px(s, Date.parse(next.timestamp)) : width
+    const to = px(s, next ? Date.parse(next.timestamp) : s.until)
     c.fillStyle = colour[tone(state.type, state.name)]!
     c.fillRect(Math.max(0, from), y, Math.max(0, Math.min(width, to) - Math.max(0, from)), BAND)
   }

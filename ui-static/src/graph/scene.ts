@@ -24,6 +24,8 @@ export interface Scene {
   tones: Tone[]
   /** The states of the run itself. */
   states: State[]
+  /** When the last of them ended, or now. */
+  until: number
   flags: GraphColumns['artifacts']
   view: View
   /** Of the canvas, in pixels. */

@@ -2,6 +2,7 @@
 
 import { api, type SetState } from './api'
 import { now } from './clock'
+import { sentence } from './reasons'
 import { toasts } from './toasts.svelte'
 import { away } from './time'
 import { isMask } from './mask'
@@ -31,14 +32,28 @@ export async function quickRun(deployment: string, known?: Deployment): Promise<
   }
 }
 
-/** Says that a run was made, and leads to it. */
+/** Of these a run that is due is taken, or has been. */
+const TAKEN = ['soon', 'starting']
+
+/** Says that a run was made, and leads to it. Whether it starts is said as soon as the server has told what it waits for. */
 export function scheduled(run: { id: string; name: string }, at?: Date) {
-  toasts.add({
+  const ahead = at ? at.getTime() - now() : 0
+  const id = toasts.add({
     kind: 'ok',
     title: 'Flow run scheduled',
-    detail: at && at.getTime() > now() + 5000 ? `${run.name} starts ${away(at)}` : `${run.name} starts now`,
+    detail: at && ahead > 5000 ? `${run.name} starts ${away(at)}` : `${run.name} is due at once`,
     link: { label: 'View run', path: `/flow-run/${run.id}` },
   })
+  if (ahead > 5000) return
+  api.explain(run.id).then(
+    ({ reasons: [first] }) => {
+      const starts = !first || TAKEN.includes(first.code)
+      if (!starts) toasts.change(id, `${run.name} is scheduled. ${sentence(first.summary)}`)
+      else if (!at) toasts.change(id, `${run.name} starts now`)
+    },
+    // That it is due was true without it.
+    () => null,
+  )
 }
 
 /** Does something and tells when it failed; true when it worked. */

@@ -1,4 +1,4 @@
-// What this browser shows to a server that asks who it is. Kept in this tab only, and gone with it.
+// What this browser shows to a server that asks who it is. Kept in each tab only, and gone with the last.
 
 const KEY = 'prefect-rs.credentials'
 

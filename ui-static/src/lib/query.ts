@@ -152,21 +152,39 @@ export function terms(query: Query): Term[] {
 /** The keys of terms. */
 export const KEYS = ['state', 'tag', 'flow', 'deployment', 'pool', 'name', 'last', 'next', 'subflows'] as const
 export type Key = (typeof KEYS)[number]
+const SPAN = 'a span such as 30m, 6h, 1d or 2w'
+const TAKES: Record<Key, string> = {
+  state: 'a state such as Failed or Late',
+  tag: 'a tag',
+  flow: 'the name of a flow',
+  deployment: 'the name of a deployment',
+  pool: 'the name of a work pool',
+  name: 'a part of a name',
+  last: SPAN,
+  next: SPAN,
+  subflows: 'hidden or shown',
+}
 const TERM = new RegExp(`^(${KEYS.join('|')}):(.+)$`, 'i')
 
 /** Why a typed term cannot be taken where only terms of some keys mean anything; null if it can. */
 export function refusal(text: string, takes: readonly Key[]): string | null {
   const [, word, value] = TERM.exec(text.trim()) ?? []
   const key = word?.toLowerCase()
-  if (!key) return null
+  if (!key) {
+    const bare = KEYS.find((one) => text.trim().toLowerCase() === `${one}:`)
+    if (!bare) return null
+    return takes.includes(bare) ? `${bare}: takes ${TAKES[bare]}` : `${bare}: means nothing here`
+  }
   if (!takes.includes(key as Key)) return `${key}: means nothing here`
   const isSpan = key === 'last' || key === 'next'
-  return isSpan && span(value!.trim()) === undefined ? `${key}: takes a span such as 30m, 6h, 1d or 2w` : null
+  return isSpan && span(value!.trim()) === undefined ? `${key}: takes ${TAKES[key]}` : null
 }
 
-/** A state as it is called, however it was typed; types are in capitals. */
-const stateWord = (typed: string): string =>
-  isType(typed) ? typed : (STATE_NAMES.find((name) => name.toLowerCase() === typed.toLowerCase()) ?? typed)
+/** What a typed state means: all of a type, in capitals, rather than those only that have no name of their own. */
+export const stateWord = (typed: string): string =>
+  isType(typed.toUpperCase())
+    ? typed.toUpperCase()
+    : (STATE_NAMES.find((name) => name.toLowerCase() === typed.toLowerCase()) ?? typed)
 
 /** Takes one typed term into the query; a word without a key searches names. */
 export function add(query: Query, text: string): Query {

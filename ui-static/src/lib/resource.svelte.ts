@@ -51,6 +51,11 @@ export class Resource<T> {
     return this.data !== undefined && this.#of !== this.key
   }
 
+  /** Whether what is shown has been deleted since it was read. */
+  get isGone(): boolean {
+    return this.data !== undefined && !!this.error && 'status' in this.error && this.error.status === 404
+  }
+
   /** Shows what is known of a key before it has been asked for. */
   begin(key: string) {
     if (key === this.key) return

@@ -96,10 +96,11 @@ export function go(path: string, options: { replace?: boolean; keep?: boolean } 
   }
 }
 
-/** Changes the query string in place, so that filters are links but not a trail of history entries. */
+/** Changes the query string; what somebody chose is a step to go back from, what they are still typing is not. */
 export function setParams(params: URLSearchParams, options: { push?: boolean } = {}) {
   const text = params.toString()
-  go(here.path + (text ? `?${text}` : '') + here.hash, { replace: !options.push, keep: true })
+  const isSame = text === here.params.toString()
+  go(here.path + (text ? `?${text}` : '') + here.hash, { replace: isSame || !options.push, keep: true })
 }
 
 export function setParam(key: string, value: string | null, options: { push?: boolean } = {}) {

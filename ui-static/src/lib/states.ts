@@ -42,20 +42,24 @@ const TONES: Record<StateType, Tone> = {
 
 export const STATE_TYPES = Object.keys(TONES) as StateType[]
 
-/** The states a filter offers by name. */
-export const STATE_NAMES = [
-  'Scheduled',
-  'Late',
-  'Pending',
-  'Running',
-  'Completed',
-  'Failed',
-  'Crashed',
-  'Cancelled',
-  'Cancelling',
-  'Paused',
-  'AwaitingRetry',
+/** The names that states of each type usually have. */
+export const NAMES: [StateType, string[]][] = [
+  ['SCHEDULED', ['Scheduled', 'Late', 'AwaitingRetry', 'AwaitingConcurrencySlot', 'Resuming']],
+  ['PENDING', ['Pending']],
+  ['RUNNING', ['Running', 'Retrying']],
+  ['COMPLETED', ['Completed', 'Cached']],
+  ['FAILED', ['Failed', 'TimedOut']],
+  ['CRASHED', ['Crashed']],
+  ['CANCELLED', ['Cancelled']],
+  ['CANCELLING', ['Cancelling']],
+  ['PAUSED', ['Paused', 'Suspended']],
 ]
+
+/** The states a filter offers by name. */
+export const STATE_NAMES = NAMES.flatMap(([, names]) => names)
+
+/** What a run comes into that does not do what it should, by name. */
+export const FAILURES = ['Failed', 'Crashed', 'TimedOut']
 
 export function tone(type: StateType | null | undefined, name?: string | null): Tone {
   if (name === 'Late') return 'late'
@@ -74,6 +78,20 @@ export const isTerminal = (type: StateType | null | undefined): boolean =>
 
 export const isWaiting = (type: StateType | null | undefined): boolean =>
   type === 'SCHEDULED' || type === 'PENDING' || type === 'PAUSED'
+
+/** How often a run was begun, by its states in order: to go on after a pause is no new try. */
+export function tries(states: { type: StateType }[]): number {
+  let count = 0
+  let isPaused = false
+  for (const { type } of states) {
+    if (type === 'PAUSED') isPaused = true
+    else if (type === 'RUNNING') {
+      if (!isPaused) count++
+      isPaused = false
+    } else if (isTerminal(type)) isPaused = false
+  }
+  return count
+}
 
 /** Sums the runs that a card counts. */
 export function countStates(states: StateCount[], test: (s: StateCount) => boolean): number {

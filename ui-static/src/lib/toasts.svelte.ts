@@ -16,10 +16,16 @@ class Toasts {
   dialogs = 0
   #next = 1
 
-  add(toast: Omit<Toast, 'id'>) {
+  add(toast: Omit<Toast, 'id'>): number {
     const id = this.#next++
     this.list = [...this.list.slice(-3), { ...toast, id }]
     setTimeout(() => this.drop(id), toast.kind === 'bad' ? 12_000 : 8_000)
+    return id
+  }
+
+  /** Says more exactly what a notice is about, if it is still there. */
+  change(id: number, detail: string) {
+    this.list = this.list.map((t) => (t.id === id ? { ...t, detail } : t))
   }
 
   drop(id: number) {

@@ -678,6 +678,8 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
         .end(body)
     if (path.startsWith('/api')) {
       const api = path.slice(4)
+      if (stats.login && req.headers.authorization !== stats.login)
+        return send(401, '{"exception_message":"Unauthorized"}')
       if (api === '/ui/stream') {
         if (stats.refuse) return (stats.refused++, send(503, '{}'))
         res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })

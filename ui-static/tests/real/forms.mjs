@@ -511,7 +511,7 @@ await story('a parameter that takes a block is chosen among the blocks of its ty
   await dialog.getByLabel(/^chat/).selectOption({ label: 'ops-chat' })
   await dialog.getByLabel('Run name').fill('through-a-block')
   await dialog.getByRole('button', { name: 'Run', exact: true }).click()
-  await page.getByText('through-a-block starts now').waitFor()
+  await page.getByText('through-a-block is scheduled').waitFor()
   const [run] = await server.api('POST', '/flow_runs/filter', { flow_runs: { name: { any_: ['through-a-block'] } } })
   assert.deepEqual(run.parameters, { chat: { $ref: { block_document_id: block } }, other: null })
   // The run says which block it was by name.
@@ -571,7 +571,7 @@ await story(
     await dialog.getByLabel(/^days/).fill('1\n2')
     await dialog.getByLabel('Run name').fill('kinds')
     await run.click()
-    await page.getByText('kinds starts now').waitFor()
+    await page.getByText('kinds is scheduled').waitFor()
     const [made] = await server.api('POST', '/flow_runs/filter', { flow_runs: { name: { any_: ['kinds'] } } })
     assert.deepEqual(made.parameters, {
       people: [

@@ -473,6 +473,7 @@ await story(
     await page.getByText('2 runs').waitFor()
     await page.getByRole('button', { name: 'Select these' }).click()
     await page.getByRole('button', { name: 'Cancel', exact: true }).click()
+    await page.getByRole('button', { name: 'Cancel runs' }).click()
     await page.getByText('2 runs cancelled').waitFor()
     const states = (await server.api('POST', '/flow_runs/filter', { flow_runs: { id: { any_: runs } } }))
       .map((r) => r.state_type)

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { start } from '../mock/server.mjs'
 import { teller, until } from '../story.mjs'
 import { forms } from './forms.mjs'
+import { hasty } from './hasty.mjs'
 import { night } from './night.mjs'
 import { slow } from './slow.mjs'
 import { windows } from './windows.mjs'
@@ -94,7 +95,7 @@ await story('Quick Run from the panel names the run, and the new bar appears wit
   await page.getByText('15', { exact: true }).first().waitFor()
   await toast.getByRole('link', { name: 'View run' }).click()
   await page.getByText('Why is it not running?').waitFor()
-  await page.getByText('No agent polls the work queue etl-queue.').waitFor()
+  await page.locator('strong').getByText('No agent polls the work queue etl-queue.').waitFor()
 })
 
 await story('Esc closes the panel and gives the focus back', async (page, server) => {
@@ -410,6 +411,7 @@ await story('nothing scrolls sideways on a phone, every page has one h1 and name
   }
 })
 
+await hasty(story)
 await night(story)
 await story('blocks beyond the first page are turned to, and found wherever they are', async (page, server) => {
   const [one] = server.db().blocks

@@ -33,20 +33,28 @@ describe('a typed term', () => {
   test('is refused in words where it means nothing', () => {
     expect(refusal('last:soon', KEYS)).toBe('last: takes a span such as 30m, 6h, 1d or 2w')
     expect(refusal('State:Failed', ['tag', 'flow'])).toBe('state: means nothing here')
-    expect(['last:6h', 'state:Failed', 'a word', 'https://x', 'tag:'].map((text) => refusal(text, KEYS))).toEqual([
-      null,
+    expect(['last:6h', 'state:Failed', 'a word', 'https://x'].map((text) => refusal(text, KEYS))).toEqual([
       null,
       null,
       null,
       null,
     ])
   })
-  test('names a state as it is called, however it is typed', () => {
+  test('is refused in words where its value is missing or is no span', () => {
+    expect(['state:', 'Last:', 'last:-5', 'next:abc'].map((text) => refusal(text, KEYS))).toEqual([
+      'state: takes a state such as Failed or Late',
+      'last: takes a span such as 30m, 6h, 1d or 2w',
+      'last: takes a span such as 30m, 6h, 1d or 2w',
+      'next: takes a span such as 30m, 6h, 1d or 2w',
+    ])
+    expect(refusal('state:', ['tag'])).toBe('state: means nothing here')
+  })
+  test('means all of a type of states, or the name of one, however it is typed', () => {
     const states = (text: string) => add(DEFAULTS, text).states
     expect(['state:late', 'state:FAILED', 'state:failed', 'state:My own'].map(states)).toEqual([
       ['Late'],
       ['FAILED'],
-      ['Failed'],
+      ['FAILED'],
       ['My own'],
     ])
   })
