@@ -15,7 +15,6 @@ use crate::agent::process::Halt;
 use crate::agent::runners::{Engine, Launch};
 use crate::agent::states::{self, Answer};
 use crate::client::FlowRun;
-use crate::clock::SystemClock;
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -131,7 +130,7 @@ impl Shared {
     ) -> Begun {
         let mut steps = vec![("RUNNING", "Running")];
         if let Some(at) = again_at {
-            if pause(SystemClock.until(at), halts).await {
+            if pause(self.client.clock().until(at), halts).await {
                 self.give_up_retry(run).await;
                 return Begun::No;
             }

@@ -28,7 +28,7 @@ use super::report::{Patience, Reporter};
 use super::runners::Host;
 use super::states::Answer;
 use crate::client::{self, Client, Document, FlowRun, PAGE};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 
 /// What all tasks of the executor share.
 pub struct Shared {
@@ -131,7 +131,8 @@ impl Shared {
     }
 
     async fn due_runs(&self, limit: usize) -> client::Result<Vec<FlowRun>> {
-        let before = SystemClock.now() + TimeDelta::from_std(self.prefetch).unwrap_or_default();
+        let ahead = TimeDelta::from_std(self.prefetch).unwrap_or_default();
+        let before = self.client.clock().now() + ahead;
         match &self.source {
             Source::Queue(queue) => {
                 let mut id = queue.id();
