@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -292,6 +292,7 @@ async fn work(
         is_foreground: false,
         health: pace.health,
         events: sender.clone(),
+        lets_go: watch::Sender::new(false),
     });
     let mut dispatcher = Dispatcher::new(pace.limit);
     if pace.asks_once {
@@ -322,6 +323,7 @@ async fn work(
             match command {
                 Command::Exit => break 'work,
                 Command::StartGrace => {
+                    executor.let_go();
                     info!("{}", stopping(dispatcher.held(), pace.grace));
                     send_later(&sender, pace.grace, Event::GraceOver);
                 }
@@ -432,6 +434,7 @@ pub async fn execute(
         is_foreground: true,
         health: None,
         events: sender,
+        lets_go: watch::Sender::new(false),
     });
     let id = run.id;
     guard.given(id).await;
