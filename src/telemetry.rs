@@ -56,7 +56,10 @@ where
     L: Layer<Filtered> + Send + Sync,
 {
     let registry = tracing_subscriber::registry().with(filter).with(more);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        // It would be told on stderr, and panic: a terminal that was closed must not end who goes on without it.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => registry
             .with(

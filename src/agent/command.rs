@@ -120,7 +120,7 @@ async fn carry_out(
             .await
         {
             Some(Answer::Rescheduled(at)) => {
-                let wait = SystemClock.until(at);
+                let wait = reporter.until(at);
                 tokio::select! {
                     () = sleep(wait) => {}
                     _ = stops.recv() => {
@@ -171,7 +171,7 @@ async fn begin(
         let wait = match reporter.propose(run, "RUNNING", "Running", None).await {
             Some(Answer::Accepted) => return true,
             Some(Answer::Wait(seconds)) => Duration::from_secs_f64(seconds.clamp(0.05, 3600.0)),
-            Some(Answer::Rescheduled(at)) => SystemClock.until(at),
+            Some(Answer::Rescheduled(at)) => reporter.until(at),
             Some(Answer::Refused(reason)) => {
                 outcome.message = reason;
                 return false;

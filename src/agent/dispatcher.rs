@@ -59,7 +59,7 @@ pub enum Command {
     HandBack(Uuid),
     /// End the run's processes.
     Halt(Uuid, Halt),
-    /// Begin to wait for runs to end by themselves.
+    /// Let go of runs that have no process yet, and begin to wait for the others to end by themselves.
     StartGrace,
     /// Begin to wait for runs that were ended to be gone and for the server to hear of it.
     StartPatience,

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use chrono::TimeDelta;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::client::{self, Client, Document, FlowRun, WorkQueue};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::settings::Settings;
 use dispatcher::{Command, Dispatcher, Event};
 use process::Halt;
@@ -48,6 +49,8 @@ const HASTY_FLUSH: Duration = Duration::from_secs(2);
 /// How long an agent that has begun to end its runs waits for that and for the server to hear of it. It need not be
 /// longer, since the guard stays behind and goes on for ten minutes.
 const LAST_REPORTS: Duration = Duration::from_secs(60);
+/// By how much this machine's clock may differ from the server's before somebody should know.
+const CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(10);
 
 pub use guard::watch as watch_agent;
 
@@ -273,6 +276,9 @@ async fn work(
     let (guard, guard_process) = guard::Guard::start(guard, &host.api_url);
     guard.of(host.role).await;
     let (logs, forwarding) = logs::Forwarder::start(client.clone());
+    // Runs are due by the server's clock, whatever this machine's shows.
+    let clock = client.clock().clone();
+    let mut is_clock_told = false;
     let (sender, mut events) = mpsc::unbounded_channel();
     let push = push::listen(client.clone(), push::path(&source), sender.clone());
     let push = tokio::spawn(push);
@@ -286,6 +292,7 @@ async fn work(
         is_foreground: false,
         health: pace.health,
         events: sender.clone(),
+        lets_go: watch::Sender::new(false),
     });
     let mut dispatcher = Dispatcher::new(pace.limit);
     if pace.asks_once {
@@ -297,7 +304,7 @@ async fn work(
         let due = dispatcher.next_due();
         let due_timer = async {
             match due {
-                Some(due) => sleep(SystemClock.until(due)).await,
+                Some(due) => sleep(clock.until(due)).await,
                 None => std::future::pending().await,
             }
         };
@@ -307,10 +314,16 @@ async fn work(
             () = due_timer => Event::Timer,
             Some(()) = stops.recv() => Event::Stop,
         };
-        for command in dispatcher.handle(event, SystemClock.now()) {
+        let ahead = clock.offset();
+        if !is_clock_told && ahead.abs() > CLOCK_DIFFERENCE {
+            warn!("{}", other_clock(ahead));
+            is_clock_told = true;
+        }
+        for command in dispatcher.handle(event, clock.now()) {
             match command {
                 Command::Exit => break 'work,
                 Command::StartGrace => {
+                    executor.let_go();
                     info!("{}", stopping(dispatcher.held(), pace.grace));
                     send_later(&sender, pace.grace, Event::GraceOver);
                 }
@@ -333,7 +346,7 @@ async fn work(
     // The server may have heard of an end meanwhile.
     while let Ok(event) = events.try_recv() {
         if matches!(event, Event::Gone(_) | Event::Lost(_)) {
-            dispatcher.handle(event, SystemClock.now());
+            dispatcher.handle(event, clock.now());
         }
     }
     let is_guarded = guard.is_there();
@@ -354,6 +367,22 @@ async fn flush(logs: &logs::Forwarder, limit: Duration, stops: &mut mpsc::Receiv
         is_flushed = logs.flush(limit) => is_flushed,
         Some(()) = stops.recv() => logs.has_sent_all(),
     }
+}
+
+/// Says by how much the server's clock is ahead of this machine's, or behind it.
+fn other_clock(ahead: TimeDelta) -> String {
+    let seconds = ahead.num_seconds().abs();
+    let span = match seconds {
+        0..100 => format!("{seconds} s"),
+        100..6_000 => format!("{} min", (seconds + 30) / 60),
+        6_000..172_800 => format!("{} h", (seconds + 1_800) / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    };
+    let side = match ahead > TimeDelta::zero() {
+        true => "behind",
+        false => "ahead of",
+    };
+    format!("this machine's clock is {span} {side} the server's; the server's is used")
 }
 
 /// Says what happens at the first wish to stop, and what a second one does.
@@ -405,6 +434,7 @@ pub async fn execute(
         is_foreground: true,
         health: None,
         events: sender,
+        lets_go: watch::Sender::new(false),
     });
     let id = run.id;
     guard.given(id).await;
@@ -530,6 +560,19 @@ mod tests {
         ending 2 flow runs; press Ctrl+C again to leave them to the guard
         1 flow run left to the guard, which ends what is left and tries for ten minutes to tell the server
         2 flow runs left behind, and the server not told how they ended
+        ");
+    }
+
+    #[test]
+    fn a_clock_that_differs_is_told_with_how_far_it_is_off() {
+        let told = [11, -119, 7_199, -7_200, 700_000]
+            .map(|seconds| other_clock(TimeDelta::seconds(seconds)));
+        insta::assert_snapshot!(told.join("\n"), @r"
+        this machine's clock is 11 s behind the server's; the server's is used
+        this machine's clock is 2 min ahead of the server's; the server's is used
+        this machine's clock is 2 h behind the server's; the server's is used
+        this machine's clock is 2 h ahead of the server's; the server's is used
+        this machine's clock is 8 days behind the server's; the server's is used
         ");
     }
 

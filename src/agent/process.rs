@@ -10,7 +10,7 @@
 //! was cleared or overwritten, and nothing finds any on a system without `/proc`.
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -450,13 +450,50 @@ pub fn why_not_started(program: &Path, error: &std::io::Error) -> String {
         ErrorKind::NotFound if program.components().count() == 1 => {
             format!("there is no `{}` on the PATH", program.display())
         }
-        ErrorKind::NotFound if program.exists() => {
-            "the interpreter that its first line names does not exist on this machine".into()
-        }
+        ErrorKind::NotFound if program.exists() => no_interpreter(&interpreter(program)),
         _ if error.raw_os_error() == Some(NO_FORMAT) => {
             "it is no program for this machine, and has no first line such as `#!/bin/sh`".into()
         }
         _ => error.to_string(),
+    }
+}
+
+/// How much of a program Linux reads to find its interpreter.
+const FIRST_LINE_BYTES: u64 = 256;
+
+/// Returns what a script's first line names, with the carriage return that Linux takes for a part of the name.
+fn interpreter(program: &Path) -> String {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(program)
+        .and_then(|file| file.take(FIRST_LINE_BYTES).read_to_end(&mut start));
+    // What could be executed but not read has a first line all the same.
+    if read.is_err() {
+        return String::new();
+    }
+    let start = String::from_utf8_lossy(&start);
+    let line = start.split('\n').next().unwrap_or_default();
+    let named = line.strip_prefix("#!").unwrap_or_default();
+    let named = named.trim_start_matches([' ', '\t']);
+    named
+        .split([' ', '\t'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Says that a script's interpreter is not there; a carriage return, which nobody sees, is shown.
+fn no_interpreter(name: &str) -> String {
+    let shown = name.escape_debug();
+    if name.ends_with('\r') {
+        return format!(
+            "its first line names the interpreter `{shown}`, with a carriage return at its end, and there is none of that name; remove the carriage returns from its lines, for instance with `dos2unix`"
+        );
+    }
+    match name.is_empty() {
+        true => "the interpreter that it names does not exist on this machine".to_owned(),
+        false => format!(
+            "the interpreter `{shown}`, which its first line names, does not exist on this machine"
+        ),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
@@ -59,6 +60,11 @@ impl Reporter {
     /// Returns a reporter.
     pub fn new(client: Client, patience: Patience) -> Self {
         Reporter { client, patience }
+    }
+
+    /// Returns how long it is until an instant of the server's clock; nothing, if that is over.
+    pub fn until(&self, instant: DateTime<Utc>) -> Duration {
+        self.client.clock().until(instant)
     }
 
     /// Reads a flow run; `None` if there is none or patience ended.

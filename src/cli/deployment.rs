@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     client::{Client, CreateFlowRun, Deployment, Document},
+    clock::Clock,
     settings::Value as _,
 };
 
@@ -321,17 +322,17 @@ async fn inspect(client: &Client, deployment: &str, output: OutputArg) -> Result
 
 async fn run(cx: &Context, client: &Client, args: Run) -> Result {
     let deployment = find(client, &args.deployment).await?;
-    let at = start(cx, &args)?;
+    let mut state = json!({"type": "SCHEDULED", "name": "Scheduled"});
+    // Without an instant it is the server that says what time it is now.
+    if let Some(at) = start(client, &args)? {
+        state["state_details"] = json!({"scheduled_time": at});
+    }
     let request = CreateFlowRun {
         name: args.name.clone(),
         parameters: args.parameters.for_run_of(&deployment)?,
         tags: args.tags.clone(),
         job_variables: pairs(&args.job_variables)?,
-        state: Some(json!({
-            "type": "SCHEDULED",
-            "name": "Scheduled",
-            "state_details": {"scheduled_time": at},
-        })),
+        state: Some(state),
     };
     let run = client
         .create_flow_run_from_deployment(deployment.id, &request)
@@ -355,14 +356,15 @@ async fn run(cx: &Context, client: &Client, args: Run) -> Result {
     ended
 }
 
-/// Returns when the run is to start.
-fn start(cx: &Context, args: &Run) -> Result<DateTime<Utc>> {
+/// Returns when the run is to start, if that is not at once; a time span begins now by the server's clock.
+fn start(client: &Client, args: &Run) -> Result<Option<DateTime<Utc>>> {
     let Some(span) = args.start_in else {
-        return Ok(args.start_at.unwrap_or_else(|| cx.now()));
+        return Ok(args.start_at);
     };
     TimeDelta::from_std(span)
         .ok()
-        .and_then(|span| cx.now().checked_add_signed(span))
+        .and_then(|span| client.clock().now().checked_add_signed(span))
+        .map(Some)
         .ok_or_else(|| Error::new(Code::Usage, "the time span of --start-in is out of range"))
 }
 

@@ -11,7 +11,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::Client;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 
 /// How often the server hears that a run is being taken care of.
 const EVERY: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ impl Client {
             beats.tick().await;
             let heartbeat = json!([{
                 "id": Uuid::now_v7(),
-                "occurred": SystemClock.now(),
+                "occurred": self.clock().now(),
                 "event": "prefect.flow-run.heartbeat",
                 "resource": resource,
                 "payload": {"sender": sender, "interval_seconds": EVERY.as_secs()},

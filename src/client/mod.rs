@@ -15,6 +15,7 @@ mod flows;
 mod global_concurrency_limits;
 mod heartbeats;
 mod logs;
+mod server_clock;
 mod task_runs;
 mod transport;
 mod types;
@@ -29,6 +30,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::clock::{Clock, SystemClock};
 use crate::settings::Settings;
 
 pub use artifacts::Artifact;
@@ -40,6 +42,7 @@ pub use error::Error;
 pub use global_concurrency_limits::GlobalConcurrencyLimit;
 pub use logs::{Log, LogPlace};
 pub use reqwest;
+pub(crate) use server_clock::ServerClock;
 pub use transport::{Handler, Request, Response, Transport};
 pub use types::{
     Deployment, DeploymentSchedule, Document, Explanation, Flow, FlowRun, OrchestrationResult,
@@ -76,6 +79,8 @@ pub struct Client {
     max_retries: u32,
     jitter: f64,
     failing_timeout: Duration,
+    /// What the answers have told of the server's time; clones of a client share it.
+    clock: ServerClock,
 }
 
 impl Client {
@@ -126,6 +131,7 @@ impl Client {
             max_retries: settings.client_max_retries,
             jitter: settings.client_retry_jitter_factor,
             failing_timeout: settings.flow_failing_server_timeout,
+            clock: ServerClock::default(),
         }
     }
 
@@ -144,6 +150,11 @@ impl Client {
     #[cfg(feature = "sdk")]
     pub(crate) fn failing_timeout(&self) -> Duration {
         self.failing_timeout
+    }
+
+    /// Returns the server's clock, by which runs are due.
+    pub(crate) fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Returns whether the server answers.
@@ -314,7 +325,11 @@ impl Client {
     async fn send(&self, request: Request) -> Result<Response> {
         let mut attempt = 0;
         loop {
+            let asked = SystemClock.now();
             let outcome = self.transport.send(&request).await;
+            if let Ok(response) = &outcome {
+                self.clock.hear(asked, &response.headers);
+            }
             let asked_wait = match &outcome {
                 Ok(response) if response.is_passing_failure() => response.retry_after(),
                 Err(error) if error.is_passing() => None,

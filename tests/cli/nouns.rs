@@ -176,6 +176,13 @@ fn a_deployment_is_run_with_parameters() {
 }
 
 #[test]
+fn a_run_without_a_time_starts_now_by_the_clock_of_the_server() {
+    let api = api();
+    run(&api, &["deployment", "run", "my ETL flow/etl-deploy"]);
+    insta::assert_snapshot!(api.requests()[1], @r#"POST /deployments/33333333-3333-4333-8333-333333333333/create_flow_run {"parameters":{},"tags":[],"state":{"type":"SCHEDULED","name":"Scheduled"}}"#);
+}
+
+#[test]
 fn a_parameter_that_a_flow_does_not_have_makes_no_run() {
     for (given, hint) in [
         ("nam=Zoe", "did you mean 'name'?"),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,16 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
+use axum::http::header::DATE;
+use axum::middleware::map_response_with_state;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use chrono::TimeDelta;
 use futures_util::Stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use prefect_rs::clock::{Clock, SystemClock};
 use prefect_rs::deployments::{self, Interpreter, Storage};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -35,6 +39,8 @@ struct Known {
     logs: Mutex<Vec<Value>>,
     /// While true, every request is answered with 503.
     is_away: AtomicBool,
+    /// How far its clock is ahead of this machine's.
+    ahead_seconds: AtomicI64,
     due: broadcast::Sender<()>,
 }
 
@@ -69,11 +75,15 @@ impl Stage {
             deployment: Mutex::default(),
             logs: Mutex::default(),
             is_away: AtomicBool::new(false),
+            ahead_seconds: AtomicI64::new(0),
             due: broadcast::channel(16).0,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
-        let router = Router::new().nest("/api", routes()).with_state(api.clone());
+        let router = Router::new()
+            .nest("/api", routes())
+            .layer(map_response_with_state(api.clone(), dated))
+            .with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let home = tempfile::tempdir().unwrap();
         let stage = Stage {
@@ -112,8 +122,13 @@ impl Stage {
 
     /// Adds a run that is due and tells the agents that listen.
     fn schedule(&self, parameters: Value) -> Uuid {
+        self.schedule_at("2020-01-01T00:00:00Z", parameters)
+    }
+
+    /// Adds a run that is due at an instant.
+    fn schedule_at(&self, due: &str, parameters: Value) -> Uuid {
         let id = Uuid::new_v4();
-        let state = json!({"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": "2020-01-01T00:00:00Z"}});
+        let state = json!({"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": due}});
         self.api.runs.lock().unwrap().insert(
             id,
             Run {
@@ -127,12 +142,21 @@ impl Stage {
 
     /// Starts an agent; `seconds` is its poll interval.
     fn agent(&mut self, seconds: &str) -> Pid {
-        let agent = Command::new(env!("CARGO_BIN_EXE_prefect-rs"))
+        self.agent_by(&["env"], seconds)
+    }
+
+    /// Starts an agent by a program that becomes it.
+    fn agent_by(&mut self, starter: &[&str], seconds: &str) -> Pid {
+        let agent = Command::new(starter[0])
+            .args(&starter[1..])
+            .arg(env!("CARGO_BIN_EXE_prefect-rs"))
             .args(["agent", "start", "--grace", "60", &QUEUE.to_string()])
             .env("PREFECT_HOME", self.home.path())
             .env("PREFECT_API_URL", &self.url)
             .env("PREFECT_AGENT_QUERY_INTERVAL", seconds)
             .stdin(Stdio::null())
+            // Otherwise `nohup` makes a file of it.
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let pid = Pid::from_raw(agent.id() as i32);
@@ -208,11 +232,21 @@ fn when_here(api: &Known, answer: impl FnOnce() -> Value) -> Response {
     Json(answer()).into_response()
 }
 
+/// Puts the time of the API's clock on an answer.
+async fn dated(State(api): State<Api>, mut response: Response) -> Response {
+    let ahead = TimeDelta::seconds(api.ahead_seconds.load(Ordering::SeqCst));
+    let date = (SystemClock.now() + ahead).format("%a, %d %b %Y %H:%M:%S GMT");
+    let date = date.to_string().parse().unwrap();
+    response.headers_mut().insert(DATE, date);
+    response
+}
+
 fn shown(id: Uuid, run: &Run) -> Value {
+    let due = &run.states[0]["state_details"]["scheduled_time"];
     json!({
         "id": id, "name": "able-fox", "flow_id": Uuid::from_u128(3), "deployment_id": Uuid::from_u128(2),
         "parameters": run.parameters, "state": run.states.last(),
-        "expected_start_time": "2020-01-01T00:00:00Z", "next_scheduled_start_time": "2020-01-01T00:00:00Z",
+        "expected_start_time": due, "next_scheduled_start_time": due,
     })
 }
 
@@ -283,6 +317,9 @@ async fn set_state(
         let is_over = matches!(&*current, "COMPLETED" | "FAILED" | "CANCELLED" | "CRASHED");
         if is_over || (proposed == "PENDING" && current != "SCHEDULED") {
             return json!({"status": "ABORT", "state": null, "details": {"reason": "not now"}});
+        }
+        if proposed == "RUNNING" && run.parameters["waits"] == true {
+            return json!({"status": "WAIT", "state": null, "details": {"delay_seconds": 3600}});
         }
         let tries = run
             .states
@@ -403,6 +440,96 @@ async fn a_stopped_agent_waits_for_its_run_and_takes_no_other() {
     );
     let second = stage.schedule(json!({}));
     assert_eq!(stage.types(second), ["SCHEDULED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_closes_stops_the_agent_and_does_not_kill_it() {
+    let script = "echo here > \"$PREFECT_HOME/started\"; while [ ! -e \"$PREFECT_HOME/go\" ]; do sleep 0.05; done";
+    let mut stage = Stage::with_script(script).await;
+    // Whoever runs the tests may have been started with `nohup`.
+    let agent = stage.agent_by(&["env", "--default-signal=HUP"], "0.2");
+    let run = stage.schedule(json!({}));
+    stage.wait_for_file("started").await;
+    // By the shell, and by the kernel, which ends no run.
+    kill(agent, Signal::SIGHUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    kill(agent, Signal::SIGHUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    std::fs::write(stage.path("go"), "").unwrap();
+    let pid = agent.to_string();
+    until("the agent to end", || !is_alive(&pid)).await;
+    assert_eq!(
+        stage.types(run),
+        ["SCHEDULED", "PENDING", "RUNNING", "COMPLETED"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_to_outlive_its_terminal_does() {
+    let mut stage = Stage::with_script("echo here > \"$PREFECT_HOME/started\"").await;
+    let agent = stage.agent_by(&["nohup"], "0.2");
+    let first = stage.schedule(json!({}));
+    stage.wait_for(first, "COMPLETED").await;
+    kill(agent, Signal::SIGHUP).unwrap();
+    let second = stage.schedule(json!({}));
+    stage.wait_for(second, "COMPLETED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_agent_hands_back_at_once_what_it_has_not_started() {
+    let mut stage = Stage::with_script("true").await;
+    let agent = stage.agent("0.2");
+    let run = stage.schedule(json!({"waits": true}));
+    stage.wait_for(run, "PENDING").await;
+    kill(agent, Signal::SIGTERM).unwrap();
+    // The grace is as long as this waits.
+    stage.wait_for(run, "SCHEDULED").await;
+    let pid = agent.to_string();
+    until("the agent to end", || !is_alive(&pid)).await;
+    assert_eq!(stage.types(run), ["SCHEDULED", "PENDING", "SCHEDULED"]);
+    let state = stage.state(run);
+    assert_eq!(
+        state["state_details"]["scheduled_time"],
+        "2020-01-01T00:00:00Z"
+    );
+    let message = "The agent that had claimed the run stops.";
+    assert_eq!(state["message"], message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_never_started_is_cancelled_by_its_agent() {
+    let mut stage = Stage::with_script("true").await;
+    stage.agent("0.2");
+    let run = stage.schedule(json!({"waits": true}));
+    stage.wait_for(run, "PENDING").await;
+    stage
+        .api
+        .runs
+        .lock()
+        .unwrap()
+        .get_mut(&run)
+        .unwrap()
+        .states
+        .push(json!({"type": "CANCELLING", "name": "Cancelling"}));
+    stage.wait_for(run, "CANCELLED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_due_by_the_clock_of_the_server() {
+    let from_now = |hours| (SystemClock.now() + TimeDelta::hours(hours)).to_rfc3339();
+    let mut behind = Stage::with_script("true").await;
+    behind.api.ahead_seconds.store(7_200, Ordering::SeqCst);
+    behind.agent("0.2");
+    let due = behind.schedule_at(&from_now(1), json!({}));
+    behind.wait_for(due, "COMPLETED").await;
+
+    let mut ahead = Stage::with_script("true").await;
+    ahead.api.ahead_seconds.store(-7_200, Ordering::SeqCst);
+    let early = ahead.schedule_at(&from_now(-1), json!({}));
+    let due = ahead.schedule_at(&from_now(-3), json!({}));
+    ahead.agent("0.2");
+    ahead.wait_for(due, "COMPLETED").await;
+    assert_eq!(ahead.types(early), ["SCHEDULED"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

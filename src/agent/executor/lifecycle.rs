@@ -15,7 +15,6 @@ use crate::agent::process::Halt;
 use crate::agent::runners::{Engine, Launch};
 use crate::agent::states::{self, Answer};
 use crate::client::FlowRun;
-use crate::clock::SystemClock;
 
 /// How long logs may take to be sent before the end of their run is told.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
@@ -42,18 +41,27 @@ impl Shared {
 
     async fn carry_out(&self, run: &FlowRun, halts: &mut mpsc::Receiver<Halt>) {
         let id = run.id;
-        match self.prepare(run).await {
+        let prepared = tokio::select! {
+            prepared = self.prepare(run) => prepared,
+            why = self.is_let_go(halts) => return self.leave(id, why).await,
+        };
+        match prepared {
             Ok(launch) if launch.engine == Engine::Process => {
                 self.run_engine(run, &launch, halts).await
             }
             Ok(launch) => self.run_executable(run, &launch, halts).await,
             Err(reason) => {
-                error!(flow_run.id = %id, "failed to start flow run `{id}`: {reason}");
-                self.log(id, ERROR, reason.clone()).await;
+                self.tell_why_not_started(id, &reason).await;
                 self.guard.ended(id, "CRASHED", "Crashed", &reason).await;
                 self.conclude(id, "CRASHED", "Crashed", &reason).await;
             }
         }
+    }
+
+    /// Says where people look for it, the agent's log and the run's, why a run did not start.
+    async fn tell_why_not_started(&self, run: Uuid, reason: &str) {
+        error!(flow_run.id = %run, "failed to start flow run `{run}`: {reason}");
+        self.log(run, ERROR, reason.to_owned()).await;
     }
 
     /// Runs a process whose engine reports its own states.
@@ -62,6 +70,7 @@ impl Shared {
         let (ended, tail) = match self.supervise(run, launch, halts).await {
             Ok(end) => end,
             Err(reason) => {
+                self.tell_why_not_started(id, &reason).await;
                 self.guard.ended(id, "CRASHED", "Crashed", &reason).await;
                 return self.conclude(id, "CRASHED", "Crashed", &reason).await;
             }
@@ -131,8 +140,8 @@ impl Shared {
     ) -> Begun {
         let mut steps = vec![("RUNNING", "Running")];
         if let Some(at) = again_at {
-            if pause(SystemClock.until(at), halts).await {
-                self.give_up_retry(run).await;
+            if let Some(why) = self.pause(self.client.clock().until(at), halts).await {
+                self.leave(run, why).await;
                 return Begun::No;
             }
             // A run that waits for its retry is in the queue like any other, so it is claimed again.
@@ -155,7 +164,8 @@ impl Shared {
                     }
                     Some(Answer::Wait(seconds)) => {
                         let wait = Duration::from_secs_f64(seconds.clamp(0.05, 3600.0));
-                        if pause(wait, halts).await {
+                        if let Some(why) = self.pause(wait, halts).await {
+                            self.leave(run, why).await;
                             return Begun::No;
                         }
                     }
@@ -171,17 +181,51 @@ impl Shared {
         Begun::Running
     }
 
-    /// Leaves a run that waits for its retry to other agents, unless it was cancelled.
-    async fn give_up_retry(&self, run: Uuid) {
-        let reporter = self.reporter();
-        if let Some(current) = reporter.read(run).await
-            && current.waits_for_retry()
-        {
-            let message = format!(
-                "The {} that would have tried the run again stops.",
-                self.host.role
-            );
-            reporter.hand_back(&current, &message).await;
+    /// Leaves a run without a process to other agents, unless it was cancelled.
+    async fn leave(&self, run: Uuid, why: Halt) {
+        let Some(current) = self.reporter().read(run).await else {
+            return;
+        };
+        let kind = current
+            .state
+            .as_ref()
+            .map_or("", |state| state.r#type.as_str());
+        match (kind, why) {
+            // Nobody else tells the end of a run that is this agent's.
+            ("CANCELLING", _) | ("PENDING", Halt::Cancelled) => {
+                let message = "The run was cancelled before its process was started.";
+                self.conclude(run, "CANCELLED", "Cancelled", message).await;
+            }
+            ("PENDING", Halt::AgentStopped | Halt::TimedOut) => {
+                self.hand_back_claimed(&current).await;
+            }
+            _ if current.waits_for_retry() => {
+                let message = format!(
+                    "The {} that would have tried the run again stops.",
+                    self.host.role
+                );
+                self.reporter().hand_back(&current, &message).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns once a run without a process is to leave this agent, since it was halted or the agent stops.
+    async fn is_let_go(&self, halts: &mut mpsc::Receiver<Halt>) -> Halt {
+        let mut letting_go = self.lets_go.subscribe();
+        let lets_go = async { letting_go.wait_for(|lets_go| *lets_go).await.is_ok() };
+        tokio::select! {
+            Some(why) = halts.recv() => why,
+            true = lets_go => Halt::AgentStopped,
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Waits, unless the run is to leave this agent meanwhile; returns why.
+    async fn pause(&self, time: Duration, halts: &mut mpsc::Receiver<Halt>) -> Option<Halt> {
+        tokio::select! {
+            () = sleep(time) => None,
+            why = self.is_let_go(halts) => Some(why),
         }
     }
 
@@ -195,13 +239,17 @@ impl Shared {
         let id = run.id;
         let (kind, name, message) = match self.supervise(run, launch, halts).await {
             Ok((ended, tail)) => {
-                let timeout = launch.invocation.timeout.unwrap_or_default();
+                let timeout = launch.invocation.timeout.unwrap_or_default().as_secs_f64();
                 let last_error = tail.back().map(String::as_str);
-                states::of_executable(&ended, last_error, timeout.as_secs_f64(), self.host.role)
+                let end = states::of_executable(&ended, last_error, timeout, self.host.role);
+                info!(flow_run.id = %id, "flow run `{}`: {}", run.name, end.2);
+                end
             }
-            Err(reason) => ("CRASHED", "Crashed", reason),
+            Err(reason) => {
+                self.tell_why_not_started(id, &reason).await;
+                ("CRASHED", "Crashed", reason)
+            }
         };
-        info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
         self.guard.ended(id, kind, name, &message).await;
         self.logs.flush(FLUSH_LIMIT).await;
         match self
@@ -231,13 +279,5 @@ impl Shared {
         {
             debug!(flow_run.id = %run, "the end of flow run `{run}` was known already: {reason}");
         }
-    }
-}
-
-/// Waits; `true` means that the run was halted meanwhile.
-async fn pause(time: Duration, halts: &mut mpsc::Receiver<Halt>) -> bool {
-    tokio::select! {
-        () = sleep(time) => false,
-        halt = halts.recv() => halt.is_some(),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ use super::report::{Patience, Reporter};
 use super::runners::Host;
 use super::states::Answer;
 use crate::client::{self, Client, Document, FlowRun, PAGE};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 
 /// What all tasks of the executor share.
 pub struct Shared {
@@ -50,6 +50,8 @@ pub struct Shared {
     pub health: Option<Arc<Health>>,
     /// The way back to the dispatcher.
     pub events: mpsc::UnboundedSender<Event>,
+    /// True once what has no process yet is to leave; an [`Executor`] sets it.
+    pub lets_go: watch::Sender<bool>,
 }
 
 /// Carries out commands.
@@ -68,6 +70,11 @@ impl Executor {
             tasks: JoinSet::new(),
             halts: HashMap::new(),
         }
+    }
+
+    /// Lets go of the claimed runs whose processes have not started, and starts none any more.
+    pub fn let_go(&self) {
+        self.shared.lets_go.send_replace(true);
     }
 
     /// Begins to carry out a command that is not the dispatcher's own affair.
@@ -131,7 +138,8 @@ impl Shared {
     }
 
     async fn due_runs(&self, limit: usize) -> client::Result<Vec<FlowRun>> {
-        let before = SystemClock.now() + TimeDelta::from_std(self.prefetch).unwrap_or_default();
+        let ahead = TimeDelta::from_std(self.prefetch).unwrap_or_default();
+        let before = self.client.clock().now() + ahead;
         match &self.source {
             Source::Queue(queue) => {
                 let mut id = queue.id();
@@ -227,17 +235,16 @@ impl Shared {
 
     async fn hand_back(&self, id: Uuid) {
         // Should the agent end before the server hears of it, the guard does it.
-        let reporter = self.reporter();
-        if let Some(run) = reporter.read(id).await {
-            reporter
-                .hand_back(
-                    &run,
-                    &format!("The {} that had claimed the run stops.", self.host.role),
-                )
-                .await;
-            info!(flow_run.id = %id, "handed back flow run `{id}`");
+        if let Some(run) = self.reporter().read(id).await {
+            self.hand_back_claimed(&run).await;
         }
         self.guard.done(id).await;
         self.tell(Event::Gone(id));
+    }
+
+    async fn hand_back_claimed(&self, run: &Document<FlowRun>) {
+        let message = format!("The {} that had claimed the run stops.", self.host.role);
+        self.reporter().hand_back(run, &message).await;
+        info!(flow_run.id = %run.id, "handed back flow run `{}`", run.id);
     }
 }

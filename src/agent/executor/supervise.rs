@@ -1,6 +1,7 @@
 //! One process of a run: started, heard, and waited for.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -109,8 +110,13 @@ impl Shared {
         tail: &mut VecDeque<String>,
     ) {
         match stream {
-            Stream::Err if self.is_foreground || launch.streams_output => eprintln!("{line}"),
-            Stream::Out if self.is_foreground || launch.streams_output => println!("{line}"),
+            // Where the terminal is gone the run goes on.
+            Stream::Err if self.is_foreground || launch.streams_output => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            Stream::Out if self.is_foreground || launch.streams_output => {
+                let _ = writeln!(std::io::stdout(), "{line}");
+            }
             Stream::Out | Stream::Err => {}
         }
         if stream == Stream::Err && !line.trim().is_empty() {

@@ -42,7 +42,16 @@ async fn a_program_that_does_not_start_is_told_with_what_to_put_right() {
         why_not_started(&program, &Group::start(&invocation).unwrap_err())
     };
     assert!(told("no-such-conda".into()).contains("`no-such-conda` on the PATH"));
-    assert!(told(script("a", "#!/no/such/shell\n")).contains("interpreter"));
+    let missing = told(script("a", "#! /no/such/shell -e\n"));
+    assert_eq!(
+        missing,
+        "the interpreter `/no/such/shell`, which its first line names, does not exist on this machine"
+    );
+    let of_windows = told(script("c", "#!/bin/sh\r\necho it\r\n"));
+    for part in [r"interpreter `/bin/sh\r`", "carriage return", "dos2unix"] {
+        assert!(of_windows.contains(part), "{of_windows}");
+    }
+    assert!(told(script("d", "")).contains("#!/bin/sh"));
     assert!(told(script("b", "echo no first line\n")).contains("#!/bin/sh"));
 }
 

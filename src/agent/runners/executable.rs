@@ -99,7 +99,7 @@ fn push_parameters(invocation: &mut Invocation, run: &FlowRun) -> Result<(), Str
 fn push_parameter(invocation: &mut Invocation, key: String, value: String) -> Result<(), String> {
     if value.len() > MAX_VARIABLE_BYTES {
         return Err(format!(
-            "The parameters are too large for an environment variable: `{key}` would have {} bytes, and the system takes {MAX_VARIABLE_BYTES}. Pass the name of a file instead.",
+            "The parameters are too large for an environment variable: `{key}` would have {} bytes, and at most {MAX_VARIABLE_BYTES} fit into one. Put the data into a file, a variable or an artifact, and pass its path or name as the parameter.",
             value.len()
         ));
     }
