@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { start } from '../mock/server.mjs'
 import { teller, until } from '../story.mjs'
+import { look } from './look.mjs'
 import { night } from './night.mjs'
 import { slow } from './slow.mjs'
 import { windows } from './windows.mjs'
@@ -433,6 +434,7 @@ await story('blocks beyond the first page are turned to, and found wherever they
   await page.getByRole('heading', { name: 'laptop' }).waitFor()
 })
 
+await look(story)
 await slow(story)
 await windows(story, context)
 await end()
