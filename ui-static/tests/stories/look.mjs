@@ -98,4 +98,50 @@ export async function look(story) {
     await page.goto(`${server.url}/task-run/${server.db().taskRuns[0].id}`)
     await isEnough('a copy', page.getByRole('button', { name: 'Copy the id' }).first())
   })
+
+  await story('the name of a pool says its rule before it is sent', async (page, server) => {
+    await page.goto(`${server.url}/work-pools`)
+    await page.getByRole('button', { name: 'New pool' }).click()
+    const dialog = page.getByRole('dialog', { name: 'New work pool' })
+    await dialog.getByLabel('Name').fill('a/b<c>')
+    await dialog.locator('.bad').getByText('Without / % & < and >').waitFor()
+    assert.ok(await dialog.getByRole('button', { name: 'Create' }).isDisabled())
+    await dialog.getByLabel('Name').fill('a-b-c')
+    assert.ok(await dialog.getByRole('button', { name: 'Create' }).isEnabled())
+  })
+
+  await story(
+    'a step of the tutorial is ticked off when the server knows it',
+    async (page, server) => {
+      await page.goto(server.url)
+      await page.getByRole('heading', { name: 'Create a work queue', exact: true }).waitFor()
+      await page.locator('[data-link=live]').first().waitFor()
+      server.db().queues.push({
+        id: '01970000-5a1e-4c3d-9b2f-000000000001',
+        name: 'etl-queue',
+        description: '',
+        is_paused: false,
+        concurrency_limit: null,
+        filter: { tags: ['ETL'], deployment_ids: null, flow_runner_types: null },
+        last_polled: null,
+        agents: [],
+      })
+      server.emit([{ kind: 'work_queue', id: '01970000-5a1e-4c3d-9b2f-000000000001' }])
+      await page.getByRole('heading', { name: /^Create a work queue.*done$/ }).waitFor()
+    },
+    { bare: true },
+  )
+
+  await story('what needs attention takes a line each until somebody wants to read all of it', async (page, server) => {
+    // Without a queue there is more to say than that they are late.
+    server.db().queues.length = 0
+    await page.goto(server.url)
+    const section = page.getByRole('region', { name: 'Needs attention' })
+    const height = async () => (await section.boundingBox()).height
+    await section.waitFor()
+    const low = await height()
+    assert.ok(low < 50, `${low} pixels`)
+    await section.getByRole('button', { name: 'All that is known of them' }).click()
+    await section.getByRole('button', { name: 'One line each' }).waitFor()
+  })
 }
