@@ -46,6 +46,8 @@ pub enum ApiError {
     Forbidden(String),
     /// The body is no JSON, and says so.
     NotJson,
+    /// The body is compressed or encoded in another way.
+    Encoded,
     /// The path knows other methods.
     MethodNotAllowed,
     /// The body is larger than this many bytes.
@@ -112,6 +114,7 @@ impl ApiError {
             Self::Limit(_)
             | Self::Unauthorized
             | Self::NotJson
+            | Self::Encoded
             | Self::MethodNotAllowed
             | Self::TooLarge(_)
             | Self::TooDeep(_)
@@ -194,6 +197,10 @@ impl IntoResponse for ApiError {
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 json!({"detail": "Send the body as JSON, with `Content-Type: application/json`."}),
+            ),
+            Self::Encoded => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                json!({"detail": "Send the body as it is, without `Content-Encoding`."}),
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -142,6 +143,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let is_json = is_json(request.headers());
         let is_change = matches!(*request.method(), Method::PATCH | Method::PUT);
+        let encoding = request.headers().get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            return Err(ApiError::Encoded);
+        }
+        // What says its length is refused before anybody sends it.
+        if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+            return Err(ApiError::TooLarge(MAX_BODY_BYTES));
+        }
         let whole = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
         let bytes = timeout(PATIENCE, whole)
             .await

@@ -29,6 +29,9 @@ const STATUS_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-
      <h1>prefect-rs is running</h1><p>The API answers under <a href=\"api/health\"><code>/api</code></a>.</p>\
      <p>This executable was built without the dashboard: run <code>make build</code> to have it.</p></html>";
 
+/// Where other servers describe their API to people and programs, which a page would mislead.
+const DOCUMENTS: [&str; 3] = ["docs", "redoc", "openapi.json"];
+
 /// Serves a file of the dashboard, or its page for every address that the page may know.
 pub async fn serve(
     State(state): State<AppState>,
@@ -37,7 +40,7 @@ pub async fn serve(
     headers: HeaderMap,
 ) -> Response {
     let path = uri.path().trim_start_matches('/');
-    let is_api = path == "api" || path.starts_with("api/");
+    let is_api = path == "api" || path.starts_with("api/") || DOCUMENTS.contains(&path);
     if is_api || !state.settings.server_ui_enabled {
         let body = axum::Json(serde_json::json!({"detail": "Not Found"}));
         return (StatusCode::NOT_FOUND, body).into_response();
@@ -247,13 +250,20 @@ mod tests {
     #[tokio::test]
     async fn deep_links_give_the_page_and_unknown_files_do_not() {
         let (app, _home) = app(|_| {}).await;
-        let paths = ["/", "/flow-run/x", "/api/nowhere", "/assets/gone.js"];
+        let paths = [
+            "/",
+            "/flow-run/x",
+            "/api/nowhere",
+            "/assets/gone.js",
+            "/openapi.json",
+        ];
         let seen = seen(&app, &paths).await.replace(" /\n", "\n");
         insta::assert_snapshot!(seen, @r"
         / 200 text/html; charset=utf-8
         /flow-run/x 200 text/html; charset=utf-8
         /api/nowhere 404 application/json
         /assets/gone.js 404 -
+        /openapi.json 404 application/json
         ");
     }
 

@@ -47,6 +47,8 @@ export function markdown(text: string): Block[] {
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/
+/** Below a paragraph it makes that a heading. */
+const UNDERLINE = /^ {0,3}(=+|-+) *$/
 const RULE = /^ {0,3}([-*_])(\s*\1){2,}\s*$/
 const BULLET = /^( {0,3})([-*+]|\d{1,9}[.)])(\s+)(.*)$/
 const DIVIDER = /^ {0,3}\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/
@@ -119,9 +121,20 @@ function blocks(lines: string[], depth: number): Block[] {
       continue
     }
     const body: string[] = []
-    for (; i < lines.length && lines[i]!.trim() && (!body.length || !starts(lines[i]!)); i++)
+    for (
+      ;
+      i < lines.length && lines[i]!.trim() && (!body.length || !(starts(lines[i]!) || UNDERLINE.test(lines[i]!)));
+      i++
+    )
       body.push(lines[i]!.trimStart())
-    out.push({ kind: 'paragraph', children: inline(body.join('\n')) })
+    const underline = UNDERLINE.exec(lines[i] ?? '')
+    if (underline) i++
+    const children = inline(body.join('\n').trimEnd())
+    out.push(
+      underline
+        ? { kind: 'heading', level: underline[1]![0] === '=' ? 1 : 2, children }
+        : { kind: 'paragraph', children },
+    )
   }
   return out
 }
@@ -182,7 +195,14 @@ const MARKS: [RegExp, (match: RegExpExecArray, depth: number) => Inline | null][
   ],
   [/^<((?:https?:|mailto:)[^\s<>]{1,2000})>/, (m) => linked(m[1]!, [{ kind: 'text', text: m[1]! }], m[0])],
   [/^https?:\/\/[^\s<>()"']{1,2000}[^\s<>()"'.,;:!?*_~]/, (m) => linked(m[0], [{ kind: 'text', text: m[0] }], m[0])],
-  [/^(\*\*|__)(?=\S)([\s\S]{0,5000}?\S)\1/, (m, depth) => ({ kind: 'strong', children: inline(m[2]!, depth + 1) })],
+  [
+    /^(\*\*\*|___)(?=[^\s*_])([\s\S]{0,5000}?[^\s*_])\1(?![*\w])/,
+    (m, depth) => ({ kind: 'strong', children: [{ kind: 'em', children: inline(m[2]!, depth + 1) }] }),
+  ],
+  [
+    /^(\*\*|__)(?=\S)([\s\S]{0,5000}?\S)\1(?!\*)/,
+    (m, depth) => ({ kind: 'strong', children: inline(m[2]!, depth + 1) }),
+  ],
   [/^~~(?=\S)([\s\S]{0,5000}?\S)~~/, (m, depth) => ({ kind: 'strike', children: inline(m[1]!, depth + 1) })],
   [/^\*(?=\S)([^*]{0,5000}?\S)\*(?!\*)/, (m, depth) => ({ kind: 'em', children: inline(m[1]!, depth + 1) })],
   [/^_(?=\S)([^_]{0,5000}?\S)_(?!\w)/, (m, depth) => ({ kind: 'em', children: inline(m[1]!, depth + 1) })],

@@ -24,20 +24,31 @@ export function visible(text: string | null | undefined): string {
   )
 }
 
-/** Cuts a line at its colour sequences. Other escape sequences stay and are shown. */
+/**
+ * What terminals take as orders: CSI with its parameters, strings such as the address of a link (OSC, which BEL ends
+ * too), and the short ones. One without its end is none, so that it hides nothing.
+ */
+const ESCAPE =
+  // eslint-disable-next-line no-control-regex
+  /\u001b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\u0007\u001b\n]*(?:\u0007|\u001b\\)|[ -/]*[0-OQ-WYZ\\`-~])/g
+
+/** Cuts a line at its colours. A terminal's other orders are left out; the text of a link stays. */
 export function pieces(text: string): Piece[] {
   // The usual line has no escape and no carriage return and costs one look.
   const line = text.replace(/\r\n?/g, '\n')
-  if (!line.includes('\u001b[')) return [{ text: visible(line) }]
+  if (!line.includes('\u001b')) return [{ text: visible(line) }]
   const out: Piece[] = []
   let colour: string | undefined
   let bold = false
   let from = 0
-  // eslint-disable-next-line no-control-regex
-  for (const match of line.matchAll(/\u001b\[([0-9;]*)m/g)) {
+  for (const match of line.matchAll(ESCAPE)) {
     if (match.index > from) out.push(piece(line.slice(from, match.index), colour, bold))
     from = match.index + match[0].length
-    for (const code of (match[1] || '0').split(';').map(Number)) {
+    if (match[2] !== 'm' || !/^[\d;]*$/.test(match[1]!)) continue
+    const codes = (match[1] || '0').split(';').map(Number)
+    for (const code of codes) {
+      // Colours beyond the eight have numbers of their own behind them.
+      if (code === 38 || code === 48) break
       if (code === 0) [colour, bold] = [undefined, false]
       else if (code === 1) bold = true
       else if (code === 22) bold = false

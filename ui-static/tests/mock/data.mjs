@@ -435,6 +435,7 @@ export function make(now = Date.now(), { tasks = 500 } = {}) {
   })
   limit('mail-gateway', 10, { active_slots: 10, denied_slots: 3, slot_decay_per_second: 0.5 })
   limit('old-mainframe', 1, { active: false })
+  limit(`deployment:${db.deployments[1].id}`, 2)
   db.blocks.push({
     id: uuid(),
     name: 'team-bucket',

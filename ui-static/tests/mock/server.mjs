@@ -644,8 +644,23 @@ export function start({ port = 0, tasks = 500, bare = false, base = '' } = {}) {
       },
     ],
     [
+      'PATCH /v2/concurrency_limits/:id',
+      (b, id) => {
+        Object.assign(
+          db.limits.find((l) => l.id === id),
+          b,
+        )
+        return 204
+      },
+    ],
+    [
       'POST /concurrency_limits/',
       (b) => {
+        const there = db.limits.find((l) => l.tag === b.tag)
+        if (there) {
+          there.limit = b.concurrency_limit
+          return {}
+        }
         db.limits.push({
           id: String(Math.random()),
           name: `tag:${b.tag}`,

@@ -5,6 +5,7 @@ import { start } from '../mock/server.mjs'
 import { teller, until } from '../story.mjs'
 import { forms } from './forms.mjs'
 import { hasty } from './hasty.mjs'
+import { look } from './look.mjs'
 import { night } from './night.mjs'
 import { slow } from './slow.mjs'
 import { windows } from './windows.mjs'
@@ -437,6 +438,7 @@ await story('blocks beyond the first page are turned to, and found wherever they
 })
 
 await forms(story)
+await look(story)
 await slow(story)
 await windows(story, context)
 await end()

@@ -31,11 +31,28 @@ describe('text of strangers', () => {
   test('control characters and turns of direction are shown, not obeyed', () => {
     expect(visible('a\u0007b\u202ec\td')).toBe('a\u2407b\u27e8U+202E\u27e9c\td')
   })
-  test('colours of a terminal become colours, other sequences stay visible', () => {
+  test('colours of a terminal become colours, its other orders are left out', () => {
     expect(pieces('\u001b[1;31mbad\u001b[0m fine \u001b[2J')).toEqual([
       { text: 'bad', colour: 'red', bold: true },
-      { text: ' fine \u241b[2J' },
+      { text: ' fine ' },
     ])
+    const words = (text: string) =>
+      pieces(text)
+        .map((piece) => piece.text)
+        .join('')
+    const link = (end: string) => `see \u001b]8;;http://a.org${end}the page\u001b]8;;${end}.`
+    expect(words(link('\u0007'))).toBe('see the page.')
+    expect(words(link('\u001b\\'))).toBe('see the page.')
+    expect(words('\u001b[?25l\u001b[2K\u001b(B\u001b7\u001bPq#0\u001b\\50%\u001b[>4;1m\u001bM')).toBe('50%')
+    // A colour out of 256 is not the one of the eight that has its number.
+    expect(pieces('\u001b[38;5;31mx')).toEqual([{ text: 'x' }])
+  })
+  test('an order without its end hides nothing', () => {
+    expect(pieces('\u001b]8;;http://a.org and more')).toEqual([{ text: '\u241b]8;;http://a.org and more' }])
+    expect(pieces('\u001b[')).toEqual([{ text: '\u241b[' }])
+    const from = Date.now()
+    for (const text of ['\u001b]'.repeat(50_000), '\u001b[1;'.repeat(50_000), '\u001b   '.repeat(50_000)]) pieces(text)
+    expect(Date.now() - from).toBeLessThan(2000)
   })
   test('markup is text', () => {
     expect(pieces('<script>x</script>')).toEqual([{ text: '<script>x</script>' }])

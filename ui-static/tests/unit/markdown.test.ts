@@ -43,6 +43,29 @@ test('only pictures of this server, or those that are the picture themselves, ar
     expect(safeImage(bad, here)).toBeNull()
 })
 
+test('strong, slanted and both are told apart', () => {
+  const em = (text: string) => ({ kind: 'em', children: [{ kind: 'text', text }] })
+  expect(inline('***both***, **b** and *i*')).toEqual([
+    { kind: 'strong', children: [em('both')] },
+    { kind: 'text', text: ', ' },
+    { kind: 'strong', children: [{ kind: 'text', text: 'b' }] },
+    { kind: 'text', text: ' and ' },
+    em('i'),
+  ])
+  expect(inline('___both___')).toEqual([{ kind: 'strong', children: [em('both')] }])
+  expect(inline('**a *b***')).toEqual([{ kind: 'strong', children: [{ kind: 'text', text: 'a ' }, em('b')] }])
+})
+
+test('a line of = or - below a paragraph makes a heading of it', () => {
+  expect(markdown('Title\n======\nText\n\nPart\n---\n\n---\n\n= alone')).toMatchObject([
+    { kind: 'heading', level: 1, children: [{ text: 'Title' }] },
+    { kind: 'paragraph', children: [{ text: 'Text' }] },
+    { kind: 'heading', level: 2, children: [{ text: 'Part' }] },
+    { kind: 'rule' },
+    { kind: 'paragraph', children: [{ text: '= alone' }] },
+  ])
+})
+
 test('marks inside words are letters', () => {
   expect(inline('a snake_case_name and 2 * 3 * 4')).toEqual([{ kind: 'text', text: 'a snake_case_name and 2 * 3 * 4' }])
 })
@@ -55,6 +78,9 @@ test('a hostile text is read in a moment', () => {
     '`'.repeat(20_001),
     '> '.repeat(5000),
     '_a '.repeat(20_000),
+    '***a '.repeat(20_000),
+    '***a***'.repeat(5000),
+    'a\n='.repeat(20_000),
     '- '.repeat(5000),
     '|'.repeat(20_000) + '\n' + '|-'.repeat(10_000),
   ])
