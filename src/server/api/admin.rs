@@ -6,8 +6,8 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::schemas::{BlockDocumentId, Dialect};
 use crate::schemas::actions::Confirm;
+use crate::schemas::{BlockDocumentId, Dialect};
 use crate::server::extract::{Answer, Body};
 use crate::server::models::result_storage::Unfit;
 use crate::server::{ApiError, AppState, models};
@@ -89,9 +89,9 @@ pub async fn update_result_storage(
     let done = state.db.write(write).await?;
     done.map_err(|unfit| match unfit {
         Unfit::Missing => ApiError::NotFound(format!("Block document {id} not found.")),
-        Unfit::CannotWrite => {
-            ApiError::Unfit(format!("Block document {id} cannot be used for result storage."))
-        }
+        Unfit::CannotWrite => ApiError::Unfit(format!(
+            "Block document {id} cannot be used for result storage."
+        )),
     })?;
     Ok(result_storage(Some(id)))
 }
