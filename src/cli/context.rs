@@ -2,12 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{error::Result, output::Style};
+use super::{
+    error::Result,
+    output::{self, Style},
+    suggest,
+};
 use crate::{
     client::Client,
     clock::{Clock, SystemClock},
     connect,
-    settings::{Loaded, Settings},
+    settings::{Loaded, SETTINGS, Setting, Settings},
 };
 
 /// What a command works with.
@@ -22,6 +26,18 @@ impl Context {
     /// Makes a context of loaded settings.
     pub fn new(loaded: Loaded) -> Self {
         let style = Style::detect(loaded.settings.cli_colors);
+        for name in &loaded.others {
+            // The file is shared with Python clients, whose settings are not all ours.
+            if let Some(meant) =
+                suggest::slip_of(name, SETTINGS.iter().flat_map(Setting::spellings))
+            {
+                output::say(&format!(
+                    "Warning: profile '{}' sets '{}', which no setting is called; did you mean '{meant}'?",
+                    output::clean(&loaded.profile),
+                    output::clean(name)
+                ));
+            }
+        }
         Self { loaded, style }
     }
 

@@ -145,11 +145,18 @@ impl From<client::Error> for Error {
             (_, Some(409)) => Code::Conflict,
             _ => Code::Failure,
         };
+        let is_unreadable = matches!(error, client::Error::Unreadable { .. });
+        // What a server that knows no TLS answers to a handshake, in the words of the library.
+        let speaks_plainly = matches!(&error, client::Error::Unreachable { url, reason, .. }
+            if url.starts_with("https:") && reason.contains("corrupt message"));
         let error = Self::new(code, message);
         match code {
             // The dashboard's address answers so, for example.
             Code::Failure if is_elsewhere => error
                 .hint("the URL of an API ends in /api, and servers of older generations lack what later ones have; see yours with `prefect-rs config view --show-sources`"),
+            Code::Unreachable if speaks_plainly => error.hint(
+                "the server may speak plain HTTP: begin the URL with http:// (`prefect-rs config set PREFECT_API_URL=http://…/api`)",
+            ),
             Code::Unreachable => error
                 .hint("start a server with `prefect-rs orion start`, or see where the URL comes from with `prefect-rs config view --show-sources`"),
             Code::Unauthorized => error
@@ -160,6 +167,9 @@ impl From<client::Error> for Error {
             Code::Conflict => error.hint(format!(
                 "something of that name exists already, or is in a state that forbids this; the commands `ls` and `inspect` show it (the request was {request})"
             )),
+            _ if is_unreadable => error.hint(
+                "what answers there is no API of Prefect: the dashboard, if the URL does not end in /api, or a proxy with a page of its own; see yours with `prefect-rs config view --show-sources`",
+            ),
             _ if status == Some(422) => error.hint(format!(
                 "correct the option or file that gives this value and try again (the request was {request})"
             )),

@@ -16,6 +16,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Returns the candidate that a name is a slip of: one or two letters more, less, or others.
+pub fn slip_of<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut candidates = candidates.into_iter();
+    candidates.find(|candidate| (1..=2).contains(&distance(name, candidate)))
+}
+
 /// Returns a hint that names the nearest candidate.
 pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(name, candidates).map(|candidate| format!("did you mean '{candidate}'?"))
@@ -48,5 +54,10 @@ mod tests {
         assert_eq!(nearest("Defualt", names), Some("default"));
         assert_eq!(nearest("zzzzzz", names), None);
         assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(
+            slip_of("PREFECT_API_ULR", ["PREFECT_API_URL"]),
+            Some("PREFECT_API_URL")
+        );
+        assert_eq!(slip_of("PREFECT_API_URL", ["PREFECT_API_URL"]), None);
     }
 }

@@ -19,9 +19,15 @@ pub struct Args {
 impl Args {
     pub(super) async fn run(self, cx: &Context) -> Result {
         let url = cx.api_url();
-        let server_version = match &url {
-            Some(_) => cx.client().await?.server_version().await.ok(),
+        let answer = match &url {
+            Some(_) => Some(cx.client().await?.server_version().await),
             None => None,
+        };
+        let (server_version, silence) = match answer {
+            Some(Ok(version)) => (Some(version), ""),
+            Some(Err(error)) if error.is_unreachable() => (None, "not reachable"),
+            Some(Err(_)) => (None, "nothing that an API of Prefect says"),
+            None => (None, ""),
         };
         let facts = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -56,7 +62,7 @@ impl Args {
             output::print_line(&format!(
                 "{:<20} {}",
                 "Server answers as:",
-                answer.unwrap_or("not reachable")
+                answer.unwrap_or(silence)
             ));
         }
         Ok(())

@@ -59,6 +59,20 @@ pub enum Error {
         /// What is wrong with the body.
         source: serde_json::Error,
     },
+    /// The server answered with more than anything that is asked for may have.
+    #[error(
+        "{method} {path} was answered with more than {most} MiB; ask for less at once, or see what answers at {url}"
+    )]
+    TooLong {
+        /// The request's method.
+        method: Method,
+        /// The request's path below `/api`.
+        path: String,
+        /// The API's URL.
+        url: String,
+        /// How much is taken.
+        most: usize,
+    },
     /// A request that could not be made.
     #[error("a request could not be made: {0}")]
     Request(String),
@@ -85,7 +99,10 @@ impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Request(_) => None,
+            Self::Unreachable { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLong { .. }
+            | Self::Request(_) => None,
         }
     }
 
@@ -101,7 +118,10 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Request(_) => None,
+            Self::Unreachable { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLong { .. }
+            | Self::Request(_) => None,
         }
     }
 
@@ -176,7 +196,7 @@ impl Error {
         match self {
             Self::Refused { status, .. } => status.is_server_error() || is_passing(*status),
             Self::Unreachable { .. } => true,
-            Self::Unreadable { .. } | Self::Request(_) => false,
+            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Request(_) => false,
         }
     }
 
@@ -208,7 +228,7 @@ impl Error {
         match self {
             Self::Refused { status, .. } => is_passing(*status),
             Self::Unreachable { is_timeout, .. } => !is_timeout,
-            Self::Unreadable { .. } | Self::Request(_) => false,
+            Self::Unreadable { .. } | Self::TooLong { .. } | Self::Request(_) => false,
         }
     }
 }

@@ -182,9 +182,21 @@ impl Transport {
 
     pub(super) async fn send(&self, request: &Request) -> Result<Response> {
         match self {
-            Self::Http { url, http, csrf } => send_http(http, url, csrf, request)
-                .await
-                .map_err(|error| unreachable(request, url, &reasons(&error), error.is_timeout())),
+            Self::Http { url, http, csrf } => {
+                send_http(http, url, csrf, request)
+                    .await
+                    .map_err(|failure| match failure {
+                        Failure::Http(error) => {
+                            unreachable(request, url, &reasons(&error), error.is_timeout())
+                        }
+                        Failure::TooLong => Error::TooLong {
+                            method: request.method.clone(),
+                            path: request.path.clone(),
+                            url: url.clone(),
+                            most: MOST_BYTES >> 20,
+                        },
+                    })
+            }
             Self::InProcess(handler) => handler(request.clone())
                 .await
                 .map_err(|reason| unreachable(request, "the local database", &reason, true)),
@@ -228,17 +240,34 @@ impl Csrf {
     }
 
     /// Asks for a token; tells whether there is one.
-    async fn renew(&self, http: &reqwest::Client, url: &str) -> reqwest::Result<bool> {
+    async fn renew(&self, http: &reqwest::Client, url: &str) -> Received<bool> {
         let path = format!("{url}/csrf-token?client={}", self.client);
         let response = http.get(path).send().await?;
         if !response.status().is_success() {
             return Ok(false);
         }
-        let body: Value = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&whole(response).await?).unwrap_or_default();
         let token = body["token"].as_str().map(str::to_owned);
         let is_given = token.is_some();
         *self.token.lock().expect("no holder of this lock panics") = token;
         Ok(is_given)
+    }
+}
+
+/// The largest answer that is read: several times what a server gives at once, and what every machine has.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Why there is no answer.
+enum Failure {
+    Http(reqwest::Error),
+    TooLong,
+}
+
+type Received<T> = std::result::Result<T, Failure>;
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error)
     }
 }
 
@@ -248,7 +277,7 @@ async fn send_http(
     url: &str,
     csrf: &Csrf,
     request: &Request,
-) -> reqwest::Result<Response> {
+) -> Received<Response> {
     let response = send_once(http, url, csrf, request).await?;
     let lacks_token =
         response.status == StatusCode::FORBIDDEN && said(&response.body).contains("CSRF token");
@@ -263,7 +292,7 @@ async fn send_once(
     url: &str,
     csrf: &Csrf,
     request: &Request,
-) -> reqwest::Result<Response> {
+) -> Received<Response> {
     let mut builder = http.request(request.method.clone(), format!("{url}{}", request.path));
     if let Some(token) = csrf.token() {
         builder = builder
@@ -279,8 +308,20 @@ async fn send_once(
     Ok(Response {
         status: response.status(),
         headers: response.headers().clone(),
-        body: response.bytes().await?.to_vec(),
+        body: whole(response).await?,
     })
+}
+
+/// Reads the body of an answer, as far as somebody means it as one.
+async fn whole(mut response: reqwest::Response) -> Received<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MOST_BYTES {
+            return Err(Failure::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// What every request carries: who asks, and the credentials.

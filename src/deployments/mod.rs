@@ -193,6 +193,9 @@ pub fn resolve(
                     parameter_openapi_schema: schema,
                     enforce_parameter_schema: flow.is_schema_enforced(),
                 });
+            if let Some(schema) = &flow.parameter_openapi_schema {
+                spec.check_parameters(&flow.name, schema)?;
+            }
             (flow.name.clone(), Some(flow))
         }
         storage::Kind::Executable if rust::is_program(&program)? => {

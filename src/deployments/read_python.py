@@ -427,8 +427,12 @@ def main():
     except BrokenPipeError:
         # Who asked has ended.
         os._exit(1)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # The file has closed it, or put something else in its place.
+            pass
     # A thread that the user's file left running must not keep the reader waiting.
     os._exit(0)
 

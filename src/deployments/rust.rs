@@ -148,29 +148,8 @@ pub fn choose(spec: &Specification, mut flows: Vec<Flow>, program: &Path) -> Res
         .find(|flow| flow.name == *wanted || flow.function == *wanted);
     let flow = found
         .ok_or_else(|| spec.invalid("flow_name", &format!("there is no flow `{wanted}`"), &has))?;
-    check_parameters(spec, &flow)?;
+    spec.check_parameters(&flow.name, &flow.parameter_openapi_schema)?;
     Ok(flow)
-}
-
-/// A misspelt parameter would otherwise fail each run.
-fn check_parameters(spec: &Specification, flow: &Flow) -> Result<(), Error> {
-    let known = flow.parameter_openapi_schema["properties"].as_object();
-    let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
-    match spec.parameters.keys().find(|name| !is_known(name)) {
-        None => Ok(()),
-        Some(name) => {
-            let names: Vec<_> = known
-                .into_iter()
-                .flatten()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            Err(spec.invalid(
-                "parameters",
-                &format!("flow `{}` has no parameter `{name}`", flow.name),
-                &format!("it has: {}", names.join(", ")),
-            ))
-        }
-    }
 }
 
 #[derive(Deserialize)]

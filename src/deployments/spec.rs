@@ -194,6 +194,26 @@ impl Specification {
         Ok(self)
     }
 
+    /// Refuses parameters that the flow does not have: a misspelt one would otherwise fail each run.
+    pub(super) fn check_parameters(&self, flow: &str, schema: &Value) -> Result<(), Error> {
+        let known = schema["properties"].as_object();
+        let is_known = |name: &String| known.is_some_and(|known| known.contains_key(name));
+        let Some(name) = self.parameters.keys().find(|name| !is_known(name)) else {
+            return Ok(());
+        };
+        let names: Vec<_> = known
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let remedy = match names[..] {
+            [] => "it has none".to_owned(),
+            _ => format!("it has: {}", names.join(", ")),
+        };
+        let problem = format!("flow `{flow}` has no parameter `{name}`");
+        Err(self.invalid("parameters", &problem, &remedy))
+    }
+
     fn check_flow_runner(&self) -> Result<(), Error> {
         let FlowRunner { kind, config } = &self.flow_runner;
         let Some((_, known)) = FLOW_RUNNERS.iter().find(|(known, _)| kind == known) else {
@@ -221,18 +241,41 @@ impl Specification {
                 &format!("it knows {}", [known, &OPTIONS[..]].concat().join(", ")),
             ));
         }
-        let env_is_text = config.get("env").is_none_or(|env| {
-            env.as_object()
-                .is_some_and(|env| env.values().all(Value::is_string))
+        self.check_env(config)?;
+        self.check_options(config)
+    }
+
+    /// Checks that each variable can be one of a process.
+    fn check_env(&self, config: &Map<String, Value>) -> Result<(), Error> {
+        let Some(env) = config.get("env") else {
+            return Ok(());
+        };
+        let refuse = |problem: &str, remedy: &str| {
+            Err(self.invalid("flow_runner.config.env", problem, remedy))
+        };
+        let texts = env.as_object().map(|env| {
+            let texts = env
+                .iter()
+                .map(|(name, value)| Some((name, value.as_str()?)));
+            texts.collect::<Option<Vec<_>>>()
         });
-        if !env_is_text {
-            return Err(self.invalid(
-                "flow_runner.config.env",
+        let Some(Some(texts)) = texts else {
+            return refuse(
                 "is not a mapping of names to strings",
                 "quote the values: PORT: \"80\"",
-            ));
+            );
+        };
+        for (name, value) in texts {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let problem = format!("has the name {name:?}, which no variable can have");
+                return refuse(&problem, "write names without `=`, such as PORT");
+            }
+            if value.contains('\0') {
+                let problem = format!("has a value of `{name}` with a NUL character");
+                return refuse(&problem, "take it out; a process cannot be given one");
+            }
         }
-        self.check_options(config)
+        Ok(())
     }
 
     /// Checks what only our flow runners understand, by the rules that they have when a run starts.
@@ -243,6 +286,14 @@ impl Specification {
                 "flow_runner.config.args",
                 "is not a list",
                 "write each argument by itself: args: [\"--days\", \"3\"]",
+            ));
+        }
+        let has_nul = |arg: &Value| arg.as_str().is_some_and(|arg| arg.contains('\0'));
+        if given("args").is_some_and(|args| args.as_array().into_iter().flatten().any(has_nul)) {
+            return Err(self.invalid(
+                "flow_runner.config.args",
+                "has an argument with a NUL character",
+                "take it out; a process cannot be given one",
             ));
         }
         if given("working_dir").is_some_and(|folder| !folder.is_string()) {
@@ -261,7 +312,7 @@ impl Specification {
             None => Ok(()),
             Some(value) => Err(self.invalid(
                 "flow_runner.config.timeout_seconds",
-                &format!("is {value}, not a number of seconds above zero"),
+                &format!("is {value}, not a number of seconds above zero and below 1.8e19"),
                 "write it without quotes and unit: timeout_seconds: 90",
             )),
         }

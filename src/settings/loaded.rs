@@ -18,6 +18,8 @@ pub struct Loaded {
     pub profiles_path: PathBuf,
     /// The source of each setting, in the order of [`SETTINGS`].
     pub sources: Vec<Source>,
+    /// What the profile sets that is no setting of ours; it may be one of a Python client.
+    pub others: Vec<String>,
 }
 
 /// The settings that say where the profiles are, which only the environment can.
@@ -56,6 +58,7 @@ impl Loaded {
             profile,
             profiles_path: path,
             sources: vec![Source::Default; SETTINGS.len()],
+            others: Vec::new(),
         })
     }
 
@@ -90,6 +93,8 @@ impl Loaded {
             sources.push(source.clone());
             (text, source)
         })?;
+        let others = values.iter().map(|(name, _)| name.clone());
+        let others = others.filter(|name| find(name).is_none()).collect();
         // A home that a profile names is not where that profile was found.
         settings.profiles_path.clone_from(&profiles_path);
         if settings.debug_mode {
@@ -100,6 +105,7 @@ impl Loaded {
             profile,
             profiles_path,
             sources,
+            others,
         })
     }
 }

@@ -28,6 +28,10 @@ pub struct Profiles {
 impl Profiles {
     /// Reads the file; one that does not exist has only the default profile.
     pub fn read(path: &Path) -> Result<Self, Error> {
+        // A pipe would be waited for without end.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(unusable(path, "it is no regular file"));
+        }
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

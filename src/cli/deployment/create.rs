@@ -13,7 +13,10 @@ use super::super::{
     output, work_pool,
 };
 use crate::client::Client;
+use crate::clock::{Clock, SystemClock};
 use crate::deployments::{self, Deployment, Interpreter, Specification, Storage};
+use crate::schemas::json_schema::{self, Required};
+use crate::schemas::schedules::Schedule;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
@@ -130,7 +133,39 @@ async fn create(client: &Client, deployment: Deployment) -> Result {
         output::clean(&deployment.name),
         deployment.flow_location.display(),
     ));
+    for doubt in doubts(&deployment) {
+        output::say(&format!("Warning: {doubt}"));
+    }
     Ok(())
+}
+
+/// What its author may not have meant: the deployment can be made, but its runs will not do.
+fn doubts(deployment: &Deployment) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let runner = deployment.flow_runner["type"].as_str().unwrap_or_default();
+    if ["docker", "kubernetes"].contains(&runner) && deployment.work_pool.is_none() {
+        doubts.push(format!(
+            "agents of prefect-rs do not start flow runs with the flow runner `{runner}`; an agent of Prefect 2.0b3 does"
+        ));
+    }
+    let schedule = deployment
+        .schedule
+        .clone()
+        .map(serde_json::from_value::<Schedule>);
+    if let Some(Ok(schedule)) = schedule
+        && schedule.dates(SystemClock.now(), 1, None).is_empty()
+    {
+        doubts.push("its schedule never comes due (again), so it makes no runs".to_owned());
+    }
+    if let Some(described) = &deployment.described {
+        let schema = json_schema::as_meant(&described.parameter_openapi_schema);
+        let parameters = Value::Object(deployment.parameters.clone());
+        if let Err(misfit) = json_schema::check(&schema, &parameters, Required::Ignored) {
+            // Engines read some texts as numbers, so they have the last word.
+            doubts.push(format!("its parameters may be refused: {misfit}"));
+        }
+    }
+    doubts
 }
 
 fn body(deployment: &Deployment, flow_id: Value) -> Value {
