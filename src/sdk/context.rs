@@ -5,6 +5,7 @@
 //! (`future.in_current_span()`), which is enough for its logs.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -316,13 +317,22 @@ impl Drop for OpenGuard {
 #[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     match Handle::try_current() {
-        // A thread for blocking work; on a thread that drives futures this panics and says so.
+        Ok(runtime) if !may_block(&runtime) => panic!(
+            "`.run()` and `.get()` wait by blocking their thread, which drives futures here: use `.await` instead ({})",
+            std::panic::Location::caller()
+        ),
+        // A thread for blocking work.
         Ok(runtime) => match Context::current() {
             Some(context) => runtime.block_on(context.scope(future)),
             None => runtime.block_on(future),
         },
         Err(_) => runtime().block_on(future),
     }
+}
+
+/// Tells whether this thread of a runtime may block; only the runtime knows, and says so by a panic.
+fn may_block(runtime: &Handle) -> bool {
+    std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(async {}))).is_ok()
 }
 
 /// Returns the runtime of programs that have none.

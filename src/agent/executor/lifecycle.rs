@@ -203,6 +203,7 @@ impl Shared {
         };
         info!(flow_run.id = %id, "flow run `{}`: {message}", run.name);
         self.guard.ended(id, kind, name, &message).await;
+        states::end_what_was_left_open(&self.client, id).await;
         self.logs.flush(FLUSH_LIMIT).await;
         match self
             .reporter()
