@@ -1,7 +1,7 @@
 //! What a function knows of the run it is part of.
 //!
 //! The context is bound to the asynchronous task, not to the thread, so it stays across `.await`. What a function spawns by
-//! itself is outside unless it is spawned with [`spawn`], or carries a `tracing` span of the run
+//! itself is outside unless it is spawned with [`spawn`] or [`spawn_blocking`], or carries the run's `tracing` span
 //! (`future.in_current_span()`), which is enough for its logs.
 
 use std::future::Future;
@@ -318,8 +318,7 @@ impl Drop for OpenGuard {
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     match Handle::try_current() {
         Ok(runtime) if !may_block(&runtime) => panic!(
-            "`.run()` and `.get()` wait by blocking their thread, which drives futures here: use `.await` instead ({})",
-            std::panic::Location::caller()
+            "`.run()` and `.get()` block their thread, which drives futures here: use `.await` instead"
         ),
         // A thread for blocking work.
         Ok(runtime) => match Context::current() {

@@ -1,7 +1,8 @@
 //! What runs say: `tracing` events and prints become the logs of the run that they are said in.
 //!
 //! An event belongs to the run whose code is being polled; on a thread or task that the run has spawned by itself, to the run
-//! in which the innermost `tracing` span was made.
+//! in which the innermost `tracing` span was made, as `tokio::spawn(future.in_current_span())` gives it one.
+//! [`spawn`](crate::prelude::spawn) and [`spawn_blocking`](crate::prelude::spawn_blocking) need none.
 //!
 //! The logs of a run have what `PREFECT_LOGGING_LEVEL` lets through; `RUST_LOG` is about the terminal alone. A program that sets
 //! up `tracing` by itself adds [`layer()`] to its subscriber, else its runs have no logs but prints:
