@@ -363,10 +363,15 @@ impl Drop for Execution {
             return;
         }
         let flow_run = self.flow_run.clone();
+        // What was submitted has nobody left who waits for it.
+        flow_run.cancellation.cancel(Reason::Cancelled);
         let (told, is_told) = std::sync::mpsc::channel::<()>();
         runtime().spawn(async move {
             flow_run
-                .give_up("The call was dropped before it ended.")
+                .give_up(
+                    StateType::Cancelled,
+                    "The call was dropped before it ended.",
+                )
                 .await;
             drop(told);
         });
@@ -384,9 +389,10 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 impl FlowRun {
     /// Tells that the run ends here and now, and what was running in it.
-    pub(super) async fn give_up(&self, message: &str) {
+    pub(super) async fn give_up(&self, end: StateType, message: &str) {
         self.engine.recorder.flush().await;
-        let state = json!({"type": "CANCELLED", "name": "Cancelled", "message": message});
+        let (kind, name) = (end.as_str(), end.default_name());
+        let state = json!({"type": kind, "name": name, "message": message});
         propose(&self.engine, self.id, state.clone(), false).await;
         self.engine.client.end_open_task_runs(self.id, &state).await;
         self.engine.logs.flush().await;

@@ -14,6 +14,7 @@ use super::execution::FAREWELL;
 use super::flow_runs::FlowRun;
 use super::runtime;
 use crate::sdk::context::{Cancellation, Reason};
+use crate::sdk::outcome::StateType;
 
 static LISTENERS: Mutex<Vec<Listener>> = Mutex::new(Vec::new());
 
@@ -84,7 +85,7 @@ pub(crate) fn listen() {
                 // All have been asked also where there is none.
                 if all.iter().all(is_asked) || all.iter().any(insists) {
                     tokio::select! {
-                        () = farewell(all) => {}
+                        () = farewell(all, reason) => {}
                         // Who asks three times does not want to wait for that either.
                         _ = interrupts.recv() => {}
                         _ = terminations.recv() => {}
@@ -98,10 +99,14 @@ pub(crate) fn listen() {
 }
 
 /// Tells the server that the runs end, since nobody else will.
-async fn farewell(listeners: Vec<Listener>) {
+async fn farewell(listeners: Vec<Listener>, reason: Reason) {
     let runs = listeners.into_iter().filter_map(|one| one.flow_run);
+    let end = match reason {
+        Reason::Terminated => StateType::Crashed,
+        _ => StateType::Cancelled,
+    };
     let message = "The process was asked to end at once, before the run had ended by itself.";
-    let told = join_all(runs.map(|run| async move { run.give_up(message).await }));
+    let told = join_all(runs.map(|run| async move { run.give_up(end, message).await }));
     let _ = timeout(FAREWELL, told).await;
 }
 
