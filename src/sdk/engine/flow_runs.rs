@@ -228,7 +228,7 @@ pub(crate) async fn start(
     outcome
 }
 
-/// What no name may contain that servers make deployments and addresses of.
+/// What servers take in no name, since they make addresses of names.
 const NOT_IN_NAMES: [char; 5] = ['/', '%', '&', '>', '<'];
 
 /// Refuses a name with which the flow could be run by hand and never be deployed.
