@@ -335,8 +335,8 @@ pub(crate) fn fingerprint(value: &Shared) -> Fingerprint {
 
 /// Shorter numbers and texts are equal by chance too often: a count of 3 is not where the 3 of the next call comes from.
 const LEAST_SCALAR_BYTES: usize = 16;
-/// The same of lists and maps, in which a pair of digits is a coincidence and a row is not.
-const LEAST_COLLECTION_BYTES: usize = 7;
+/// The same of lists and maps, of which those of one digit are a coincidence.
+const LEAST_COLLECTION_BYTES: usize = 5;
 
 fn mark(json: &[u8]) -> Option<u64> {
     let least = match json.first() {

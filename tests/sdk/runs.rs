@@ -208,14 +208,18 @@ async fn a_flow_called_in_a_flow_is_a_subflow() {
         2 * n
     }
     #[flow]
-    async fn child(n: i64) -> Result<i64> {
-        Ok(double(n).await?)
+    async fn child(n: i64) -> Result<Vec<i64>> {
+        Ok(vec![double(n).await?; 2])
+    }
+    #[task]
+    async fn total(numbers: Vec<i64>) -> i64 {
+        numbers.iter().sum()
     }
     #[flow]
     async fn parent() -> Result<i64> {
         let one = double(4).submit();
-        let eight = child(&one).await?;
-        Ok(double(eight).await?)
+        let twice = child(&one).await?;
+        Ok(total(twice).await?)
     }
     let history = History::new().await;
     assert_eq!(history.session.run(parent()).await.unwrap(), 32);
@@ -235,7 +239,7 @@ async fn a_flow_called_in_a_flow_is_a_subflow() {
     );
     let links = history.links().await;
     assert!(links.contains("child-0: n <- double-0"), "{links}");
-    assert!(links.contains("double-1: n <- child-0"), "{links}");
+    assert!(links.contains("total-0: numbers <- child-0"), "{links}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
