@@ -1,6 +1,6 @@
 //! Many tasks: ten thousand runs of one task, all submitted, with their whole history recorded.
 //!
-//! `RUST_LOG=warn cargo run --release --example many`
+//! `PREFECT_LOGGING_LEVEL=WARNING cargo run --release --example many`
 
 use prefect_rs::prelude::*;
 

@@ -9,9 +9,9 @@ use std::{fmt, io::IsTerminal};
 use chrono::Local;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
+    EnvFilter, Layer,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer, time::FormatTime},
-    layer::{Identity, Layered, SubscriberExt},
+    layer::SubscriberExt,
     registry::LookupSpan,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -23,10 +23,14 @@ use crate::{
 
 /// Starts logging for this process; fails if something logs already.
 pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
-    init_with(filter(level), format, Identity::new())
+    tracing_subscriber::registry()
+        .with(filter(level))
+        .with(terminal(format))
+        .try_init()
 }
 
-/// Starts logging for a program of flows, whose events also go to `layer`.
+/// Starts logging for a program of flows, whose events also go to `layer`: from the level that is set, whatever
+/// `RUST_LOG` shows on the terminal.
 #[cfg(feature = "sdk")]
 pub(crate) fn init_for_flows<L>(
     level: LogLevel,
@@ -34,13 +38,16 @@ pub(crate) fn init_for_flows<L>(
     layer: L,
 ) -> Result<(), TryInitError>
 where
-    L: Layer<Filtered> + Send + Sync,
+    L: Layer<tracing_subscriber::Registry> + Send + Sync,
 {
-    init_with(filter_for_flows(level), format, layer)
+    use tracing_subscriber::filter::{FilterExt, filter_fn};
+    let is_shown = |metadata: &tracing::Metadata<'_>| metadata.target() != crate::sdk::logs::SPANS;
+    let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter_for_flows(level));
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter_for_flows(level)))
+        .with(terminal(format).with_filter(shown.and(filter_fn(is_shown))))
+        .try_init()
 }
-
-/// What remains of all events once they are filtered.
-pub(crate) type Filtered = Layered<EnvFilter, Registry>;
 
 /// Warns of something that a person waits for, on stderr where nothing logs: most commands do not.
 #[cfg(feature = "server")]
@@ -51,28 +58,25 @@ pub(crate) fn warn_whoever_waits(text: &str) {
     }
 }
 
-fn init_with<L>(filter: EnvFilter, format: LogFormat, more: L) -> Result<(), TryInitError>
+/// Returns what writes lines to the terminal.
+fn terminal<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
-    L: Layer<Filtered> + Send + Sync,
+    S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let registry = tracing_subscriber::registry().with(filter).with(more);
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // It would be told on stderr, and panic: a terminal that was closed must not end who goes on without it.
         .log_internal_errors(false);
     match format {
-        LogFormat::Text => registry
-            .with(
-                layer
-                    .with_ansi(
-                        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-                    )
-                    .event_format(Line),
-            )
-            .try_init(),
-        LogFormat::Json => registry
-            .with(layer.json().flatten_event(true).with_timer(Timestamp))
-            .try_init(),
+        LogFormat::Text => layer
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .event_format(Line)
+            .boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_timer(Timestamp)
+            .boxed(),
     }
 }
 
@@ -85,9 +89,8 @@ fn filter(level: LogLevel) -> EnvFilter {
 #[cfg(feature = "sdk")]
 fn filter_for_flows(level: LogLevel) -> EnvFilter {
     const QUIET: &str = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,rustls=warn,sqlx=warn,tower=warn,tower_http=warn,\
-                         prefect_rs::server=warn,prefect_rs::db=warn";
-    EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},{QUIET}", directive(level))))
+                         prefect_rs::server=warn,prefect_rs::server::unavailable=off,prefect_rs::db=warn";
+    EnvFilter::new(format!("{},{QUIET}", directive(level)))
 }
 
 fn directive(level: LogLevel) -> &'static str {

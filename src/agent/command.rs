@@ -114,6 +114,7 @@ async fn carry_out(
             }
         };
         outcome.is_completed = kind == "COMPLETED";
+        states::end_what_was_left_open(client, id).await;
         logs.flush(LAST_FLUSH).await;
         match reporter
             .propose(id, kind, name, Some(&outcome.message))

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::process::{Ended, Halt};
 use super::role::Role;
-use crate::client::OrchestrationResult;
+use crate::client::{Client, OrchestrationResult};
 
 /// What the server's answer means for the one who proposed.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,13 @@ pub fn propose(kind: &str, name: &str, message: Option<&str>, transition: Uuid) 
         "message": message,
         "state_details": {"transition_id": transition},
     })
+}
+
+/// Ends the task runs that a program has begun and never ended: it is gone, and nobody else will.
+pub async fn end_what_was_left_open(client: &Client, flow_run: Uuid) {
+    let message = "The program ended without saying how the task ended.";
+    let state = json!({"type": "CRASHED", "name": "Crashed", "message": message});
+    client.end_open_task_runs(flow_run, &state).await;
 }
 
 /// Returns a proposal in the words of 2.0b3 servers, which refuse what they do not know.

@@ -55,6 +55,7 @@ enum Command {
     #[command(after_help = "Example:\n  step=$(prefect-rs task-run start 'load rows')")]
     Start {
         /// The task's name.
+        #[arg(value_parser = output::name)]
         name: String,
         /// The flow run [default: the one in PREFECT__FLOW_RUN_ID].
         #[arg(long, value_name = "ID", env = FLOW_RUN_ID)]

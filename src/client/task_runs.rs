@@ -1,6 +1,6 @@
 //! Task runs.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Client, Document, Result, State, TaskRun};
@@ -31,6 +31,30 @@ impl Client {
         limit: Option<usize>,
     ) -> Result<Vec<Document<TaskRun>>> {
         self.pages("/task_runs/filter", filter, 0, limit).await
+    }
+
+    /// Ends the task runs of a flow run that nobody has ended, with a state; what cannot be told is left to the server.
+    pub(crate) async fn end_open_task_runs(&self, flow_run: Uuid, state: &Value) {
+        let open = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"];
+        let filter = json!({
+            "flow_runs": {"id": {"any_": [flow_run]}},
+            "task_runs": {"state": {"type": {"any_": open}}},
+        });
+        let open = match self.read_task_runs(filter, None).await {
+            Ok(open) => open,
+            Err(error) => {
+                let text = "the task runs that flow run left open could not be read";
+                return tracing::debug!(flow_run.id = %flow_run, "{text}: {error}");
+            }
+        };
+        // What has come true is told, so no rule is asked.
+        let body = json!({"state": state, "force": true});
+        for run in open {
+            let path = format!("/task_runs/{}/set_state", run.id);
+            if let Err(error) = self.post_only(&path, &body).await {
+                tracing::debug!(task_run.id = %run.id, "the end of an open task run was not told: {error}");
+            }
+        }
     }
 
     /// Returns the states that a task run went through, oldest first.

@@ -1,10 +1,11 @@
 //! What a function knows of the run it is part of.
 //!
 //! The context is bound to the asynchronous task, not to the thread, so it stays across `.await`. What a function spawns by
-//! itself is outside unless it is spawned with [`spawn`], or carries a `tracing` span of the run
+//! itself is outside unless it is spawned with [`spawn`] or [`spawn_blocking`], or carries the run's `tracing` span
 //! (`future.in_current_span()`), which is enough for its logs.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -316,13 +317,21 @@ impl Drop for OpenGuard {
 #[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     match Handle::try_current() {
-        // A thread for blocking work; on a thread that drives futures this panics and says so.
+        Ok(runtime) if !may_block(&runtime) => panic!(
+            "`.run()` and `.get()` block their thread, which drives futures here: use `.await` instead"
+        ),
+        // A thread for blocking work.
         Ok(runtime) => match Context::current() {
             Some(context) => runtime.block_on(context.scope(future)),
             None => runtime.block_on(future),
         },
         Err(_) => runtime().block_on(future),
     }
+}
+
+/// Tells whether this thread of a runtime may block; only the runtime knows, and says so by a panic.
+fn may_block(runtime: &Handle) -> bool {
+    std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(async {}))).is_ok()
 }
 
 /// Returns the runtime of programs that have none.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Something that is a span of time: a number of seconds, or a [`Duration`].
+/// Something that is a span of time: a number of seconds, or a [`Duration`]. A number below zero is none, and panics.
 ///
 /// ```
 /// use prefect_rs::sdk::Seconds;
@@ -37,9 +37,12 @@ impl Seconds for Duration {
 macro_rules! seconds {
     ($($number:ty)*) => {$(
         impl Seconds for $number {
+            #[track_caller]
             fn span(self) -> Duration {
-                // Less than none is none; more than there will ever be is for ever.
-                Duration::try_from_secs_f64((self as f64).max(0.0)).unwrap_or(Duration::MAX)
+                let seconds = self as f64;
+                assert!(seconds >= 0.0, "a span of time is not below zero, as {self} seconds are");
+                // More than there will ever be is for ever.
+                Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
             }
         }
     )*};
@@ -179,6 +182,12 @@ mod tests {
         let delay = exponential_backoff(0.5);
         let seconds = |retry| delay.before(retry, 0.0, 0.0).as_secs_f64();
         assert_eq!([1, 2, 3, 4].map(seconds), [0.5, 1.0, 2.0, 4.0]);
+    }
+
+    #[test]
+    #[should_panic = "as -1 seconds are"]
+    fn a_delay_below_zero_is_refused() {
+        let _ = RetryDelay::from(-1);
     }
 
     proptest! {

@@ -51,8 +51,12 @@ struct Submitted(Arc<Handle>);
 impl Drop for Submitted {
     fn drop(&mut self) {
         if self.0.result.get().is_none() {
-            let state = State::new(StateType::Cancelled)
-                .with_message("The runtime that the run was submitted on was shut down.");
+            let state = match std::thread::panicking() {
+                true => State::new(StateType::Crashed)
+                    .with_message("The run panicked outside of its function."),
+                false => State::new(StateType::Cancelled)
+                    .with_message("The runtime that the run was submitted on was shut down."),
+            };
             let run = format!("task run `{}`", self.0.id);
             self.0.end(Err(RunError::new(run, state, None)));
         }

@@ -1,7 +1,20 @@
 //! What runs say: `tracing` events and prints become the logs of the run that they are said in.
 //!
 //! An event belongs to the run whose code is being polled; on a thread or task that the run has spawned by itself, to the run
-//! in which the innermost `tracing` span was made.
+//! in which the innermost `tracing` span was made, as `tokio::spawn(future.in_current_span())` gives it one.
+//! [`spawn`](crate::prelude::spawn) and [`spawn_blocking`](crate::prelude::spawn_blocking) need none.
+//!
+//! The logs of a run have what `PREFECT_LOGGING_LEVEL` lets through; `RUST_LOG` is about the terminal alone. A program that sets
+//! up `tracing` by itself adds [`layer()`] to its subscriber, else its runs have no logs but prints:
+//!
+//! ```
+//! use tracing_subscriber::prelude::*;
+//!
+//! tracing_subscriber::registry()
+//!     .with(tracing_subscriber::fmt::layer())
+//!     .with(prefect_rs::sdk::logs::layer())
+//!     .init();
+//! ```
 //!
 //! Prints become logs in the bodies of flows and tasks. Other functions that these call have to ask for it, by name:
 //!
@@ -22,6 +35,7 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -40,10 +54,24 @@ use crate::telemetry;
 /// A longer message is cut, so that one line cannot fill the memory or a request.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
+/// Whether some subscriber has the layer.
+static HAS_LAYER: AtomicBool = AtomicBool::new(false);
+
 /// Starts logging for a program of flows, unless the program logs already.
 pub(crate) fn init(settings: &Settings) {
-    // A program with a subscriber of its own adds `layer()` to it.
-    let _ = telemetry::init_for_flows(settings.logging_level, settings.logging_format, RunLogs);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let has_layer = HAS_LAYER.load(Ordering::Relaxed);
+        let (level, format) = (settings.logging_level, settings.logging_format);
+        let is_ours = telemetry::init_for_flows(level, format, RunLogs).is_ok();
+        if !is_ours && !has_layer {
+            tracing::warn!(
+                target: "prefect",
+                "runs have no logs but prints, since this program has a `tracing` subscriber of its own; \
+                 add `prefect_rs::sdk::logs::layer()` to it"
+            );
+        }
+    });
 }
 
 /// Returns the layer that makes events logs of their runs, for programs with a `tracing` subscriber of their own.
@@ -57,9 +85,26 @@ pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
     RunLogs
 }
 
+/// What the spans of runs are called; our own lines on the terminal do not show them.
+pub(crate) const SPANS: &str = "prefect::run";
+
+/// Returns a span of a run: what the run spawns by itself `.in_current_span()` is logged as the run's.
+pub(crate) fn span(context: &Context) -> tracing::Span {
+    let name = match &context.task_run {
+        Some(run) => &run.name,
+        None => &context.flow_run.name,
+    };
+    // No level is to leave it out, since it says nothing by itself.
+    tracing::error_span!(target: SPANS, "run", name)
+}
+
 struct RunLogs;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RunLogs {
+    fn on_layer(&mut self, _: &mut S) {
+        HAS_LAYER.store(true, Ordering::Relaxed);
+    }
+
     fn on_new_span(&self, _: &Attributes<'_>, id: &Id, layers: LayerContext<'_, S>) {
         if let (Some(context), Some(span)) = (Context::current(), layers.span(id)) {
             span.extensions_mut().insert(context);
@@ -90,17 +135,25 @@ struct Line<'a> {
 }
 
 fn keep(context: &Context, event: &Event<'_>) {
-    let engine = &context.flow_run.engine;
-    if !engine.sends_logs {
+    if !context.flow_run.engine.sends_logs {
         return;
     }
     let metadata = event.metadata();
     let mut message = Message(String::new());
     event.record(&mut message);
+    let name = metadata.target().replace("::", ".");
+    keep_line(context, &name, *metadata.level(), &message.0);
+}
+
+fn keep_line(context: &Context, name: &str, at: Level, message: &str) {
+    let engine = &context.flow_run.engine;
+    if !engine.sends_logs {
+        return;
+    }
     let line = Line {
-        name: &metadata.target().replace("::", "."),
-        level: level(*metadata.level()),
-        message: bounded(&message.0),
+        name,
+        level: level(at),
+        message: bounded(message),
         timestamp: engine.now().to_rfc3339_opts(SecondsFormat::Micros, true),
         flow_run_id: context.flow_run.id,
         task_run_id: context.task_run.as_ref().map(|run| run.id),
@@ -150,7 +203,7 @@ impl Message {
     }
 }
 
-/// Where a print goes outside of runs.
+/// Where a print goes on the terminal.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub enum Stream {
@@ -162,27 +215,49 @@ pub enum Stream {
     Error,
 }
 
-/// Prints a line: within a run as a log of the run.
+/// Whether an agent reads what this process prints, and makes it logs of the run.
+static IS_READ_BY_AGENT: AtomicBool = AtomicBool::new(false);
+
+/// Keeps prints of runs from the output that an agent makes logs of, since they are logs already.
+///
+/// They go to the error output instead, which an agent shows and nothing more.
+pub(crate) fn leave_output_to_agent() {
+    IS_READ_BY_AGENT.store(true, Ordering::Relaxed);
+}
+
+/// Makes a print a log of the run that it is printed in, and returns where it is to be shown.
+///
+/// Not an event: what a level, or a subscriber of the program's own, does with events is no matter of prints.
+fn printed(to: Stream, line: impl FnOnce() -> String) -> Stream {
+    let is_in_run = Context::with(|context| {
+        let line = line();
+        keep_line(context, "prefect.prints", Level::INFO, &line);
+    });
+    match is_in_run {
+        Some(()) if IS_READ_BY_AGENT.load(Ordering::Relaxed) => Stream::Error,
+        Some(()) | None => to,
+    }
+}
+
+/// Prints a line: within a run also as a log of the run.
 #[doc(hidden)]
 pub fn print_line(to: Stream, line: fmt::Arguments<'_>) {
-    match (Context::with(|_| ()), to) {
-        (Some(()), _) => tracing::info!(target: "prefect.prints", "{line}"),
-        (None, Stream::Out) => std::println!("{line}"),
-        (None, Stream::Error) => std::eprintln!("{line}"),
+    match printed(to, || line.to_string()) {
+        Stream::Out => std::println!("{line}"),
+        Stream::Error => std::eprintln!("{line}"),
     }
 }
 
 /// Prints a part of a line, which is a log line by itself within a run.
 #[doc(hidden)]
 pub fn print_part(to: Stream, part: fmt::Arguments<'_>) {
-    match (Context::with(|_| ()), to) {
-        (Some(()), _) => {
-            let part = part.to_string();
-            let line = part.strip_suffix('\n').unwrap_or(&part);
-            tracing::info!(target: "prefect.prints", "{line}");
-        }
-        (None, Stream::Out) => std::print!("{part}"),
-        (None, Stream::Error) => std::eprint!("{part}"),
+    let line = || {
+        let part = part.to_string();
+        part.strip_suffix('\n').unwrap_or(&part).to_owned()
+    };
+    match printed(to, line) {
+        Stream::Out => std::print!("{part}"),
+        Stream::Error => std::eprint!("{part}"),
     }
 }
 

@@ -41,9 +41,9 @@
 //! - The way to the server is a [`crate::client::Client`]: a connection, or a router in this process on the local database
 //!   ([`crate::connect`]). Nothing here knows which.
 //! - Whose result an argument is: a future says so itself; a value is recognised by what it is, when it equals the result of an
-//!   earlier task of the run (`value::fingerprint`).
+//!   earlier task of the run and is not equal by chance, as numbers and short texts are (`value::fingerprint`).
 //! - A server that is away does not fail a run: states and events are kept and sent again, in bounded memory; a flow that
-//!   fills it waits.
+//!   fills it waits. Where the server is this process, what it is not able to do is given up after a while.
 
 pub(crate) mod arguments;
 pub(crate) mod context;

@@ -35,7 +35,7 @@ pub struct Run {
     pub run_count: u32,
 }
 
-pub(crate) type CacheKey = Arc<dyn Fn(&Arguments) -> String + Send + Sync>;
+pub(crate) type CacheKey = Arc<dyn Fn(&Arguments) -> Option<String> + Send + Sync>;
 pub(crate) type Condition = Arc<dyn Fn(&RunError) -> bool + Send + Sync>;
 pub(crate) type Hook = Arc<dyn Fn(&Run, &State) + Send + Sync>;
 
@@ -200,7 +200,7 @@ impl TaskOptions {
         self
     }
 
-    /// Finds earlier results under the key that this makes of the arguments.
+    /// Finds earlier results under the key that this makes of the arguments; where it is none or empty, the task just runs.
     ///
     /// ```
     /// # use prefect_rs::prelude::*;
@@ -209,11 +209,11 @@ impl TaskOptions {
     /// load().with_options(|options| options.cache_key_fn(|_| "the one".to_owned())).await?;
     /// # Ok(()) }
     /// ```
-    pub fn cache_key_fn(
+    pub fn cache_key_fn<K: Into<Option<String>>>(
         mut self,
-        key: impl Fn(&Arguments) -> String + Send + Sync + 'static,
+        key: impl Fn(&Arguments) -> K + Send + Sync + 'static,
     ) -> Self {
-        self.cache_key_fn = Some(Arc::new(key));
+        self.cache_key_fn = Some(Arc::new(move |arguments| key(arguments).into()));
         self
     }
 

@@ -431,7 +431,7 @@ fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
     }
 }
 
-/// Reads a state.
+/// Reads a state; one that ends nothing is a mistake in the function, and fails the run.
 #[doc(hidden)]
 pub fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
     let State {
@@ -446,6 +446,13 @@ pub fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
             name: Some(name),
             message,
         }),
+        (StateType::Completed, None) => mistaken(
+            "a state that is completed and has no data; `Completed(value)` makes one that has",
+        ),
+        (state_type, _) if !state_type.is_terminal() => mistaken(&format!(
+            "the state `{name}` of type {}, in which no run ends; `Completed`, `Failed` and `Cancelled` make such as do",
+            state_type.as_str()
+        )),
         (state_type, _) => Outcome::Ended(
             State {
                 state_type,
@@ -456,6 +463,14 @@ pub fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
             None,
         ),
     }
+}
+
+fn mistaken(what: &str) -> Outcome {
+    let state = State::new(StateType::Failed);
+    Outcome::Ended(
+        state.with_message(format!("The function returned {what}.")),
+        None,
+    )
 }
 
 /// Reads a `Result` of a state.

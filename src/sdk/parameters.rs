@@ -139,6 +139,10 @@ pub(crate) fn schema(parameters: &[Parameter]) -> Value {
     let mut required = Vec::new();
     for (position, parameter) in parameters.iter().enumerate() {
         let mut property = (parameter.schema)(&mut generator).to_value();
+        // Anything at all, as a `serde_json::Value` is; it still has a name and a place.
+        if property == Value::Bool(true) {
+            property = json!({});
+        }
         if let Some(members) = property.as_object_mut() {
             members.insert("title".into(), json!(parameter.name));
             members.insert("position".into(), json!(position));
@@ -228,6 +232,20 @@ mod tests {
     #[flow]
     async fn typed(name: String, #[default(3)] days: u32, tags: Option<Vec<String>>) {
         drop((name, days, tags));
+    }
+
+    #[flow]
+    async fn untyped(name: String, value: Value) {
+        drop((name, value));
+    }
+
+    #[test]
+    fn a_parameter_that_takes_anything_has_a_name_and_a_place() {
+        let schema = untyped::definition().schema();
+        assert_eq!(
+            schema["properties"]["value"],
+            json!({"title": "value", "position": 1, "default": null})
+        );
     }
 
     #[test]

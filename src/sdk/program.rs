@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::context;
-use super::engine::{Engine, flow_runs, on_runtime};
+use super::engine::{Engine, flow_runs, on_runtime, signals};
 use super::flow::{Flow, FlowCall, FlowCallInner, FlowDefinition};
+use super::logs;
 use super::outcome::RunError;
 use super::value::{Input, Source, TaskOutput};
 
@@ -128,7 +129,11 @@ pub fn main(entries: &[Entry]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match (std::env::var(FLOW_RUN_ID), &arguments[..]) {
         // An agent gives no arguments; a person may well start a program of flows from within a run.
-        (Ok(id), []) => context::block_on(take_over(entries, &id)),
+        (Ok(id), []) => {
+            logs::leave_output_to_agent();
+            // Its codes say no more than whether the run has completed.
+            return exit(context::block_on(take_over(entries, &id)));
+        }
         (_, []) => context::block_on(run_by_hand(entries)),
         (_, [word, ..]) if matches!(word.as_str(), "-h" | "--help" | "help") => {
             std::println!("{}", usage(entries));
@@ -136,6 +141,16 @@ pub fn main(entries: &[Entry]) -> ExitCode {
         }
         (_, [name, pairs @ ..]) => context::block_on(run_named(entries, name, pairs)),
     };
+    match (signals::exit_code(), outcome.is_err()) {
+        (Some(code), true) => {
+            exit(outcome);
+            ExitCode::from(code)
+        }
+        _ => exit(outcome),
+    }
+}
+
+fn exit(outcome: Result<ExitCode, String>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(message) => {

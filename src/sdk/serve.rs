@@ -292,7 +292,7 @@ impl Serve {
     /// Takes due runs until the process is asked to end, and waits for those under way.
     async fn work(&self, engine: &Arc<Engine>, source: &DueRuns) {
         let cancellation = Cancellation::new();
-        let _signals = signals::tell(&cancellation);
+        let _signals = signals::tell(&cancellation, None);
         let room = Arc::new(Semaphore::new(self.limit));
         let mut runs = JoinSet::new();
         let mut taken = HashSet::new();

@@ -156,7 +156,8 @@ impl From<db::Error> for ApiError {
             | db::Error::NotPermitted(_)
             | db::Error::Unopened { .. }
             | db::Error::Closed => {
-                tracing::error!("the database refused an operation: {error}");
+                // By this name programs of flows leave it out, which say by themselves that they wait and why.
+                tracing::error!(target: "prefect_rs::server::unavailable", "the database refused an operation: {error}");
                 Self::Unavailable(error.to_string())
             }
             // The text names keys by their fingerprint only, and whoever reads it can do something.

@@ -156,7 +156,7 @@ def build():
 
 def ours(program, tasks, url=None):
     command = [program, str(tasks)] + ([url + "/api"] if url else [])
-    quiet = {**os.environ, "RUST_LOG": "warn"}
+    quiet = {**os.environ, "PREFECT_LOGGING_LEVEL": "WARNING"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout
     *flows, counted = [json.loads(line) for line in output.splitlines()]
     wanted = 2 * tasks + 100

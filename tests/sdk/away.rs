@@ -47,6 +47,15 @@ async fn a_subflow_waits_for_a_server_that_is_away() {
 
 /// A session whose server fails at each request to a path that ends so.
 async fn failing_session(home: &tempfile::TempDir, end: &'static str) -> Session {
+    answering_session(home, end, StatusCode::INTERNAL_SERVER_ERROR).await
+}
+
+/// A session whose server answers so each request to a path that ends so.
+async fn answering_session(
+    home: &tempfile::TempDir,
+    end: &'static str,
+    status: StatusCode,
+) -> Session {
     let local = Session::local(home.path()).await.unwrap();
     let Transport::InProcess(answer) = local.client().transport().clone() else {
         panic!("a local session is in this process");
@@ -57,9 +66,9 @@ async fn failing_session(home: &tempfile::TempDir, end: &'static str) -> Session
         if is_question || !request.path.ends_with(end) {
             return answer(request);
         }
-        Box::pin(async {
+        Box::pin(async move {
             Ok(Response {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
+                status,
                 headers: Default::default(),
                 body: br#"{"exception_message": "it is broken"}"#.to_vec(),
             })
@@ -67,6 +76,7 @@ async fn failing_session(home: &tempfile::TempDir, end: &'static str) -> Session
     });
     let mut settings = Settings::default_for(home.path());
     settings.flow_failing_server_timeout = Duration::ZERO;
+    settings.client_max_retries = 0;
     let client = Client::in_process(handler, &settings);
     Session::connect(client, &settings).await.unwrap()
 }
@@ -101,6 +111,23 @@ async fn a_server_that_fails_at_all_logs_and_task_runs_keeps_no_flow_from_its_en
         let session = failing_session(&home, end).await;
         assert_eq!(session.run(flow()).await.unwrap(), 300);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_a_flow_ends_it_and_keeps_nobody_waiting_for_ever() {
+    #[task]
+    async fn step() {}
+    #[flow]
+    async fn flow() -> Result<()> {
+        step().await
+    }
+    let home = tempfile::tempdir().unwrap();
+    let unable = StatusCode::SERVICE_UNAVAILABLE;
+    let session = answering_session(&home, "/set_state", unable).await;
+    let error = session.run(flow()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("503"), "{error:?}");
+    let session = answering_session(&home, "/task_runs/record", unable).await;
+    session.run(flow()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

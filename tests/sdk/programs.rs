@@ -321,6 +321,26 @@ fn what_a_script_said_of_a_step_stays() {
 }
 
 #[test]
+fn what_a_script_leaves_open_ends_with_it() {
+    let home = Home::new(None);
+    let script = "$PREFECT_RS_BIN task-run start one; ! $PREFECT_RS_BIN task-run start ''";
+    let output = home.cli(&["run", "--", "sh", "-c", script]);
+    assert!(output.status.success());
+    let tasks = home.json(&["task-run", "ls", "-o", "json"]);
+    assert_eq!(tasks[0]["state"]["type"], "CRASHED");
+    assert_eq!(
+        tasks[0]["state"]["message"],
+        "The program ended without saying how the task ended."
+    );
+    let output = home.cli(&["run", "-p", "a-b=1", "-p", "a_b=2", "--", "true"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("would both be the environment variable `PREFECT__PARAMETER_A_B`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn runs_for_later_do_not_hide_those_that_have_begun() {
     let home = Home::new(None);
     home.prints(&["run", "--", "true"]);
@@ -611,9 +631,9 @@ fn ctrl_c_ends_a_run_with_its_own_words() {
     let mut program = home.command(example("patient"));
     program
         .args(["patient", "seconds=600"])
-        .stderr(Stdio::piped());
+        .stdout(Stdio::piped());
     let mut program = program.spawn().unwrap();
-    let reader = std::io::BufReader::new(program.stderr.take().unwrap());
+    let reader = std::io::BufReader::new(program.stdout.take().unwrap());
     let mut lines = std::io::BufRead::lines(reader).map_while(Result::ok);
     assert!(lines.any(|line| line.contains("watching")));
     signal(program.id(), "INT");

@@ -58,6 +58,27 @@ async fn an_expired_or_refreshed_result_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_a_key_just_runs() {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    #[task(cache_key_fn = |arguments: &Arguments| arguments.get::<Option<String>>("key").flatten())]
+    async fn make(key: Option<String>) -> u32 {
+        let _ = key;
+        RUNS.fetch_add(1, Ordering::Relaxed)
+    }
+    #[flow]
+    async fn flow() -> Result<Vec<u32>> {
+        let mut made = Vec::new();
+        for key in [None, None, Some(""), Some(""), Some("a"), Some("a")] {
+            made.push(make(key.map(str::to_owned)).await?);
+        }
+        Ok(made)
+    }
+    let history = History::new().await;
+    let made = history.session.run(flow()).await.unwrap();
+    assert_eq!(made, [0, 1, 2, 3, 4, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_not_cached() {
     static TRIES: AtomicU32 = AtomicU32::new(0);
     #[task(cache_key_fn = input_hash)]

@@ -41,6 +41,82 @@ async fn a_function_may_return_its_state() {
     assert_eq!(flow_run["state"]["message"], "done");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_no_end_fails_the_run() {
+    #[task]
+    async fn later() -> State<u8> {
+        let mut state = Failed("not yet");
+        state.state_type = StateType::Scheduled;
+        state
+    }
+    #[flow]
+    async fn flow() -> State<u8> {
+        let error = later().await.unwrap_err().to_string();
+        assert!(
+            error.contains("type SCHEDULED, in which no run ends"),
+            "{error}"
+        );
+        let mut state = Completed(1);
+        state.data = None;
+        state
+    }
+    let history = History::new().await;
+    let error = history.session.run(flow()).await.unwrap_err();
+    assert!(error.state().is_failed());
+    assert!(error.to_string().contains("has no data"), "{error}");
+    assert_eq!(history.flow_runs().await[0]["state"]["type"], "FAILED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_beside_the_function_fails_the_task_with_its_message() {
+    #[derive(Clone, serde::Deserialize)]
+    struct Unwritable;
+    impl serde::Serialize for Unwritable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+            panic!("there are no words")
+        }
+    }
+    #[task(retries = 1, retry_condition = |_: &RunError| panic!("who knows"))]
+    async fn fail() -> Result<()> {
+        bail!("broken")
+    }
+    #[task(cache_key_fn = |_: &Arguments| -> String { panic!("no key") })]
+    async fn keyed() {}
+    #[task]
+    async fn unwritable() -> Unwritable {
+        Unwritable
+    }
+    #[task]
+    async fn take(value: Unwritable) {
+        drop(value);
+    }
+    #[flow]
+    async fn flow() -> Result<()> {
+        let mut said = Vec::new();
+        for state in [
+            fail().state().await,
+            fail().submit().wait().await,
+            keyed().state().await,
+            keyed().submit().wait().await,
+            unwritable().state().await,
+            unwritable().submit().wait().await,
+        ] {
+            assert!(state.is_failed(), "{state}");
+            said.push(state.message.unwrap_or_default());
+        }
+        for (said, reason) in said.chunks(2).zip([
+            "who knows (asked about: Failed: broken)",
+            "no key",
+            "no words",
+        ]) {
+            assert!(said.iter().all(|text| text.contains(reason)), "{said:?}");
+        }
+        take(Unwritable).await
+    }
+    let history = History::new().await;
+    history.session.run(flow()).await.unwrap();
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the {0} is broken")]
 struct Broken(&'static str);

@@ -251,6 +251,7 @@ impl Shared {
             }
         };
         self.guard.ended(id, kind, name, &message).await;
+        states::end_what_was_left_open(&self.client, id).await;
         self.logs.flush(FLUSH_LIMIT).await;
         match self
             .reporter()

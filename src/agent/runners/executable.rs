@@ -1,5 +1,6 @@
 //! Flows in Rust and any other executables: the arguments and variables that tell them of their run.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 
 use serde_json::{Map, Value};
@@ -86,12 +87,16 @@ pub(in crate::agent) fn describe_run(
 fn push_parameters(invocation: &mut Invocation, run: &FlowRun) -> Result<(), String> {
     let all = Value::Object(run.parameters.clone()).to_string();
     push_parameter(invocation, "PREFECT__PARAMETERS".into(), all)?;
+    let mut known: HashMap<String, &String> = HashMap::new();
     for (name, value) in &run.parameters {
-        push_parameter(
-            invocation,
-            format!("PREFECT__PARAMETER_{}", variable_name(name)),
-            plain(value),
-        )?;
+        let key = format!("PREFECT__PARAMETER_{}", variable_name(name));
+        // One of the two would be lost without a word.
+        if let Some(other) = known.insert(key.clone(), name) {
+            return Err(format!(
+                "The parameters `{other}` and `{name}` would both be the environment variable `{key}`. Give one of them another name."
+            ));
+        }
+        push_parameter(invocation, key, plain(value))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use crate::sdk::context::{Cancellation, Context};
 use crate::sdk::logs;
@@ -45,6 +46,8 @@ pub(crate) async fn run(
             }
         }
     };
+    let span = context.clone().sync_scope(|| logs::span(&context));
+    let work = work.instrument(span);
     let work = context.scope(async {
         match limit {
             Some(limit) => timeout(limit, work)
@@ -86,6 +89,7 @@ async fn blocking(
     is_bounded: bool,
 ) -> Outcome {
     let context = Context::current();
+    let span = Span::current();
     let is_nested = context.as_ref().is_some_and(|context| context.depth > 1);
     // Caught on the thread that panics, which knows where.
     let work = move || {
@@ -94,7 +98,7 @@ async fn blocking(
                 .unwrap_or_else(|payload| panicked(what, &*payload))
         };
         match context {
-            Some(context) => context.sync_scope(work),
+            Some(context) => context.sync_scope(|| span.in_scope(work)),
             None => work(),
         }
     };
@@ -151,6 +155,16 @@ impl Drop for Counted {
 
 /// A panic is a bug in the function, and a failure like any other: it is retried, and the process goes on.
 fn panicked(what: &str, payload: &(dyn Any + Send)) -> Outcome {
+    Outcome::Ended(panic_state(&format!("the {what}"), payload), None)
+}
+
+/// Calls a function of the user's; its panic is the state that the run ends in.
+pub(super) fn caught<R>(what: &str, work: impl FnOnce() -> R) -> Result<R, State> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_state(what, &*payload))
+}
+
+/// Returns the failure of a run in which something panicked on this thread.
+pub(super) fn panic_state(what: &str, payload: &(dyn Any + Send)) -> State {
     let said = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
@@ -159,9 +173,9 @@ fn panicked(what: &str, payload: &(dyn Any + Send)) -> Outcome {
     let place = logs::last_panic()
         .map(|place| format!(" at {place}"))
         .unwrap_or_default();
-    let state =
-        State::new(StateType::Failed).with_message(format!("The {what} panicked{place}: {said}"));
-    Outcome::Ended(state, None)
+    let (first, rest) = what.split_at(what.ceil_char_boundary(1));
+    let what = format!("{}{rest}", first.to_uppercase());
+    State::new(StateType::Failed).with_message(format!("{what} panicked{place}: {said}"))
 }
 
 fn timed_out(what: &str, limit: Duration) -> Outcome {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{interval, sleep};
 use tracing::{error, info, warn};
@@ -62,11 +63,11 @@ impl Execution {
         let name = definition.name();
         let flow_run = Arc::new(FlowRun::new(engine, made, name, cancellation.clone()));
         Self {
+            _signals: signals::tell(&cancellation, Some(flow_run.clone())),
             flow_run,
             definition,
             options,
             is_over: false,
-            _signals: signals::tell(&cancellation),
             watch: runtime().spawn(watching).abort_handle(),
         }
     }
@@ -281,11 +282,17 @@ impl Execution {
     fn keep(&self, value: &Shared) -> Option<Value> {
         let key = format!("flow-run-{}", self.flow_run.id);
         let results = &self.flow_run.engine.results;
-        let json = value::to_json(value).ok()?;
-        match results.keep(&key, &json, None) {
+        let written = attempt::caught("the result", || value::to_json(value))
+            .map_err(|state| state.message.unwrap_or_default())
+            .and_then(|json| json.map_err(|error| error.to_string()));
+        let kept = written.and_then(|json| {
+            let kept = results.keep(&key, &json, None);
+            kept.map_err(|error| error.to_string())
+        });
+        match kept {
             Ok(()) => Some(results.document(&key, None)),
-            Err(error) => {
-                warn!(target: "prefect.flow_runs", "The result of flow run `{}` could not be kept: {error}", self.flow_run.name);
+            Err(reason) => {
+                warn!(target: "prefect.flow_runs", "The result of flow run `{}` could not be kept: {reason}", self.flow_run.name);
                 None
             }
         }
@@ -355,10 +362,40 @@ impl Drop for Execution {
         if self.is_over {
             return;
         }
-        let (engine, id) = (self.flow_run.engine.clone(), self.flow_run.id);
-        let message = "The call was dropped before it ended.";
-        let state = json!({"type": "CANCELLED", "name": "Cancelled", "message": message});
-        runtime().spawn(async move { drop(propose(&engine, id, state, false).await) });
+        let flow_run = self.flow_run.clone();
+        // What was submitted has nobody left who waits for it.
+        flow_run.cancellation.cancel(Reason::Cancelled);
+        let (told, is_told) = std::sync::mpsc::channel::<()>();
+        runtime().spawn(async move {
+            flow_run
+                .give_up(
+                    StateType::Cancelled,
+                    "The call was dropped before it ended.",
+                )
+                .await;
+            drop(told);
+        });
+        // The program may end with this, as when a `timeout` around the call was the last thing in its `main`. The engine's own
+        // thread has to go on, since it is the one that tells.
+        let own = runtime().handle().id();
+        if !Handle::try_current().is_ok_and(|current| current.id() == own) {
+            let _ = is_told.recv_timeout(FAREWELL);
+        }
+    }
+}
+
+/// How long the end of a run that is given up may take to be told, before the program goes on without.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+
+impl FlowRun {
+    /// Tells that the run ends here and now, and what was running in it.
+    pub(super) async fn give_up(&self, end: StateType, message: &str) {
+        self.engine.recorder.flush().await;
+        let (kind, name) = (end.as_str(), end.default_name());
+        let state = json!({"type": kind, "name": name, "message": message});
+        propose(&self.engine, self.id, state.clone(), false).await;
+        self.engine.client.end_open_task_runs(self.id, &state).await;
+        self.engine.logs.flush().await;
     }
 }
 

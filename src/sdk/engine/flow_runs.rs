@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::attempt;
 use super::calls::Needs;
 use super::execution::Execution;
 use super::patience::patiently;
@@ -102,7 +103,7 @@ impl FlowRun {
         *number - 1
     }
 
-    /// Notes that a value is the result of a task run.
+    /// Notes that a value is the result of a task run; panics if its `Serialize` does.
     pub(crate) fn remember(&self, value: &Shared, task_run: Uuid) {
         if let Some(mark) = value::fingerprint(value).whole {
             let mut produced = self.produced.lock().expect("nobody panics while noting");
@@ -122,7 +123,10 @@ impl FlowRun {
         {
             return Ids::None;
         }
-        let marks = value::fingerprint(value);
+        // An argument that panics when it is written is told of by the run it is for, not by the caller.
+        let Ok(marks) = attempt::caught("an argument", || value::fingerprint(value)) else {
+            return Ids::None;
+        };
         let produced = self.produced.lock().expect("nobody panics while noting");
         if let Some(whole) = marks.whole.and_then(|mark| produced.get(&mark)) {
             return Ids::One(*whole);
@@ -173,6 +177,7 @@ pub(crate) async fn start(
 ) -> Result<(Shared, State), RunError> {
     let label = format!("flow `{}`", call.definition.name());
     let definition = call.definition;
+    check_name(&call.options.common.name).map_err(|reason| RunError::not_run(&label, reason))?;
     let needs = Needs::of(call.inputs, call.wait_for);
     let stand_in = parent.as_ref().map(|parent| {
         let links = needs.links(definition.parameter_names(), &parent.flow_run);
@@ -217,9 +222,24 @@ pub(crate) async fn start(
     let run = Execution::new(engine, definition, call.options, made, parent.as_ref());
     let outcome = run.execute(inputs).await;
     if let (Some(parent), Some(id), Ok((value, _))) = (&parent, stand_in_id, &outcome) {
-        parent.flow_run.remember(value, id);
+        // The run is over, so that a result which cannot be written is only one that nobody recognises.
+        let _ = attempt::caught("the result", || parent.flow_run.remember(value, id));
     }
     outcome
+}
+
+/// What servers take in no name, since they make addresses of names.
+const NOT_IN_NAMES: [char; 5] = ['/', '%', '&', '>', '<'];
+
+/// Refuses a name with which the flow could be run by hand and never be deployed.
+fn check_name(name: &str) -> Result<(), String> {
+    match name.find(NOT_IN_NAMES) {
+        Some(_) => Err(format!(
+            "its name contains one of {}, which no name of a flow may; give it another with `#[flow(name = \"...\")]`",
+            NOT_IN_NAMES.map(String::from).join(" ")
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Carries out a flow run that an agent has claimed; returns the state it ended in.

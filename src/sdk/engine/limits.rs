@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
-use super::patience::Failing;
+use super::patience::{Failing, is_failure};
 use super::runtime;
 use crate::client::Client;
 use crate::sdk::context::{Open, OpenGuard};
@@ -113,7 +113,9 @@ impl Limits {
                         return Granted::Elsewhere;
                     }
                     Some(422) => return Granted::Never(error.to_string()),
-                    _ if error.is_failure() && !failing.is_worth_waiting(&error, &self.client) => {
+                    _ if is_failure(&error, &self.client)
+                        && !failing.is_worth_waiting(&error, &self.client) =>
+                    {
                         return Granted::Never(error.to_string());
                     }
                     // Full; or away, and then the run waits for the server to come back.

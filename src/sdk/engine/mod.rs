@@ -20,10 +20,13 @@ pub(crate) mod task_runs;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use tracing::warn;
 
 use crate::client::Client;
 use crate::clock::{Clock, SystemClock};
@@ -80,7 +83,8 @@ impl Engine {
     pub(crate) async fn connect(client: Client, settings: &Settings) -> Result<Arc<Self>, String> {
         signals::listen();
         logs::listen_to_panics();
-        let version = client.server_version().await.map_err(|error| {
+        let version = or_say_so(&client, client.server_version()).await;
+        let version = version.map_err(|error| {
             let hint = match client.transport().url() {
                 Some(_) => "; start the server, or unset PREFECT_API_URL to record the run in the local database",
                 None => "",
@@ -121,6 +125,20 @@ impl Engine {
         self.limits.flush().await;
         self.logs.flush().await;
     }
+}
+
+/// How long a person sits before a program that says nothing, and does not wonder.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Waits for an answer of the API, and says so where it takes long.
+async fn or_say_so<T>(client: &Client, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    if let Ok(answer) = timeout(SILENCE, &mut answer).await {
+        return answer;
+    }
+    let url = client.transport().url().unwrap_or("this process");
+    warn!(target: "prefect", "the API at {url} does not answer yet; it is asked a few times more");
+    answer.await
 }
 
 /// Returns the engine's runtime.

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::patience::{Failing, Pause};
+use super::patience::{Failing, Pause, is_failure};
 use crate::client::{Client, Error};
 
 /// What one request carries at most; genuine servers take 4 MB of logs.
@@ -373,10 +373,12 @@ impl Part {
                     failing.has_answered();
                     return Ok(());
                 }
-                Err(error) if self.is_tried_once && error.is_failure() => return Err(error),
+                Err(error) if self.is_tried_once && is_failure(&error, client) => {
+                    return Err(error);
+                }
                 Err(error) if failing.is_worth_waiting(&error, client) => {
                     if pause.is_first() {
-                        warn!(target: "prefect", "what happens is kept until the API is back: {error}");
+                        failing.warn("what happens is kept", &error, client);
                     }
                     pause.wait().await;
                     if error.is_timeout() {

@@ -2,7 +2,8 @@
 //!
 //! A server that cannot be reached, or says that it is not able just now (429, 502, 503, 504), will be back. One that answers that it
 //! has failed (500) may fail at this very request each time, so it is taken at its word after a while
-//! ([`Settings::flow_failing_server_timeout`](crate::settings::Settings)).
+//! ([`Settings::flow_failing_server_timeout`](crate::settings::Settings)). A server that is this very process is never away: what
+//! it is not able to do just now, such as to write on a full disk, it gets less time for.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,14 @@ impl Pause {
     }
 }
 
+/// How long a server in this process may be unable to do what it is asked.
+const LONGEST_UNABLE: Duration = Duration::from_secs(60);
+
+/// Tells whether the server may answer so each time: it says so, or it is this process and so can be away no more than we are.
+pub(super) fn is_failure(error: &Error, client: &Client) -> bool {
+    error.is_failure() || (error.is_away() && client.transport().url().is_none())
+}
+
 /// Since when a server has answered nothing but that it failed; cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Failing(Arc<Mutex<Option<Instant>>>);
@@ -48,11 +57,25 @@ impl Failing {
             .0
             .lock()
             .expect("nobody panics while looking at a time");
-        if !error.is_failure() {
+        if !is_failure(error, client) {
             *since = None;
             return error.is_away();
         }
-        since.get_or_insert_with(Instant::now).elapsed() < client.failing_timeout()
+        let limit = match error.is_failure() {
+            true => client.failing_timeout(),
+            false => client.failing_timeout().min(LONGEST_UNABLE),
+        };
+        since.get_or_insert_with(Instant::now).elapsed() < limit
+    }
+
+    /// Says that something waits, which a person should hear once.
+    pub(crate) fn warn(&self, what: &str, error: &Error, client: &Client) {
+        match client.transport().url() {
+            Some(_) => warn!(target: "prefect", "{what} until the API is back: {error}"),
+            None => {
+                warn!(target: "prefect", "{what} until the local database takes it, or not for long: {error}");
+            }
+        }
     }
 
     /// Hears of an answer.
@@ -87,7 +110,7 @@ where
         match ask().await {
             Err(error) if failing.is_worth_waiting(&error, client) => {
                 if pause.is_first() {
-                    warn!(target: "prefect", "{what} until the API is back: {error}");
+                    failing.warn(what, &error, client);
                 }
                 pause.wait().await;
             }

@@ -5,10 +5,12 @@
 //! of limits.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -31,8 +33,8 @@ use crate::sdk::task::{Call, TaskDefinition};
 use crate::sdk::value::{self, Inputs, Shared};
 
 /// What is said of a task that is called where it cannot run.
-pub(crate) const OUTSIDE: &str =
-    "it was called outside of a flow; call it in a function with #[flow]";
+pub(crate) const OUTSIDE: &str = "it was called outside of a flow; call it in a function with #[flow], and spawn what calls it there with \
+     `prefect_rs::prelude::spawn` or `spawn_blocking` instead of those of tokio and std";
 
 /// Runs a call to its end.
 pub(crate) fn run(call: Call) -> BoxFuture<'static, Result<(Shared, State), RunError>> {
@@ -67,6 +69,8 @@ pub(super) struct TaskRun {
     needs: Needs,
     handle: Option<Arc<Handle>>,
     pub(super) record: TaskRecord,
+    /// Whether the call has named it, so that no template does.
+    is_named: bool,
     /// What the run's own code sees of it; made again when that changes.
     pub(super) info: OnceLock<Arc<TaskRunInfo>>,
     /// How many task runs it is in, with itself.
@@ -91,6 +95,7 @@ impl TaskRun {
         if let Some(parent) = &context.task_run {
             links.add("__parents__", Ids::One(parent.id));
         }
+        let is_named = run_name.is_some();
         let name = run_name.unwrap_or_else(|| format!("{}-{number}", options.common.name));
         let record = record(
             &flow_run,
@@ -110,18 +115,37 @@ impl TaskRun {
             needs,
             handle,
             record,
+            is_named,
             info: OnceLock::new(),
             depth: context.depth + 1,
             is_told_directly: false,
         }
     }
 
+    /// Carries the run out; what panics in it beside its body, such as a `cache_key_fn`, fails it as its body would.
     async fn execute(mut self) -> Result<(Shared, State), RunError> {
+        match AssertUnwindSafe(self.carry_out()).catch_unwind().await {
+            Ok(end) => end,
+            Err(payload) => {
+                let state = attempt::panic_state("what decides about the task", &*payload);
+                match self.record.state.state_type.is_terminal() {
+                    // It has been told how the run ended, which stays.
+                    true => Err(RunError::new(self.label(), state, None)),
+                    false => Err(self.end(state, None)),
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&mut self) -> Result<(Shared, State), RunError> {
         let values = match std::mem::take(&mut self.needs).met().await {
             Ok(values) => values,
             Err(upstream) => return Err(self.not_ready(&upstream)),
         };
-        let key = self.look_at_arguments(&values);
+        let key = match self.look_at_arguments(&values) {
+            Ok(key) => key,
+            Err(state) => return Err(self.end(state, None)),
+        };
         if let Some(key) = &key
             && !self.options.refresh_cache
             && let Some(hit) = self.cached(key)
@@ -144,11 +168,17 @@ impl TaskRun {
             let outcome = self.attempt(inputs.unwrap_or_default()).await;
             drop(slots);
             match outcome {
-                Outcome::Completed(completion) => return Ok(self.complete(completion, key).await),
+                Outcome::Completed(completion) => return self.complete(completion, key).await,
                 Outcome::Ended(state, source) => {
                     let failure = self.failure(&state, source);
-                    if !may_repeat || !self.should_retry(&failure) {
-                        return Err(self.end(state, Some(failure)));
+                    let is_wanted = match may_repeat {
+                        true => self.should_retry(&failure),
+                        false => Ok(false),
+                    };
+                    match is_wanted {
+                        Ok(true) => {}
+                        Ok(false) => return Err(self.end(state, Some(failure))),
+                        Err(state) => return Err(self.end(state, None)),
                     }
                     self.wait_for_retry(attempt, &state).await;
                 }
@@ -170,16 +200,20 @@ impl TaskRun {
     }
 
     /// Does what needs the arguments as JSON: the run's name, and the key of its result, if there is to be one.
-    fn look_at_arguments(&mut self, values: &VecDeque<Shared>) -> Option<String> {
+    ///
+    /// The error is how the run ends when its `cache_key_fn` panics.
+    fn look_at_arguments(&mut self, values: &VecDeque<Shared>) -> Result<Option<String>, State> {
         let options = self.options.clone();
         let persists = options.common.persist_result == Some(true);
-        if options.cache_key_fn.is_none() && !persists && options.common.run_name.is_none() {
-            return None;
+        let template = options.common.run_name.as_ref();
+        let template = template.filter(|_| !self.is_named);
+        if options.cache_key_fn.is_none() && !persists && template.is_none() {
+            return Ok(None);
         }
         let names = self.definition.arguments;
         let not_finite = not_finite(names, values);
         let (values, unwritable) = json_of(names.iter().copied(), values);
-        if let Some(template) = &options.common.run_name {
+        if let Some(template) = template {
             self.record.name = arguments::fill(template, &values);
             self.record.is_renamed = true;
             self.info.take();
@@ -187,23 +221,30 @@ impl TaskRun {
         // Without it, calls with other arguments would have the same key.
         if let Some(reason) = unwritable.or(not_finite) {
             self.say(|name| warn!(target: "prefect.task_runs", "The result of task run `{name}` is neither looked for nor kept: {reason}"));
-            return None;
+            return Ok(None);
         }
         let arguments = Arguments {
             task_key: self.record.task_key.to_owned(),
             flow_run_id: self.flow_run.id,
             values,
         };
-        match &options.cache_key_fn {
-            Some(key) => Some(key(&arguments)),
+        let key = match &options.cache_key_fn {
+            Some(key) => attempt::caught("the `cache_key_fn`", || key(&arguments))?,
             // So a retry of the flow finds what its first attempt did.
             None => persists.then(|| arguments::input_hash_of_run(&arguments)),
+        };
+        // All tasks that make one would share its result.
+        if key.as_deref() == Some("") {
+            self.say(|name| warn!(target: "prefect.task_runs", "The result of task run `{name}` is neither looked for nor kept: its cache key is empty"));
+            return Ok(None);
         }
+        Ok(key)
     }
 
     fn cached(&mut self, key: &str) -> Option<(Shared, State)> {
         let found = self.engine.results.find(key, self.engine.now())?;
         let value = (self.definition.decode)(&found.json).ok()?;
+        self.flow_run.remember(&value, self.record.id);
         let state = State::new(StateType::Completed).with_name("Cached");
         let data = self.engine.results.document(key, found.expiration);
         self.enter(&state, |record| {
@@ -212,7 +253,6 @@ impl TaskRun {
             record.data = Some(data);
         });
         self.say(|name| info!(target: "prefect.task_runs", "Task run `{name}`: finished in state Cached"));
-        self.flow_run.remember(&value, self.record.id);
         Some((value, state))
     }
 
@@ -248,13 +288,20 @@ impl TaskRun {
         }
     }
 
-    fn should_retry(&self, failure: &RunError) -> bool {
-        let is_wanted = self
-            .options
-            .retry_condition
-            .as_ref()
-            .is_none_or(|condition| condition(failure));
-        failure.state().is_failed() && is_wanted && self.flow_run.cancellation.reason().is_none()
+    /// Tells whether a failure is worth another attempt; the error is how the run ends when nobody can tell.
+    fn should_retry(&self, failure: &RunError) -> Result<bool, State> {
+        let is_wanted = match &self.options.retry_condition {
+            Some(condition) => attempt::caught("the `retry_condition`", || condition(failure))
+                .map_err(|state| {
+                    let said = state.message.unwrap_or_default();
+                    let failed = failure.state();
+                    State::new(StateType::Failed)
+                        .with_message(format!("{said} (asked about: {failed})"))
+                })?,
+            None => true,
+        };
+        let is_asked = self.flow_run.cancellation.reason().is_some();
+        Ok(failure.state().is_failed() && is_wanted && !is_asked)
     }
 
     async fn wait_for_retry(&mut self, retry: u32, failed: &State) {
@@ -283,7 +330,11 @@ impl TaskRun {
         }
     }
 
-    async fn complete(&mut self, completion: Completion, key: Option<String>) -> (Shared, State) {
+    async fn complete(
+        &mut self,
+        completion: Completion,
+        key: Option<String>,
+    ) -> Result<(Shared, State), RunError> {
         let Completion {
             value,
             name,
@@ -297,7 +348,12 @@ impl TaskRun {
             None => None,
         };
         // Told before the state, so that whoever waits for this run finds its result named.
-        self.flow_run.remember(&value, self.record.id);
+        let noted = attempt::caught("the `Serialize` of the result", || {
+            self.flow_run.remember(&value, self.record.id);
+        });
+        if let Err(state) = noted {
+            return Err(self.end(state, None));
+        }
         self.enter(&state, |record| {
             if let Some((key, expiration, data)) = kept {
                 record.cache_key = Some(key);
@@ -307,7 +363,7 @@ impl TaskRun {
         });
         self.say(|name| info!(target: "prefect.task_runs", "Task run `{name}`: finished in state {state}"));
         self.hook(On::Completion);
-        (value, state)
+        Ok((value, state))
     }
 
     async fn keep(
@@ -336,6 +392,7 @@ impl TaskRun {
                 self.say(|name| warn!(target: "prefect.task_runs", "The result of task run `{name}` could not be kept: {reason}"));
                 None
             }
+            // It panics again when the result is noted, which fails the run.
             Err(_) => None,
         }
     }
