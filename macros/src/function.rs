@@ -176,6 +176,19 @@ impl Function {
         quote!(let _ = |#( #values: #sdk::NoInput ),*| #name(#(#values),*);)
     }
 
+    /// Returns the function that reads what was returned. What cannot be an error is told at the type.
+    fn reader(&self) -> TokenStream {
+        let span = self.output.span();
+        let sdk = self.sdk_at(span);
+        match self.output {
+            Output::Plain(_) => quote_spanned!(span=> #sdk::outcome::plain),
+            Output::Result(_) => quote_spanned!(span=> #sdk::outcome::result),
+            Output::Unknown(_) => {
+                quote_spanned!(span=> #sdk::outcome::read::<{ __IS_RESULT }, { __IS_STATE }, _>)
+            }
+        }
+    }
+
     /// Returns the function that runs the body once with inputs of any origin.
     pub(crate) fn runner(&self) -> TokenStream {
         let sdk = self.sdk();
@@ -189,7 +202,7 @@ impl Function {
         });
         // What is wrong with the body as a whole is told at its name, what is with its result at the type.
         let (name, result) = (self.item.sig.ident.span(), self.item.sig.output.span());
-        let (name_sdk, read) = (self.sdk_at(name), self.output.reader(&self.sdk_at(result)));
+        let (name_sdk, read) = (self.sdk_at(name), self.reader());
         let run = match self.item.sig.asyncness {
             Some(_) => {
                 let body = quote_spanned!(result=> #read(&__RESULT, __body(#(#pass),*).await));
@@ -387,17 +400,6 @@ impl Output {
     fn span(&self) -> Span {
         match self {
             Self::Plain(ty) | Self::Result(ty) | Self::Unknown(ty) => ty.span(),
-        }
-    }
-
-    /// Returns the function that reads what was returned.
-    fn reader(&self, sdk: &TokenStream) -> TokenStream {
-        match self {
-            Self::Plain(_) => quote!(#sdk::outcome::plain),
-            Self::Result(_) => quote!(#sdk::outcome::result),
-            Self::Unknown(_) => {
-                quote!(#sdk::outcome::read::<{ __IS_RESULT }, { __IS_STATE }, _>)
-            }
         }
     }
 
