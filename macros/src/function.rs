@@ -201,7 +201,11 @@ impl Function {
             false => quote!(#value),
         });
         // What is wrong with the body as a whole is told at its name, what is with its result at the type.
-        let (name, result) = (self.item.sig.ident.span(), self.item.sig.output.span());
+        let name = self.item.sig.ident.span();
+        let result = match &self.item.sig.output {
+            ReturnType::Type(_, ty) => ty.span(),
+            nothing => nothing.span(),
+        };
         let (name_sdk, read) = (self.sdk_at(name), self.reader());
         let run = match self.item.sig.asyncness {
             Some(_) => {
@@ -438,7 +442,7 @@ impl Function {
 
     fn pass_on(&self, tail: &mut Expr) {
         match tail {
-            Expr::Await(awaited) => awaited.base = Box::new(self.tail(&awaited.base)),
+            Expr::Await(awaited) => *awaited.base = self.tail(&awaited.base),
             Expr::MethodCall(call)
                 if call.args.is_empty() && (call.method == "run" || call.method == "get") =>
             {
