@@ -24,6 +24,11 @@ async fn store(sum: u32) -> Result<()> {
     Ok(())
 }
 
+#[task]
+fn total(pages: Vec<u32>) -> u32 {
+    pages.into_iter().sum()
+}
+
 #[flow(name = "Concurrency")]
 async fn pages() -> Result<()> {
     let (first, second) = (fetch(1).submit(), fetch(2).submit());
@@ -32,6 +37,10 @@ async fn pages() -> Result<()> {
     let stored = store(&sum).submit();
     println!("{} is {}", stored.id(), stored.state());
     stored.await?;
+    // A list of futures is passed as one.
+    let mut pages = vec![first];
+    pages.extend((3..6).map(|page| fetch(page).submit()));
+    println!("together {}", total(gather(pages)).await?);
     Ok(())
 }
 

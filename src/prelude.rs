@@ -7,7 +7,7 @@ pub use crate::sdk::arguments::{Arguments, input_hash, input_hash_of_run};
 pub use crate::sdk::context::{cancelled, flow_run, is_cancelled, spawn, spawn_blocking, task_run};
 pub use crate::sdk::delays::exponential_backoff;
 pub use crate::sdk::flow::FlowCall;
-pub use crate::sdk::futures::{TaskFuture, TaskFutures};
+pub use crate::sdk::futures::{TaskFuture, TaskFutures, gather};
 pub use crate::sdk::options::Run;
 pub use crate::sdk::outcome::{Cancelled, Completed, Failed, RunError, State, StateType};
 pub use crate::sdk::task::TaskCall;

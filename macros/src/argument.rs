@@ -1,11 +1,11 @@
 //! What the attributes need to know of an argument: its type as the body sees it, and the one in which runs keep it.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, FnArg, Ident, Lit, Meta, Pat, Path, Type};
+use syn::{Attribute, Expr, FnArg, Ident, Lit, Meta, Pat, Type};
 
 /// An argument.
 pub(crate) struct Argument {
@@ -15,14 +15,48 @@ pub(crate) struct Argument {
     pub(crate) text: String,
     /// The type in which it is kept between attempts.
     pub(crate) owned: TokenStream,
-    /// How it is handed to the body.
-    pub(crate) pass: TokenStream,
+    /// Whether the body gets a reference to it.
+    pub(crate) is_lent: bool,
     /// Its documentation.
     pub(crate) doc: Option<String>,
     /// What it is when a run from outside does not say.
-    pub(crate) default: Option<Expr>,
+    pub(crate) default: Option<DefaultValue>,
     /// Where its type stands.
     pub(crate) span: Span,
+}
+
+/// What says what an argument is when a run from outside does not.
+pub(crate) enum DefaultValue {
+    /// The type of the argument.
+    OfType(Span),
+    /// An expression.
+    Of(Expr),
+}
+
+impl DefaultValue {
+    /// Returns the call that writes it as JSON.
+    pub(crate) fn written(
+        &self,
+        sdk: impl Fn(Span) -> TokenStream,
+        owned: &TokenStream,
+    ) -> TokenStream {
+        match self {
+            Self::OfType(span) => {
+                let sdk = sdk(*span);
+                quote_spanned!(*span=> #sdk::default_of::<#owned>(<#owned as ::std::default::Default>::default()))
+            }
+            // What is made by a call has the type that the argument has, or nothing would tell what `"x".into()` is.
+            Self::Of(made @ (Expr::Call(_) | Expr::MethodCall(_))) => {
+                let sdk = sdk(made.span());
+                quote_spanned!(made.span()=> #sdk::default_of::<#owned>(#made))
+            }
+            // A text will do for a `String`, as in a call.
+            Self::Of(given) => {
+                let sdk = sdk(given.span());
+                quote_spanned!(given.span()=> #sdk::default_value::<#owned>(#given))
+            }
+        }
+    }
 }
 
 impl Argument {
@@ -58,13 +92,14 @@ impl Argument {
         let doc = documentation(&input.attrs);
         let default = default(&input.attrs)?;
         input.attrs.retain(|attribute| !is_of_ours(attribute));
-        let span = input.ty.span();
-        let (owned, pass) = owned(&input.ty, &name, what)?;
+        let ty = peeled(&input.ty);
+        let span = ty.span();
+        let (owned, is_lent) = owned(ty, what)?;
         Ok(Self {
             text: name.unraw().to_string(),
             name,
             owned,
-            pass,
+            is_lent,
             doc,
             default,
             span,
@@ -82,8 +117,19 @@ pub(crate) fn is_of_ours(attribute: &Attribute) -> bool {
     is_doc(attribute) || attribute.path().is_ident("default")
 }
 
-/// Returns the type in which an argument is kept, and how the body gets it.
-fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, TokenStream)> {
+/// Returns a type without the parentheses, seen or not, that a macro or a person has put around it.
+pub(crate) fn peeled(mut ty: &Type) -> &Type {
+    loop {
+        ty = match ty {
+            Type::Group(group) => &group.elem,
+            Type::Paren(paren) => &paren.elem,
+            ty => return ty,
+        }
+    }
+}
+
+/// Returns the type in which an argument is kept, and whether the body borrows it.
+fn owned(ty: &Type, what: &str) -> syn::Result<(TokenStream, bool)> {
     match ty {
         Type::Reference(reference) if reference.mutability.is_some() => Err(syn::Error::new(
             ty.span(),
@@ -93,7 +139,7 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
         )),
         // What is borrowed for ever is data like any other.
         Type::Reference(reference) if is_static(reference.lifetime.as_ref()) => {
-            Ok((ty.to_token_stream(), quote!(#name)))
+            Ok((ty.to_token_stream(), false))
         }
         Type::Reference(reference) if reference.lifetime.is_some() => Err(syn::Error::new(
             reference.lifetime.span(),
@@ -105,14 +151,20 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
             Err(nameless(&reference.elem, what))
         }
         Type::Reference(reference) => {
-            let inner = &reference.elem;
+            let inner = peeled(&reference.elem);
             owned_within(inner, what)?;
-            let owned = match &**inner {
+            let owned = match inner {
                 Type::Path(path) if path.path.is_ident("str") => {
                     quote_spanned!(ty.span()=> ::std::string::String)
                 }
                 Type::Path(path) if last_is(path, "Path") => {
                     quote_spanned!(ty.span()=> ::std::path::PathBuf)
+                }
+                Type::Path(path) if last_is(path, "OsStr") => {
+                    quote_spanned!(ty.span()=> ::std::ffi::OsString)
+                }
+                Type::Path(path) if last_is(path, "CStr") => {
+                    quote_spanned!(ty.span()=> ::std::ffi::CString)
                 }
                 Type::Slice(slice) => {
                     let element = &slice.elem;
@@ -120,22 +172,18 @@ fn owned(ty: &Type, name: &Ident, what: &str) -> syn::Result<(TokenStream, Token
                 }
                 inner => quote_spanned!(ty.span()=> #inner),
             };
-            Ok((owned, quote!(&#name)))
+            Ok((owned, true))
         }
         ty if is_nameless(ty) => Err(nameless(ty, what)),
         ty => {
             owned_within(ty, what)?;
-            Ok((ty.to_token_stream(), quote!(#name)))
+            Ok((ty.to_token_stream(), false))
         }
     }
 }
 
 fn is_nameless(ty: &Type) -> bool {
-    match ty {
-        Type::ImplTrait(_) | Type::TraitObject(_) => true,
-        Type::Paren(inner) => is_nameless(&inner.elem),
-        _ => false,
-    }
+    matches!(peeled(ty), Type::ImplTrait(_) | Type::TraitObject(_))
 }
 
 fn nameless(ty: &Type, what: &str) -> syn::Error {
@@ -214,22 +262,16 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn default(attributes: &[Attribute]) -> syn::Result<Option<Expr>> {
+fn default(attributes: &[Attribute]) -> syn::Result<Option<DefaultValue>> {
     let mut found = None;
     for attribute in attributes {
         if attribute.path().is_ident("default") {
             found = Some(match &attribute.meta {
-                Meta::List(list) => list.parse_args::<Expr>()?,
-                Meta::NameValue(pair) => pair.value.clone(),
-                Meta::Path(path) => default_of_type(path),
+                Meta::List(list) => DefaultValue::Of(list.parse_args()?),
+                Meta::NameValue(pair) => DefaultValue::Of(pair.value.clone()),
+                Meta::Path(path) => DefaultValue::OfType(path.span()),
             });
         }
     }
     Ok(found)
-}
-
-fn default_of_type(path: &Path) -> Expr {
-    let span = path.span();
-    syn::parse2(quote_spanned!(span=> ::std::default::Default::default()))
-        .expect("a path call is an expression")
 }

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ItemFn;
 
 use crate::function::{Function, taken};
-use crate::options;
+use crate::options::{self, Options};
 
 const OPTIONS: &[&str] = &[
     "name",
@@ -24,8 +24,13 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
-    let (methods, mistakes) = options::methods(attribute, "flow", OPTIONS);
-    let function = Function::read(item, "flow")?;
+    let Options {
+        methods,
+        mistakes,
+        library,
+    } = options::read(attribute, "flow", OPTIONS);
+    let function = Function::read(item, "flow", library)?;
+    let sdk = function.sdk();
     let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
     let text = &function.text;
     let conditions = function.conditions();
@@ -40,7 +45,7 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         .iter()
         .map(|argument| &argument.owned)
         .collect();
-    let output = &function.output;
+    let (output, given) = (function.output(), function.given("Flow"));
     let body = function.body(&format_ident!("__body"));
     let runner = function.runner();
     let constants = function
@@ -49,9 +54,9 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         .enumerate()
         .map(|(number, argument)| {
             let (name, owned, text) = (taken(number), &argument.owned, &argument.text);
-            let parameter =
-                quote_spanned!(argument.span=> ::prefect_rs::sdk::parameter::<#owned>(#text));
-            quote!(const #name: ::prefect_rs::sdk::Typed<#owned> = #parameter;)
+            let sdk_there = function.sdk_at(argument.span);
+            let parameter = quote_spanned!(argument.span=> #sdk_there::parameter::<#owned>(#text));
+            quote!(const #name: #sdk::Typed<#owned> = #parameter;)
         });
     let parameters = function
         .arguments
@@ -61,9 +66,8 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
             let (name, owned) = (taken(number), &argument.owned);
             let doc = argument.doc.iter();
             let default = argument.default.iter().map(|default| {
-                quote_spanned!(syn::spanned::Spanned::span(default)=>
-                    .default_value(|| ::prefect_rs::sdk::default_value::<#owned>(#default))
-                )
+                let written = default.written(|span| function.sdk_at(span), owned);
+                quote!(.default_value(|| #written))
             });
             quote!(#name.parameter() #(.description(#doc))* #(#default)*)
         });
@@ -71,14 +75,15 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         .documentation()
         .map(|text| quote!(.description(#text)));
     // The compiler tells of functions that nobody calls only where they seem to be written by a person.
+    let name_sdk = function.sdk_at(name.span());
     let shell = quote_spanned! {name.span()=>
         #[allow(clippy::too_many_arguments)]
         #visibility fn #name(
-            #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
-        ) -> ::prefect_rs::sdk::FlowCall<#output> {
-            ::prefect_rs::sdk::FlowCall::new(
-                <#name as ::prefect_rs::sdk::Flow>::definition(),
-                ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#owned>::into_input(#names) ),* ],
+            #( #names: impl #name_sdk::IntoInput<#owned> ),*
+        ) -> #name_sdk::FlowCall<#given> {
+            #name_sdk::FlowCall::new(
+                <#name as #name_sdk::Flow>::definition(),
+                ::std::vec![ #( #name_sdk::IntoInput::<#owned>::into_input(#names) ),* ],
             )
         }
     };
@@ -101,23 +106,23 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
 
             #(#constants)*
 
-            impl ::prefect_rs::sdk::Flow for #name {
+            impl #sdk::Flow for #name {
                 type Output = #output;
 
                 #[allow(deprecated)]
-                fn definition() -> &'static ::prefect_rs::sdk::FlowDefinition {
+                fn definition() -> &'static #sdk::FlowDefinition {
                     #used
-                    static PARAMETERS: &[::prefect_rs::sdk::Parameter] = &[ #(#parameters),* ];
-                    static DEFINITION: ::prefect_rs::sdk::FlowDefinition =
-                        ::prefect_rs::sdk::FlowDefinition::new(
+                    static PARAMETERS: &[#sdk::Parameter] = &[ #(#parameters),* ];
+                    static DEFINITION: #sdk::FlowDefinition =
+                        #sdk::FlowDefinition::new(
                             #text, ::std::module_path!(), PARAMETERS, __run, __options,
                         );
                     &DEFINITION
                 }
             }
 
-            fn __options() -> ::prefect_rs::sdk::FlowOptions {
-                ::prefect_rs::sdk::FlowOptions::new(#text) #documentation #methods
+            fn __options() -> #sdk::FlowOptions {
+                #sdk::FlowOptions::new(#text) #documentation #methods
             }
         };
     })

@@ -1,15 +1,17 @@
 //! What the attributes need to know of a function: what it may be, how its body is run, and what it gives back.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Block, Expr, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, Meta,
-    PathArguments, ReturnType, Stmt, TraitItemFn, Type,
+    Attribute, Block, Expr, ExprAsync, ExprClosure, ExprReturn, FnArg, GenericArgument,
+    GenericParam, Ident, Item, ItemFn, Meta, Path, PathArguments, ReturnType, Stmt, TraitItemFn,
+    Type,
 };
 
-use crate::argument::{Argument, borrowed, documentation, is_of_ours};
+use crate::argument::{Argument, borrowed, documentation, is_of_ours, peeled};
 
 /// A function as the attributes see it.
 pub(crate) struct Function {
@@ -19,32 +21,71 @@ pub(crate) struct Function {
     pub(crate) arguments: Vec<Argument>,
     /// What it is called, without the `r#` of a word of the language.
     pub(crate) text: String,
-    /// What it gives back when it succeeds.
-    pub(crate) output: TokenStream,
-    /// Where that stands.
-    output_span: Span,
-    /// The function of `sdk::outcome` that reads what it returns.
-    pub(crate) reader: Ident,
+    /// What it returns.
+    output: Output,
+    /// The path of the library, if it is not known as `prefect_rs`.
+    library: Option<Path>,
 }
 
 impl Function {
     /// Reads a function, or says why it cannot be a `what`.
-    pub(crate) fn read(mut item: ItemFn, what: &str) -> syn::Result<Self> {
+    pub(crate) fn read(mut item: ItemFn, what: &str, library: Option<Path>) -> syn::Result<Self> {
         check_signature(&item, what)?;
         let mut arguments = Vec::with_capacity(item.sig.inputs.len());
         for input in &mut item.sig.inputs {
             arguments.push(Argument::read(input, what)?);
         }
-        let (output, reader) = output(&item.sig.output);
         check_output(&item.sig.output, what)?;
         Ok(Self {
             text: item.sig.ident.unraw().to_string(),
-            output_span: output.span(),
+            output: Output::of(&item.sig.output),
             item,
             arguments,
-            output,
-            reader: Ident::new(reader, Span::call_site()),
+            library,
         })
+    }
+
+    /// Returns the path of the library's part for flows, as if it stood at a place: what is wrong there is told there.
+    pub(crate) fn sdk_at(&self, span: Span) -> TokenStream {
+        let Some(path) = &self.library else {
+            return quote_spanned!(span=> ::prefect_rs::sdk);
+        };
+        let at = |mut token: TokenTree| {
+            // What `$crate` is, only its own span knows.
+            if token.to_string() != "$crate" {
+                token.set_span(span);
+            }
+            token
+        };
+        quote!(#path::sdk).into_iter().map(at).collect()
+    }
+
+    /// Returns the path of the library's part for flows.
+    pub(crate) fn sdk(&self) -> TokenStream {
+        self.sdk_at(Span::call_site())
+    }
+
+    /// Returns what it gives back when it succeeds, for those who call it. `of` is the trait that a flow or task has.
+    pub(crate) fn given(&self, of: &str) -> TokenStream {
+        match &self.output {
+            Output::Plain(ty) | Output::Result(ty) => ty.clone(),
+            Output::Unknown(_) => {
+                let (name, sdk) = (&self.item.sig.ident, self.sdk());
+                let of = Ident::new(of, Span::call_site());
+                quote!(<#name as #sdk::#of>::Output)
+            }
+        }
+    }
+
+    /// Returns the same for the trait itself.
+    pub(crate) fn output(&self) -> TokenStream {
+        match &self.output {
+            Output::Plain(ty) | Output::Result(ty) => ty.clone(),
+            Output::Unknown(_) => {
+                // What is no data is told where the type stands.
+                Ident::new("__Output", self.output.span()).into_token_stream()
+            }
+        }
     }
 
     /// Returns the function under another name and without what belongs to the outer one.
@@ -59,17 +100,32 @@ impl Function {
                 .iter()
                 .any(|name| attribute.path().is_ident(name))
         });
-        if returns_result(&body.sig.output) {
-            pass_on_block(&mut body.block);
+        // An `async fn` need not await, nor is a plain one any better for being `const`; those who call it never see the
+        // many arguments. First, so that what the author says of these lints still counts.
+        body.attrs.insert(
+            0,
+            syn::parse_quote! {
+                #[allow(clippy::too_many_arguments, clippy::missing_const_for_fn, clippy::unused_async)]
+            },
+        );
+        let sdk = self.sdk();
+        if !matches!(self.output, Output::Plain(_)) {
+            PassOn(self).visit_block_mut(&mut body.block);
+            self.pass_on_block(&mut body.block);
+            body.block.stmts.insert(
+                0,
+                syn::parse_quote! {
+                    #[allow(unused_imports)]
+                    use #sdk::tail::Other as _;
+                },
+            );
         }
         // What the function prints becomes logs of its run; an import of its own in the body would still win.
         body.block.stmts.insert(
             0,
             syn::parse_quote! {
                 #[allow(unused_imports)]
-                use ::prefect_rs::{
-                    __eprint as eprint, __eprintln as eprintln, __print as print, __println as println,
-                };
+                use #sdk::logs::{eprint, eprintln, print, println};
             },
         );
         body
@@ -78,6 +134,10 @@ impl Function {
     /// Returns the attributes that the outer function keeps: documentation, deprecation, conditions, lints.
     pub(crate) fn outer_attributes(&self) -> impl Iterator<Item = Attribute> {
         self.item.attrs.iter().filter_map(|attribute| {
+            // The call itself must be used, and says why; only a reason of the author's own adds to that.
+            if attribute.path().is_ident("must_use") && matches!(attribute.meta, Meta::Path(_)) {
+                return None;
+            }
             let is_kept = ["doc", "deprecated", "cfg", "must_use", "allow"]
                 .iter()
                 .any(|name| attribute.path().is_ident(name));
@@ -111,43 +171,63 @@ impl Function {
     /// as `map` and `prefect_rs::main!` do, uses the function.
     pub(crate) fn used(&self) -> TokenStream {
         let name = &self.item.sig.ident;
-        let names: Vec<_> = self
-            .arguments
-            .iter()
-            .map(|argument| &argument.name)
-            .collect();
-        quote!(let _ = |#( #names: ::prefect_rs::sdk::NoInput ),*| #name(#(#names),*);)
+        let sdk = self.sdk();
+        let values: Vec<_> = (0..self.arguments.len()).map(value).collect();
+        quote!(let _ = |#( #values: #sdk::NoInput ),*| #name(#(#values),*);)
+    }
+
+    /// Returns the function that reads what was returned. What cannot be an error is told at the type.
+    fn reader(&self) -> TokenStream {
+        let span = self.output.span();
+        let sdk = self.sdk_at(span);
+        match self.output {
+            Output::Plain(_) => quote_spanned!(span=> #sdk::outcome::plain),
+            Output::Result(_) => quote_spanned!(span=> #sdk::outcome::result),
+            Output::Unknown(_) => {
+                quote_spanned!(span=> #sdk::outcome::read::<{ __IS_RESULT }, { __IS_STATE }, _>)
+            }
+        }
     }
 
     /// Returns the function that runs the body once with inputs of any origin.
     pub(crate) fn runner(&self) -> TokenStream {
-        let Self {
-            arguments, reader, ..
-        } = self;
-        let names: Vec<_> = arguments.iter().map(|argument| &argument.name).collect();
-        let taken = (0..arguments.len()).map(taken);
-        let pass = arguments.iter().map(|argument| &argument.pass);
+        let sdk = self.sdk();
+        // Not the arguments' own names, which may be those of constants, or of the function.
+        let values: Vec<_> = (0..self.arguments.len()).map(value).collect();
+        let taken = (0..self.arguments.len()).map(taken);
+        let pass = self.arguments.iter().zip(&values);
+        let pass = pass.map(|(argument, value)| match argument.is_lent {
+            true => quote!(&#value),
+            false => quote!(#value),
+        });
         // What is wrong with the body as a whole is told at its name, what is with its result at the type.
-        let (name, result) = (self.item.sig.ident.span(), self.item.sig.output.span());
-        let read = quote!(::prefect_rs::sdk::outcome::#reader);
+        let name = self.item.sig.ident.span();
+        let result = match &self.item.sig.output {
+            ReturnType::Type(_, ty) => ty.span(),
+            nothing => nothing.span(),
+        };
+        let (name_sdk, read) = (self.sdk_at(name), self.reader());
         let run = match self.item.sig.asyncness {
             Some(_) => {
                 let body = quote_spanned!(result=> #read(&__RESULT, __body(#(#pass),*).await));
-                quote_spanned!(name=> ::prefect_rs::sdk::Running::future(async move { #body }))
+                quote_spanned!(name=> #name_sdk::Running::future(async move { #body }))
             }
             None => {
                 let body = quote_spanned!(result=> #read(&__RESULT, __body(#(#pass),*)));
-                quote_spanned!(name=> ::prefect_rs::sdk::Running::blocking(move || #body))
+                quote_spanned!(name=> #name_sdk::Running::blocking(move || #body))
             }
         };
-        let (output, output_span) = (&self.output, self.output_span);
-        let result = quote_spanned!(output_span=> ::prefect_rs::sdk::kept::<#output>());
+        let (output, output_span) = (self.output(), self.output.span());
+        let output_sdk = self.sdk_at(output_span);
+        let result = quote_spanned!(output_span=> #output_sdk::kept::<#output>());
+        let told = self.output.told(&sdk);
         quote! {
-            const __RESULT: ::prefect_rs::sdk::Kept<#output> = #result;
+            #told
+            const __RESULT: #sdk::Kept<#output> = #result;
 
             #[allow(unused_mut, unused_variables)]
-            fn __run(mut __inputs: ::prefect_rs::sdk::Inputs) -> ::prefect_rs::sdk::Running {
-                #( let #names = #taken.next(&mut __inputs); )*
+            fn __run(mut __inputs: #sdk::Inputs) -> #sdk::Running {
+                #( let #values = #taken.next(&mut __inputs); )*
                 #run
             }
         }
@@ -157,6 +237,11 @@ impl Function {
 /// Returns the name of the constant that takes an argument.
 pub(crate) fn taken(number: usize) -> Ident {
     format_ident!("__ARGUMENT_{number}")
+}
+
+/// Returns the name of the variable that has an argument.
+fn value(number: usize) -> Ident {
+    format_ident!("__value_{number}")
 }
 
 /// Makes a `what` of a function, or says what is wrong with it.
@@ -261,7 +346,7 @@ fn check_output(declared: &ReturnType, what: &str) -> syn::Result<()> {
     let ReturnType::Type(_, ty) = declared else {
         return Ok(());
     };
-    if let Type::ImplTrait(hidden) = &**ty {
+    if let Type::ImplTrait(hidden) = peeled(ty) {
         return Err(syn::Error::new(
             hidden.span(),
             format!(
@@ -280,88 +365,140 @@ fn check_output(declared: &ReturnType, what: &str) -> syn::Result<()> {
     }
 }
 
-/// Returns what a function gives back when it succeeds, and the name of what reads it.
-fn output(output: &ReturnType) -> (TokenStream, &'static str) {
-    let ReturnType::Type(_, ty) = output else {
-        return (quote!(()), "plain");
-    };
-    match last_segment(ty) {
-        Some((name, argument)) if name == "Result" => match argument {
-            Some(inner) => match last_segment(&inner) {
-                Some((name, argument)) if name == "State" => (
-                    argument.map_or(quote!(()), |data| quote!(#data)),
-                    "state_result",
-                ),
-                Some(_) | None => (quote!(#inner), "result"),
+/// What a function returns, as far as its text tells.
+enum Output {
+    /// Data, beyond doubt.
+    Plain(TokenStream),
+    /// A `Result` of that.
+    Result(TokenStream),
+    /// What only the type itself tells: an alias may stand for a `Result`, and a `State` may be of another kind than ours.
+    Unknown(TokenStream),
+}
+
+/// Types that nobody takes for an alias of a `Result`. Those who read the documentation of a function that returns one of
+/// them are told its name, and not how it is found out.
+const PLAIN: &[&str] = &[
+    "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32",
+    "u64", "u128", "usize", "String", "Option", "Vec", "VecDeque", "HashMap", "HashSet",
+    "BTreeMap", "BTreeSet", "Box", "Arc", "Cow", "PathBuf", "Duration",
+];
+
+impl Output {
+    fn of(output: &ReturnType) -> Self {
+        let ReturnType::Type(_, ty) = output else {
+            return Self::Plain(quote!(()));
+        };
+        let ty = peeled(ty);
+        match last_segment(ty) {
+            // What is no path is a tuple, an array and the like.
+            None if !matches!(ty, Type::Path(_) | Type::Macro(_)) => Self::Plain(quote!(#ty)),
+            Some((name, _)) if PLAIN.contains(&name.as_str()) => Self::Plain(quote!(#ty)),
+            Some((name, Some(inner))) if name == "Result" => match last_segment(peeled(&inner)) {
+                Some((name, _)) if name == "State" => Self::Unknown(quote!(#ty)),
+                Some(_) | None => Self::Result(quote!(#inner)),
             },
-            None => (
-                quote_spanned!(ty.span()=> <#ty as ::prefect_rs::sdk::outcome::Fallible>::Ok),
-                "result",
-            ),
-        },
-        Some((name, argument)) if name == "State" => {
-            (argument.map_or(quote!(()), |data| quote!(#data)), "state")
+            Some(_) | None => Self::Unknown(quote!(#ty)),
         }
-        Some(_) | None => (quote!(#ty), "plain"),
+    }
+
+    fn span(&self) -> Span {
+        match self {
+            Self::Plain(ty) | Self::Result(ty) | Self::Unknown(ty) => ty.span(),
+        }
+    }
+
+    /// Returns the items that tell of a type what it is.
+    fn told(&self, sdk: &TokenStream) -> TokenStream {
+        let Self::Unknown(ty) = self else {
+            return TokenStream::new();
+        };
+        quote! {
+            const __IS_RESULT: bool = {
+                #[allow(unused_imports)]
+                use #sdk::outcome::Neither as _;
+                #sdk::outcome::Told::<#ty>::IS_RESULT
+            };
+            type __Ok = <#ty as #sdk::outcome::Fallible<__IS_RESULT>>::Ok;
+            const __IS_STATE: bool = {
+                #[allow(unused_imports)]
+                use #sdk::outcome::Neither as _;
+                #sdk::outcome::Told::<__Ok>::IS_STATE
+            };
+            type __Output = <__Ok as #sdk::outcome::Stated<__IS_STATE>>::Data;
+        }
     }
 }
 
-fn returns_result(output: &ReturnType) -> bool {
-    let ReturnType::Type(_, ty) = output else {
-        return false;
-    };
-    last_segment(ty).is_some_and(|(name, _)| name == "Result")
-}
-
-/// Lets a body end with the call of a task or flow, whose error becomes the function's own as with `?`.
-fn pass_on_block(block: &mut Block) {
-    if let Some(Stmt::Expr(tail, None)) = block.stmts.last_mut() {
-        pass_on(tail);
-    }
-}
-
-fn pass_on(tail: &mut Expr) {
-    match tail {
-        Expr::Await(awaited) if is_call_of_own(&awaited.base) => {
-            let passed = quote_spanned!(tail.span()=> ::prefect_rs::sdk::passed_on(#tail));
-            *tail = Expr::Verbatim(passed);
+/// Lets a function end with the call of a task or flow, whose error becomes the function's own as with `?`.
+///
+/// It ends with what is last in it, and with what it returns: there a call may be awaited, run or got, also in parentheses
+/// and last in blocks and branches. Whether it is a call is for its type to say.
+impl Function {
+    fn pass_on_block(&self, block: &mut Block) {
+        if let Some(Stmt::Expr(tail, None)) = block.stmts.last_mut() {
+            self.pass_on(tail);
         }
-        Expr::Block(block) => pass_on_block(&mut block.block),
-        Expr::If(choice) => {
-            pass_on_block(&mut choice.then_branch);
-            if let Some((_, otherwise)) = &mut choice.else_branch {
-                pass_on(otherwise);
+    }
+
+    fn pass_on(&self, tail: &mut Expr) {
+        match tail {
+            Expr::Await(awaited) => *awaited.base = self.tail(&awaited.base),
+            Expr::MethodCall(call)
+                if call.args.is_empty() && (call.method == "run" || call.method == "get") =>
+            {
+                *tail = self.tail(tail);
             }
-        }
-        Expr::Match(choice) => {
-            for arm in &mut choice.arms {
-                pass_on(&mut arm.body);
+            // The parentheses go, or the compiler says how to remove them where nobody has written anything.
+            Expr::Paren(inner) => {
+                *tail = Expr::clone(&inner.expr);
+                self.pass_on(tail);
             }
+            Expr::Group(inner) => self.pass_on(&mut inner.expr),
+            Expr::Block(block) => self.pass_on_block(&mut block.block),
+            Expr::Unsafe(block) => self.pass_on_block(&mut block.block),
+            Expr::If(choice) => {
+                self.pass_on_block(&mut choice.then_branch);
+                if let Some((_, otherwise)) = &mut choice.else_branch {
+                    self.pass_on(otherwise);
+                }
+            }
+            Expr::Match(choice) => {
+                for arm in &mut choice.arms {
+                    self.pass_on(&mut arm.body);
+                }
+            }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn tail(&self, of: &Expr) -> Expr {
+        let sdk = self.sdk_at(of.span());
+        Expr::Verbatim(quote_spanned!(of.span()=> #sdk::tail::Tail(#of).passed_on()))
     }
 }
 
-/// Tells whether a function is called whose error has a type of its own. That of a block, or of what the standard library
-/// has for anything (`pending()`), may be known by what the outer function returns alone.
-fn is_call_of_own(called: &Expr) -> bool {
-    match called {
-        Expr::MethodCall(call) => is_call_of_own(&call.receiver),
-        Expr::Call(call) => match &*call.func {
-            Expr::Path(path) => path
-                .path
-                .segments
-                .first()
-                .is_some_and(|first| first.ident != "std" && first.ident != "core"),
-            _ => false,
-        },
-        _ => false,
+/// Finds what a function returns before its end.
+struct PassOn<'a>(&'a Function);
+
+impl VisitMut for PassOn<'_> {
+    fn visit_expr_return_mut(&mut self, found: &mut ExprReturn) {
+        visit_mut::visit_expr_return_mut(self, found);
+        if let Some(returned) = &mut found.expr {
+            self.0.pass_on(returned);
+        }
     }
+
+    // What these return is their own.
+    fn visit_expr_closure_mut(&mut self, _: &mut ExprClosure) {}
+    fn visit_expr_async_mut(&mut self, _: &mut ExprAsync) {}
+    fn visit_item_mut(&mut self, _: &mut Item) {}
 }
 
 /// Returns the last name of a path and its first type argument.
 fn last_segment(ty: &Type) -> Option<(String, Option<Type>)> {
-    let Type::Path(path) = ty else { return None };
+    let Type::Path(path) = ty else {
+        return None;
+    };
     let segment = path.path.segments.last()?;
     let argument = match &segment.arguments {
         PathArguments::AngleBracketed(arguments) => {

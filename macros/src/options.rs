@@ -3,12 +3,13 @@
 //! Each becomes a call of the method of that name, with the span of the value, so that a value of the wrong type is told
 //! where it stands.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
+use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, Ident, Lit, Token};
+use syn::{Expr, ExprLit, Ident, Lit, Path, Token};
 
 /// `name = value`.
 struct Pair {
@@ -18,7 +19,8 @@ struct Pair {
 
 impl Parse for Pair {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let name: Ident = input.parse()?;
+        // `crate` is a word of the language.
+        let name = Ident::parse_any(input)?;
         if !input.peek(Token![=]) {
             return Err(syn::Error::new(
                 name.span(),
@@ -33,45 +35,88 @@ impl Parse for Pair {
     }
 }
 
-/// Reads the options of an attribute into method calls that follow a builder, and what is wrong with the others.
-pub(crate) fn methods(
-    attribute: TokenStream,
-    what: &str,
-    known: &[&str],
-) -> (TokenStream, TokenStream) {
-    let (mut methods, mut mistakes) = (TokenStream::new(), TokenStream::new());
+/// What an attribute says.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Method calls that follow a builder.
+    pub(crate) methods: TokenStream,
+    /// What is wrong with the others.
+    pub(crate) mistakes: TokenStream,
+    /// Where `prefect_rs` is, if it says so.
+    pub(crate) library: Option<Path>,
+}
+
+/// Reads the options of an attribute.
+pub(crate) fn read(attribute: TokenStream, what: &str, known: &[&str]) -> Options {
+    let mut options = Options::default();
     let pairs = Punctuated::<Pair, Token![,]>::parse_terminated.parse2(attribute);
     let pairs = match pairs {
         Ok(pairs) => pairs,
-        Err(mistake) => return (methods, mistake.into_compile_error()),
+        Err(mistake) => {
+            options.mistakes = mistake.into_compile_error();
+            return options;
+        }
     };
     for (index, Pair { name, value }) in pairs.iter().enumerate() {
         let text = name.to_string();
         let is_twice = pairs.iter().take(index).any(|pair| pair.name == *name);
+        if name == "crate" {
+            match library(value) {
+                Ok(path) => options.library = Some(path),
+                Err(mistake) => options.mistakes.extend(mistake.into_compile_error()),
+            }
+            continue;
+        }
         let mistake = if !known.contains(&text.as_str()) {
             Some((name.span(), unknown(&text, what, known)))
         } else if is_twice {
             Some((name.span(), format!("`{text}` is given twice")))
         } else {
-            unfit(&text, value).map(|message| (value.span(), message.to_owned()))
+            unfit(&text, value).map(|(span, message)| (span, message.to_owned()))
         };
         match mistake {
             Some((span, message)) => {
+                let mistakes = &mut options.mistakes;
                 mistakes.extend(syn::Error::new(span, message).into_compile_error());
             }
-            None => methods.extend(quote_spanned!(value.span()=> .#name(#value))),
+            None => {
+                let call = quote_spanned!(value.span()=> .#name(#value));
+                options.methods.extend(call);
+            }
         }
     }
-    (methods, mistakes)
+    options
+}
+
+/// Reads where `prefect_rs` is: `crate = flows`, or as a text, as other attributes take it.
+pub(crate) fn library(value: &Expr) -> syn::Result<Path> {
+    match value {
+        Expr::Path(path) if path.qself.is_none() => Ok(path.path.clone()),
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => text.parse(),
+        other => Err(syn::Error::new(
+            other.span(),
+            "`crate` is the path by which you know prefect_rs: `crate = flows`",
+        )),
+    }
 }
 
 /// Says what is wrong with a literal whose mistake the compiler would tell in words about traits.
-fn unfit(option: &str, value: &Expr) -> Option<&'static str> {
-    let Expr::Lit(literal) = value else {
-        return None;
+fn unfit(option: &str, value: &Expr) -> Option<(Span, &'static str)> {
+    let literal = match value {
+        Expr::Lit(literal) => literal,
+        Expr::Array(list) if option == "tags" => {
+            let is_no_text =
+                |tag: &&Expr| matches!(tag, Expr::Lit(tag) if !matches!(tag.lit, Lit::Str(_)));
+            let tag = list.elems.iter().find(is_no_text)?;
+            return Some((tag.span(), "a tag is a text: `tags = [\"…\"]`"));
+        }
+        _ => return None,
     };
     let is_text = matches!(literal.lit, Lit::Str(_));
-    match option {
+    let message = match option {
         "name" if !is_text => Some("a name is a text: `name = \"…\"`"),
         "tags" => Some("tags are a list: `tags = [\"…\"]`"),
         "retry_delay_seconds" if is_text => Some(
@@ -81,7 +126,8 @@ fn unfit(option: &str, value: &Expr) -> Option<&'static str> {
             "a key is made by a function of the arguments: `cache_key_fn = input_hash`, or a closure",
         ),
         _ => None,
-    }
+    };
+    message.map(|message| (value.span(), message))
 }
 
 fn unknown(name: &str, what: &str, known: &[&str]) -> String {
@@ -127,7 +173,7 @@ mod tests {
 
     /// Returns what is said of an attribute of a task that knows these options.
     fn said(attribute: TokenStream, known: &[&str]) -> String {
-        methods(attribute, "task", known).1.to_string()
+        read(attribute, "task", known).mistakes.to_string()
     }
 
     #[test]
@@ -154,6 +200,8 @@ mod tests {
         let text = said(quote!(name = 3, tags = "db"), known);
         assert!(text.contains("a name is a text: `name = "), "{text}");
         assert!(text.contains("tags are a list: `tags = ["), "{text}");
+        let text = said(quote!(tags = ["db", 1]), known);
+        assert!(text.contains("a tag is a text: `tags = ["), "{text}");
         assert_eq!(said(quote!(name = NAME, tags = ["db"]), known), "");
     }
 
@@ -166,8 +214,20 @@ mod tests {
     }
 
     #[test]
+    fn the_crate_is_a_path_or_a_text_of_one() {
+        for attribute in [quote!(crate = a::b), quote!(crate = "a::b")] {
+            let library = read(attribute, "task", &[]).library.unwrap();
+            assert_eq!(quote!(#library).to_string(), "a :: b");
+        }
+        let text = said(quote!(crate = 3), &[]);
+        assert!(text.contains("by which you know prefect_rs"), "{text}");
+    }
+
+    #[test]
     fn what_is_right_counts_beside_what_is_wrong() {
-        let (methods, mistakes) = methods(quote!(retrys = 3, name = "a"), "task", &["name"]);
+        let Options {
+            methods, mistakes, ..
+        } = read(quote!(retrys = 3, name = "a"), "task", &["name"]);
         assert!(methods.to_string().contains(". name (\"a\")"), "{methods}");
         assert!(mistakes.to_string().contains("retrys"), "{mistakes}");
     }

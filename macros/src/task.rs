@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ItemFn;
 
 use crate::function::{Function, taken};
-use crate::options;
+use crate::options::{self, Options};
 
 const OPTIONS: &[&str] = &[
     "name",
@@ -29,8 +29,13 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
-    let (methods, mistakes) = options::methods(attribute, "task", OPTIONS);
-    let function = Function::read(item, "task")?;
+    let Options {
+        methods,
+        mistakes,
+        library,
+    } = options::read(attribute, "task", OPTIONS);
+    let function = Function::read(item, "task", library)?;
+    let sdk = function.sdk();
     if let Some(argument) = function
         .arguments
         .iter()
@@ -60,7 +65,7 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         .iter()
         .map(|argument| &argument.owned)
         .collect();
-    let output = &function.output;
+    let (output, given) = (function.output(), function.given("Task"));
     let body = function.body(&format_ident!("__body"));
     let runner = function.runner();
     let constants = function
@@ -69,22 +74,24 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
         .enumerate()
         .map(|(number, argument)| {
             let (name, owned) = (taken(number), &argument.owned);
-            let take = quote_spanned!(argument.span=> ::prefect_rs::sdk::taken::<#owned>());
-            quote!(const #name: ::prefect_rs::sdk::Taken<#owned> = #take;)
+            let sdk_there = function.sdk_at(argument.span);
+            let take = quote_spanned!(argument.span=> #sdk_there::taken::<#owned>());
+            quote!(const #name: #sdk::Taken<#owned> = #take;)
         });
     let map = map(&function);
     let documentation = function
         .documentation()
         .map(|text| quote!(.description(#text)));
     // The compiler tells of functions that nobody calls only where they seem to be written by a person.
+    let name_sdk = function.sdk_at(name.span());
     let shell = quote_spanned! {name.span()=>
         #[allow(clippy::too_many_arguments)]
         #visibility fn #name(
-            #( #names: impl ::prefect_rs::sdk::IntoInput<#owned> ),*
-        ) -> ::prefect_rs::sdk::TaskCall<#output> {
-            ::prefect_rs::sdk::TaskCall::new(
-                <#name as ::prefect_rs::sdk::Task>::definition(),
-                ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#owned>::into_input(#names) ),* ],
+            #( #names: impl #name_sdk::IntoInput<#owned> ),*
+        ) -> #name_sdk::TaskCall<#given> {
+            #name_sdk::TaskCall::new(
+                <#name as #name_sdk::Task>::definition(),
+                ::std::vec![ #( #name_sdk::IntoInput::<#owned>::into_input(#names) ),* ],
             )
         }
     };
@@ -107,22 +114,22 @@ pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenS
 
             #(#constants)*
 
-            impl ::prefect_rs::sdk::Task for #name {
+            impl #sdk::Task for #name {
                 type Output = #output;
 
                 #[allow(deprecated)]
-                fn definition() -> &'static ::prefect_rs::sdk::TaskDefinition {
+                fn definition() -> &'static #sdk::TaskDefinition {
                     #used
-                    static DEFINITION: ::prefect_rs::sdk::TaskDefinition =
-                        ::prefect_rs::sdk::TaskDefinition::new(
+                    static DEFINITION: #sdk::TaskDefinition =
+                        #sdk::TaskDefinition::new(
                             #text, ::std::module_path!(), &[#(#texts),*], (__run, &__RESULT), __options,
                         );
                     &DEFINITION
                 }
             }
 
-            fn __options() -> ::prefect_rs::sdk::TaskOptions {
-                ::prefect_rs::sdk::TaskOptions::new(#text) #documentation #methods
+            fn __options() -> #sdk::TaskOptions {
+                #sdk::TaskOptions::new(#text) #documentation #methods
             }
 
             #map
@@ -137,7 +144,7 @@ fn map(function: &Function) -> TokenStream {
     };
     let name = &function.item.sig.ident;
     let visibility = &function.item.vis;
-    let output = &function.output;
+    let (sdk, given) = (function.sdk(), function.given("Task"));
     let (first_name, first_type) = (&first.name, &first.owned);
     let others_names: Vec<_> = others.iter().map(|argument| &argument.name).collect();
     let others_types: Vec<_> = others.iter().map(|argument| &argument.owned).collect();
@@ -150,16 +157,16 @@ fn map(function: &Function) -> TokenStream {
             #[doc = #documentation]
             #visibility fn map<__I>(
                 #first_name: __I,
-                #( #others_names: impl ::prefect_rs::sdk::IntoInput<#others_types> ),*
-            ) -> ::prefect_rs::sdk::TaskMap<#output>
+                #( #others_names: impl #sdk::IntoInput<#others_types> ),*
+            ) -> #sdk::TaskMap<#given>
             where
                 __I: ::std::iter::IntoIterator,
-                __I::Item: ::prefect_rs::sdk::IntoInput<#first_type>,
+                __I::Item: #sdk::IntoInput<#first_type>,
             {
-                ::prefect_rs::sdk::TaskMap::new(
-                    <Self as ::prefect_rs::sdk::Task>::definition(),
-                    #first_name.into_iter().map(::prefect_rs::sdk::IntoInput::<#first_type>::into_input).collect(),
-                    ::std::vec![ #( ::prefect_rs::sdk::IntoInput::<#others_types>::into_input(#others_names) ),* ],
+                #sdk::TaskMap::new(
+                    <Self as #sdk::Task>::definition(),
+                    #first_name.into_iter().map(#sdk::IntoInput::<#first_type>::into_input).collect(),
+                    ::std::vec![ #( #sdk::IntoInput::<#others_types>::into_input(#others_names) ),* ],
                 )
             }
         }

@@ -15,7 +15,7 @@ use super::outcome::{RunError, State};
 use super::parameters::{self, Parameter};
 use super::task::{self, Runner};
 use super::upstream::{Awaited, Upstream};
-use super::value::{self, Input, Inputs, TaskOutput};
+use super::value::{self, Input, Inputs};
 
 /// The type that `#[flow]` puts beside a function.
 ///
@@ -253,7 +253,7 @@ impl<T> FlowCall<T> {
     }
 }
 
-impl<T: TaskOutput> FlowCall<T> {
+impl<T: 'static> FlowCall<T> {
     /// Runs the flow and waits, in a function that is not `async`.
     ///
     /// ```no_run
@@ -391,7 +391,7 @@ impl<T: TaskOutput> FlowCall<T> {
     }
 }
 
-impl<T: TaskOutput> IntoFuture for FlowCall<T> {
+impl<T: 'static> IntoFuture for FlowCall<T> {
     type Output = Result<T, RunError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 

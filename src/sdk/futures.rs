@@ -15,9 +15,9 @@ use super::context::{self, Context};
 use super::engine::calls::Prepared;
 use super::engine::task_runs;
 use super::outcome::{RunError, State, StateType};
-use super::task::Call;
+use super::task::{Call, TaskCall};
 use super::upstream::Gathering;
-use super::value::{self, Shared, TaskOutput};
+use super::value::{self, Shared};
 
 /// Starts a run beside what follows.
 #[track_caller]
@@ -151,7 +151,7 @@ impl<T> Clone for TaskFuture<T> {
     }
 }
 
-impl<T: TaskOutput> TaskFuture<T> {
+impl<T: 'static> TaskFuture<T> {
     pub(crate) fn of(handle: Arc<Handle>) -> Self {
         Self {
             handle,
@@ -234,7 +234,20 @@ impl<T: TaskOutput> TaskFuture<T> {
     }
 }
 
-impl<T: TaskOutput> IntoFuture for TaskFuture<T> {
+impl<T> From<&TaskFuture<T>> for TaskFuture<T> {
+    fn from(future: &TaskFuture<T>) -> Self {
+        future.clone()
+    }
+}
+
+/// Submits the call.
+impl<T: 'static> From<TaskCall<T>> for TaskFuture<T> {
+    fn from(call: TaskCall<T>) -> Self {
+        call.submit()
+    }
+}
+
+impl<T: 'static> IntoFuture for TaskFuture<T> {
     type Output = Result<T, RunError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -271,6 +284,37 @@ impl<T> TaskFutures<T> {
     }
 }
 
+/// Makes one future of many, to wait for all of them, or to pass where a task or flow takes a list of their results.
+///
+/// Calls among them are submitted.
+///
+/// ```
+/// use prefect_rs::prelude::*;
+///
+/// #[task]
+/// async fn size(city: String) -> usize {
+///     city.len()
+/// }
+///
+/// #[task]
+/// async fn total(sizes: Vec<usize>) -> usize {
+///     sizes.into_iter().sum()
+/// }
+///
+/// #[flow]
+/// async fn sizes() -> Result<usize> {
+///     let mut parts = Vec::new();
+///     for city in ["Berlin", "Oslo"] {
+///         parts.push(size(city).submit());
+///     }
+///     let other = gather([size("Rome"), size("Bern")]).await?;
+///     Ok(total(gather(parts)).await? + total(other).await?)
+/// }
+/// ```
+pub fn gather<T>(futures: impl IntoIterator<Item = impl Into<TaskFuture<T>>>) -> TaskFutures<T> {
+    futures.into_iter().map(Into::into).collect()
+}
+
 impl<T> From<Vec<TaskFuture<T>>> for TaskFutures<T> {
     fn from(futures: Vec<TaskFuture<T>>) -> Self {
         let all = OnceLock::new();
@@ -301,7 +345,7 @@ impl<T> IntoIterator for TaskFutures<T> {
     }
 }
 
-impl<T: TaskOutput> TaskFutures<T> {
+impl<T: 'static> TaskFutures<T> {
     /// Waits for all results; the first error in order is returned once all have ended.
     ///
     /// ```
@@ -353,7 +397,7 @@ impl<T: TaskOutput> TaskFutures<T> {
     }
 }
 
-impl<T: TaskOutput> IntoFuture for TaskFutures<T> {
+impl<T: 'static> IntoFuture for TaskFutures<T> {
     type Output = Result<Vec<T>, RunError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 

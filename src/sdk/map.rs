@@ -12,7 +12,7 @@ use super::options::TaskOptions;
 use super::outcome::RunError;
 use super::task::{Call, TaskDefinition};
 use super::upstream::{Awaited, Upstream};
-use super::value::{Input, Shared, Source, TaskOutput};
+use super::value::{Input, Shared, Source};
 
 /// Calls of one task over many values, not begun yet.
 ///
@@ -54,7 +54,7 @@ impl<T> TaskMap<T> {
     }
 }
 
-impl<T: TaskOutput> TaskMap<T> {
+impl<T: 'static> TaskMap<T> {
     /// Changes any options for these calls.
     ///
     /// ```
@@ -160,7 +160,7 @@ fn same(source: &Source) -> Input {
     })
 }
 
-impl<T: TaskOutput> IntoFuture for TaskMap<T> {
+impl<T: 'static> IntoFuture for TaskMap<T> {
     type Output = Result<Vec<T>, RunError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 

@@ -40,6 +40,7 @@
 //! - States of flow runs are proposed to the server, which decides (`engine::flow_runs`).
 //! - The way to the server is a [`crate::client::Client`]: a connection, or a router in this process on the local database
 //!   ([`crate::connect`]). Nothing here knows which.
+//! - What a function returns is told by its type (`outcome::Told`), so that an alias of `Result` fails as `Result` does.
 //! - Whose result an argument is: a future says so itself; a value is recognised by what it is, when it equals the result of an
 //!   earlier task of the run and is not equal by chance, as numbers and short texts are (`value::fingerprint`).
 //! - A server that is away does not fail a run: states and events are kept and sent again, in bounded memory; a flow that
@@ -61,6 +62,8 @@ pub(crate) mod parameters;
 pub mod program;
 pub(crate) mod serve;
 pub(crate) mod session;
+#[doc(hidden)]
+pub mod tail;
 pub(crate) mod task;
 pub(crate) mod upstream;
 pub(crate) mod value;
@@ -68,10 +71,10 @@ pub(crate) mod value;
 pub use context::{FlowRunInfo, TaskRunInfo};
 pub use delays::{RetryDelay, Seconds};
 pub use flow::{Flow, FlowCall, FlowDefinition};
-pub use futures::{TaskFuture, TaskFutures};
+pub use futures::{TaskFuture, TaskFutures, gather};
 pub use map::TaskMap;
 pub use options::{FlowOptions, TaskOptions};
-pub use parameters::{FlowInput, Parameter, Typed, default_value, parameter};
+pub use parameters::{FlowInput, Parameter, Typed, default_of, default_value, parameter};
 pub use serve::Serve;
 pub use session::Session;
 pub use task::{Running, Task, TaskCall, TaskDefinition};
@@ -83,9 +86,3 @@ pub use value::{
 pub use crate::settings::{HttpUrl, Settings};
 pub use schemars;
 pub use serde;
-
-/// Turns the error that a function ends with into its own, as `?` does.
-#[doc(hidden)]
-pub fn passed_on<T, E, F: From<E>>(result: Result<T, E>) -> Result<T, F> {
-    result.map_err(F::from)
-}

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::value::{Kept, Shared};
@@ -384,15 +385,118 @@ pub struct Completion {
     pub(crate) message: Option<String>,
 }
 
-/// A `Result` whose type arguments are hidden by an alias.
+/// What a type is, whatever it is called: an alias may stand for a `Result`, and another type may be named `State`.
+///
+/// The constants of the types in question come before those that [`Neither`] has for all.
 #[doc(hidden)]
-pub trait Fallible {
-    /// What it is when all is well.
+pub struct Told<T>(PhantomData<T>);
+
+impl<T, E> Told<std::result::Result<T, E>> {
+    #[doc(hidden)]
+    pub const IS_RESULT: bool = true;
+}
+
+impl<T> Told<State<T>> {
+    #[doc(hidden)]
+    pub const IS_STATE: bool = true;
+}
+
+/// Says of a type that it is neither a `Result` nor a [`State`].
+#[doc(hidden)]
+pub trait Neither {
+    #[doc(hidden)]
+    const IS_RESULT: bool = false;
+    #[doc(hidden)]
+    const IS_STATE: bool = false;
+}
+
+impl<T> Neither for Told<T> {}
+
+/// What a function returns when all is well.
+#[doc(hidden)]
+pub trait Fallible<const IS_RESULT: bool> {
+    #[doc(hidden)]
     type Ok;
 }
 
-impl<T, E> Fallible for std::result::Result<T, E> {
+impl<T> Fallible<false> for T {
     type Ok = T;
+}
+
+impl<T, E> Fallible<true> for std::result::Result<T, E> {
+    type Ok = T;
+}
+
+/// Reads what a function returns when all is well. It is not a part of [`Fallible`], so that a type that cannot be an
+/// error is told where the body is run, and not wherever the result is named.
+#[doc(hidden)]
+pub trait Read<const IS_RESULT: bool>: Fallible<IS_RESULT> {
+    #[doc(hidden)]
+    fn read(self) -> std::result::Result<Self::Ok, BoxError>;
+}
+
+impl<T> Read<false> for T {
+    fn read(self) -> std::result::Result<T, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<T, E: Failure> Read<true> for std::result::Result<T, E> {
+    fn read(self) -> std::result::Result<T, BoxError> {
+        self.map_err(boxed)
+    }
+}
+
+/// What is recorded of what a function returns when all is well.
+#[doc(hidden)]
+pub trait Stated<const IS_STATE: bool> {
+    #[doc(hidden)]
+    type Data;
+    #[doc(hidden)]
+    fn stated(self, kept: &Kept<Self::Data>) -> Outcome;
+}
+
+impl<T> Stated<false> for T {
+    type Data = T;
+
+    fn stated(self, kept: &Kept<T>) -> Outcome {
+        plain(kept, self)
+    }
+}
+
+impl<T> Stated<true> for State<T> {
+    type Data = T;
+
+    fn stated(self, kept: &Kept<T>) -> Outcome {
+        state(kept, self)
+    }
+}
+
+/// What a function may fail with: an error, or a text.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a task or flow cannot fail with `{Self}`",
+    label = "is not an error that can be sent between threads",
+    note = "return the `Result` of the prelude, which takes any error; or write `Box<dyn Error + Send + Sync>`, or implement `std::error::Error` for a type of your own"
+)]
+pub trait Failure: Into<BoxError> + 'static {}
+#[diagnostic::do_not_recommend]
+impl<E: Into<BoxError> + 'static> Failure for E {}
+
+/// Reads what a function returns of which its text does not tell what it is.
+#[doc(hidden)]
+pub fn read<const IS_RESULT: bool, const IS_STATE: bool, R>(
+    kept: &Kept<<R::Ok as Stated<IS_STATE>>::Data>,
+    returned: R,
+) -> Outcome
+where
+    R: Read<IS_RESULT>,
+    R::Ok: Stated<IS_STATE>,
+{
+    match returned.read() {
+        Ok(value) => value.stated(kept),
+        Err(error) => failed(error),
+    }
 }
 
 /// Reads what a function returns that cannot fail.
@@ -407,10 +511,7 @@ pub fn plain<T>(kept: &Kept<T>, value: T) -> Outcome {
 
 /// Reads a `Result`.
 #[doc(hidden)]
-pub fn result<T, E: Into<BoxError> + 'static>(
-    kept: &Kept<T>,
-    result: std::result::Result<T, E>,
-) -> Outcome {
+pub fn result<T, E: Failure>(kept: &Kept<T>, result: std::result::Result<T, E>) -> Outcome {
     match result {
         Ok(value) => plain(kept, value),
         Err(error) => failed(boxed(error)),
@@ -418,7 +519,7 @@ pub fn result<T, E: Into<BoxError> + 'static>(
 }
 
 /// Returns an error as itself, so that it can be asked what it is.
-fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
+fn boxed<E: Failure>(error: E) -> BoxError {
     let mut error = Some(error);
     let any: &mut dyn Any = &mut error;
     // What it makes of itself by `into` hides the error that `?` has put into it.
@@ -432,8 +533,7 @@ fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
 }
 
 /// Reads a state; one that ends nothing is a mistake in the function, and fails the run.
-#[doc(hidden)]
-pub fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
+fn state<T>(kept: &Kept<T>, state: State<T>) -> Outcome {
     let State {
         state_type,
         name,
@@ -471,18 +571,6 @@ fn mistaken(what: &str) -> Outcome {
         state.with_message(format!("The function returned {what}.")),
         None,
     )
-}
-
-/// Reads a `Result` of a state.
-#[doc(hidden)]
-pub fn state_result<T, E: Into<BoxError> + 'static>(
-    kept: &Kept<T>,
-    result: std::result::Result<State<T>, E>,
-) -> Outcome {
-    match result {
-        Ok(value) => state(kept, value),
-        Err(error) => failed(boxed(error)),
-    }
 }
 
 fn failed(error: BoxError) -> Outcome {

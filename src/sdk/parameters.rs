@@ -128,6 +128,12 @@ pub fn default_value<T: TaskInput>(value: impl super::IntoInput<T>) -> Value {
     }
 }
 
+/// Writes the default of a parameter that an expression of its own type gives.
+#[doc(hidden)]
+pub fn default_of<T: TaskInput>(value: T) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
 /// Returns the JSON schema of parameters, in the shape that the dashboard makes a form of.
 pub(crate) fn schema(parameters: &[Parameter]) -> Value {
     let settings = SchemaSettings::draft07().with(|settings| {

@@ -16,7 +16,7 @@ use super::engine::{Engine, flow_runs, on_runtime, signals};
 use super::flow::{Flow, FlowCall, FlowCallInner, FlowDefinition};
 use super::logs;
 use super::outcome::RunError;
-use super::value::{Input, Source, TaskOutput};
+use super::value::{Input, Source};
 
 /// Set by whoever wants the program to describe its flows.
 pub(crate) const DESCRIBE: &str = "PREFECT__DESCRIBE_FLOWS";
@@ -110,7 +110,7 @@ impl Entry {
 
 /// Runs a call whose result nobody asks for.
 #[doc(hidden)]
-pub fn by_hand<T: TaskOutput>(call: FlowCall<T>) -> BoxFuture<'static, Result<(), RunError>> {
+pub fn by_hand<T>(call: FlowCall<T>) -> BoxFuture<'static, Result<(), RunError>> {
     let run = flow_runs::run(call.call);
     Box::pin(async { run.await.map(drop) })
 }

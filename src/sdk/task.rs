@@ -15,7 +15,7 @@ use super::futures::{TaskFuture, submit};
 use super::options::TaskOptions;
 use super::outcome::{Outcome, RunError, State};
 use super::upstream::{Awaited, Upstream};
-use super::value::{self, Input, Inputs, Kept, Shared, TaskOutput};
+use super::value::{self, Input, Inputs, Kept, Shared};
 
 /// A body that has been given its arguments.
 #[doc(hidden)]
@@ -213,7 +213,7 @@ impl<T> TaskCall<T> {
     }
 }
 
-impl<T: TaskOutput> TaskCall<T> {
+impl<T: 'static> TaskCall<T> {
     /// Runs the task beside what follows.
     ///
     /// The flow does not end before it.
@@ -417,7 +417,7 @@ impl<T: TaskOutput> TaskCall<T> {
     }
 }
 
-impl<T: TaskOutput> IntoFuture for TaskCall<T> {
+impl<T: 'static> IntoFuture for TaskCall<T> {
     type Output = Result<T, RunError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 

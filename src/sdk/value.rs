@@ -5,6 +5,8 @@
 //! without a copy.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::finite::{self, NotFinite};
-use super::futures::{Handle, TaskFuture, TaskFutures};
+use super::futures::{Handle, TaskFuture, TaskFutures, gather};
 use super::links::Ids;
 use super::task::{Call, TaskCall};
 use super::upstream::Gathering;
@@ -82,8 +84,8 @@ pub(crate) trait Data: Any + Send + Sync {
     fn write(&self, writer: &mut dyn Write) -> serde_json::Result<()>;
     /// Tells whether JSON has words for all that it holds.
     fn check(&self) -> Result<(), NotFinite>;
-    /// Makes it ready to be taken as its type.
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// Gives itself to an `Option` of its type: without a copy where nobody else has it.
+    fn give(self: Arc<Self>, to: &mut dyn Any);
 }
 
 impl<T: TaskInput> Data for T {
@@ -95,18 +97,20 @@ impl<T: TaskInput> Data for T {
         finite::check(self)
     }
 
-    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        self
+    fn give(self: Arc<Self>, to: &mut dyn Any) {
+        if let Some(to) = to.downcast_mut() {
+            *to = Some(Arc::try_unwrap(self).unwrap_or_else(|shared| T::clone(&shared)));
+        }
     }
 }
 
 /// Takes a value as its type: without a copy where nobody else has it.
-pub(crate) fn take<T: TaskInput>(value: Shared) -> T {
-    let value: Arc<T> = value
-        .into_any()
-        .downcast()
-        .expect("the attribute wrote the same type at both ends");
-    Arc::try_unwrap(value).unwrap_or_else(|shared| T::clone(&shared))
+///
+/// It asks nothing of the type, so that a result that is no data is told at the function and not again at each call.
+pub(crate) fn take<T: 'static>(value: Shared) -> T {
+    let mut taken: Option<T> = None;
+    value.give(&mut taken);
+    taken.expect("the attribute wrote the same type at both ends")
 }
 
 /// Reads a value that was written as JSON.
@@ -200,7 +204,9 @@ pub(crate) enum Source {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be passed where a task or flow takes `{T}`",
     label = "expected `{T}`, or a future of it",
-    note = "pass the value itself, the future that `.submit()` gave, or a call of a task that returns it"
+    note = "pass the value itself, the future that `.submit()` gave, or a call of a task that returns it",
+    note = "a list of futures or calls is passed as `gather(list)`",
+    note = "`.into()`, `.collect()` and `.parse()` do not know here what to make: give the value a type first, as in `let value: {T} = …;`"
 )]
 pub trait IntoInput<T> {
     /// Makes it an argument.
@@ -221,44 +227,84 @@ impl<T> IntoInput<T> for NoInput {
 
 impl<T: TaskInput> IntoInput<T> for T {
     fn into_input(self) -> Input {
-        Input(Source::Value(Arc::new(self)))
+        value(self)
     }
+}
+
+fn value<T: TaskInput>(value: T) -> Input {
+    Input(Source::Value(Arc::new(value)))
 }
 
 /// A copy of what is borrowed, as a function that takes a reference is called.
 impl<T: TaskInput> IntoInput<T> for &T {
     fn into_input(self) -> Input {
-        self.clone().into_input()
+        value(self.clone())
     }
 }
 
 impl IntoInput<String> for &str {
     fn into_input(self) -> Input {
-        self.to_owned().into_input()
+        value(self.to_owned())
     }
 }
 
 impl IntoInput<PathBuf> for &str {
     fn into_input(self) -> Input {
-        PathBuf::from(self).into_input()
+        value(PathBuf::from(self))
+    }
+}
+
+impl IntoInput<String> for Cow<'_, str> {
+    fn into_input(self) -> Input {
+        value(self.into_owned())
+    }
+}
+
+impl IntoInput<PathBuf> for String {
+    fn into_input(self) -> Input {
+        value(PathBuf::from(self))
+    }
+}
+
+impl IntoInput<PathBuf> for &String {
+    fn into_input(self) -> Input {
+        value(PathBuf::from(self))
     }
 }
 
 impl IntoInput<PathBuf> for &Path {
     fn into_input(self) -> Input {
-        self.to_owned().into_input()
+        value(self.to_owned())
+    }
+}
+
+impl IntoInput<OsString> for &OsStr {
+    fn into_input(self) -> Input {
+        value(self.to_owned())
+    }
+}
+
+impl IntoInput<OsString> for &str {
+    fn into_input(self) -> Input {
+        value(OsString::from(self))
+    }
+}
+
+impl IntoInput<CString> for &CStr {
+    fn into_input(self) -> Input {
+        value(self.to_owned())
     }
 }
 
 impl<T: TaskInput> IntoInput<Vec<T>> for &[T] {
     fn into_input(self) -> Input {
-        self.to_vec().into_input()
+        value(self.to_vec())
     }
 }
 
 impl<T: TaskInput, const N: usize> IntoInput<Vec<T>> for &[T; N] {
     fn into_input(self) -> Input {
-        self.to_vec().into_input()
+        value(self.to_vec())
     }
 }
 
@@ -288,18 +334,25 @@ impl<T: TaskOutput> IntoInput<Vec<T>> for TaskFutures<T> {
 
 impl<T: TaskOutput> IntoInput<Vec<T>> for &TaskFutures<T> {
     fn into_input(self) -> Input {
-        let gathering = Gathering::new(self.handles(), gather::<T>);
+        let gathering = Gathering::new(self.handles(), one_of_all::<T>);
         Input(Source::Futures(Arc::new(gathering)))
     }
 }
 
-impl<T: TaskOutput> IntoInput<Vec<T>> for Vec<TaskFuture<T>> {
+// There is none for `Vec<TaskFuture<T>>`: what the elements of `vec![]` are would not be known.
+impl<T: TaskOutput, const N: usize> IntoInput<Vec<T>> for [TaskFuture<T>; N] {
     fn into_input(self) -> Input {
-        TaskFutures::from(self).into_input()
+        gather(self).into_input()
     }
 }
 
-fn gather<T: TaskOutput>(values: Vec<Shared>) -> Shared {
+impl<T: TaskOutput, const N: usize> IntoInput<Vec<T>> for [&TaskFuture<T>; N] {
+    fn into_input(self) -> Input {
+        gather(self).into_input()
+    }
+}
+
+fn one_of_all<T: TaskOutput>(values: Vec<Shared>) -> Shared {
     Arc::new(values.into_iter().map(take::<T>).collect::<Vec<T>>())
 }
 

@@ -15,6 +15,7 @@ mod on_genuine_servers;
 mod programs;
 mod results;
 mod retries;
+mod returns;
 mod runs;
 mod server;
 mod states;
