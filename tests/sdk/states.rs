@@ -87,9 +87,7 @@ async fn a_panic_beside_the_function_fails_the_task_with_its_message() {
         Unwritable
     }
     #[task]
-    async fn take(value: Unwritable) {
-        drop(value);
-    }
+    async fn take(_value: Unwritable) {}
     #[flow]
     async fn flow() -> Result<()> {
         let mut said = Vec::new();
