@@ -38,6 +38,13 @@ impl Context {
                 ));
             }
         }
+        for name in &loaded.strays {
+            let name = output::clean(name);
+            output::say(&format!(
+                "Warning: {} has a table '[{name}]', which nobody reads; a profile is called '[profiles.{name}]' there",
+                loaded.profiles_path.display()
+            ));
+        }
         Self { loaded, style }
     }
 

@@ -241,6 +241,9 @@ fn profiles_remedy(path: &Path, kind: Option<io::ErrorKind>) -> String {
         None | Some(io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
             format!("repair {} by hand", path.display())
         }
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            format!("free space where {} lies; it is as it was", path.display())
+        }
         Some(_) => format!(
             "see to it that you may read and write in {}, or choose another home with PREFECT_HOME",
             path.parent().unwrap_or(path).display()
@@ -287,6 +290,8 @@ mod tests {
         let path = home.path().join("profiles.toml");
         let closed = told(&path, Some(io::ErrorKind::PermissionDenied));
         assert!(closed.contains("may read and write"), "{closed}");
+        let full = told(&path, Some(io::ErrorKind::StorageFull));
+        assert!(full.contains("free space"), "{full}");
         assert!(told(&path, None).contains("by hand"));
     }
 

@@ -145,6 +145,8 @@ pub(super) struct Bound {
     pub(super) listener: TcpListener,
     /// The URL without `/api`, as a browser on this machine reaches it.
     pub(super) url: String,
+    /// Whether other machines reach it.
+    is_open: bool,
     _advert: Option<Advert>,
 }
 
@@ -155,6 +157,11 @@ async fn start(cx: &Context, args: &Start) -> Result {
     let stops = stop::requests()?;
     let server = args.open(&settings).await?;
     output::print_line(&banner(&settings, &bound.url));
+    if bound.is_open && settings.server_api_auth_string.is_none() {
+        output::say(
+            "Warning: whoever reaches this machine over the network may use this server, and run code by its agents; a password is set with PREFECT_SERVER_API_AUTH_STRING",
+        );
+    }
     let stopped = server.serve(bound.listener, stop::requested(stops)).await;
     output::say("Stopped.");
     stopped.map_err(|error| Error::failure(format!("the server failed: {error}")))
@@ -198,6 +205,7 @@ pub(super) async fn bind(settings: &Settings) -> Result<Bound> {
     Ok(Bound {
         listener,
         url,
+        is_open: !address.ip().is_loopback(),
         _advert: advert,
     })
 }

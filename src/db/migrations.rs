@@ -62,12 +62,13 @@ pub(super) fn refuse_foreign_sqlite(conn: &Connection, path: &Path) -> Result<()
 /// Says how a server gets a file of its own.
 ///
 /// Not by a setting in the profile: the first generation's client reads the same profiles and
-/// refuses settings that it does not know.
+/// refuses settings that it does not know. The file may be named by a setting of its own, which goes
+/// before the home.
 fn ways_out(path: &Path, suffix: &str) -> Vec<String> {
     vec![
         format!("move it away: `mv {0} {0}.{suffix}`", path.display()),
         "or keep the server in a home of its own, in all terminals that use it: \
-         `export PREFECT_HOME=~/.prefect-rs`"
+         `export PREFECT_HOME=~/.prefect-rs`, with PREFECT_API_DATABASE_CONNECTION_URL not set or set to another file"
             .to_owned(),
     ]
 }

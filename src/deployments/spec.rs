@@ -2,7 +2,7 @@
 //!
 //! The fields are those of 2.0b3, and `work_pool` as 3.x has it in `prefect.yaml`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -112,6 +112,18 @@ impl FlowRunner {
     }
 }
 
+/// Says what a path is, in the way in which this one may have been misunderstood.
+fn way_to(location: &Path) -> &'static str {
+    let mut parts = location.components().map(|part| part.as_os_str());
+    if parts.clone().any(|part| part == "~") {
+        "`~` is known to shells alone, so write the path of the home folder"
+    } else if parts.any(|part| part == "http:" || part == "https:" || part == "git:") {
+        "code is taken from this machine's files, so download it first"
+    } else {
+        "a relative path is relative to the specification's folder"
+    }
+}
+
 impl Specification {
     /// Returns the code's place, once it is known to exist.
     pub fn location(&self) -> Result<PathBuf, Error> {
@@ -126,7 +138,7 @@ impl Specification {
             self.invalid(
                 "flow_location",
                 &format!("`{}` cannot be read: {error}", location.display()),
-                "a relative path is relative to the specification's folder",
+                way_to(location),
             )
         })?;
         if found.is_dir() {

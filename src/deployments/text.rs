@@ -228,6 +228,10 @@ pub(crate) fn yaml_message(error: &serde_saphyr::Error) -> String {
         ("expected mapping start", "expected a mapping"),
         ("expected sequence start", "expected a list"),
         ("expected string scalar", "expected a text"),
+        (
+            "cannot deserialize null into string; use Option<String>",
+            "expected a text instead of nothing",
+        ),
     ];
     match said.iter().find(|(theirs, _)| *theirs == line) {
         Some((_, ours)) => (*ours).to_owned(),
@@ -479,6 +483,19 @@ mod tests {
                 .to_string()
                 .contains("nowhere.py` cannot be read")
         );
+        for (place, expected) in [
+            ("~/x.py", "`~` is known"),
+            ("https://a/x.py", "download it"),
+        ] {
+            let spec = read("d.yaml", &format!("flow_location: {place}\n"))
+                .unwrap()
+                .remove(0);
+            let error = spec.location().unwrap_err();
+            assert!(
+                error.hint().unwrap_or_default().contains(expected),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Loaded {
     pub sources: Vec<Source>,
     /// What the profile sets that is no setting of ours; it may be one of a Python client.
     pub others: Vec<String>,
+    /// Tables of the file that are no profiles, though their author may take them for such.
+    pub strays: Vec<String>,
 }
 
 /// The settings that say where the profiles are, which only the environment can.
@@ -59,6 +61,7 @@ impl Loaded {
             profiles_path: path,
             sources: vec![Source::Default; SETTINGS.len()],
             others: Vec::new(),
+            strays: Vec::new(),
         })
     }
 
@@ -106,6 +109,7 @@ impl Loaded {
             profiles_path,
             sources,
             others,
+            strays: profiles.strays(),
         })
     }
 }

@@ -105,6 +105,14 @@ impl Profiles {
                 .is_some_and(|tables| tables.contains_key(name))
     }
 
+    /// Returns the tables that lie beside those of profiles, so that nobody reads them.
+    pub fn strays(&self) -> Vec<String> {
+        let stray = |(name, item): (&str, &Item)| {
+            (name != "profiles" && item.is_table_like()).then(|| name.to_owned())
+        };
+        self.document.iter().filter_map(stray).collect()
+    }
+
     /// Returns the variables of a profile as texts, in the order of the file.
     pub fn variables(&self, name: &str) -> Result<Vec<(String, String)>, Error> {
         self.expect(name)?;
@@ -190,9 +198,14 @@ impl Profiles {
         let draft = self
             .path
             .with_extension(format!("toml.{}", std::process::id()));
-        fs::write(&draft, self.document.to_string()).map_err(fail)?;
-        restrict(&draft).map_err(fail)?;
-        fs::rename(&draft, &self.path).map_err(fail)
+        let written = fs::write(&draft, self.document.to_string())
+            .and_then(|()| restrict(&draft))
+            .and_then(|()| fs::rename(&draft, &self.path));
+        written.map_err(|error| {
+            // What is left of it helps nobody, least of all on a full disk.
+            let _ = fs::remove_file(&draft);
+            fail(error)
+        })
     }
 
     fn tables(&self) -> Option<&Table> {

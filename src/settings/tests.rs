@@ -325,3 +325,11 @@ fn who_changes_profiles_at_once_loses_nothing_and_a_link_stays_one() {
     assert_eq!(Profiles::read(&link).unwrap().names().len(), 9);
     assert!(link.is_symlink());
 }
+
+#[test]
+fn a_table_beside_the_profiles_is_told() {
+    let text = "active = \"default\"\n[default]\nPREFECT_API_URL = \"http://x/api\"\n[profiles.default]\n[profiles.other]\n";
+    let loaded = load(&home_with(text), &[]).unwrap();
+    assert_eq!(loaded.strays, ["default"]);
+    assert!(load(&home_with(""), &[]).unwrap().strays.is_empty());
+}

@@ -194,7 +194,7 @@ fn a_database_of_the_genuine_package_is_kept_and_the_way_out_is_told() {
         --- stderr
         Error: $HOME/orion.db is a database of genuine Prefect, which uses it when a flow runs without a server; it was left as it is (tables alembic_version, flow, …)
         Hint: move it away: `mv $HOME/orion.db $HOME/orion.db.genuine`
-        Hint: or keep the server in a home of its own, in all terminals that use it: `export PREFECT_HOME=~/.prefect-rs`
+        Hint: or keep the server in a home of its own, in all terminals that use it: `export PREFECT_HOME=~/.prefect-rs`, with PREFECT_API_DATABASE_CONNECTION_URL not set or set to another file
         "#);
     assert_eq!(std::fs::read(&file).unwrap(), before);
 

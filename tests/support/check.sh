@@ -114,6 +114,9 @@ failed=$(counted failed)
 # A failed step without a failed test (a lint, say) must not read as a success.
 [ "$failures" -eq 0 ] || [ "$failed" -gt 0 ] || failed=$failures
 # Last, so that they are read even where only the end of the output is kept.
+# What the failed tests printed comes under a heading of each, up to the list of their names.
+told() { awk '/^failures:$/ { heads++ } /^---- .* stdout ----$/ { telling = 1 } /^failures:$/ && telling { telling = 0 } telling' "$logs/tests.log" | cut -c 1-1000 | tail -n 100; }
+[ "$failed" -eq 0 ] || [ ! -e "$logs/tests.log" ] || told
 [ ${#failed_steps[@]} -eq 0 ] || printf 'failed: %s\n' "${failed_steps[@]}"
 sed -nE 's/^test (.*) \.\.\. FAILED$/failed test: \1/p' "$logs/tests.log" 2>/dev/null || true
 echo "$passed passed, $failed failed"

@@ -12,8 +12,11 @@ mod members;
 mod sockets;
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
 use prefect_rs::clock::{Clock, SystemClock};
 use serde_json::Value;
 
@@ -102,7 +105,8 @@ const OPERATIONS: &str = include_str!("operations.txt");
 const THREE_OPERATIONS: &str = include_str!("three-operations.txt");
 
 /// How often a genuine server is asked.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// A line of the story.
 #[derive(Debug, Clone)]
@@ -269,10 +273,21 @@ async fn answer(
     loop {
         let again = request.try_clone().expect("a body of text");
         let at = SystemClock.now();
-        let response = again.send().await.expect("an answer");
         tries += 1;
-        let status = response.status();
-        let bytes = response.bytes().await.expect("a whole answer");
+        let whole = async {
+            let response = again.send().await?;
+            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+        };
+        let (status, bytes) = match whole.await {
+            Ok(answer) => answer,
+            // Under load a genuine server breaks off connections that it has just taken.
+            Err(error) if tries < TRIES => {
+                println!("asked again, since the genuine server broke off: {error:?}");
+                tokio::time::sleep(BETWEEN_TRIES).await;
+                continue;
+            }
+            Err(error) => panic!("never answered: {error:?}"),
+        };
         let answer: Option<Value> = serde_json::from_slice(&bytes).ok();
         let is_kept = total.is_none_or(|total| {
             answer.as_ref().and_then(|answer| answer["total"].as_u64()) == Some(total)
@@ -284,7 +299,7 @@ async fn answer(
         if is_answered || tries == TRIES {
             return (at, status.as_u16(), answer);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
 
@@ -356,9 +371,27 @@ async fn we_check_job_variables_as_the_genuine_3_8_server_does() {
     answers_as_genuine(&JOBS_OF_THREE).await;
 }
 
-async fn answers_as_genuine(story: &Story) {
+/// Tells the story twice where the first telling found differences, since a genuine server under load
+/// loses what it has taken and breaks connections off; what differs with both counts.
+async fn answers_as_genuine(story: &'static Story) {
+    let mut found = Vec::new();
+    for telling in 1..=2 {
+        // A panic has been printed where it came from.
+        found = AssertUnwindSafe(differences_from_genuine(story))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| vec!["the telling did not come to its end".to_owned()]);
+        if found.is_empty() {
+            return;
+        }
+        println!("telling {telling}: {}", found.join("\n"));
+    }
+    panic!("{}", found.join("\n"));
+}
+
+async fn differences_from_genuine(story: &Story) -> Vec<String> {
     let Some(genuine) = GenuineServer::start(story.version, story.settings).await else {
-        return;
+        return Vec::new();
     };
     // Members, sockets and built-in blocks are asked about once.
     let is_main = [TWO.requests, THREE.requests].contains(&story.requests);
@@ -400,7 +433,7 @@ async fn answers_as_genuine(story: &Story) {
         }
         app.close().await;
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    found
 }
 
 /// Tells whether a path of the story is one of the document, whose parts in braces are free.
