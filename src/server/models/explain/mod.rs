@@ -1,8 +1,9 @@
 //! Why a flow run does not run, and what would help.
 //!
 //! The same answer for the dashboard, the API and the command line: it follows the way that a run
-//! takes (its time, its queue, the queue's limit, an agent) and names the first thing that is
-//! missing. Queues are few, so they are compared here rather than in SQL.
+//! takes (its time, its queue, the queue's limit, an agent) and names what is missing there, so
+//! that whoever mends the first is not surprised by the second. Queues are few, so they are compared
+//! here rather than in SQL.
 
 mod obstacles;
 mod sources;
@@ -91,7 +92,7 @@ pub(crate) async fn read(
         None | Some("SCHEDULED" | "PENDING" | "PAUSED")
     );
     let reasons = if waiting {
-        vec![reason(&run, &Sources::read(conn).await?, now)]
+        reasons(&run, &Sources::read(conn).await?, now)
     } else if run.state_type.as_deref() == Some("RUNNING") {
         let id = FlowRunId(run.id);
         let heartbeats = stale_runs::heartbeats(conn, id).await?;
@@ -148,7 +149,10 @@ pub(crate) async fn attention(conn: &mut Conn, now: DateTime<Utc>) -> Result<Vec
     let sources = Sources::read(conn).await?;
     let mut causes: BTreeMap<String, Reason> = BTreeMap::new();
     for runs in &late {
-        let found = reason(&runs.example(), &sources, now);
+        // The others may be gone once the first is mended, and a headline has room for one.
+        let Some(found) = reasons(&runs.example(), &sources, now).into_iter().next() else {
+            continue;
+        };
         let cause = causes.entry(found.summary.clone()).or_insert(Reason {
             count: Some(0),
             since: runs.since,
@@ -177,25 +181,10 @@ fn headline(cause: Reason) -> Reason {
     }
 }
 
-/// Follows the way of a run and returns the first thing that is missing.
-fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
-    if run.state_type.as_deref() == Some("PENDING") {
-        return pending(run, now);
-    }
-    if run.state_type.as_deref() == Some("PAUSED") {
-        return Reason::new("paused", "It is paused until somebody resumes it", None);
-    }
-    if let Some(due) = run.due.filter(|due| *due > now) {
-        return match run.state_name.as_deref() {
-            Some("AwaitingConcurrencySlot") => obstacles::of_deployment(run, sources, due),
-            Some("AwaitingRetry") => later("It waits before it is tried again", due),
-            _ => later("It is scheduled for later", due),
-        };
-    }
-    if run.deployment_id.is_none() {
-        let text = "No agent runs what belongs to no deployment";
-        let detail = "The program that made it has to run it.".to_owned();
-        return Reason::new("no_deployment", text, Some(detail));
+/// Follows the way of a run and returns what is missing on it, the first thing first.
+fn reasons(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Vec<Reason> {
+    if let Some(reason) = reason_of_state(run, sources, now) {
+        return vec![reason];
     }
     let pool_queues = sources.pool_queues.iter();
     let pool_queues = pool_queues
@@ -204,16 +193,47 @@ fn reason(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Reason {
     let served = sources.served.iter();
     let served = served
         .filter(|deployment| run.deployment_id == Some(deployment.id))
-        .map(|deployment| obstacles::of_served(deployment, now));
+        .map(|deployment| vec![obstacles::of_served(deployment, now)]);
     let queues = sources.queues.iter();
     let queues = queues
         .filter(|queue| queue.filter.takes(run))
         .map(|queue| obstacles::of_queue(queue, &sources.active, now));
-    // One source that works is enough, so the reason is that of the nearest; the queue that the run
-    // was put in comes before others as near.
+    // One source that works is enough, so the reasons are those of the nearest; the queue that the
+    // run was put in comes before others as near.
     let all = pool_queues.chain(served).chain(queues);
-    all.min_by_key(|obstacle| obstacle.distance)
-        .map_or_else(|| obstacles::no_queue(run), |obstacle| obstacle.reason)
+    all.min_by_key(|obstacles| obstacles.iter().map(|obstacle| obstacle.distance).max())
+        .map_or_else(
+            || vec![obstacles::no_queue(run)],
+            |obstacles| {
+                obstacles
+                    .into_iter()
+                    .map(|obstacle| obstacle.reason)
+                    .collect()
+            },
+        )
+}
+
+/// Returns why a run is given out by no source yet, if that is so.
+fn reason_of_state(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Option<Reason> {
+    if run.state_type.as_deref() == Some("PENDING") {
+        return Some(pending(run, now));
+    }
+    if run.state_type.as_deref() == Some("PAUSED") {
+        let text = "It is paused until somebody resumes it";
+        return Some(Reason::new("paused", text, None));
+    }
+    if let Some(due) = run.due.filter(|due| *due > now) {
+        return Some(match run.state_name.as_deref() {
+            Some("AwaitingConcurrencySlot") => obstacles::of_deployment(run, sources, due),
+            Some("AwaitingRetry") => later("It waits before it is tried again", due),
+            _ => later("It is scheduled for later", due),
+        });
+    }
+    run.deployment_id.is_none().then(|| {
+        let text = "No agent runs what belongs to no deployment";
+        let detail = "The program that made it has to run it.".to_owned();
+        Reason::new("no_deployment", text, Some(detail))
+    })
 }
 
 /// Who is to begin a run that is pending, and whether that takes too long.

@@ -57,8 +57,8 @@ impl Obstacle {
     }
 }
 
-/// Returns the obstacle of a queue that takes runs by its filter.
-pub(super) fn of_queue(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> Obstacle {
+/// Returns the obstacles of a queue that takes runs by its filter, or that there is none.
+pub(super) fn of_queue(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) -> Vec<Obstacle> {
     let row = &queue.row;
     let name = &row.name;
     let argument = if needs_no_quotes(name) {
@@ -66,12 +66,11 @@ pub(super) fn of_queue(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) ->
     } else {
         row.id.to_string()
     };
-    let paused = || {
+    let paused = row.is_paused.then(|| {
         let text = format!("Work queue {name} is paused");
         let paused = Obstacle::new(Distance::Paused, "queue_paused", text, None);
-        let command = format!("prefect-rs work-queue resume {argument}");
-        row.is_paused.then(|| paused.with_command(Some(command)))
-    };
+        paused.with_command(Some(format!("prefect-rs work-queue resume {argument}")))
+    });
     let full = || {
         let holders: Vec<_> = active.iter().filter(|r| queue.filter.takes(r)).collect();
         let what = format!("The limit of work queue {name}");
@@ -94,56 +93,81 @@ pub(super) fn of_queue(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) ->
             "An agent polls work queue {name} and should take it at its next poll"
         ))
     };
-    paused()
-        .or_else(full)
-        .or_else(unattended)
-        .unwrap_or_else(soon)
-        .with_link(format!("/work-queue/{}", row.id))
+    let link = format!("/work-queue/{}", row.id);
+    all_or([paused, full(), unattended()], soon, &link)
 }
 
-/// Returns the obstacle of a queue in a work pool, or of the pool around it.
-pub(super) fn of_pool_queue(queue: &PoolQueue, sources: &Sources, now: DateTime<Utc>) -> Obstacle {
-    let pool = &queue.pool;
+/// Returns the obstacles of a queue in a work pool and of the pool around it, or that there is none.
+pub(super) fn of_pool_queue(
+    queue: &PoolQueue,
+    sources: &Sources,
+    now: DateTime<Utc>,
+) -> Vec<Obstacle> {
+    let (pool, name) = (&queue.pool, &queue.name);
+    // A command has names that a shell takes as they stand, or is left out.
+    let of_pool = |command: String| needs_no_quotes(pool).then_some(command);
+    let of_queue = |command: String| needs_no_quotes(name).then(|| of_pool(command)).flatten();
+    let pool_paused = queue.pool_is_paused.then(|| {
+        let text = format!("Work pool {pool} is paused");
+        Obstacle::new(Distance::Paused, "pool_paused", text, None)
+            .with_command(of_pool(format!("prefect-rs work-pool resume {pool}")))
+    });
+    let queue_paused = queue.is_paused.then(|| {
+        let text = format!("Queue {name} of work pool {pool} is paused");
+        let resume = format!("prefect-rs work-queue resume {name} --pool {pool}");
+        Obstacle::new(Distance::Paused, "queue_paused", text, None).with_command(of_queue(resume))
+    });
+    let pool_full = || {
+        let holders: Vec<_> = sources.active_in_pool(queue.pool_id).collect();
+        let what = format!("The limit of work pool {pool}");
+        let full = Obstacle::full(what, queue.pool_limit, &holders)?;
+        let more = queue.pool_limit? + 1;
+        let raise = format!("prefect-rs work-pool set-concurrency-limit {pool} {more}");
+        Some(full.with_command(of_pool(raise)))
+    };
+    let queue_full = || {
+        let holders: Vec<_> = sources.active_in_queue(queue.id).collect();
+        let what = format!("The limit of queue {name} in work pool {pool}");
+        let full = Obstacle::full(what, queue.concurrency_limit, &holders)?;
+        let more = queue.concurrency_limit? + 1;
+        let raise =
+            format!("prefect-rs work-queue set-concurrency-limit {name} {more} --pool {pool}");
+        Some(full.with_command(of_queue(raise)))
+    };
     let soon = || {
         Obstacle::soon(format!(
             "Work pool {pool} is polled, and it should be taken at the next poll"
         ))
     };
-    paused_pool_queue(queue)
-        .or_else(|| full_pool_queue(queue, sources))
-        .or_else(|| unattended_pool(queue, now))
-        .unwrap_or_else(soon)
-        .with_link(format!("/work-pool/{}", percent_encoded(pool)))
+    let unattended = unattended_pool(queue, now);
+    let found = [
+        pool_paused,
+        queue_paused,
+        pool_full(),
+        queue_full(),
+        unattended,
+    ];
+    all_or(
+        found,
+        soon,
+        &format!("/work-pool/{}", percent_encoded(pool)),
+    )
 }
 
-fn paused_pool_queue(queue: &PoolQueue) -> Option<Obstacle> {
-    let (pool, name) = (&queue.pool, &queue.name);
-    let can_be_typed = needs_no_quotes(pool);
-    if queue.pool_is_paused {
-        let text = format!("Work pool {pool} is paused");
-        let paused = Obstacle::new(Distance::Paused, "pool_paused", text, None);
-        let command = can_be_typed.then(|| format!("prefect-rs work-pool resume {pool}"));
-        return Some(paused.with_command(command));
+/// Returns what was found, or else the one thing that there is to say, each with the link to its source.
+fn all_or<const N: usize>(
+    found: [Option<Obstacle>; N],
+    otherwise: impl FnOnce() -> Obstacle,
+    link: &str,
+) -> Vec<Obstacle> {
+    let mut found: Vec<Obstacle> = found.into_iter().flatten().collect();
+    if found.is_empty() {
+        found.push(otherwise());
     }
-    if queue.is_paused {
-        let text = format!("Queue {name} of work pool {pool} is paused");
-        let paused = Obstacle::new(Distance::Paused, "queue_paused", text, None);
-        let command = (can_be_typed && needs_no_quotes(name))
-            .then(|| format!("prefect-rs work-queue resume {name} --pool {pool}"));
-        return Some(paused.with_command(command));
-    }
-    None
-}
-
-fn full_pool_queue(queue: &PoolQueue, sources: &Sources) -> Option<Obstacle> {
-    let (pool, name) = (&queue.pool, &queue.name);
-    let in_pool: Vec<_> = sources.active_in_pool(queue.pool_id).collect();
-    let in_queue: Vec<_> = sources.active_in_queue(queue.id).collect();
-    let what = format!("The limit of work pool {pool}");
-    Obstacle::full(what, queue.pool_limit, &in_pool).or_else(|| {
-        let what = format!("The limit of queue {name} in work pool {pool}");
-        Obstacle::full(what, queue.concurrency_limit, &in_queue)
-    })
+    let linked = found
+        .into_iter()
+        .map(|obstacle| obstacle.with_link(link.to_owned()));
+    linked.collect()
 }
 
 fn unattended_pool(queue: &PoolQueue, now: DateTime<Utc>) -> Option<Obstacle> {

@@ -52,8 +52,12 @@ fn say(run: &Waiting, queues: &[Queue], active: &[Waiting]) -> String {
 }
 
 fn say_of(run: &Waiting, sources: &Sources) -> String {
-    let found = reason(run, sources, at(0));
-    format!("{} | {}", found.summary, found.command.unwrap_or_default())
+    let found = reasons(run, sources, at(0)).into_iter();
+    let told = found.map(|reason| {
+        let command = reason.command.unwrap_or_default();
+        format!("{} | {command}", reason.summary)
+    });
+    told.collect::<Vec<_>>().join("\n  and ")
 }
 
 #[test]
@@ -102,8 +106,10 @@ fn each_obstacle_on_the_way_is_named_in_turn() {
     insta::assert_snapshot!(out.join("\n"), @r"
     No work queue matches it. | prefect-rs work-queue create -t ETL etl
     Work queue etl-queue is paused. | prefect-rs work-queue resume etl-queue
+      and No agent polls work queue etl-queue. | prefect-rs agent start etl-queue
     No agent polls work queue etl-queue. | prefect-rs agent start etl-queue
     The limit of work queue etl-queue is full (1 of 1). | prefect-rs work-queue set-concurrency-limit etl-queue 2
+      and No agent polls work queue etl-queue. | prefect-rs agent start etl-queue
     An agent polls work queue etl-queue and should take it at its next poll. | 
     It is scheduled for later. | 
     ");
@@ -118,7 +124,7 @@ fn a_pending_run_is_told_by_who_begins_it_and_for_how_long() {
         ..run(&[])
     };
     let say = |run: Waiting| {
-        let found = reason(&run, &Sources::default(), at(0));
+        let found = reasons(&run, &Sources::default(), at(0)).remove(0);
         (found.summary, found.detail.is_some())
     };
     let deployment = Some(Uuid::from_u128(2));
@@ -198,9 +204,19 @@ fn each_obstacle_in_a_work_pool_is_named_in_turn() {
     out.push(say_of(&of_workers, &both));
     insta::assert_snapshot!(out.join("\n"), @r"
     Work pool k8s is paused. | prefect-rs work-pool resume k8s
+      and Queue fast of work pool k8s is paused. | prefect-rs work-queue resume fast --pool k8s
+      and The limit of work pool k8s is full (1 of 1). | prefect-rs work-pool set-concurrency-limit k8s 2
+      and The limit of queue fast in work pool k8s is full (1 of 1). | prefect-rs work-queue set-concurrency-limit fast 2 --pool k8s
+      and No worker polls work pool k8s. | prefect worker start --pool k8s
     Queue fast of work pool k8s is paused. | prefect-rs work-queue resume fast --pool k8s
-    The limit of work pool k8s is full (1 of 1). | 
-    The limit of queue fast in work pool k8s is full (1 of 1). | 
+      and The limit of work pool k8s is full (1 of 1). | prefect-rs work-pool set-concurrency-limit k8s 2
+      and The limit of queue fast in work pool k8s is full (1 of 1). | prefect-rs work-queue set-concurrency-limit fast 2 --pool k8s
+      and No worker polls work pool k8s. | prefect worker start --pool k8s
+    The limit of work pool k8s is full (1 of 1). | prefect-rs work-pool set-concurrency-limit k8s 2
+      and The limit of queue fast in work pool k8s is full (1 of 1). | prefect-rs work-queue set-concurrency-limit fast 2 --pool k8s
+      and No worker polls work pool k8s. | prefect worker start --pool k8s
+    The limit of queue fast in work pool k8s is full (1 of 1). | prefect-rs work-queue set-concurrency-limit fast 2 --pool k8s
+      and No worker polls work pool k8s. | prefect worker start --pool k8s
     No worker polls work pool k8s. | prefect worker start --pool k8s
     Work pool k8s is polled, and it should be taken at the next poll. | 
     An agent polls work queue b and should take it at its next poll. | 
