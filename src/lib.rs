@@ -13,6 +13,7 @@ pub mod client;
 pub mod clock;
 #[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod connect;
+mod hangup;
 pub mod http;
 #[cfg_attr(not(feature = "server"), doc(hidden))]
 pub mod settings;

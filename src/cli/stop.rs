@@ -6,11 +6,12 @@ use tokio::{
 };
 
 use super::error::{Error, Result};
+use crate::hangup;
 
 /// Sends a message for each SIGINT and SIGTERM, and for the first SIGHUP.
 pub(super) fn requests() -> Result<mpsc::Receiver<()>> {
     // To take a signal is to ignore it no more, so this is asked first.
-    let takes_hangup = !ignores_hangup();
+    let takes_hangup = !hangup::is_ignored();
     let (sender, requests) = mpsc::channel(8);
     pass_on(SignalKind::interrupt(), usize::MAX, &sender)?;
     pass_on(SignalKind::terminate(), usize::MAX, &sender)?;
@@ -36,25 +37,6 @@ fn pass_on(kind: SignalKind, most: usize, sender: &mpsc::Sender<()>) -> Result {
     Ok(())
 }
 
-/// Returns whether whoever started this process wants it to outlive its terminal, as `nohup` does.
-///
-/// There is no safe call that tells it. Without `/proc` nobody knows, and the signal is left to do what it did.
-fn ignores_hangup() -> bool {
-    match std::fs::read_to_string("/proc/self/status") {
-        Ok(status) => is_ignored(&status, nix::sys::signal::Signal::SIGHUP as u32),
-        Err(_) => true,
-    }
-}
-
-/// Reads from what proc(5) calls `status` whether a signal is ignored: a mask whose lowest bit is signal 1.
-fn is_ignored(status: &str, signal: u32) -> bool {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_none_or(|mask| (mask >> (signal - 1)) & 1 == 1)
-}
-
 /// Returns at the first request; the second ends the process at once.
 pub(super) async fn requested(mut requests: mpsc::Receiver<()>) {
     requests.recv().await;
@@ -68,23 +50,4 @@ pub(super) async fn requested(mut requests: mpsc::Receiver<()>) {
             std::process::exit(130);
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_ignored;
-
-    #[test]
-    fn the_mask_of_ignored_signals_is_read() {
-        let status = |mask: &str| {
-            format!(
-                "Name:\tagent\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n"
-            )
-        };
-        assert!(is_ignored(&status("0000000000001001"), 1));
-        // SIGPIPE, as every program in Rust does.
-        assert!(!is_ignored(&status("0000000000001000"), 1));
-        assert!(is_ignored(&status("0000000000001000"), 13));
-        assert!(is_ignored("Name:\tagent\n", 1));
-    }
 }

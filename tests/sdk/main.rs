@@ -5,11 +5,13 @@ mod audit;
 mod authoring;
 mod away;
 mod documentation;
+mod faults;
 #[path = "../support/genuine.rs"]
 mod genuine;
 #[path = "../support/genuine_server.rs"]
 mod genuine_server;
 mod history;
+mod home;
 mod mistakes;
 mod on_genuine_servers;
 mod programs;
@@ -17,5 +19,6 @@ mod results;
 mod retries;
 mod returns;
 mod runs;
+mod scripts;
 mod server;
 mod states;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::genuine_server::GenuineServer;
 use crate::history::History;
-use crate::programs::{Process, example};
+use crate::home::{Process, example};
 
 /// Much more than it takes, since the newest servers read events after they have answered.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -174,7 +174,7 @@ impl Execution {
             }
             Some(Reason::Terminated) if !self.is_cancelled_on_server().await => {
                 State::new(StateType::Crashed)
-                    .with_message("The process of the run was asked to end (SIGTERM).")
+                    .with_message("The process of the run was asked to end by SIGTERM or SIGHUP.")
             }
             Some(Reason::Terminated | Reason::Cancelled | Reason::TimedOut) | None => {
                 cancelled.with_message("The run was cancelled.")

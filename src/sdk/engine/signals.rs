@@ -1,4 +1,4 @@
-//! Ctrl-C and the wish of the system that the process ends.
+//! Ctrl-C and the wish of the system, or of a terminal that closes, that the process ends.
 //!
 //! A signal asks all flow runs to end, and the program goes on from there. One that comes while nothing runs, or while runs
 //! have been asked already, ends the process as if nobody had listened, once the server knows what becomes of the runs.
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::execution::FAREWELL;
 use super::flow_runs::FlowRun;
 use super::runtime;
+use crate::hangup;
 use crate::sdk::context::{Cancellation, Reason};
 use crate::sdk::outcome::StateType;
 
@@ -63,17 +64,34 @@ impl Drop for Told {
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        runtime().spawn(async {
+        // To take a signal is to ignore it no more, so this is asked first.
+        let mut heeds_hangup = !hangup::is_ignored();
+        runtime().spawn(async move {
             let (Ok(mut interrupts), Ok(mut terminations)) = (
                 signal(SignalKind::interrupt()),
                 signal(SignalKind::terminate()),
             ) else {
                 return;
             };
+            let mut hangups = heeds_hangup
+                .then(|| signal(SignalKind::hangup()))
+                .and_then(Result::ok);
             loop {
+                let hung_up = async {
+                    match &mut hangups {
+                        Some(hangups) if heeds_hangup => hangups.recv().await,
+                        _ => std::future::pending().await,
+                    }
+                };
                 let (reason, code) = tokio::select! {
                     _ = interrupts.recv() => (Reason::Interrupted, 130),
                     _ = terminations.recv() => (Reason::Terminated, 143),
+                    _ = hung_up => {
+                        // A closing terminal is told by the shell and by the kernel, which is one
+                        // wish and not two.
+                        heeds_hangup = false;
+                        (Reason::Terminated, 129)
+                    }
                 };
                 let all = listeners().clone();
                 CODE.store(code, Ordering::Relaxed);
