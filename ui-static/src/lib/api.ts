@@ -126,10 +126,24 @@ const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 const part = encodeURIComponent
 const del = <R>(path: string) => call<R>('DELETE', path)
 
+/** An automation, with the numbers among the parameters of its actions as they are written. */
+function automationOf(text: string): unknown {
+  const row = JSON.parse(text) as { actions?: { parameters?: unknown }[] }
+  const exact = parseExact(text) as typeof row
+  row.actions?.forEach((action, i) => {
+    if (action.parameters) action.parameters = exact.actions![i]!.parameters
+  })
+  return row
+}
+
 /** A page of a deployment, with the numbers among its parameters as they are written: a person sends them again. */
 function deploymentOf(text: string): unknown {
   const page = JSON.parse(text) as Partial<T.DeploymentPage>
-  if (page.deployment) page.deployment.parameters = (parseExact(text) as T.DeploymentPage).deployment.parameters
+  if (page.deployment) {
+    const exact = (parseExact(text) as T.DeploymentPage).deployment
+    page.deployment.parameters = exact.parameters
+    page.deployment.schedules.forEach((s, i) => (s.parameters = exact.schedules[i]!.parameters))
+  }
   return page
 }
 
@@ -223,7 +237,8 @@ export const api = {
       ...(begins ? { work_queues: { name: { startswith_: [begins] } } } : {}),
     }),
   automations: (page: object, s?: AbortSignal) => listed<T.AutomationRow>('/automations', {}, page, s),
-  automation: (id: string, s?: AbortSignal) => get<T.AutomationRow>(`/automations/${part(id)}`, s),
+  automation: (id: string, s?: AbortSignal) =>
+    call<T.AutomationRow>('GET', `/automations/${part(id)}`, undefined, s, undefined, automationOf),
   variables: (variables: object | undefined, page: object, s?: AbortSignal) =>
     listed<T.VariableRow>('/variables', { variables }, page, s, parseExact),
   latestArtifacts: (artifacts: object, page: object, s?: AbortSignal) =>

@@ -19,3 +19,15 @@ export function parseExact(text: string): unknown {
       : value
   return JSON.parse(text, keep) as unknown
 }
+
+/** Reads what was typed as an object, or says why it is none. */
+export function readObject(text: string): { value?: Record<string, unknown>; error?: string } {
+  try {
+    const value = parseExact(text)
+    return typeof value === 'object' && value && !Array.isArray(value) && !isExact(value)
+      ? { value: value as Record<string, unknown> }
+      : { error: 'Must be an object: { … }' }
+  } catch (cause) {
+    return { error: `Not valid JSON: ${(cause as Error).message}` }
+  }
+}

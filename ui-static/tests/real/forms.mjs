@@ -7,6 +7,9 @@ import { showcase } from './showcase.mjs'
 
 const { story, end } = await teller((options) => Server.start(options))
 
+/** A number that is more than JavaScript can say. */
+const DIGITS = '12345678901234567891'
+
 await story('two tabs at the same variable: the second is told before it saves', async (page, server) => {
   await server.api('POST', '/variables/', { name: 'threshold', value: 30 })
   await page.goto(`${server.url}/variables`)
@@ -47,9 +50,10 @@ await story(
     await page.getByRole('switch', { name: 'Schedule On weekdays at 09:00' }).waitFor()
     await page.getByRole('button', { name: 'Add schedule' }).click()
     await dialog.getByRole('button', { name: 'Parameters of its own…' }).click()
-    await dialog.getByLabel(/Parameters over/).fill('{"days": 7}')
+    await dialog.getByLabel(/Parameters over/).fill(`{"days": ${DIGITS}}`)
     await dialog.getByRole('button', { name: 'Add schedule' }).click()
     await page.getByText('sets days').waitFor()
+    assert.match(await server.text(`/deployments/${deployment}`), new RegExp(`"days": ?${DIGITS}`))
     assert.equal((await kept()).length, 2)
     await page.getByRole('switch', { name: 'Schedule Every hour' }).click()
     await page.getByRole('switch', { name: 'Schedule Every hour', checked: false }).waitFor()
@@ -431,7 +435,7 @@ await story('an automation is made in a form, is told what it lacks, and is chan
   await dialog.getByLabel(/^Parameters/).fill('{"days": ')
   await dialog.getByText('Not valid JSON').waitFor()
   assert.ok(await dialog.getByRole('button', { name: 'Create' }).isDisabled(), 'half a value is not sent')
-  await dialog.getByLabel(/^Parameters/).fill('{"days": 7}')
+  await dialog.getByLabel(/^Parameters/).fill(`{"days": 7, "id": ${DIGITS}}`)
   await dialog.getByRole('button', { name: 'Create' }).click()
   await page.getByRole('heading', { level: 1, name: 'Tell of late pools' }).waitFor()
   const pool = (await server.api('GET', '/work_pools/kubernetes-prod')).id
@@ -448,12 +452,17 @@ await story('an automation is made in a form, is told what it lacks, and is chan
   )
   assert.deepEqual(
     [actions[0].type, actions[0].block_document_id, actions[1].deployment_id, actions[1].parameters],
-    ['send-notification', block, deployment, { days: 7 }],
+    ['send-notification', block, deployment, { days: 7, id: Number(DIGITS) }],
   )
   // What was saved comes back as fields, and what they do not show stays.
   await page.getByRole('button', { name: 'Edit' }).click()
   await dialog.getByRole('button', { name: 'Take away kubernetes-prod' }).click()
   await dialog.getByRole('checkbox', { name: 'paused', exact: true }).check()
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  const { id } = await kept('Tell of late pools')
+  assert.match(await server.text(`/automations/${id}`), new RegExp(`"id": ?${DIGITS}`))
+  await page.getByRole('button', { name: 'Edit' }).click()
   await dialog.getByRole('button', { name: 'Take action 2 away' }).click()
   await dialog.getByRole('button', { name: 'Save' }).click()
   await dialog.waitFor({ state: 'detached' })

@@ -117,6 +117,12 @@ export class Server {
   }
 
   async api(method, path, body) {
+    const text = await this.text(path, method, body)
+    return text ? JSON.parse(text) : null
+  }
+
+  /** What the API answers, as it is written. */
+  async text(path, method = 'GET', body = undefined) {
     const response = await fetch(`${this.origin}/api${path}`, {
       method,
       headers: { 'content-type': 'application/json', ...this.headers },
@@ -124,7 +130,7 @@ export class Server {
     })
     const text = await response.text()
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
-    return text ? JSON.parse(text) : null
+    return text
   }
 
   /** Deploys a shell script as a flow; gives the deployment's id. */
