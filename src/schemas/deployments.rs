@@ -199,8 +199,11 @@ fn newer<S: Serializer>(
     fields.all("pull_steps", &deployment.pull_steps)?;
     fields.all("entrypoint", &deployment.entrypoint)?;
     fields.all("storage_document_id", &deployment.storage_document_id)?;
-    let infrastructure = &deployment.infrastructure_document_id;
-    fields.all("infrastructure_document_id", infrastructure)?;
+    // Such blocks have gone with 2.x, and `prefect deployment inspect` of 3.x fails at their types.
+    let infrastructure = deployment
+        .infrastructure_document_id
+        .filter(|_| dialect != Dialect::Three);
+    fields.all("infrastructure_document_id", &infrastructure)?;
     match &deployment.parameter_openapi_schema {
         // `prefect deployment run` of 2.20 cannot do without one.
         None if dialect == Dialect::Two && deployment.flow_data.is_some() => {

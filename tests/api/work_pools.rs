@@ -249,13 +249,15 @@ async fn a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them(app: &T
     let flow = shed(app).await;
     let queue = json!({"name": "all", "filter": {}, "concurrency_limit": 2});
     let queue = id(&post(app, "/api/work_queues/", &queue).await);
-    let taken = async || {
+    let taken_by = async |headers: &[(&str, &str)]| {
         let path = format!("/api/work_queues/{queue}/get_runs");
-        let runs = post(app, &path, &json!({})).await;
+        let runs = app.send("POST", &path, headers, Some(&json!({}))).await.1;
+        let runs = runs.expect("runs");
         let name = |run: &Value| run["name"].as_str().map(str::to_owned);
         let runs = runs.as_array().expect("a list").iter();
         runs.filter_map(name).collect::<Vec<_>>()
     };
+    let taken = async || taken_by(&[]).await;
     let deployed = async |body: Value, name: &str| {
         let deployment = deploy(app, body).await;
         let run = run_of(app, &deployment, json!({"name": name})).await;
@@ -263,7 +265,7 @@ async fn a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them(app: &T
     };
     let pool = json!({"name": "pooled", "flow_id": flow, "work_pool_name": "shed"});
     let (_, pooled) = deployed(pool, "pooled").await;
-    let agents = json!({"name": "named", "flow_id": flow, "work_pool_name": "default-agent-pool"});
+    let agents = json!({"name": "named", "flow_id": flow, "work_pool_name": "default-agent-pool", "entrypoint": "f.py:f"});
     deployed(agents, "named").await;
     let served = json!({"name": "served", "flow_id": flow});
     let (served, _) = deployed(served, "served").await;
@@ -273,6 +275,11 @@ async fn a_queue_with_a_filter_leaves_runs_of_pools_and_programs_to_them(app: &T
         json!({"name": "old", "flow_id": flow, "flow_data": {"encoding": "file", "blob": "{}"}});
     deployed(old, "old").await;
     assert_eq!(taken().await, ["named", "old"]);
+    // Each generation finds code in a way of its own.
+    let first = [("x-prefect-api-version", "0.3.1")];
+    assert_eq!(taken_by(&first).await, ["old"]);
+    let second = [("user-agent", "prefect/2.20.26 (API 0.8.4)")];
+    assert_eq!(taken_by(&second).await, ["named"]);
 
     // What a pool's worker runs takes none of the queue's slots either.
     let path = format!("/api/flow_runs/{pooled}/set_state");

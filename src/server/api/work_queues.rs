@@ -180,7 +180,7 @@ pub async fn read_work_queue_runs(
         if dialect == Dialect::B && queue.concurrency_limit == Some(0) {
             queue.concurrency_limit = None;
         }
-        let runs = models::due_runs::of_work_queue(conn, &queue, before, limit).await?;
+        let runs = models::due_runs::of_work_queue(conn, &queue, dialect, before, limit).await?;
         let polled = models::work_queues::last_poll(conn, id, &name).await?;
         Ok(Some((polled, runs)))
     };

@@ -9,7 +9,7 @@ use crate::db::{Conn, Dialect, Result, Value, query};
 use crate::schemas::flow_runs::FlowRun;
 use crate::schemas::work_pools::DEFAULT_AGENT_POOL;
 use crate::schemas::work_queues::WorkQueue;
-use crate::schemas::{DeploymentId, FlowRunId, WorkPoolId, WorkQueueId};
+use crate::schemas::{DeploymentId, Dialect as Generation, FlowRunId, WorkPoolId, WorkQueueId};
 use crate::server::orchestration::RetryType;
 
 /// Returns the condition that nobody has a run: one that has failed and has tries left is tried again by the process
@@ -26,9 +26,13 @@ fn unclaimed(dialect: Dialect) -> String {
 ///
 /// A queue with a concurrency limit gives no more than what is left of it; the count is of one
 /// moment, so it is counted again when a run is claimed, see [`why_not_claimed`].
+///
+/// A queue with a filter crosses generations, whose agents find code in different ways: each is given
+/// what it can run, by what `asker` speaks.
 pub async fn of_work_queue(
     conn: &mut Conn,
     queue: &WorkQueue,
+    asker: Generation,
     before: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<FlowRun>> {
@@ -42,9 +46,13 @@ pub async fn of_work_queue(
         limit = limit.min((most - busy).max(0));
     }
     let n = values.len();
+    let runnable = match queue.filter {
+        Some(_) => runnable_by(asker),
+        None => "",
+    };
     let sql = format!(
         "{SELECT} WHERE o.state_type = 'SCHEDULED' AND o.next_scheduled_start_time <= ${} AND {condition} \
-         AND {} \
+         AND {}{runnable} \
          ORDER BY o.next_scheduled_start_time, o.id LIMIT ${}",
         n + 1,
         unclaimed(conn.dialect()),
@@ -56,6 +64,20 @@ pub async fn of_work_queue(
         .bind(limit)
         .fetch_all(conn)
         .await
+}
+
+/// Returns the condition that agents of a generation can find the code of a run.
+fn runnable_by(asker: Generation) -> &'static str {
+    match asker {
+        Generation::B => {
+            " AND EXISTS (SELECT 1 FROM deployment d WHERE d.id = o.deployment_id AND d.flow_data IS NOT NULL)"
+        }
+        Generation::Two => {
+            " AND EXISTS (SELECT 1 FROM deployment d WHERE d.id = o.deployment_id AND d.entrypoint IS NOT NULL)"
+        }
+        // Only our own agents ask so, which run all of them.
+        Generation::Three => "",
+    }
 }
 
 async fn busy(conn: &mut Conn, condition: &str, values: Vec<Value>) -> Result<i64> {
