@@ -3,7 +3,7 @@
 import { takeAhead, type Ahead } from './ahead'
 import { API } from './base'
 import { notice } from './clock'
-import { parseExact } from './exact'
+import { parseExact, putDefaults } from './exact'
 import { see } from './seen'
 import { session } from './session.svelte'
 import type { SavedSearch } from './query'
@@ -126,6 +126,13 @@ const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body)
 const part = encodeURIComponent
 const del = <R>(path: string) => call<R>('DELETE', path)
 
+/** A page of a run, with the numbers among its parameters as they are written. */
+function runOf(text: string): unknown {
+  const page = JSON.parse(text) as Partial<T.RunPage>
+  if (page.run) page.run.parameters = (parseExact(text) as T.RunPage).run.parameters
+  return page
+}
+
 /** An automation, with the numbers among the parameters of its actions as they are written. */
 function automationOf(text: string): unknown {
   const row = JSON.parse(text) as { actions?: { parameters?: unknown }[] }
@@ -143,6 +150,7 @@ function deploymentOf(text: string): unknown {
     const exact = (parseExact(text) as T.DeploymentPage).deployment
     page.deployment.parameters = exact.parameters
     page.deployment.schedules.forEach((s, i) => (s.parameters = exact.schedules[i]!.parameters))
+    putDefaults(page.deployment.parameter_openapi_schema, exact.parameter_openapi_schema)
   }
   return page
 }
@@ -210,12 +218,27 @@ export const api = {
   flowPanel: (id: string, s?: AbortSignal) => get<T.FlowPanel>(`/ui/flows/${part(id)}`, s),
   deployments: (body: T.Ask, s?: AbortSignal) => post<T.Page<T.DeploymentRow>>('/ui/deployments', body, s),
   deployment: (id: string, s?: AbortSignal) => ofDeployment(`/ui/deployments/${part(id)}`, s),
-  run: (id: string, s?: AbortSignal) => get<T.RunPage>(`/ui/flow_runs/${part(id)}`, s),
+  run: (id: string, s?: AbortSignal) => {
+    const path = `/ui/flow_runs/${part(id)}`
+    return call<T.RunPage>('GET', path, undefined, s, takeAhead(path), runOf)
+  },
   graph: (id: string, s?: AbortSignal) => get<T.GraphColumns>(`/ui/flow_runs/${part(id)}/graph`, s),
   results: (id: string, s?: AbortSignal) => get<T.ResultRow[]>(`/ui/flow_runs/${part(id)}/results`, s),
   logs: (body: T.LogAsk, s?: AbortSignal) => post<T.Page<T.Log>>('/ui/logs', body, s),
   taskRun: (id: string, s?: AbortSignal) => get<T.TaskRunPage>(`/ui/task_runs/${part(id)}/page`, s),
   queues: (s?: AbortSignal) => get<T.QueueRow[]>('/ui/work_queues', s),
+  /** The name of the pool that a queue is in; null where there is neither. */
+  poolOfQueue: (id: string) =>
+    get<{ work_pool_name?: string | null }>(`/work_queues/${part(id)}`).then(
+      (queue) => queue.work_pool_name ?? null,
+      () => null,
+    ),
+  /** The name of the pool that has an id; null where there is none. */
+  poolOfId: (id: string) =>
+    post<{ name: string }[]>('/work_pools/filter', { work_pools: { id: { any_: [id] } } }).then(
+      ([pool]) => pool?.name ?? null,
+      () => null,
+    ),
   queue: (id: string, s?: AbortSignal) => get<T.QueuePage>(`/ui/work_queues/${part(id)}`, s),
   limits: (s?: AbortSignal) => get<T.LimitRow[]>('/ui/concurrency_limits', s),
   /** Those that somebody can choose from. */

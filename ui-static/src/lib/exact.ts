@@ -31,3 +31,20 @@ export function readObject(text: string): { value?: Record<string, unknown>; err
     return { error: `Not valid JSON: ${(cause as Error).message}` }
   }
 }
+
+/**
+ * Puts the defaults of a schema as they are written, from the same schema read exactly. Its bounds stay numbers, with
+ * which others are compared.
+ */
+export function putDefaults(schema: unknown, exact: unknown): void {
+  if (typeof schema !== 'object' || !schema || typeof exact !== 'object' || !exact) return
+  const [into, from] = [schema as Record<string, unknown>, exact as Record<string, unknown>]
+  for (const [key, value] of Object.entries(into)) {
+    if (key === 'default') into[key] = from[key]
+    else if (key === 'properties' || key === '$defs' || key === 'definitions')
+      // Their members are names, which may be `default` too.
+      for (const name of Object.keys((value ?? {}) as object))
+        putDefaults((value as Record<string, unknown>)[name], (from[key] as Record<string, unknown>)[name])
+    else putDefaults(value, from[key])
+  }
+}

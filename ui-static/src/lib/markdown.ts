@@ -250,3 +250,23 @@ export function inline(text: string, depth = 0): Inline[] {
   flush()
   return out
 }
+
+const words = (parts: Inline[]): string =>
+  parts
+    .map((part) => {
+      if (part.kind === 'break') return ' '
+      if (part.kind === 'image') return part.alt
+      return 'children' in part ? words(part.children) : part.text
+    })
+    .join('')
+
+/** The first line of a text, as it reads without its marks. */
+export const firstLine = (text: string): string =>
+  words(
+    inline(
+      text
+        .trimStart()
+        .split('\n', 1)[0]!
+        .replace(/^#{1,6}\s+/, ''),
+    ),
+  )

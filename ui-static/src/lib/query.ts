@@ -165,6 +165,22 @@ const TAKES: Record<Key, string> = {
   subflows: 'hidden or shown',
 }
 const TERM = new RegExp(`^(${KEYS.join('|')}):(.+)$`, 'i')
+const NEXT = new RegExp(`\\s+(?=(?:${KEYS.join('|')}):)`, 'gi')
+
+/** The terms of a typed line; a value goes on until the next term begins, and within quotes beyond that. */
+export function split(line: string): string[] {
+  const text = line.trim()
+  const out: string[] = []
+  let from = 0
+  for (const gap of text.matchAll(NEXT)) {
+    const term = text.slice(from, gap.index)
+    if (/^\w+:"/.test(term) && !/"\s*$/.test(term.slice(term.indexOf('"') + 1))) continue
+    out.push(term)
+    from = gap.index + gap[0].length
+  }
+  out.push(text.slice(from))
+  return out.filter(Boolean)
+}
 
 /** Why a typed term cannot be taken where only terms of some keys mean anything; null if it can. */
 export function refusal(text: string, takes: readonly Key[]): string | null {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { inline, markdown, safeImage, safeLink } from '../../src/lib/markdown'
+import { inline, markdown, safeImage, safeLink, firstLine } from '../../src/lib/markdown'
 
 test('headings, paragraphs, lists, code, quotes and tables are found', () => {
   const text =
@@ -86,4 +86,10 @@ test('a hostile text is read in a moment', () => {
   ])
     markdown(text)
   expect(Date.now() - from).toBeLessThan(4000)
+})
+
+test('a first line reads without its marks', () => {
+  expect(firstLine('## A *table* of `x`\nmore')).toBe('A table of x')
+  expect(firstLine('\n[docs](https://a.example) **bold** 1 < 2')).toBe('docs bold 1 < 2')
+  expect(firstLine('')).toBe('')
 })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { add, DEFAULTS, filters, KEYS, parse, refusal, terms, window_, write } from '../../src/lib/query'
+import { add, DEFAULTS, filters, KEYS, parse, refusal, split, terms, window_, write } from '../../src/lib/query'
 
 describe('the query', () => {
   test('what the URL says comes back as it was', () => {
@@ -58,4 +58,14 @@ describe('a typed term', () => {
       ['My own'],
     ])
   })
+})
+
+test('several terms of a line are told apart, and a value may have spaces', () => {
+  expect(split('state:Late tag:ETL')).toEqual(['state:Late', 'tag:ETL'])
+  expect(split('  etl run  flow:Every kind STATE:Late ')).toEqual(['etl run', 'flow:Every kind', 'STATE:Late'])
+  expect(split('tag:"a tag:b" name:x')).toEqual(['tag:"a tag:b"', 'name:x'])
+  expect(split('name:a:b https://x')).toEqual(['name:a:b https://x'])
+  expect(split(' ')).toEqual([])
+  const query = split('deployment:etl state:Running').reduce(add, DEFAULTS)
+  expect([query.deployments, query.states]).toEqual([['etl'], ['RUNNING']])
 })
