@@ -21,7 +21,7 @@ use super::stale_runs::{self, Heard};
 use super::ui::concurrency_limits::{self, LimitRow};
 use super::ui::task_runs::TaskRunFull;
 use crate::db::{Conn, Result, query};
-use crate::schemas::FlowRunId;
+use crate::schemas::{FlowRunId, StateDetails};
 use sources::{LateRuns, Sources};
 pub(crate) use sources::{Queue, QueueFilter, Waiting, active, queues, waiting};
 
@@ -92,7 +92,19 @@ pub(crate) async fn read(
         None | Some("SCHEDULED" | "PENDING" | "PAUSED")
     );
     let reasons = if waiting {
-        reasons(&run, &Sources::read(conn).await?, now)
+        let mut reasons = reasons(&run, &Sources::read(conn).await?, now);
+        if run.state_type.as_deref() == Some("PAUSED") {
+            reasons
+                .iter_mut()
+                .for_each(|reason| reason.command = resumption(&run));
+            if let Some(until) = paused_until(conn, id).await? {
+                let detail = format!("It fails at {} if nobody does.", instant(until));
+                reasons
+                    .iter_mut()
+                    .for_each(|reason| reason.detail = Some(detail.clone()));
+            }
+        }
+        reasons
     } else if run.state_type.as_deref() == Some("RUNNING") {
         let id = FlowRunId(run.id);
         let heartbeats = stale_runs::heartbeats(conn, id).await?;
@@ -110,6 +122,19 @@ pub(crate) async fn read(
         waiting,
         reasons,
     }))
+}
+
+fn resumption(run: &Waiting) -> Option<String> {
+    Some(format!("prefect-rs flow-run resume {}", run.id))
+}
+
+/// Returns until when a paused run may be resumed.
+async fn paused_until(conn: &mut Conn, id: Uuid) -> Result<Option<DateTime<Utc>>> {
+    let sql = "SELECT s.state_details, s.timestamp FROM flow_run o JOIN flow_run_state s ON s.id = o.state_id WHERE o.id = $1";
+    let found: Option<(StateDetails, DateTime<Utc>)> =
+        query(sql).bind(id).fetch_optional(conn).await?;
+    let until = found.and_then(|(details, _)| details.pause_timeout);
+    Ok(until.map(|until| until.0))
 }
 
 /// Explains one task run: its time, and the limits of its tags.
@@ -201,14 +226,17 @@ fn reasons(run: &Waiting, sources: &Sources, now: DateTime<Utc>) -> Vec<Reason> 
     // One source that works is enough, so the reasons are those of the nearest; the queue that the
     // run was put in comes before others as near.
     let all = pool_queues.chain(served).chain(queues);
+    // Whoever takes the run asks for a slot anew, so both may be in its way.
+    let slot = match run.state_name.as_deref() {
+        Some("AwaitingConcurrencySlot") => obstacles::held_slots(run, sources),
+        _ => None,
+    };
     all.min_by_key(|obstacles| obstacles.iter().map(|obstacle| obstacle.distance).max())
         .map_or_else(
             || vec![obstacles::no_queue(run)],
             |obstacles| {
-                obstacles
-                    .into_iter()
-                    .map(|obstacle| obstacle.reason)
-                    .collect()
+                let of_source = obstacles.into_iter().map(|obstacle| obstacle.reason);
+                slot.into_iter().chain(of_source).collect()
             },
         )
 }

@@ -75,7 +75,7 @@ pub(super) fn of_queue(queue: &Queue, active: &[Waiting], now: DateTime<Utc>) ->
         let holders: Vec<_> = active.iter().filter(|r| queue.filter.takes(r)).collect();
         let what = format!("The limit of work queue {name}");
         let full = Obstacle::full(what, row.concurrency_limit, &holders)?;
-        let more = row.concurrency_limit? + 1;
+        let more = one_more(holders.len());
         let command = format!("prefect-rs work-queue set-concurrency-limit {argument} {more}");
         Some(full.with_command(Some(command)))
     };
@@ -121,7 +121,7 @@ pub(super) fn of_pool_queue(
         let holders: Vec<_> = sources.active_in_pool(queue.pool_id).collect();
         let what = format!("The limit of work pool {pool}");
         let full = Obstacle::full(what, queue.pool_limit, &holders)?;
-        let more = queue.pool_limit? + 1;
+        let more = one_more(holders.len());
         let raise = format!("prefect-rs work-pool set-concurrency-limit {pool} {more}");
         Some(full.with_command(of_pool(raise)))
     };
@@ -129,7 +129,7 @@ pub(super) fn of_pool_queue(
         let holders: Vec<_> = sources.active_in_queue(queue.id).collect();
         let what = format!("The limit of queue {name} in work pool {pool}");
         let full = Obstacle::full(what, queue.concurrency_limit, &holders)?;
-        let more = queue.concurrency_limit? + 1;
+        let more = one_more(holders.len());
         let raise =
             format!("prefect-rs work-queue set-concurrency-limit {name} {more} --pool {pool}");
         Some(full.with_command(of_queue(raise)))
@@ -207,19 +207,33 @@ pub(super) fn of_served(deployment: &Served, now: DateTime<Utc>) -> Obstacle {
 
 /// Returns what a run waits for that found no slot of its deployment's limit; it looks again at `due`.
 pub(super) fn of_deployment(run: &Waiting, sources: &Sources, due: DateTime<Utc>) -> Reason {
-    let of_same = |other: &&Waiting| other.deployment_id == run.deployment_id;
-    let holders: Vec<_> = sources.active.iter().filter(of_same).collect();
     let again = format!("It looks again at {}.", instant(due));
-    let detail = match held_by(&holders) {
+    let detail = match holders_of_deployment(run, sources) {
         Some(held) => format!("{held} {again}"),
         // Others may share the limit, and a slot may have come free since.
         None => again,
     };
+    full_deployment(run, detail)
+}
+
+/// Returns who may still hold the slots that a run has found taken before; none if nobody does.
+pub(super) fn held_slots(run: &Waiting, sources: &Sources) -> Option<Reason> {
+    let held = holders_of_deployment(run, sources)?;
+    Some(full_deployment(run, held))
+}
+
+fn full_deployment(run: &Waiting, detail: String) -> Reason {
     let text = "The concurrency limit of its deployment was full";
     Reason {
         link: run.deployment_id.map(|id| format!("/deployment/{id}")),
         ..Reason::new("limit", text, Some(detail))
     }
+}
+
+fn holders_of_deployment(run: &Waiting, sources: &Sources) -> Option<String> {
+    let of_same = |other: &&Waiting| other.deployment_id == run.deployment_id;
+    let holders: Vec<_> = sources.active.iter().filter(of_same).collect();
+    held_by(&holders)
 }
 
 /// Returns the reason of a run that no source hands out.
@@ -241,6 +255,11 @@ pub(super) fn no_queue(run: &Waiting) -> Reason {
         command: Some(command),
         ..Reason::new("no_queue", "No work queue matches it", Some(detail))
     }
+}
+
+/// The limit that lets another run through; as many may hold slots as had them before the limit was lowered.
+fn one_more(holders: usize) -> i64 {
+    holders as i64 + 1
 }
 
 fn is_polled(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {

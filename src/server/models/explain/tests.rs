@@ -251,3 +251,31 @@ fn a_hostile_queue_name_never_becomes_a_command() {
         "No agent polls work queue x; rm -rf /. | prefect-rs agent start 00000000-0000-0000-0000-000000000003"
     );
 }
+
+#[test]
+fn a_limit_that_was_lowered_is_raised_above_those_who_hold_it() {
+    let mut etl = queue("etl", &[]);
+    etl.row.concurrency_limit = Some(1);
+    etl.row.last_polled = Some(at(-1));
+    let holders = [run(&[]), run(&[]), run(&[])];
+    assert_eq!(
+        say(&run(&[]), &[etl], &holders),
+        "The limit of work queue etl is full (3 of 1). | prefect-rs work-queue set-concurrency-limit etl 4"
+    );
+}
+
+#[test]
+fn a_run_that_found_no_slot_is_told_so_also_once_its_time_has_passed() {
+    let mut polled = queue("etl", &[]);
+    polled.row.last_polled = Some(at(-1));
+    let waits = Waiting {
+        state_name: Some("AwaitingConcurrencySlot".into()),
+        ..run(&[])
+    };
+    let soon = "An agent polls work queue etl and should take it at its next poll. | ";
+    assert_eq!(say(&waits, &[polled.clone()], &[]), soon);
+    assert_eq!(
+        say(&waits, &[polled], &[run(&[])]),
+        format!("The concurrency limit of its deployment was full. | \n  and {soon}")
+    );
+}

@@ -200,6 +200,22 @@ async fn a_waiting_run_says_why_and_a_finished_one_has_no_reasons() {
         (done["waiting"].clone(), done["reasons"].clone()),
         (json!(false), json!([]))
     );
+    let details = json!({"pause_timeout": "2026-11-23T14:00:00Z"});
+    let paused = json!({"state": {"type": "PAUSED", "state_details": details}, "force": true});
+    let (status, _) = app
+        .ask("POST", &format!("/flow_runs/{LATE}/set_state"), paused)
+        .await;
+    assert_eq!(status, 201);
+    let paused = app.get(&format!("/flow_runs/{LATE}/explain")).await;
+    let reason = &paused["reasons"][0];
+    assert_eq!(
+        reason["detail"],
+        "It fails at 2026-11-23 14:00:00 UTC if nobody does."
+    );
+    assert_eq!(
+        reason["command"],
+        format!("prefect-rs flow-run resume {LATE}")
+    );
 }
 
 #[tokio::test]
