@@ -633,4 +633,56 @@ await story('more subflows than a page shows are counted and turned over', async
   assert.match(page.url(), /page=1/)
 })
 
+await story('links of other clients to queues and pools lead to the page of the pool', async (page, server) => {
+  const pool = await server.api('POST', '/work_pools/', { name: 'yard', type: 'process' })
+  const queue = await server.api('POST', '/work_pools/yard/queues', { name: 'urgent' })
+  for (const link of [
+    `work-queues/work-queue/${queue.id}`,
+    `work-queue/${queue.id}`,
+    `work-pools/work-pool/${pool.id}`,
+  ]) {
+    await page.goto(`${server.url}/${link}`)
+    await page.getByRole('heading', { level: 1, name: 'yard' }).waitFor()
+    await page.waitForURL('**/work-pool/yard')
+  }
+  await page.goto(`${server.url}/work-queue/${pool.id}`)
+  await page.getByText('There is no work queue with this address').waitFor()
+})
+
+await story('several terms typed at once are told apart', async (page, server) => {
+  await showcase(server)
+  await page.goto(`${server.url}/runs`)
+  await page.getByRole('combobox', { name: 'Query' }).fill('state:Failed tag:weather')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Remove tag weather' }).waitFor()
+  await page.getByRole('button', { name: 'Remove state' }).waitFor()
+  const asked = new URL(page.url()).searchParams
+  assert.deepEqual([asked.getAll('state'), asked.getAll('tag')], [['FAILED'], ['weather']])
+})
+
+await story('a large default is sent and shown with all its digits', async (page, server) => {
+  const flow = await server.api('POST', '/flows/', { name: 'counts' })
+  const schema = `{"type": "object", "properties": {"big": {"type": "integer", "default": ${DIGITS}}, "note": {"type": "string", "default": ""}}}`
+  await fetch(`${server.origin}/api/deployments/`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: `{"name": "big", "flow_id": "${flow.id}", "parameter_openapi_schema": ${schema}, "parameters": {"big": ${DIGITS}}}`,
+  })
+  const [deployment] = await server.api('POST', '/deployments/filter', {})
+  await page.goto(`${server.url}/deployment/${deployment.id}?tab=parameters`)
+  await page.getByText(DIGITS).first().waitFor()
+  await page.getByRole('button', { name: 'Custom run' }).click()
+  const dialog = page.getByRole('dialog')
+  assert.equal(await dialog.getByLabel(/^big/).inputValue(), DIGITS)
+  await dialog.getByLabel(/^note/).fill('x')
+  await dialog.getByRole('button', { name: /^(Run|Start)/ }).click()
+  const [run] = await until('the run', async () => {
+    const runs = await server.api('POST', '/flow_runs/filter', {})
+    return runs.length && runs
+  })
+  assert.match(await server.text(`/flow_runs/${run.id}`), new RegExp(`"big": ?${DIGITS}`))
+  await page.goto(`${server.url}/flow-run/${run.id}?tab=parameters`)
+  await page.getByText(DIGITS).first().waitFor()
+})
+
 await end()
