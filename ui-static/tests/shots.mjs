@@ -1,4 +1,5 @@
 // Pictures of every page, light and dark, large and small, to be looked at: `node tests/shots.mjs [page…]`.
+// `SIZES=tablet,narrow` takes those in between and beyond.
 
 import { mkdir } from 'node:fs/promises'
 import { atRest, browser } from './browser.mjs'
@@ -15,10 +16,12 @@ const { context, close } = await browser()
 const page = context.pages()[0] ?? (await context.newPage())
 page.on('console', (m) => m.type() === 'error' && console.log('console:', page.url(), m.text()))
 page.on('pageerror', (e) => console.log('error:', page.url(), e.message))
+const SIZES = { large: [1440, 900], small: [390, 844], tablet: [768, 1024], narrow: [320, 640] }
 const sizes = (process.env.SIZES ?? 'large,small').split(',')
 const themes = (process.env.THEMES ?? 'light,dark').split(',')
 for (const size of sizes) {
-  await page.setViewportSize(size === 'large' ? { width: 1440, height: 900 } : { width: 390, height: 844 })
+  const [width, height] = SIZES[size]
+  await page.setViewportSize({ width, height })
   for (const theme of themes) {
     await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' })
     for (const [name, path] of Object.entries(PAGES)) {
