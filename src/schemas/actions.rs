@@ -192,7 +192,8 @@ pub struct DeploymentFlowRunCreate {
     pub parent_task_run_id: Option<TaskRunId>,
     pub flow_runner: Option<FlowRunnerSettings>,
     pub infrastructure_document_id: Option<uuid::Uuid>,
-    #[serde(default, deserialize_with = "object_or_null")]
+    // Where they are null they stay null, as automations make runs.
+    #[serde(default, deserialize_with = "object_kept_null")]
     pub job_variables: Option<Document>,
     #[serde(default, deserialize_with = "object_or_null")]
     pub labels: Option<Document>,
@@ -508,6 +509,12 @@ pub(super) fn object_or_null<'de, D: Deserializer<'de>>(
     }
 }
 
+/// As [`object_or_null`], but tells null from what is not there.
+fn object_kept_null<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Document>, D::Error> {
+    let null = || Document::of(&()).expect("null is JSON");
+    Ok(Some(object_or_null(d)?.unwrap_or_else(null)))
+}
+
 /// Where an input of a task run may come from.
 #[derive(Deserialize)]
 #[serde(tag = "input_type", rename_all = "snake_case")]
@@ -557,4 +564,23 @@ fn with_kinds(document: &Document) -> Option<Document> {
 /// Reads a truth value; null is no.
 fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_variables_of_a_run_are_null_only_where_the_client_says_so() {
+        let read = |text: &str| {
+            let asked: DeploymentFlowRunCreate = serde_json::from_str(text).unwrap();
+            asked.job_variables.map(Document::into_text)
+        };
+        assert_eq!(read("{}"), None);
+        assert_eq!(read(r#"{"job_variables":null}"#).as_deref(), Some("null"));
+        assert_eq!(read(r#"{"job_variables":{}}"#).as_deref(), Some("{}"));
+        assert!(
+            serde_json::from_str::<DeploymentFlowRunCreate>(r#"{"job_variables":[]}"#).is_err()
+        );
+    }
 }

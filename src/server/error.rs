@@ -122,6 +122,11 @@ impl ApiError {
         }
     }
 
+    /// A list is asked for with a limit below zero.
+    pub fn negative_limit() -> Self {
+        Self::Unfit("Invalid limit: must be greater than or equal to 0.".to_owned())
+    }
+
     /// One part of a request is wrong, for a reason in words that `Mistake::of` reads.
     pub fn invalid(loc: &[&str], message: impl AsRef<str>) -> Self {
         let loc = loc.iter().map(|step| json!(step)).collect();

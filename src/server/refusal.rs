@@ -22,6 +22,9 @@ const MOST_MISTAKES: usize = 16;
 
 /// Explains why `text` is no `T`: all that is wrong with it, as far as can be told.
 pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
+    if has_negative_limit::<T>(text) {
+        return ApiError::negative_limit();
+    }
     let details = details_of::<T>(text);
     if details.is_empty() {
         return ApiError::invalid(&["body"], "the body has something behind its end");
@@ -33,6 +36,18 @@ pub fn explain<T: DeserializeOwned>(text: &[u8]) -> ApiError {
         Value::Null
     };
     ApiError::Invalid { details, body }
+}
+
+/// Tells whether a list is asked for with a limit below zero, which genuine servers look at before all else.
+///
+/// What reads such a limit and no other kind leaves it to the handler to refuse it.
+fn has_negative_limit<T: DeserializeOwned>(text: &[u8]) -> bool {
+    let is_negative = |body: Value| body["limit"].as_i64().is_some_and(|limit| limit < 0);
+    let reads = |text: &[u8]| detail_of::<T>(text).is_none();
+    text.len() <= LARGEST_ECHO_BYTES
+        && serde_json::from_slice(text).is_ok_and(is_negative)
+        && reads(br#"{"limit": -1}"#)
+        && !reads(br#"{"limit": []}"#)
 }
 
 /// Says that a body is missing which is needed.
@@ -340,6 +355,25 @@ mod tests {
         let members: Vec<String> = (0..500).map(|n| format!("\"x{n}\": 1")).collect();
         let body = format!("{{{}}}", members.join(","));
         assert_eq!(places::<FlowRunCreate>(&body).len(), MOST_MISTAKES);
+    }
+
+    #[test]
+    fn a_limit_below_zero_is_refused_before_anything_else() {
+        let is_first = |text: &str| {
+            matches!(
+                explain::<FlowRunsQuery>(text.as_bytes()),
+                ApiError::Unfit(_)
+            )
+        };
+        assert!(is_first(r#"{"limit": -3, "offset": -1}"#));
+        assert!(!is_first(r#"{"limit": 3, "offset": -1}"#));
+        assert!(!is_first(r#"{"limit": "x", "offset": -1}"#));
+        // Others know a limit of their own, or none.
+        let text = br#"{"limit": -3, "state": 1}"#;
+        assert!(matches!(
+            explain::<SetState>(text),
+            ApiError::Invalid { .. }
+        ));
     }
 
     fn told<T: DeserializeOwned>(text: &str) -> String {

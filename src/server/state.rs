@@ -138,9 +138,7 @@ impl AppState {
         match asked {
             None => Ok(most),
             Some(limit) if (0..=most).contains(&limit) => Ok(limit),
-            Some(..0) => Err(super::ApiError::Unfit(
-                "Invalid limit: must be greater than or equal to 0.".to_owned(),
-            )),
+            Some(..0) => Err(super::ApiError::negative_limit()),
             Some(_) => Err(super::ApiError::Limit(most)),
         }
     }

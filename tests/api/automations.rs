@@ -147,7 +147,8 @@ async fn an_action_that_fails_says_why() {
         .collect();
     assert_eq!(failed.len(), 2, "{told:?}");
     assert!(
-        failed[0].contains("404") && failed[1].contains("No flow run could be inferred"),
+        failed[0].contains("Unexpected status from 'cancel-flow-run' action: 404")
+            && failed[1].contains("No flow run could be inferred"),
         "{failed:?}"
     );
     app.close().await;

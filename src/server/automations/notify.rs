@@ -1,15 +1,22 @@
 //! Sends what actions send: webhooks and notifications, by what a block says.
 
-use std::net::IpAddr;
+mod clients;
+mod custom;
+
+use std::error::Error;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder};
-use serde_json::{Value as Json, json};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Map, Value as Json, json};
 
+pub(super) use self::clients::Clients;
 use crate::http::percent_encoded;
 
-/// How long a receiver may take.
+/// How long a receiver may take, unless a block says it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of an answer is told.
+const ANSWER_CHARS: usize = 1000;
 
 /// A block as far as a sender needs it.
 pub(super) struct Block {
@@ -20,8 +27,11 @@ pub(super) struct Block {
 }
 
 /// What a receiver has answered.
+#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// Without those that tell more of the way than of the answer.
+    pub(super) headers: Map<String, Json>,
     pub(super) body: String,
 }
 
@@ -31,38 +41,38 @@ impl Block {
         text.ok_or_else(|| format!("the block of type `{}` has no `{field}`", self.slug))
     }
 
-    /// Returns the URL, unless it leads where the block says it may not.
-    async fn url(&self, field: &str) -> Result<String, String> {
-        let url = self.text(field)?.to_owned();
-        if self.data["allow_private_urls"] == json!(false) {
-            refuse_private(&url).await?;
-        }
-        Ok(url)
+    fn method(&self) -> Result<Method, String> {
+        let method = self.data["method"].as_str().unwrap_or("POST");
+        Method::from_bytes(method.as_bytes())
+            .map_err(|_| format!("`{method}` is not an HTTP method"))
+    }
+
+    /// Tells whether the block itself has a header of that name.
+    fn has_header(&self, name: &str) -> bool {
+        let headers = self.data["headers"].as_object();
+        headers.is_some_and(|headers| headers.keys().any(|known| known.eq_ignore_ascii_case(name)))
     }
 }
 
-/// Calls a webhook with a payload, as JSON where it is JSON.
-pub(super) async fn call(client: &Client, block: &Block, payload: &str) -> Result<Answer, String> {
+/// Calls a webhook with a payload, byte for byte; only the block can say what that is.
+pub(super) async fn call(
+    clients: &Clients,
+    block: &Block,
+    payload: &str,
+) -> Result<Answer, String> {
     if block.slug != "webhook" {
         return Err("The referenced block was not a webhook block".to_owned());
     }
-    let method = block.data["method"].as_str().unwrap_or("POST");
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| format!("`{method}` is not an HTTP method"))?;
-    let mut request = client.request(method, block.url("url").await?);
+    let mut request = clients.request(block, block.method()?, block.text("url")?)?;
     for (name, value) in block.data["headers"].as_object().into_iter().flatten() {
         request = request.header(name, value.as_str().unwrap_or_default());
     }
-    request = match serde_json::from_str::<Json>(payload) {
-        Ok(payload) => request.json(&payload),
-        Err(_) => request.body(payload.to_owned()),
-    };
-    send(request).await
+    send(request.body(payload.to_owned()), PATIENCE).await
 }
 
 /// Sends a notification to where the block says.
 pub(super) async fn notify(
-    client: &Client,
+    clients: &Clients,
     block: &Block,
     subject: &str,
     body: &str,
@@ -72,30 +82,34 @@ pub(super) async fn notify(
     } else {
         format!("*{subject}*\n{body}")
     };
+    let post = |url: &str| clients.request(block, Method::POST, url);
+    let mut patience = PATIENCE;
     let request = match block.slug.as_str() {
-        "slack-webhook" => client.post(block.url("url").await?).json(&json!({"text": both})),
-        "ms-teams-webhook" => client.post(block.url("url").await?).json(&teams(subject, body)),
+        "slack-webhook" => post(block.text("url")?)?.json(&json!({"text": both})),
+        "ms-teams-webhook" => post(block.text("url")?)?.json(&teams(subject, body)),
         "discord-webhook" => {
             let (id, token) = (block.text("webhook_id")?, block.text("webhook_token")?);
             let url = format!("https://discord.com/api/webhooks/{id}/{token}");
-            client.post(url).json(&json!({"content": format!("**{subject}**\n{body}"), "username": block.data["botname"]}))
+            post(&url)?.json(&json!({"content": format!("**{subject}**\n{body}"), "username": block.data["botname"]}))
         }
-        "mattermost-webhook" => client.post(mattermost(block)?).json(&json!({"text": both})),
-        "pager-duty-webhook" => client.post("https://events.pagerduty.com/v2/enqueue").json(&json!({
+        "mattermost-webhook" => post(&mattermost(block)?)?.json(&json!({"text": both})),
+        "pager-duty-webhook" => post("https://events.pagerduty.com/v2/enqueue")?.json(&json!({
             "routing_key": block.text("integration_key")?, "event_action": "trigger",
             "payload": {"summary": subject, "source": block.data["source"].as_str().unwrap_or("Prefect"),
                 "severity": "info", "custom_details": body},
         })),
-        "opsgenie-webhook" => client
-            .post(opsgenie(block))
+        "opsgenie-webhook" => post(opsgenie(block))?
             .header("Authorization", format!("GenieKey {}", block.text("apikey")?))
             .json(&json!({"message": subject, "description": body})),
-        "sendgrid-email" => client
-            .post("https://api.sendgrid.com/v3/mail/send")
+        "sendgrid-email" => post("https://api.sendgrid.com/v3/mail/send")?
             .bearer_auth(block.text("api_key")?)
             .json(&sendgrid(block, subject, body)?),
-        "twilio-sms" => return twilio(client, block, &format!("{subject}\n{body}")).await,
-        "custom-webhook" => custom(client, block, subject, body).await?,
+        "twilio-sms" => return twilio(clients, block, &format!("{subject}\n{body}")).await,
+        "custom-webhook" => {
+            let (request, own) = custom::request(clients, block, subject, body)?;
+            patience = own;
+            request
+        }
         other => {
             return Err(format!(
                 "notifications by a block of type `{other}` cannot be sent; use slack-webhook, ms-teams-webhook, \
@@ -104,7 +118,7 @@ pub(super) async fn notify(
             ));
         }
     };
-    let answer = send(request).await?;
+    let answer = send(request, patience).await?;
     accepted(answer)
 }
 
@@ -115,17 +129,74 @@ fn accepted(answer: Answer) -> Result<Answer, String> {
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Answer, String> {
-    let answer = request.timeout(PATIENCE).send().await;
-    // The URL of a webhook is a secret, and errors name it.
-    let answer = answer.map_err(|error| error.without_url().to_string())?;
+async fn send(request: RequestBuilder, patience: Duration) -> Result<Answer, String> {
+    let answer = request.timeout(patience).send().await.map_err(told)?;
     let status = answer.status().as_u16();
-    let mut body = answer.text().await.unwrap_or_default();
-    let end = (0..=body.len().min(1000))
-        .rev()
-        .find(|end| body.is_char_boundary(*end));
-    body.truncate(end.unwrap_or(0));
-    Ok(Answer { status, body })
+    let mut headers = Map::new();
+    for (name, value) in answer.headers() {
+        let (name, value) = (name.as_str(), String::from_utf8_lossy(value.as_bytes()));
+        if is_of_the_way(name) {
+            continue;
+        }
+        match headers.get_mut(name) {
+            Some(Json::String(known)) => known.extend([", ", &value]),
+            _ => {
+                headers.insert(name.to_owned(), value.into());
+            }
+        }
+    }
+    let body = answer.text().await.unwrap_or_default();
+    Ok(Answer {
+        status,
+        headers,
+        body: shortened(&body),
+    })
+}
+
+/// Says what was wrong, and why; the URL of a webhook is a secret, and errors name it.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    match (error.to_string(), cause.to_string()) {
+        (text, cause) if text == cause => text,
+        (text, cause) => format!("{text}: {cause}"),
+    }
+}
+
+/// Tells whether a header is of proxies and tracers, or has credentials.
+fn is_of_the_way(header: &str) -> bool {
+    let beginnings = [
+        "x-forwarded",
+        "x-b3",
+        "x-cloud-trace",
+        "x-envoy",
+        "x-prefect",
+    ];
+    matches!(header, "authorization" | "traceparent" | "via")
+        || beginnings
+            .iter()
+            .any(|beginning| header.starts_with(beginning))
+}
+
+/// Leaves out the middle of a long text.
+fn shortened(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= ANSWER_CHARS {
+        return text.to_owned();
+    }
+    let half = ANSWER_CHARS / 2;
+    let beginning: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(count - half).collect();
+    let omitted = count - 2 * half;
+    let short = format!("{beginning}...{omitted} additional characters...{end}");
+    if short.chars().count() < count {
+        short
+    } else {
+        text.to_owned()
+    }
 }
 
 fn teams(subject: &str, body: &str) -> Json {
@@ -177,7 +248,7 @@ fn sendgrid(block: &Block, subject: &str, body: &str) -> Result<Json, String> {
     }))
 }
 
-async fn twilio(client: &Client, block: &Block, text: &str) -> Result<Answer, String> {
+async fn twilio(clients: &Clients, block: &Block, text: &str) -> Result<Answer, String> {
     let account = block.text("account_sid")?;
     let url = format!("https://api.twilio.com/2010-04-01/Accounts/{account}/Messages.json");
     let mut last = Err("the block has no `to_phone_numbers`".to_owned());
@@ -195,12 +266,12 @@ async fn twilio(client: &Client, block: &Block, text: &str) -> Result<Answer, St
         .map(|(name, value)| format!("{name}={}", percent_encoded(value)))
         .collect::<Vec<_>>()
         .join("&");
-        let request = client
-            .post(&url)
+        let request = clients
+            .request(block, Method::POST, &url)?
             .basic_auth(account, Some(block.text("auth_token")?))
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(form);
-        last = send(request).await.and_then(accepted);
+        last = send(request, PATIENCE).await.and_then(accepted);
         if last.is_err() {
             break;
         }
@@ -208,107 +279,61 @@ async fn twilio(client: &Client, block: &Block, text: &str) -> Result<Answer, St
     last
 }
 
-/// A webhook whose parts may name `{{subject}}`, `{{body}}`, `{{name}}` and the block's secrets.
-async fn custom(
-    client: &Client,
-    block: &Block,
-    subject: &str,
-    body: &str,
-) -> Result<RequestBuilder, String> {
-    let mut known = vec![
-        ("subject".to_owned(), subject.to_owned()),
-        ("body".to_owned(), body.to_owned()),
-        (
-            "name".to_owned(),
-            block.data["name"].as_str().unwrap_or_default().to_owned(),
-        ),
-    ];
-    for (name, value) in block.data["secrets"].as_object().into_iter().flatten() {
-        known.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
-    }
-    let fill = |text: &str| {
-        known.iter().fold(text.to_owned(), |text, (name, value)| {
-            text.replace(&format!("{{{{{name}}}}}"), value)
-                .replace(&format!("{{{{ {name} }}}}"), value)
-        })
-    };
-    let url = fill(block.text("url")?);
-    if block.data["allow_private_urls"] == json!(false) {
-        refuse_private(&url).await?;
-    }
-    let method = block.data["method"].as_str().unwrap_or("POST");
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| format!("`{method}` is not an HTTP method"))?;
-    let members = |field: &str| block.data[field].as_object().cloned().unwrap_or_default();
-    let params: Vec<String> = members("params")
-        .iter()
-        .map(|(name, value)| {
-            format!(
-                "{}={}",
-                percent_encoded(name),
-                percent_encoded(&fill(value.as_str().unwrap_or_default()))
-            )
-        })
-        .collect();
-    let url = match params.is_empty() {
-        true => url,
-        false => format!(
-            "{url}{}{}",
-            if url.contains('?') { '&' } else { '?' },
-            params.join("&")
-        ),
-    };
-    let mut request = client.request(method, url);
-    for (name, value) in members("headers") {
-        request = request.header(name, fill(value.as_str().unwrap_or_default()));
-    }
-    if block.data["json_data"].is_object() {
-        request = request.json(&filled(&block.data["json_data"], &fill));
-    }
-    Ok(request)
-}
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
-fn filled(value: &Json, fill: &impl Fn(&str) -> String) -> Json {
-    match value {
-        Json::String(text) => Json::String(fill(text)),
-        Json::Array(items) => items.iter().map(|item| filled(item, fill)).collect(),
-        Json::Object(members) => members
-            .iter()
-            .map(|(name, value)| (name.clone(), filled(value, fill)))
-            .collect(),
-        Json::Null | Json::Bool(_) | Json::Number(_) => value.clone(),
-    }
-}
+    use super::*;
 
-/// Refuses a URL whose host is on a private network.
-async fn refuse_private(url: &str) -> Result<(), String> {
-    let url = reqwest::Url::parse(url)
-        .map_err(|error| format!("the URL of the block is none: {error}"))?;
-    let host = url
-        .host_str()
-        .unwrap_or_default()
-        .trim_matches(['[', ']'])
-        .to_owned();
-    let port = url.port_or_known_default().unwrap_or(443);
-    let found = tokio::net::lookup_host((host.as_str(), port)).await;
-    let found = found.map_err(|error| format!("the host `{host}` is not found: {error}"))?;
-    for address in found {
-        let is_private = match address.ip() {
-            IpAddr::V4(ip) => {
-                ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
+    /// Answers one request; returns the URL and what was asked.
+    async fn receiver(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut asked, mut chunk) = (Vec::new(), [0; 4096]);
+            while !asked.ends_with(b"END") {
+                let count = stream.read(&mut chunk).await.unwrap();
+                asked.extend_from_slice(&chunk[..count]);
             }
-            IpAddr::V6(ip) => {
-                ip.is_loopback()
-                    || ip.is_unspecified()
-                    || ip.is_unique_local()
-                    || ip.is_unicast_link_local()
-            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        (url, asked)
+    }
+
+    #[tokio::test]
+    async fn a_webhook_gets_the_payload_byte_for_byte_and_a_redirect_is_its_answer() {
+        let (url, asked) = receiver(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/\r\nX-Prefect-Secret: a\r\n\
+             Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+        )
+        .await;
+        let block = Block {
+            slug: "webhook".to_owned(),
+            data: json!({"url": url, "method": "PUT", "headers": {"X-A": "b"}}),
         };
-        if is_private {
-            return Err(format!(
-                "the host `{host}` is private, which the block does not allow"
-            ));
-        }
+        let payload = r#"{"z": 1, "a": 12345678901234567890123, "f": 1.10, "a": 2} END"#;
+        let answer = call(&Clients::default(), &block, payload).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (307, "no"));
+        let headers = json!({
+            "location": "http://127.0.0.1:9/", "set-cookie": "a=1, b=2", "content-length": "2", "connection": "close",
+        });
+        assert_eq!(Json::Object(answer.headers), headers);
+        let asked = asked.await.unwrap();
+        let (head, body) = asked.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, payload);
+        assert!(head.starts_with("PUT /hook HTTP/1.1"), "{head}");
+        assert!(!head.to_lowercase().contains("content-type"), "{head}");
     }
-    Ok(())
+
+    #[test]
+    fn a_long_answer_loses_its_middle() {
+        assert_eq!(shortened("kurz"), "kurz");
+        let long = "a".repeat(700) + &"b".repeat(700);
+        let short = "a".repeat(500) + "...400 additional characters..." + &"b".repeat(500);
+        assert_eq!(shortened(&long), short);
+        assert_eq!(shortened(&"é".repeat(1010)), "é".repeat(1010));
+    }
 }

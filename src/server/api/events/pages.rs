@@ -9,7 +9,8 @@ use axum::response::IntoResponse;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -31,8 +32,21 @@ pub struct EventsQuery {
     #[serde(default)]
     pub filter: Option<EventFilter>,
     /// How many a page.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "limit")]
     pub limit: Option<i64>,
+}
+
+/// Reads how many a page has; what is out of bounds is a mistake in the body, which is sent back.
+fn limit<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
+    let limit = Option::<i64>::deserialize(d)?;
+    let wrong = match limit {
+        Some(..0) => "ensure this value is greater than or equal to 0".to_owned(),
+        Some(limit) if limit > PAGE => {
+            format!("ensure this value is less than or equal to {PAGE}")
+        }
+        _ => return Ok(limit),
+    };
+    Err(D::Error::custom(wrong))
 }
 
 /// A page of events.
@@ -82,13 +96,6 @@ pub async fn read_events(
     Body(asked): Body<EventsQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
     let limit = asked.limit.unwrap_or(PAGE);
-    if !(0..=PAGE).contains(&limit) {
-        let text = match limit {
-            ..0 => "ensure this value is greater than or equal to 0".to_owned(),
-            _ => format!("ensure this value is less than or equal to {PAGE}"),
-        };
-        return Err(ApiError::invalid_input(&["body", "limit"], text, limit));
-    }
     let now = state.now();
     let mut filter = asked.filter.unwrap_or_default();
     // What comes later belongs to none of the pages.
@@ -195,5 +202,29 @@ fn page(
         events,
         total,
         next_page,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::refusal;
+
+    #[test]
+    fn a_limit_that_is_out_of_bounds_is_refused_with_the_body_that_has_it() {
+        for (body, bound) in [(r#"{"limit":200}"#, "50"), (r#"{"limit":-1}"#, "0")] {
+            let ApiError::Invalid {
+                details,
+                body: echo,
+            } = refusal::explain::<EventsQuery>(body.as_bytes())
+            else {
+                panic!("{body} is a mistake in the body");
+            };
+            assert_eq!(echo.to_string(), body);
+            let told = details[0].told(Dialect::Three, &echo);
+            assert_eq!(told["loc"], serde_json::json!(["body", "limit"]));
+            assert_eq!(told["input"], echo["limit"]);
+            assert!(told["msg"].as_str().unwrap().ends_with(bound), "{told}");
+        }
     }
 }

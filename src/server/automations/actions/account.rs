@@ -10,13 +10,33 @@ use crate::schemas::{Document, EventId};
 use crate::server::automations::{event_resource, posture, resource};
 
 /// What was seen while an action was done.
-#[derive(Default)]
 pub(super) struct Account {
+    /// The word for the type of the action.
+    kind: String,
     details: Map<String, Json>,
     related: Vec<Resource>,
 }
 
 impl Account {
+    /// Begins the account of an action of a type.
+    pub(super) fn of(kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            details: Map::new(),
+            related: Vec::new(),
+        }
+    }
+
+    /// Begins an account of the same action that is not told, such as of what is read for it.
+    pub(super) fn aside(&self) -> Self {
+        Self::of(&self.kind)
+    }
+
+    /// Returns the word for the type of the action.
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// Notes a detail; a later one of the same name goes over it.
     pub(super) fn note(&mut self, detail: &str, value: impl Into<Json>) {
         self.details.insert(detail.to_owned(), value.into());

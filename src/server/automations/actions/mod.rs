@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::account::Account;
 use self::own_api::{OwnApi, text};
-use super::notify::{self, Block};
+use super::notify::{self, Block, Clients};
 use crate::http::percent_encoded;
 use crate::schemas::automations::{Action, Source, TriggeredAction};
 use crate::schemas::events::RESOURCE_ID;
@@ -28,7 +28,7 @@ const SUSPENDED_SECONDS: i64 = 3600;
 pub struct Actor {
     app: AppState,
     api: OwnApi,
-    client: reqwest::Client,
+    clients: Clients,
 }
 
 impl Actor {
@@ -37,10 +37,7 @@ impl Actor {
         Self {
             app: app.clone(),
             api: OwnApi::new(app),
-            client: crate::http::client()
-                .user_agent(concat!("prefect-rs/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .expect("the TLS library starts"),
+            clients: Clients::default(),
         }
     }
 
@@ -49,14 +46,16 @@ impl Actor {
     /// # Errors
     /// Says why it was not sent.
     pub async fn notify(&self, block: Uuid, subject: &str, body: &str) -> Result<(), String> {
-        let block = self.block(&mut Account::default(), block).await?;
-        let answer = notify::notify(&self.client, &block, subject, body).await;
+        let block = self
+            .block(&mut Account::of("send-notification"), block)
+            .await?;
+        let answer = notify::notify(&self.clients, &block, subject, body).await;
         answer.map(drop)
     }
 
     /// Does an action and tells how it went.
     pub async fn perform(&self, action: &TriggeredAction) {
-        let mut account = Account::default();
+        let mut account = Account::of(&action.action.kind());
         let failure = self.act(action, &mut account).await.err();
         let id = action.automation.id;
         let (name, kind) = (&action.automation.body.name, action.action.kind());
@@ -85,14 +84,16 @@ impl Actor {
                 let id = self.target(action, account)?;
                 let after = TimeDelta::from_std(*schedule_after).unwrap_or_default();
                 let at = time::format(self.app.now() + after, Dialect::Three);
-                let mut run = json!({
+                let parameters = self.parameters(action, parameters.as_ref()).await;
+                let parameters = parameters.map_err(|cause| {
+                    format!("Unable to create flow run from deployment: {cause}")
+                })?;
+                let run = json!({
                     "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": at}},
-                    "parameters": self.parameters(action, parameters.as_ref()).await?,
+                    "parameters": parameters,
                     "idempotency_key": action.id,
+                    "job_variables": job_variables,
                 });
-                if let Some(job_variables) = job_variables {
-                    run["job_variables"] = json!(job_variables);
-                }
                 self.run_deployment(action, id, account, &run).await
             }
             Action::PauseDeployment { .. } => {
@@ -129,8 +130,9 @@ impl Actor {
             }
             Action::ResumeFlowRun {} => {
                 let path = format!("/flow_runs/{}/resume", flow_run(action, account)?);
-                let answer = self.api.request(account, "POST", &path, &json!({})).await?;
-                accepted(&answer)
+                let aside = &mut account.aside();
+                let answer = self.api.request(aside, "POST", &path, &json!({})).await?;
+                accepted(&answer, "Failed to resume flow run")
             }
             Action::DeleteFlowRun {} => {
                 let path = format!("/flow_runs/{}", flow_run(action, account)?);
@@ -160,11 +162,12 @@ impl Actor {
                 payload,
             } => {
                 let block = self.block(account, *block_document_id).await?;
-                let payload = self.render(action, payload).await?;
-                let answer = notify::call(&self.client, &block, &payload).await;
+                let payload = self.render(action, account, payload).await?;
+                let answer = notify::call(&self.clients, &block, &payload).await;
                 let answer = answer.map_err(|cause| format!("Webhook call failed: {cause}"))?;
                 account.note("status_code", answer.status);
                 account.note("response_body", answer.body);
+                account.note("response_headers", answer.headers);
                 Ok(())
             }
             Action::SendNotification {
@@ -173,12 +176,13 @@ impl Actor {
                 body,
             } => {
                 let block = self.block(account, *block_document_id).await?;
-                let subject = self.render(action, subject).await?;
-                let body = self.render(action, body).await?;
-                let answer = notify::notify(&self.client, &block, &subject, &body).await;
-                answer
-                    .map(drop)
-                    .map_err(|cause| format!("Notification failed: {cause}"))
+                let subject = self.render(action, account, subject).await?;
+                let body = self.render(action, account, body).await?;
+                let answer = notify::notify(&self.clients, &block, &subject, &body).await;
+                answer.map(drop).map_err(|cause| {
+                    account.note("notification_log", cause);
+                    "Notification failed".to_owned()
+                })
             }
         }
     }
@@ -186,11 +190,14 @@ impl Actor {
     /// Returns what the action is done to: what it names, or what the event is about.
     fn target(&self, action: &TriggeredAction, account: &mut Account) -> Result<Uuid, String> {
         let target = action.action.target().ok_or("the action has no target")?;
+        let word = target.kind.replace('-', " ");
+        if target.source == Source::Inferred && action.triggering_event.is_none() {
+            return Err(format!("No event to infer the {word}"));
+        }
         let id = match target.source {
             Source::Selected => target.id,
             Source::Inferred => involved(action, target.kind),
         };
-        let word = target.kind.replace('-', " ");
         let id = id.ok_or_else(|| format!("No {word} could be inferred"))?;
         account.relate(target.kind, id, "target");
         Ok(id)
@@ -252,7 +259,7 @@ impl Actor {
         is_paused: bool,
     ) -> Result<(), String> {
         let id = self.target(action, account)?;
-        let pool = self.api.work_pool(account, id).await?;
+        let pool = self.api.work_pool(&mut account.aside(), id).await?;
         let name = pool["name"].as_str();
         let name = name.ok_or_else(|| format!("Work pool {id} not found"))?;
         let path = format!("/work_pools/{}", percent_encoded(name));
@@ -275,14 +282,14 @@ impl Actor {
         let is_cancelled = (state_type(&body), state_type(&answer)) == ("CANCELLING", "CANCELLED");
         match is_cancelled {
             true => Ok(()),
-            false => accepted(&answer),
+            false => accepted(&answer, "Failed to set state"),
         }
     }
 
     async fn block(&self, account: &mut Account, id: Uuid) -> Result<Block, String> {
         let path = format!("/block_documents/{id}?include_secrets=true");
         // What the action comes to is told, not that its block was found.
-        let found = self.read(&mut Account::default(), &path).await?;
+        let found = self.read(&mut account.aside(), &path).await?;
         let slug = text(&found["block_type"], "slug");
         let name = text(&found, "name");
         account.relate_named("block-document", &id.to_string(), "block", name);
@@ -298,14 +305,14 @@ fn state_type(of: &Json) -> &str {
     of["state"]["type"].as_str().unwrap_or_default()
 }
 
-fn accepted(answer: &Json) -> Result<(), String> {
+fn accepted(answer: &Json, failure: &str) -> Result<(), String> {
     if answer["status"] == "ACCEPT" {
         return Ok(());
     }
     let reason = answer["details"]["reason"]
         .as_str()
         .unwrap_or("the state was not accepted");
-    Err(format!("Failed to set state: {reason}"))
+    Err(format!("{failure}: {reason}"))
 }
 
 /// Returns the first object of a kind, such as `flow-run`, that the event involves.

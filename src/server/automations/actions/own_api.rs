@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::account::Account;
 use crate::schemas::automations::Automation;
+use crate::schemas::json_schema::python;
 use crate::server::extract::{AUTOMATION_ID, AUTOMATION_NAME};
 use crate::server::{AppState, HttpService};
 
@@ -36,7 +37,7 @@ impl OwnApi {
     /// Sends a request, whose status the account notes.
     ///
     /// # Errors
-    /// An answer that is no success is the reason of a failure.
+    /// An answer that is no success is the reason of a failure, and the account has it whole.
     pub(super) async fn request(
         &self,
         account: &mut Account,
@@ -45,7 +46,7 @@ impl OwnApi {
         body: &Json,
     ) -> Result<Json, String> {
         let request = Request::builder().method(method);
-        self.send(account, request, method, path, body).await
+        self.send(account, request, path, body).await
     }
 
     /// As [`Self::request`], to make something in the name of an automation.
@@ -60,14 +61,13 @@ impl OwnApi {
             .method("POST")
             .header(AUTOMATION_ID, automation.id.to_string())
             .header(AUTOMATION_NAME, STANDARD.encode(&automation.body.name));
-        self.send(account, request, "POST", path, body).await
+        self.send(account, request, path, body).await
     }
 
     async fn send(
         &self,
         account: &mut Account,
         request: http::request::Builder,
-        method: &str,
         path: &str,
         body: &Json,
     ) -> Result<Json, String> {
@@ -93,14 +93,13 @@ impl OwnApi {
         if status.is_success() {
             return Ok(body);
         }
-        let reason = body["detail"]
-            .as_str()
-            .or_else(|| body["exception_message"].as_str())
-            .unwrap_or_default();
-        let status = status.as_u16();
-        Err(format!(
-            "Unexpected status from '{method}' action: {status} {reason}"
-        ))
+        if !body.is_null() {
+            account.note("answer", body.clone());
+        }
+        if (account.kind(), status.as_u16()) == ("run-deployment", 409) {
+            account.note("validation_error", body["detail"].clone());
+        }
+        Err(reason(account.kind(), status.as_u16(), &body))
     }
 
     /// Reads a work pool by its id, which the API knows by name; null, if there is none.
@@ -113,7 +112,58 @@ impl OwnApi {
     }
 }
 
+/// Says why an action has failed, in the words of genuine servers, which people match in triggers.
+fn reason(kind: &str, status: u16, answer: &Json) -> String {
+    let detail = match &answer["detail"] {
+        Json::Null => None,
+        Json::String(text) if text.is_empty() => None,
+        Json::String(text) => Some(text.clone()),
+        detail => Some(python(detail)),
+    };
+    match (status, detail) {
+        (409 | 422, Some(detail)) => format!("Validation error occurred for '{kind}' - {detail}"),
+        (422, None) => format!("Validation error occurred for '{kind}'"),
+        (409, None) => {
+            let answer = Json::from(answer.to_string());
+            format!("Conflict (409) occurred for '{kind}' - {}", python(&answer))
+        }
+        (status, _) => format!("Unexpected status from '{kind}' action: {status}"),
+    }
+}
+
 /// Returns a text in an answer; empty, if there is none.
 pub(super) fn text(object: &Json, field: &str) -> String {
     object[field].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_the_words_of_genuine_servers() {
+        let told = |status, answer| reason("run-deployment", status, &answer);
+        let all = [
+            told(404, json!({"detail": "Deployment not found"})),
+            told(
+                409,
+                json!({"detail": "Error creating flow run: it does not fit"}),
+            ),
+            told(409, json!({"no": 1})),
+            told(
+                422,
+                json!({"exception_message": "Invalid request received."}),
+            ),
+            told(422, json!({"detail": [{"a": true}]})),
+            told(500, Json::Null),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        Unexpected status from 'run-deployment' action: 404
+        Validation error occurred for 'run-deployment' - Error creating flow run: it does not fit
+        Conflict (409) occurred for 'run-deployment' - '{"no":1}'
+        Validation error occurred for 'run-deployment'
+        Validation error occurred for 'run-deployment' - [{'a': True}]
+        Unexpected status from 'run-deployment' action: 500
+        "#);
+    }
 }

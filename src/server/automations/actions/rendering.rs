@@ -10,12 +10,18 @@ use crate::server::automations::templates;
 use crate::server::parameters::KIND;
 
 /// What a template may name, with the kind of the object and where it is read.
-const OBJECTS: [(&str, &str, &str); 5] = [
+const OBJECTS: [(&str, &str, &str); 7] = [
     ("flow_run", "flow-run", "flow_runs"),
     ("flow", "flow", "flows"),
     ("task_run", "task-run", "task_runs"),
     ("deployment", "deployment", "deployments"),
+    ("work_pool", "work-pool", "work_pools"),
     ("work_queue", "work-queue", "work_queues"),
+    (
+        "concurrency_limit",
+        "concurrency-limit",
+        "v2/concurrency_limits",
+    ),
 ];
 
 impl Actor {
@@ -32,7 +38,7 @@ impl Actor {
         for value in templates {
             // What is wrong with one without a text is told where the run is made.
             if let Some(template) = value["template"].as_str() {
-                *value = Json::String(self.render(action, template).await?);
+                *value = Json::String(self.rendered(action, template).await?);
             }
         }
         for text in texts {
@@ -47,50 +53,62 @@ impl Actor {
             *text = match inner {
                 Some(inner) => {
                     let whole = format!("{{{{ ({inner}) | tojson }}}}");
-                    let rendered = self.render(action, &whole).await?;
+                    let rendered = self.rendered(action, &whole).await?;
                     serde_json::from_str(&rendered).unwrap_or(Json::Null)
                 }
-                None => Json::String(self.render(action, template).await?),
+                None => Json::String(self.rendered(action, template).await?),
             };
         }
         Ok(parameters)
     }
 
-    /// Renders a text. Only what it names is read.
+    /// Renders a text. Only what it names is read, and a failure is noted with the text.
     pub(super) async fn render(
         &self,
         action: &TriggeredAction,
+        account: &mut Account,
         template: &str,
     ) -> Result<String, String> {
+        let rendered = self.rendered(action, template).await;
+        rendered.map_err(|cause| {
+            let error = format!("Failed to render template due to the following error: {cause}");
+            account.note("template_error", error);
+            account.note("template_source", template);
+            format!("Template rendering failed: {cause}")
+        })
+    }
+
+    async fn rendered(&self, action: &TriggeredAction, template: &str) -> Result<String, String> {
         if !templates::is_template(template) {
             return Ok(template.to_owned());
         }
         let context = Json::Object(self.context(action, template).await);
         templates::render(template, &context, &self.app.ui_url())
-            .map_err(|cause| format!("Template rendering failed: {cause}"))
     }
 
-    /// Returns what a template can name; an object that cannot be read is left out.
+    /// Returns what a template can name; an object that cannot be read is none.
     async fn context(&self, action: &TriggeredAction, template: &str) -> Map<String, Json> {
         // None of these reads is part of the action's own account.
-        let account = &mut Account::default();
+        let account = &mut Account::of(&action.action.kind());
         let mut context = templates::context(action);
+        if action.triggering_event.is_none() {
+            return context;
+        }
         for (word, kind, noun) in OBJECTS {
-            if template.contains(word)
-                && let Some(id) = involved(action, kind)
-                && let Ok(mut object) = self.read(account, &format!("/{noun}/{id}")).await
-            {
+            if !template.contains(word) {
+                continue;
+            }
+            let mut object = match involved(action, kind) {
+                Some(id) if kind == "work-pool" => self.api.work_pool(account, id).await,
+                Some(id) => self.read(account, &format!("/{noun}/{id}")).await,
+                None => Ok(Json::Null),
+            }
+            .unwrap_or_default();
+            if object.is_object() {
                 object["__kind"] = format!("prefect.{kind}").into();
                 as_it_was(&mut object, action);
-                context.insert(word.to_owned(), object);
             }
-        }
-        if template.contains("work_pool")
-            && let Some(id) = involved(action, "work-pool")
-            && let Ok(mut pool) = self.api.work_pool(account, id).await
-        {
-            pool["__kind"] = "prefect.work-pool".into();
-            context.insert("work_pool".to_owned(), pool);
+            context.insert(word.to_owned(), object);
         }
         if template.contains("variables") {
             let found = self

@@ -1,5 +1,5 @@
-//! Instants in templates, as those of Python are, which genuine servers render with: their parts,
-//! what they can do, how they are written and which of two is the earlier.
+//! Instants and spans of time in templates, as those of Python are, which genuine servers render with:
+//! their parts, what they can do, how they are written and which of two is the smaller.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,74 +9,10 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use minijinja::value::{DynObject, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
-use serde_json::Value as Json;
-
-/// The members of events, runs, states and the like that are instants.
-const NAMES: [&str; 16] = [
-    "created",
-    "updated",
-    "occurred",
-    "received",
-    "triggered",
-    "timestamp",
-    "start_time",
-    "end_time",
-    "expected_start_time",
-    "next_scheduled_start_time",
-    "scheduled_time",
-    "state_timestamp",
-    "last_polled",
-    "cache_expiration",
-    "pause_timeout",
-    "last_heartbeat_time",
-];
-
-/// The members whose content is its owner's, in which a text is a text.
-const OWNED: [&str; 8] = [
-    "payload",
-    "parameters",
-    "job_variables",
-    "base_job_template",
-    "variables",
-    "labels",
-    "data",
-    "context",
-];
-
-/// Returns what a template sees of a value: instants where members of that name are known to be some.
-pub fn seen(value: &Json) -> Value {
-    match value {
-        Json::Object(members) => Value::from_pairs(
-            members
-                .iter()
-                .map(|(name, member)| (name.as_str(), seen_member(name, member))),
-        ),
-        Json::Array(items) => items.iter().map(seen).collect(),
-        other => plain(other),
-    }
-}
-
-fn seen_member(name: &str, member: &Json) -> Value {
-    if OWNED.contains(&name) {
-        return plain(member);
-    }
-    let instant = match member {
-        Json::String(text) if NAMES.contains(&name) => DateTime::parse_from_rfc3339(text).ok(),
-        _ => None,
-    };
-    match instant {
-        Some(instant) => Value::from_object(Moment(instant.to_utc())),
-        None => seen(member),
-    }
-}
-
-fn plain(value: &Json) -> Value {
-    Value::from(minijinja::value::Serde(value))
-}
 
 /// An instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(DateTime<Utc>);
+pub(super) struct Moment(pub(super) DateTime<Utc>);
 
 /// As Python writes it where no form is asked for.
 impl fmt::Display for Moment {
@@ -139,6 +75,91 @@ impl Object for Moment {
                 return Err(Error::new(ErrorKind::UnknownMethod, text));
             }
         })
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
+
+/// Microseconds of a day.
+const DAY: i64 = 86_400 * SECOND;
+
+/// A span of time, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span(i64);
+
+impl Span {
+    /// Returns the span of so many seconds.
+    pub(super) fn of(seconds: f64) -> Self {
+        // What is out of range ends at it.
+        Self((seconds * SECOND as f64).round() as i64)
+    }
+
+    /// Returns how many seconds it has.
+    pub(super) fn seconds(self) -> f64 {
+        self.0 as f64 / SECOND as f64
+    }
+}
+
+/// As Python writes it.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, within) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        match days {
+            0 => {}
+            1 | -1 => write!(f, "{days} day, ")?,
+            _ => write!(f, "{days} days, ")?,
+        }
+        let (seconds, micros) = (within / SECOND, within % SECOND);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        write!(f, "{hours}:{minutes:02}:{:02}", seconds % 60)?;
+        match micros {
+            0 => Ok(()),
+            _ => write!(f, ".{micros:06}"),
+        }
+    }
+}
+
+impl Object for Span {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let within = self.0.rem_euclid(DAY);
+        Some(match key.as_str()? {
+            "days" => Value::from(self.0.div_euclid(DAY)),
+            "seconds" => Value::from(within / SECOND),
+            "microseconds" => Value::from(within % SECOND),
+            _ => return None,
+        })
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.0 != 0
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _state: &mut State<'_, '_>,
+        method: &str,
+        _arguments: &[Value],
+    ) -> Result<Value, Error> {
+        match method {
+            "total_seconds" => Ok(self.seconds().into()),
+            _ => {
+                let text = format!("a span of time has no method '{method}'");
+                Err(Error::new(ErrorKind::UnknownMethod, text))
+            }
+        }
     }
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {

@@ -151,7 +151,8 @@ pub(crate) struct RunPage {
 pub(crate) async fn read(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<Option<RunPage>> {
     let sql = "SELECT id, name, flow_id, deployment_id, parent_task_run_id, state_type, state_name, \
                  expected_start_time, next_scheduled_start_time, start_time, end_time, total_run_time, run_count, \
-                 parameters, tags, auto_scheduled, flow_version, idempotency_key, created, job_variables, \
+                 parameters, tags, auto_scheduled, flow_version, idempotency_key, created, \
+                 CASE job_variables WHEN 'null' THEN '{}' ELSE job_variables END AS job_variables, \
                  infrastructure_pid, deployment_version, created_by, work_queue_id \
                FROM flow_run WHERE id = $1";
     let Some(run) = query(sql).bind(id).fetch_optional::<RunFull>(conn).await? else {
