@@ -6,6 +6,7 @@
 //! because the API is away.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +97,15 @@ pub struct Options {
     pub grace: Duration,
     /// The command line that starts the guard; none means no guard.
     pub guard: Vec<OsString>,
+}
+
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Named(name) => write!(f, "`{name}`"),
+        }
+    }
 }
 
 /// The work queue of an agent as it was found last.
@@ -292,6 +302,7 @@ async fn work(
         is_foreground: false,
         health: pace.health,
         events: sender.clone(),
+        last_refusal: Mutex::default(),
         lets_go: watch::Sender::new(false),
     });
     let mut dispatcher = Dispatcher::new(pace.limit);
@@ -434,6 +445,7 @@ pub async fn execute(
         is_foreground: true,
         health: None,
         events: sender,
+        last_refusal: Mutex::default(),
         lets_go: watch::Sender::new(false),
     });
     let id = run.id;

@@ -74,7 +74,7 @@ struct Create {
     #[command(flatten)]
     content: Content,
     /// What a person should know about it.
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     description: Option<String>,
     /// The flow run that leaves it [default: the one in PREFECT__FLOW_RUN_ID].
     #[arg(long, value_name = "ID", env = FLOW_RUN_ID, hide_env = true)]
@@ -91,7 +91,7 @@ struct Update {
     #[command(flatten)]
     content: Content,
     /// What a person should know about it.
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     description: Option<String>,
 }
 
@@ -100,16 +100,16 @@ struct Update {
 #[group(required = true, multiple = false)]
 struct Content {
     /// A text in Markdown.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     markdown: Option<String>,
     /// Rows, as a JSON list of objects or of lists, or an object of columns.
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     table: Option<String>,
     /// The address of a page.
     #[arg(long, value_name = "URL")]
     link: Option<String>,
     /// How much is done, from 0 to 100.
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, allow_hyphen_values = true)]
     progress: Option<f64>,
     /// The address of a picture.
     #[arg(long, value_name = "URL")]

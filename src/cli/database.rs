@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     advert,
-    db::{self, Db},
+    db::{self, Conn, Db},
+    server::models::admin,
     settings::DatabaseUrl,
 };
 
@@ -35,7 +36,7 @@ enum Command {
         #[arg(short, long)]
         yes: bool,
     },
-    /// Copy the database to a file, consistent also while a server works on it.
+    /// Copy the database to a file, consistent also while a server works on it; one of PostgreSQL is copied by `pg_dump`.
     #[command(after_help = "Example:\n  prefect-rs database backup /backups/orion.db")]
     Backup {
         /// The file to write.
@@ -75,7 +76,7 @@ async fn upgrade(cx: &Context) -> Result {
 }
 
 async fn backup(cx: &Context, file: PathBuf, force: bool) -> Result {
-    let database = sqlite_file(cx, "backed up with `pg_dump`")?;
+    let database = sqlite_file(cx, &file)?;
     if !database.exists() {
         return Err(Error::not_found("database", database.display()));
     }
@@ -126,7 +127,11 @@ async fn backup(cx: &Context, file: PathBuf, force: bool) -> Result {
 }
 
 async fn reset(cx: &Context, yes: bool) -> Result {
-    let database = sqlite_file(cx, "reset with `DROP DATABASE` and `CREATE DATABASE`")?;
+    let database = match &cx.settings().database_url {
+        DatabaseUrl::Sqlite(path) => path,
+        DatabaseUrl::SqliteMemory => return Err(in_memory()),
+        url @ DatabaseUrl::Postgres(_) => return reset_postgres(cx, url, yes).await,
+    };
     if let Some(live) = advert::find(database) {
         return Err(Error::new(
             Code::Conflict,
@@ -143,7 +148,7 @@ async fn reset(cx: &Context, yes: bool) -> Result {
         return Err(Error::new(Code::Conflict, message)
             .hint("stop `prefect-rs server services start` first"));
     }
-    if !yes && !confirmed(database)? {
+    if !yes && !confirmed(&database.display().to_string())? {
         return Err(Error::failure("nothing was deleted"));
     }
     db::delete_sqlite(database)?;
@@ -152,18 +157,42 @@ async fn reset(cx: &Context, yes: bool) -> Result {
     Ok(())
 }
 
-/// Returns the file of a SQLite database, or says what to do with the other kind.
-fn sqlite_file<'a>(cx: &'a Context, otherwise: &str) -> Result<&'a Path> {
+/// Empties the tables, since the database itself is for its owner to drop; servers on it may go on.
+async fn reset_postgres(cx: &Context, url: &DatabaseUrl, yes: bool) -> Result {
+    if !yes && !confirmed(&url.to_string())? {
+        return Err(Error::failure("nothing was deleted"));
+    }
+    let (db, now) = (open(cx).await?, cx.now());
+    let clear = async move |conn: &mut Conn| admin::clear(conn, now).await;
+    let outcome = db.write(clear).await;
+    db.close().await;
+    outcome?;
+    output::say(&format!(
+        "{url} is empty now; restart the servers that work on it."
+    ));
+    Ok(())
+}
+
+fn in_memory() -> Error {
+    Error::failure("a database in memory has no file")
+}
+
+/// Returns the file of a SQLite database, or says how the other kind is copied.
+fn sqlite_file<'a>(cx: &'a Context, copy: &Path) -> Result<&'a Path> {
     match &cx.settings().database_url {
         DatabaseUrl::Sqlite(path) => Ok(path),
-        DatabaseUrl::SqliteMemory => Err(Error::failure("a database in memory has no file")),
-        DatabaseUrl::Postgres(_) => Err(Error::failure(format!(
-            "a PostgreSQL database is {otherwise}"
+        DatabaseUrl::SqliteMemory => Err(in_memory()),
+        url @ DatabaseUrl::Postgres(_) => Err(Error::failure(
+            "a PostgreSQL database is copied by its own program",
+        )
+        .hint(format!(
+            "`pg_dump --format=custom --file={} '{url}'`, and back with `pg_restore --clean --dbname='{url}'`",
+            copy.display()
         ))),
     }
 }
 
-fn confirmed(database: &Path) -> Result<bool> {
+fn confirmed(database: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(Error::new(
             Code::Usage,
@@ -172,8 +201,7 @@ fn confirmed(database: &Path) -> Result<bool> {
         .hint("say so with `prefect-rs database reset -y`"));
     }
     output::say(&format!(
-        "This deletes everything in {}. Are you sure? [y/N]",
-        database.display()
+        "This deletes everything in {database}. Are you sure? [y/N]"
     ));
     let mut answer = String::new();
     io::stdin()

@@ -98,7 +98,7 @@ enum Command {
         after_help = "Example:\n  prefect-rs deployment resume-schedule my-flow/my-deployment"
     )]
     ResumeSchedule(One),
-    /// Delete a deployment; its runs stay.
+    /// Delete a deployment with its runs that nobody has begun; the others stay.
     #[command(after_help = "Example:\n  prefect-rs deployment delete my-flow/my-deployment")]
     Delete(One),
 }

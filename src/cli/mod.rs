@@ -41,6 +41,7 @@ mod worker;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::signal::unix::SignalKind;
 
 use crate::settings::{self, Loaded};
 
@@ -95,6 +96,17 @@ enum Command {
     Dev(dev::Args),
     Version(version::Args),
     Completions(completions::Args),
+}
+
+/// Lets a write beyond the size that a file may have (`ulimit -f`) fail as one on a full disk does, instead of ending the
+/// process without a word.
+///
+/// A handler and not a signal that is ignored, since what this process starts would inherit that.
+fn outlive_size_limits() {
+    let signal = SignalKind::from_raw(nix::libc::SIGXFSZ);
+    if let Err(error) = tokio::signal::unix::signal(signal) {
+        tracing::debug!("files beyond their size limit end this process: {error}");
+    }
 }
 
 impl Command {
@@ -213,7 +225,10 @@ fn run(cli: Cli) -> Result {
         .enable_all()
         .build()
         .map_err(|error| Error::failure(format!("the runtime does not start: {error}")))?;
-    runtime.block_on(cli.command.run(&cx))
+    runtime.block_on(async {
+        outlive_size_limits();
+        cli.command.run(&cx).await
+    })
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ struct End {
     /// Its id, as `start` printed it.
     id: Uuid,
     /// What a person should know.
-    #[arg(short = 'm', long, value_name = "TEXT")]
+    #[arg(short = 'm', long, value_name = "TEXT", allow_hyphen_values = true)]
     message: Option<String>,
 }
 

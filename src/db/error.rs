@@ -17,7 +17,7 @@ pub enum Error {
     #[error("a row refers to another one that does not exist: {0}")]
     NoParent(String),
     /// The database cannot take the write now; trying again may succeed.
-    #[error("the database is busy: {0}")]
+    #[error("the database cannot take this now: {0}")]
     Busy(String),
     /// The disk or the database file is full, or cannot be written.
     #[error(
@@ -25,7 +25,7 @@ pub enum Error {
     )]
     Unwritable(String),
     /// Whoever runs this, or the user of a database that it names, may not do what is asked.
-    #[error("the database cannot be written: {0}; who runs this needs the right to write it")]
+    #[error("the database cannot be written: {0}; it has to be writable, and to who runs this")]
     NotPermitted(String),
     /// What lies at the path is not ours to touch.
     #[error("{what}")]
@@ -72,7 +72,7 @@ impl Error {
                 Self::Unopened {
                     what: format!("the database {file} cannot be written: {reason}"),
                     remedy: format!(
-                        "make the file and its folder {folder} writable for this user, or choose another home with PREFECT_HOME"
+                        "make the file and its folder {folder} writable for this user, or name another place with PREFECT_HOME or PREFECT_API_DATABASE_CONNECTION_URL"
                     ),
                 }
             }
@@ -90,8 +90,27 @@ impl Error {
                 "the folder {} of the database cannot be made: {error}",
                 folder.display()
             ),
-            remedy: "make the folder that it lies in writable for this user, or choose another home with PREFECT_HOME"
+            remedy: "make the folder that it lies in writable for this user, or name another place with PREFECT_HOME or PREFECT_API_DATABASE_CONNECTION_URL"
                 .to_owned(),
+        }
+    }
+}
+
+impl Error {
+    /// Reads an SQLSTATE; see postgresql.org/docs/current/errcodes-appendix.html.
+    fn of_postgres(code: Option<&str>, text: String) -> Self {
+        match code {
+            Some("23505") => Self::NotUnique(text),
+            Some("23503") => Self::NoParent(text),
+            // Serialization failure, deadlock, too many connections, lock not available.
+            Some("40001" | "40P01" | "53300" | "55P03") => Self::Busy(text),
+            // The server stops, has crashed, or is starting.
+            Some("57P01" | "57P02" | "57P03") => Self::Busy(text),
+            // A right is missing, or the database may only be read.
+            Some("42501" | "25006") => Self::NotPermitted(text),
+            // Disk full, out of memory.
+            Some("53100" | "53200") => Self::Unwritable(text),
+            _ => Self::Driver(text),
         }
     }
 }
@@ -132,19 +151,10 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let text = error.to_string();
         match error {
-            sqlx::Error::Database(e) => match e.code().as_deref() {
-                Some("23505") => Self::NotUnique(text),
-                Some("23503") => Self::NoParent(text),
-                // Serialization failure, deadlock, too many connections, lock not available.
-                Some("40001" | "40P01" | "53300" | "55P03") => Self::Busy(text),
-                // The server stops, has crashed, or is starting.
-                Some("57P01" | "57P02" | "57P03") => Self::Busy(text),
-                // A right is missing.
-                Some("42501") => Self::NotPermitted(e.message().to_owned()),
-                // Disk full, out of memory, read-only transaction.
-                Some("53100" | "53200" | "25006") => Self::Unwritable(text),
-                _ => Self::Driver(text),
-            },
+            // In its own words, without the place in PostgreSQL's source that the driver adds.
+            sqlx::Error::Database(e) => {
+                Self::of_postgres(e.code().as_deref(), e.message().to_owned())
+            }
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => {
                 Self::Busy(text)
             }
@@ -197,7 +207,7 @@ mod tests {
             assert_eq!(
                 remedy,
                 "make the file and its folder /home/me/.prefect writable for this user, \
-                 or choose another home with PREFECT_HOME"
+                 or name another place with PREFECT_HOME or PREFECT_API_DATABASE_CONNECTION_URL"
             );
         }
         let Error::Unopened { remedy, .. } = of(ffi::SQLITE_READONLY, "", "orion.db") else {

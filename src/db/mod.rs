@@ -26,6 +26,9 @@ pub use value::{Column, FromRow, Kind, Row, Value, format_time, storable};
 /// What an operation on a database gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What is enough for a command, or for a test.
+const FEW_CONNECTIONS: u32 = 4;
+
 /// A database, shared by cloning.
 #[derive(Clone)]
 pub struct Db(Backend);
@@ -42,6 +45,15 @@ impl Db {
     /// # Errors
     /// [`Error::Foreign`] when something else lies there; it is left untouched.
     pub async fn open(url: &DatabaseUrl, synchronous: Synchronous) -> Result<Self> {
+        Self::open_with(url, synchronous, FEW_CONNECTIONS).await
+    }
+
+    /// Opens a database as [`Db::open`] does, with at most so many connections where it is one of PostgreSQL.
+    pub async fn open_with(
+        url: &DatabaseUrl,
+        synchronous: Synchronous,
+        most_connections: u32,
+    ) -> Result<Self> {
         Ok(Self(match url {
             DatabaseUrl::Sqlite(path) => {
                 let path = path.clone();
@@ -59,7 +71,7 @@ impl Db {
                 return Err(Error::Driver(text.into()));
             }
             DatabaseUrl::Postgres(url) => {
-                Backend::Postgres(postgres::Postgres::open(url.reveal()).await?)
+                Backend::Postgres(postgres::Postgres::open(url.reveal(), most_connections).await?)
             }
         }))
     }

@@ -9,9 +9,10 @@ use std::panic::AssertUnwindSafe;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
@@ -20,12 +21,15 @@ use super::{Conn, Error, Result, migrations, query};
 
 mod opening;
 
-/// Connections of one thread; with two threads well below PostgreSQL's default of 100, so that
-/// several servers fit.
-const CONNECTIONS: u32 = 10;
+/// Threads, as far as there are connections for them.
+const THREADS: u32 = 2;
 
 /// How long an operation waits for a connection; a client that waits longer has given up.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After which time an operation looks again for a connection that has come free. The pool itself only tries to open
+/// another one as long as it has fewer than it may, also where the server grants no more.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 type Task = Box<dyn FnOnce(PgPool) + Send>;
 
@@ -40,17 +44,24 @@ struct Threads {
 }
 
 impl Postgres {
-    pub(super) async fn open(url: &str) -> Result<Self> {
+    /// Opens the database that a URL names, with at most so many connections.
+    pub(super) async fn open(url: &str, most: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)?.application_name("prefect-rs");
         opening::reach(&options, opening::PATIENCE).await?;
+        let most = most.max(1);
+        let threads = most.min(THREADS);
         let mut senders = Vec::new();
-        for n in 0..2 {
-            senders.push(start(n, options.clone()).await?);
+        for n in 0..threads {
+            let share = most / threads + u32::from(n < most % threads);
+            senders.push(start(n, share, options.clone()).await?);
         }
         let this = Self(Arc::new(Threads {
             senders: Mutex::new(senders),
             next: AtomicUsize::new(0),
         }));
+        let encoding = "SELECT current_setting('server_encoding')";
+        let encoding = async move |conn: &mut Conn| query(encoding).fetch_one::<String>(conn).await;
+        opening::holds_every_text(&options, &this.read(encoding).await?)?;
         this.write(async |conn| migrations::postgres(conn).await)
             .await
             .map_err(|error| opening::why_not_migrated(&options, error))?;
@@ -115,7 +126,7 @@ async fn transact<T>(
     begin: &'static str,
     op: impl AsyncFnOnce(&mut Conn) -> Result<T>,
 ) -> Result<T> {
-    let mut conn = Conn::Postgres(pool.acquire().await?);
+    let mut conn = Conn::Postgres(acquire(pool).await?);
     query(begin).execute(&mut conn).await?;
     let done = AssertUnwindSafe(op(&mut conn)).catch_unwind().await;
     match done.unwrap_or_else(|_| Err(Error::Driver("the operation panicked".into()))) {
@@ -135,7 +146,21 @@ async fn transact<T>(
     }
 }
 
-async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSender<Task>> {
+async fn acquire(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres>> {
+    let since = Instant::now();
+    loop {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) if since.elapsed() < ACQUIRE_TIMEOUT => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+async fn start(
+    n: u32,
+    connections: u32,
+    options: PgConnectOptions,
+) -> Result<mpsc::UnboundedSender<Task>> {
     let (sender, mut tasks) = mpsc::unbounded_channel::<Task>();
     let (ready, started) = oneshot::channel();
     let body = move || {
@@ -145,18 +170,11 @@ async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSen
         let runtime = runtime.expect("the machine can start a reactor");
         LocalSet::new().block_on(&runtime, async move {
             let pool = PgPoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_with(options.clone())
-                .await;
-            let pool = match pool {
-                Ok(pool) => pool,
-                Err(error) => {
-                    let _ = ready.send(Err(opening::why_not_opened(&options, &error)));
-                    return;
-                }
-            };
-            let _ = ready.send(Ok(()));
+                .max_connections(connections)
+                .acquire_timeout(LOOK_AGAIN)
+                // The first is opened when it is needed: the server may grant no more than the other thread has.
+                .connect_lazy_with(options);
+            let _ = ready.send(());
             while let Some(task) = tasks.recv().await {
                 task(pool.clone());
             }
@@ -167,6 +185,6 @@ async fn start(n: usize, options: PgConnectOptions) -> Result<mpsc::UnboundedSen
         .name(format!("db-postgres-{n}"))
         .spawn(body)
         .map_err(|e| Error::Driver(e.to_string()))?;
-    started.await.map_err(|_| Error::Closed)??;
+    started.await.map_err(|_| Error::Closed)?;
     Ok(sender)
 }

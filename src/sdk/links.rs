@@ -34,6 +34,15 @@ impl Ids {
             Self::Many(ids) => ids,
         }
     }
+
+    /// Takes one more along; of more than `most` the last ones stay.
+    pub(crate) fn add(&mut self, id: Uuid, most: usize) {
+        let known = self.as_slice();
+        if !known.contains(&id) {
+            let from = (known.len() + 1).saturating_sub(most);
+            *self = known[from..].iter().copied().chain([id]).collect();
+        }
+    }
 }
 
 impl FromIterator<Uuid> for Ids {

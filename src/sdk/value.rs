@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
@@ -359,7 +360,7 @@ fn one_of_all<T: TaskOutput>(values: Vec<Shared>) -> Shared {
 /// More than this of a value is not looked at: whose result a huge value is costs more to find out than it tells.
 const MAX_FINGERPRINT_BYTES: usize = 256 * 1024;
 
-/// What tells a value from others: its own mark, and those of its elements if it is a list.
+/// What tells a value from others: its own mark, and those of what is directly in it.
 #[derive(Default)]
 pub(crate) struct Fingerprint {
     pub(crate) whole: Option<u64>,
@@ -372,14 +373,16 @@ pub(crate) fn fingerprint(value: &Shared) -> Fingerprint {
     if value.write(&mut json).is_err() {
         return Fingerprint::default();
     }
-    let elements = match json.0.first() {
-        Some(b'[') => serde_json::from_slice::<Vec<&RawValue>>(&json.0)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|element| mark(element.get().as_bytes()))
-            .collect(),
+    let elements: Vec<&RawValue> = match json.0.first() {
+        Some(b'[') => serde_json::from_slice(&json.0).unwrap_or_default(),
+        Some(b'{') => serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(&json.0)
+            .map_or_else(|_| Vec::new(), |members| members.into_values().collect()),
         _ => Vec::new(),
     };
+    let elements = elements
+        .into_iter()
+        .filter_map(|element| mark(element.get().as_bytes()))
+        .collect();
     Fingerprint {
         whole: mark(&json.0),
         elements,
@@ -387,7 +390,7 @@ pub(crate) fn fingerprint(value: &Shared) -> Fingerprint {
 }
 
 /// Shorter numbers and texts are equal by chance too often: a count of 3 is not where the 3 of the next call comes from.
-const LEAST_SCALAR_BYTES: usize = 16;
+const LEAST_SCALAR_BYTES: usize = 7;
 /// The same of lists and maps, of which those of one digit are a coincidence.
 const LEAST_COLLECTION_BYTES: usize = 5;
 
@@ -455,17 +458,20 @@ mod tests {
         assert_eq!(whole(shared(Vec::<u8>::new())), None);
         assert_eq!(whole(shared(3)), None);
         assert_eq!(whole(shared(-12.5)), None);
-        assert_eq!(whole(shared("Berlin")), None);
+        assert_eq!(whole(shared("Kiel")), None);
         assert_eq!(whole(shared([3])), None);
     }
 
     #[test]
-    fn a_list_has_the_marks_of_its_elements() {
+    fn lists_and_objects_have_the_marks_of_what_is_in_them() {
         let rows = ["the rows of Berlin", "the rows of Hamburg"];
         let list = fingerprint(&shared(rows));
         let single = fingerprint(&shared(rows[1]));
         assert!(single.whole.is_some());
         assert_eq!(list.elements.get(1).copied(), single.whole);
+        let object = BTreeMap::from([("city", rows[1]), ("id", "7")]);
+        let object = fingerprint(&shared(serde_json::json!(object)));
+        assert_eq!(object.elements, Vec::from_iter(single.whole));
     }
 
     #[test]

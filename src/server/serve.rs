@@ -62,7 +62,8 @@ impl Server {
     /// Opens the database that the settings name, creating or upgrading it where needed.
     pub async fn open(settings: Settings) -> Result<Self, db::Error> {
         patience(&settings).choose();
-        let db = Db::open(&settings.database_url, settings.database_synchronous).await?;
+        let (url, synchronous) = (&settings.database_url, settings.database_synchronous);
+        let db = Db::open_with(url, synchronous, settings.database_pool_size).await?;
         let state = AppState::new(db, Arc::new(SystemClock), settings);
         let now = state.now();
         // Clients look for these before they store anything.

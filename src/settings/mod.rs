@@ -268,8 +268,8 @@ settings! {
     database_timeout: Duration = "10", "PREFECT_SERVER_DATABASE_TIMEOUT" | "PREFECT_API_DATABASE_TIMEOUT" | "PREFECT_ORION_DATABASE_TIMEOUT";
     /// Seconds to wait for a connection; for genuine servers, without effect here.
     database_connection_timeout: Duration = "5", "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_API_DATABASE_CONNECTION_TIMEOUT" | "PREFECT_ORION_DATABASE_CONNECTION_TIMEOUT";
-    /// How many connections a server holds to PostgreSQL, or reader threads to SQLite, at most.
-    database_pool_size: u32 = "10", "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE" | "PREFECT_SQLALCHEMY_POOL_SIZE";
+    /// How many connections a server holds to PostgreSQL at most; several servers share what that allows, 100 by default.
+    database_pool_size: u32 = "20", "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE" | "PREFECT_SQLALCHEMY_POOL_SIZE";
 
     /// Whether the server makes the runs of schedules.
     scheduler_enabled: bool = "true", "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED" | "PREFECT_API_SERVICES_SCHEDULER_ENABLED" | "PREFECT_ORION_SERVICES_SCHEDULER_ENABLED";

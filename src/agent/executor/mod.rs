@@ -8,7 +8,7 @@ mod lifecycle;
 mod supervise;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -50,6 +50,8 @@ pub struct Shared {
     pub health: Option<Arc<Health>>,
     /// The way back to the dispatcher.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Why runs were refused at the last poll, if they were.
+    pub last_refusal: Mutex<Option<String>>,
     /// True once what has no process yet is to leave; an [`Executor`] sets it.
     pub lets_go: watch::Sender<bool>,
 }
@@ -125,13 +127,32 @@ impl Shared {
     async fn poll(&self, limit: usize) {
         match self.due_runs(limit).await {
             Ok(runs) => {
+                *self
+                    .last_refusal
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = None;
                 if let Some(health) = &self.health {
                     health.note();
                 }
                 self.tell(Event::Polled(Some(runs)));
             }
             Err(error) => {
-                warn!("failed to ask for due runs: {error}");
+                // Each wake of the push channel asks, and the same answer is worth a line once.
+                let said = error.to_string();
+                let mut last = self
+                    .last_refusal
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                if last.as_deref() != Some(said.as_str()) {
+                    match (&self.source, error.is_not_found()) {
+                        (Source::Queue(queue), true) => {
+                            warn!("the work queue {} is gone; waiting for it", queue.queue)
+                        }
+                        _ => warn!("failed to ask for due runs: {said}"),
+                    }
+                    *last = Some(said);
+                }
+                drop(last);
                 self.tell(Event::Polled(None));
             }
         }

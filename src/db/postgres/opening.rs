@@ -119,6 +119,14 @@ pub(super) fn why_not_migrated(options: &PgConnectOptions, error: Error) -> Erro
     }
 }
 
+/// Refuses a database in whose encoding some texts cannot be written.
+pub(super) fn holds_every_text(options: &PgConnectOptions, encoding: &str) -> Result<()> {
+    match encoding {
+        "UTF8" => Ok(()),
+        other => Err(Place::of(options).cannot_hold_every_text(other)),
+    }
+}
+
 /// What a URL leads to, as far as it may be told.
 #[derive(Debug)]
 struct Place {
@@ -222,6 +230,22 @@ impl Place {
             ),
         };
         Error::Unopened { what, remedy }
+    }
+
+    fn cannot_hold_every_text(&self, encoding: &str) -> Error {
+        let Self {
+            server,
+            database,
+            user,
+        } = self;
+        Error::Unopened {
+            what: format!(
+                "database '{database}' of PostgreSQL at {server} has the encoding {encoding}, in which not every text can be written; it was left as it is"
+            ),
+            remedy: format!(
+                "make one in UTF-8: `createdb --owner={user} --encoding=UTF8 --template=template0 NAME`, and name it in {SETTING}"
+            ),
+        }
     }
 
     /// Says what a right that is missing in the database itself means.
@@ -330,6 +354,16 @@ mod tests {
         assert!(!told.contains("hunter2"), "{told}");
         let other = why_not_migrated(&options, Error::Closed);
         assert!(matches!(other, Error::Closed), "{other:?}");
+    }
+
+    #[test]
+    fn a_database_that_cannot_hold_every_text_is_told_with_a_way_out() {
+        let options = options("postgres://me:hunter2@db.example/runs");
+        assert!(holds_every_text(&options, "UTF8").is_ok());
+        let told = words(holds_every_text(&options, "LATIN1").expect_err("another encoding"));
+        assert!(told.contains("the encoding LATIN1"), "{told}");
+        assert!(told.contains("--encoding=UTF8"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::attempt::{self, Ended};
-use super::flow_runs::{FlowRun, Made, policy};
+use super::flow_runs::{FlowRun, Made, policy, update};
 use super::proposals::{Answer, is_cancelling, propose};
 use super::{Engine, on_runtime, runtime, signals};
 use crate::client::Client;
@@ -224,7 +224,7 @@ impl Execution {
         let wait = (at - self.flow_run.engine.now())
             .to_std()
             .unwrap_or_default();
-        warn!(target: "prefect.flow_runs", "Flow run `{}` failed ({state}); it starts again in {} seconds", self.flow_run.name, wait.as_secs());
+        warn!(target: "prefect.flow_runs", "Flow run `{}` failed ({state}); it starts again in {} seconds", self.flow_run.name, (wait.as_secs_f64() * 10.0).round() / 10.0);
         self.pause(wait).await.err().map(Err)
     }
 
@@ -242,7 +242,7 @@ impl Execution {
         let (client, id) = (self.flow_run.engine.client.clone(), self.flow_run.id);
         let policy = policy(common, delay.before(retry, 0.0, 0.0));
         let change = json!({"empirical_policy": policy});
-        let told = on_runtime(async move { client.update_flow_run(id, &change).await }).await;
+        let told = on_runtime(async move { update(&client, id, &change).await }).await;
         if let Err(error) = told {
             warn!(target: "prefect.flow_runs", "The delay before the next attempt stays as it was: {error}");
         }

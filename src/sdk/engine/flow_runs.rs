@@ -32,6 +32,10 @@ use crate::sdk::value::{self, Inputs, Shared};
 
 /// A flow with more results than this has the later ones unnamed.
 const MAX_PRODUCED: usize = 200_000;
+/// What is directly in a result is looked for too, as far as a person would pass it on by itself.
+const MOST_ELEMENTS: usize = 100;
+/// Of more runs than these that gave an equal value, the last are told.
+const MOST_EQUAL: usize = 8;
 
 /// A flow run of this process.
 pub(crate) struct FlowRun {
@@ -49,7 +53,7 @@ pub(crate) struct FlowRun {
     /// How many runs each task has.
     numbers: Mutex<HashMap<&'static str, u32>>,
     /// The latest task run that gave a value, by the value's mark.
-    produced: Mutex<HashMap<u64, Uuid>>,
+    produced: Mutex<HashMap<u64, Ids>>,
     pub(super) links: Budget,
     pub(super) open: Arc<Open>,
 }
@@ -105,15 +109,21 @@ impl FlowRun {
 
     /// Notes that a value is the result of a task run; panics if its `Serialize` does.
     pub(crate) fn remember(&self, value: &Shared, task_run: Uuid) {
-        if let Some(mark) = value::fingerprint(value).whole {
-            let mut produced = self.produced.lock().expect("nobody panics while noting");
+        let marks = value::fingerprint(value);
+        let elements = marks.elements.into_iter().take(MOST_ELEMENTS);
+        let mut marks = marks.whole.into_iter().chain(elements).peekable();
+        if marks.peek().is_none() {
+            return;
+        }
+        let mut produced = self.produced.lock().expect("nobody panics while noting");
+        for mark in marks {
             if produced.len() < MAX_PRODUCED {
-                produced.insert(mark, task_run);
+                produced.entry(mark).or_default().add(task_run, MOST_EQUAL);
             }
         }
     }
 
-    /// Returns whose results a value is, or is a list of.
+    /// Returns whose results a value is, is a part of, or is made of; where several gave an equal one, each of them.
     pub(crate) fn producers(&self, value: &Shared) -> Ids {
         if self
             .produced
@@ -129,11 +139,12 @@ impl FlowRun {
         };
         let produced = self.produced.lock().expect("nobody panics while noting");
         if let Some(whole) = marks.whole.and_then(|mark| produced.get(&mark)) {
-            return Ids::One(*whole);
+            return whole.clone();
         }
         let ids = marks.elements.iter().filter_map(|mark| produced.get(mark));
         let mut seen = HashSet::new();
-        ids.copied().filter(|id| seen.insert(*id)).collect()
+        let ids = ids.flat_map(|ids| ids.as_slice().iter().copied());
+        ids.filter(|id| seen.insert(*id)).collect()
     }
 
     /// Counts something that the flow run does not end before.
@@ -302,6 +313,13 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
     if common.run_name.is_some() {
         changes.insert("name".into(), json!(made.name));
     }
+    // What made the run knows the tags of its deployment alone.
+    let own = common.tags.iter().filter(|tag| !made.tags.contains(tag));
+    let own: Vec<&String> = own.collect();
+    if !own.is_empty() {
+        let all: Vec<&String> = made.tags.iter().chain(own).collect();
+        changes.insert("tags".into(), json!(all));
+    }
     if changes.is_empty() {
         return Ok(());
     }
@@ -309,7 +327,7 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
     let update = async move {
         let changes = Value::Object(changes);
         patiently(&client, "a flow run waits", || {
-            client.update_flow_run(id, &changes)
+            update(&client, id, &changes)
         })
         .await
     };
@@ -319,7 +337,43 @@ async fn describe(engine: &Engine, options: &FlowOptions, made: &Made) -> Result
 }
 
 pub(super) fn policy(common: &Common, delay: Duration) -> Value {
-    json!({"retries": common.retries, "retry_delay": delay.as_secs_f64()})
+    // Genuine servers of 3.x take no fraction, not even one of zero.
+    let delay = match delay.subsec_nanos() {
+        0 => json!(delay.as_secs()),
+        _ => json!(delay.as_secs_f64()),
+    };
+    json!({"retries": common.retries, "retry_delay": delay})
+}
+
+/// Changes a flow run, in whole seconds where the server takes no others.
+pub(super) async fn update(
+    client: &Client,
+    id: Uuid,
+    changes: &Value,
+) -> crate::client::Result<()> {
+    match client.update_flow_run(id, changes).await {
+        Err(error) if is_misfit(&error) => match in_whole_seconds(changes) {
+            Some(changes) => client.update_flow_run(id, &changes).await,
+            None => Err(error),
+        },
+        done => done,
+    }
+}
+
+fn is_misfit(error: &crate::client::Error) -> bool {
+    error.status().is_some_and(|status| status.as_u16() == 422)
+}
+
+/// Returns a request with the delay of its retries in whole seconds, which is all that genuine servers of 3.x take; none if
+/// it is already.
+fn in_whole_seconds(request: &Value) -> Option<Value> {
+    let delay = request["empirical_policy"]["retry_delay"].as_f64()?;
+    if delay.fract() == 0.0 {
+        return None;
+    }
+    let mut request = request.clone();
+    request["empirical_policy"]["retry_delay"] = json!(delay.ceil() as u64);
+    Some(request)
 }
 
 fn first_delay(common: &Common) -> Duration {
@@ -339,8 +393,14 @@ async fn create(
     }
     let mut request = request.clone();
     request["flow_id"] = json!(flow.id);
-    let run: crate::client::Document<crate::client::FlowRun> =
-        client.post("/flow_runs/", &request).await?;
+    let made = client.post("/flow_runs/", &request).await;
+    let run: crate::client::Document<crate::client::FlowRun> = match made {
+        Err(error) if is_misfit(&error) => match in_whole_seconds(&request) {
+            Some(request) => client.post("/flow_runs/", &request).await?,
+            None => return Err(error),
+        },
+        made => made?,
+    };
     Ok(Made {
         id: run.id,
         name: run.name.clone(),

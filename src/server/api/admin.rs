@@ -141,6 +141,7 @@ pub async fn clear_database(
     let now = state.now();
     let write = async move |conn: &mut _| models::admin::clear(conn, now).await;
     state.db.write(write).await?;
+    state.automations.reload(&state.db).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,15 +2,24 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{block_specs, builtin_blocks};
+use super::{block_specs, builtin_blocks, result_storage};
 use crate::db::{Conn, Result, query};
 
 /// Every table that holds what users made, those that refer to others first.
 const TABLES: &[&str] = &[
+    "automation_event_follower",
+    "automation_bucket",
+    "automation_related_resource",
+    "automation_action",
+    "composite_trigger_child_firing",
+    "automation",
+    "event_resources",
+    "events",
     "flow_run_notification_queue",
     "flow_run_notification_policy",
     "task_run_state_cache",
     "task_run_state",
+    "task_run_delivery",
     "task_run",
     "flow_run_input",
     "flow_run_state",
@@ -19,8 +28,10 @@ const TABLES: &[&str] = &[
     "deployment",
     "flow",
     "log",
+    "concurrency_lease_limit",
     "concurrency_lease",
     "concurrency_limit_v2",
+    "work_queue_poll",
     "work_queue",
     "worker",
     "work_pool",
@@ -41,6 +52,7 @@ pub async fn clear(conn: &mut Conn, now: DateTime<Utc>) -> Result<()> {
     for table in TABLES {
         query(format!("DELETE FROM {table}")).execute(conn).await?;
     }
+    result_storage::clear(conn).await?;
     ensure_builtin(conn, now).await
 }
 
@@ -57,4 +69,27 @@ pub async fn ping(conn: &mut Conn) -> Result<()> {
         .fetch_one::<i64>(conn)
         .await
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TABLES;
+
+    /// What users do not make: how the server knows its key, what generation the schema is of, who may send forms.
+    const KEPT: [&str; 3] = ["alembic_version", "configuration", "csrf_token"];
+
+    #[test]
+    fn each_table_is_emptied_or_kept_on_purpose() {
+        let script = include_str!("../../../migrations/sqlite/0001_initial.sql");
+        let tables = script
+            .lines()
+            .filter_map(|line| line.strip_prefix("CREATE TABLE "));
+        let mut count = 0;
+        for table in tables.filter_map(|rest| rest.split([' ', '(']).next()) {
+            count += 1;
+            let is_known = TABLES.contains(&table) || KEPT.contains(&table);
+            assert!(is_known, "what becomes of {table}?");
+        }
+        assert!(count > TABLES.len());
+    }
 }

@@ -420,11 +420,11 @@ pub async fn delete_scheduled_runs(
     id: DeploymentId,
     only_automatic: bool,
 ) -> Result<()> {
-    let mut sql =
-        "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED'".to_owned();
+    // A run that failed and waits for its retry is scheduled too, but has begun.
+    let mut sql = "DELETE FROM flow_run WHERE deployment_id = $1 AND state_type = 'SCHEDULED' AND run_count = 0"
+        .to_owned();
     if only_automatic {
-        // A run that failed and waits for its retry is scheduled too, but has begun.
-        sql.push_str(" AND auto_scheduled AND run_count = 0");
+        sql.push_str(" AND auto_scheduled");
         // One that was claimed and found no slot has been on its way, and waits in line.
         sql.push_str(" AND state_name <> 'AwaitingConcurrencySlot'");
     }
