@@ -95,6 +95,15 @@ impl Argument {
         let ty = peeled(&input.ty);
         let span = ty.span();
         let (owned, is_lent) = owned(ty, what)?;
+        // A task only writes its arguments; a flow reads them, and nothing that is read is there for ever.
+        if what == "flow"
+            && let Some(text) = for_ever(ty)
+        {
+            return Err(syn::Error::new_spanned(
+                text,
+                "a parameter of a flow owns what is in it, since a run may bring it from outside; write `String` for `&'static str`, `Vec<T>` for `&'static [T]`",
+            ));
+        }
         Ok(Self {
             text: name.unraw().to_string(),
             name,
@@ -231,6 +240,30 @@ pub(crate) fn borrowed(ty: &Type) -> Option<Span> {
             if !is_static(Some(lifetime)) {
                 self.0.get_or_insert(lifetime.span());
             }
+        }
+    }
+
+    let mut find = Find(None);
+    find.visit_type(ty);
+    find.0
+}
+
+/// Returns where a type borrows for ever what is only there while it is read, such as a text: the compiler says of it that
+/// an implementation is not general enough.
+pub(crate) fn for_ever(ty: &Type) -> Option<&syn::TypeReference> {
+    struct Find<'a>(Option<&'a syn::TypeReference>);
+
+    impl<'ast> Visit<'ast> for Find<'ast> {
+        fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
+            let is_read = match peeled(&reference.elem) {
+                Type::Slice(_) => true,
+                Type::Path(path) => path.path.is_ident("str") || last_is(path, "Path"),
+                _ => false,
+            };
+            if is_read && is_static(reference.lifetime.as_ref()) {
+                self.0.get_or_insert(reference);
+            }
+            visit::visit_type_reference(self, reference);
         }
     }
 

@@ -24,12 +24,13 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
+    let mut options = options::read(attribute, "flow", OPTIONS);
+    let function = Function::read(item, "flow", options.library.take())?;
+    let arguments = function.arguments.iter();
+    options.check_template("flow", arguments.map(|argument| argument.text.as_str()));
     let Options {
-        methods,
-        mistakes,
-        library,
-    } = options::read(attribute, "flow", OPTIONS);
-    let function = Function::read(item, "flow", library)?;
+        methods, mistakes, ..
+    } = options;
     let sdk = function.sdk();
     let (visibility, name) = (&function.item.vis, &function.item.sig.ident);
     let text = &function.text;

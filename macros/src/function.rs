@@ -11,7 +11,7 @@ use syn::{
     Type,
 };
 
-use crate::argument::{Argument, borrowed, documentation, is_of_ours, peeled};
+use crate::argument::{Argument, borrowed, documentation, for_ever, is_of_ours, peeled};
 
 /// A function as the attributes see it.
 pub(crate) struct Function {
@@ -30,6 +30,7 @@ pub(crate) struct Function {
 impl Function {
     /// Reads a function, or says why it cannot be a `what`.
     pub(crate) fn read(mut item: ItemFn, what: &str, library: Option<Path>) -> syn::Result<Self> {
+        check_attributes(&item, what)?;
         check_signature(&item, what)?;
         let mut arguments = Vec::with_capacity(item.sig.inputs.len());
         for input in &mut item.sig.inputs {
@@ -271,6 +272,8 @@ fn plain(mut function: ItemFn) -> TokenStream {
             fn main() {}
         );
     }
+    // One of two attributes is told of the other.
+    function.attrs.retain(|attribute| made(attribute).is_none());
     for input in &mut function.sig.inputs {
         if let FnArg::Typed(input) = input {
             input.attrs.retain(|attribute| !is_of_ours(attribute));
@@ -296,6 +299,35 @@ fn parse(item: TokenStream, what: &str) -> syn::Result<ItemFn> {
                 format!("a {what} is a function; write `#[{what}]` above an `fn`"),
             ),
         }),
+    }
+}
+
+/// Returns what another attribute would make of a function: a flow or a task.
+fn made(attribute: &Attribute) -> Option<&'static str> {
+    let path = attribute.path();
+    let (first, last) = (path.segments.first()?, path.segments.last()?);
+    let is_ours = path.segments.len() == 1 || first.ident == "prefect_rs";
+    let known = ["flow", "task"];
+    known
+        .into_iter()
+        .find(|known| is_ours && last.ident == known)
+}
+
+/// Refuses a second attribute, which would take what the first one makes for what the author wrote.
+fn check_attributes(item: &ItemFn, what: &str) -> syn::Result<()> {
+    let mut others = item.attrs.iter();
+    match others.find_map(|other| made(other).map(|made| (other, made))) {
+        None => Ok(()),
+        Some((other, made)) if made == what => Err(syn::Error::new_spanned(
+            other,
+            format!("it is a {what} already; leave one `#[{what}]` out"),
+        )),
+        Some((other, made)) => Err(syn::Error::new_spanned(
+            other,
+            format!(
+                "a {what} is not a {made} as well; leave one of the attributes out, or let a flow call a task"
+            ),
+        )),
     }
 }
 
@@ -361,7 +393,27 @@ fn check_output(declared: &ReturnType, what: &str) -> syn::Result<()> {
                 "a {what} gives back what it owns, since its result outlives the run; write `String` for `&str`, `Vec<T>` for `&[T]`"
             ),
         )),
+        None => check_for_ever(ty, what),
+    }
+}
+
+/// Refuses a result that could be kept but not read again. An error may be one.
+fn check_for_ever(ty: &Type, what: &str) -> syn::Result<()> {
+    let ty = peeled(ty);
+    let kept = match last_segment(ty) {
+        Some((name, _)) if PLAIN.contains(&name.as_str()) => Some(ty.clone()),
+        None => Some(ty.clone()),
+        // Of a `Result`, also under another name, the first is the value.
+        Some((_, first)) => first,
+    };
+    match kept.as_ref().and_then(for_ever) {
         None => Ok(()),
+        Some(text) => Err(syn::Error::new_spanned(
+            text,
+            format!(
+                "a {what} gives back what it owns, since its result is kept and read again; write `String` for `&'static str`, `Vec<T>` for `&'static [T]`"
+            ),
+        )),
     }
 }
 

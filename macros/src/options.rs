@@ -3,13 +3,13 @@
 //! Each becomes a call of the method of that name, with the span of the value, so that a value of the wrong type is told
 //! where it stands.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote_spanned;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, ExprLit, Ident, Lit, Path, Token};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token, UnOp};
 
 /// `name = value`.
 struct Pair {
@@ -19,6 +19,16 @@ struct Pair {
 
 impl Parse for Pair {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if input.peek(Lit) {
+            let value: Lit = input.parse()?;
+            let message = match &value {
+                Lit::Str(text) => {
+                    format!("an option has a name; write `name = {:?}`", text.value())
+                }
+                _ => "an option has a name: `name = …`, `retries = …`".to_owned(),
+            };
+            return Err(syn::Error::new(value.span(), message));
+        }
         // `crate` is a word of the language.
         let name = Ident::parse_any(input)?;
         if !input.peek(Token![=]) {
@@ -44,6 +54,45 @@ pub(crate) struct Options {
     pub(crate) mistakes: TokenStream,
     /// Where `prefect_rs` is, if it says so.
     pub(crate) library: Option<Path>,
+    /// What its runs are named, if that is a literal.
+    pub(crate) template: Option<LitStr>,
+}
+
+impl Options {
+    /// Refuses a name of runs that refers to what is no argument, and would stay as it is written.
+    pub(crate) fn check_template<'a>(
+        &mut self,
+        what: &str,
+        arguments: impl Iterator<Item = &'a str>,
+    ) {
+        let Some(template) = &self.template else {
+            return;
+        };
+        let known: Vec<_> = arguments.collect();
+        let text = template.value();
+        let Some(unknown) = placeholders(&text).find(|name| !known.contains(&name.trim())) else {
+            return;
+        };
+        let of = match &known[..] {
+            [] => "it has none".to_owned(),
+            known => format!("it has: {}", known.join(", ")),
+        };
+        let message = format!("`{{{unknown}}}` is no argument of this {what}; {of}");
+        let mistake = syn::Error::new(template.span(), message);
+        self.mistakes.extend(mistake.into_compile_error());
+    }
+}
+
+/// Returns what stands in braces in a name of runs, as runs read it. Doubled braces stay what they are.
+fn placeholders(template: &str) -> impl Iterator<Item = &str> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        let (_, after) = rest.split_once('{')?;
+        let (name, after) = after.split_once('}')?;
+        rest = after;
+        Some(name)
+    })
+    .filter(|name| !name.contains('{'))
 }
 
 /// Reads the options of an attribute.
@@ -68,22 +117,28 @@ pub(crate) fn read(attribute: TokenStream, what: &str, known: &[&str]) -> Option
             continue;
         }
         let mistake = if !known.contains(&text.as_str()) {
-            Some((name.span(), unknown(&text, what, known)))
+            Some(syn::Error::new(name.span(), unknown(&text, what, known)))
         } else if is_twice {
-            Some((name.span(), format!("`{text}` is given twice")))
+            let message = format!("`{text}` is given twice");
+            Some(syn::Error::new(name.span(), message))
         } else {
-            unfit(&text, value).map(|(span, message)| (span, message.to_owned()))
+            unfit(&text, value, what)
         };
-        match mistake {
-            Some((span, message)) => {
-                let mistakes = &mut options.mistakes;
-                mistakes.extend(syn::Error::new(span, message).into_compile_error());
-            }
-            None => {
-                let call = quote_spanned!(value.span()=> .#name(#value));
-                options.methods.extend(call);
-            }
+        if let Some(mistake) = mistake {
+            options.mistakes.extend(mistake.into_compile_error());
+            continue;
         }
+        if let (true, Some(template)) = (text.ends_with("_run_name"), text_of(value)) {
+            options.template = Some(template.clone());
+        }
+        // Nothing else would tell what is not in an empty list.
+        let call = match bare(value) {
+            Expr::Array(list) if text == "tags" && list.elems.is_empty() => {
+                quote_spanned!(value.span()=> .#name([""; 0]))
+            }
+            _ => quote_spanned!(value.span()=> .#name(#value)),
+        };
+        options.methods.extend(call);
     }
     options
 }
@@ -103,51 +158,130 @@ pub(crate) fn library(value: &Expr) -> syn::Result<Path> {
     }
 }
 
-/// Says what is wrong with a literal whose mistake the compiler would tell in words about traits.
-fn unfit(option: &str, value: &Expr) -> Option<(Span, &'static str)> {
+/// Returns an expression without the parentheses, seen or not, that a macro or a person has put around it.
+fn bare(mut value: &Expr) -> &Expr {
+    loop {
+        value = match value {
+            Expr::Group(group) => &group.expr,
+            Expr::Paren(paren) => &paren.expr,
+            value => return value,
+        }
+    }
+}
+
+/// Returns a text that is written as one.
+fn text_of(value: &Expr) -> Option<&LitStr> {
+    match bare(value) {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => Some(text),
+        _ => None,
+    }
+}
+
+/// Says what is wrong with a literal whose mistake the compiler would tell in words about traits, or not at all.
+fn unfit(option: &str, value: &Expr, what: &str) -> Option<syn::Error> {
+    let refuse = |place: &Expr, message: &str| Some(syn::Error::new_spanned(place, message));
+    if let Some(number) = below_zero(value) {
+        match option {
+            "retries" => return refuse(number, "retries are counted from zero"),
+            "timeout_seconds" | "retry_delay_seconds" | "cache_expiration_seconds" => {
+                return refuse(number, "a span of time is not below zero");
+            }
+            _ => {}
+        }
+    }
+    let value = bare(value);
     let literal = match value {
         Expr::Lit(literal) => literal,
         Expr::Array(list) if option == "tags" => {
             let is_no_text =
                 |tag: &&Expr| matches!(tag, Expr::Lit(tag) if !matches!(tag.lit, Lit::Str(_)));
             let tag = list.elems.iter().find(is_no_text)?;
-            return Some((tag.span(), "a tag is a text: `tags = [\"…\"]`"));
+            return refuse(tag, "a tag is a text: `tags = [\"…\"]`");
         }
         _ => return None,
     };
-    let is_text = matches!(literal.lit, Lit::Str(_));
-    let message = match option {
-        "name" if !is_text => Some("a name is a text: `name = \"…\"`"),
-        "tags" => Some("tags are a list: `tags = [\"…\"]`"),
-        "retry_delay_seconds" if is_text => Some(
-            "a delay is a number of seconds, a list of them, or made by `exponential_backoff(…)`",
-        ),
-        "cache_key_fn" => Some(
-            "a key is made by a function of the arguments: `cache_key_fn = input_hash`, or a closure",
-        ),
-        _ => None,
+    let text = text_of(value).map(LitStr::value);
+    let message = match (option, &text) {
+        ("name", None) => "a name is a text: `name = \"…\"`",
+        ("name", Some(name)) if name.trim().is_empty() => {
+            "a name is not empty; without `name` it is that of the function"
+        }
+        ("name", Some(name)) if what == "flow" && name.contains(NOT_IN_NAMES) => {
+            "a name of a flow contains none of / % & > <, since servers make addresses of it"
+        }
+        ("tags", _) => "tags are a list: `tags = [\"…\"]`",
+        ("retry_delay_seconds", Some(_)) => {
+            "a delay is a number of seconds, a list of them, or made by `exponential_backoff(…)`"
+        }
+        ("cache_key_fn", _) => {
+            "a key is made by a function of the arguments: `cache_key_fn = input_hash`, or a closure"
+        }
+        _ => return None,
     };
-    message.map(|message| (value.span(), message))
+    Some(syn::Error::new_spanned(literal, message))
+}
+
+/// What the library refuses in the name of a flow when it is run, as servers do.
+const NOT_IN_NAMES: [char; 5] = ['/', '%', '&', '>', '<'];
+
+/// Returns a literal number below zero: the value itself, one in a list, or what `exponential_backoff` is given.
+fn below_zero(value: &Expr) -> Option<&Expr> {
+    match bare(value) {
+        number @ Expr::Unary(minus) if matches!(minus.op, UnOp::Neg(_)) => {
+            let is_number =
+                matches!(bare(&minus.expr), Expr::Lit(ExprLit { lit, .. }) if is_above_zero(lit));
+            is_number.then_some(number)
+        }
+        Expr::Array(list) => list.elems.iter().find_map(below_zero),
+        Expr::Repeat(list) => below_zero(&list.expr),
+        Expr::Call(call) => match bare(&call.func) {
+            Expr::Path(function)
+                if function.path.segments.last()?.ident == "exponential_backoff" =>
+            {
+                call.args.iter().find_map(below_zero)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_above_zero(literal: &Lit) -> bool {
+    match literal {
+        Lit::Int(number) => number.base10_digits() != "0",
+        Lit::Float(number) => number
+            .base10_parse::<f64>()
+            .is_ok_and(|number| number > 0.0),
+        _ => false,
+    }
 }
 
 fn unknown(name: &str, what: &str, known: &[&str]) -> String {
-    let near = known
+    // Who leaves out the unit has most of the word; what is part of several words tells none of them.
+    let containing: Vec<_> = known
         .iter()
-        .map(|known| {
-            // Who leaves out the unit has most of the word.
-            let is_begun = name.len() > 3 && known.starts_with(name);
-            (if is_begun { 0 } else { distance(name, known) }, known)
-        })
+        .filter(|known| name.len() > 3 && known.contains(name))
+        .collect();
+    let nearest = known
+        .iter()
+        .map(|known| (distance(name, known), known))
         .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let guess = near
-        .map(|(_, known)| format!("; did you mean `{known}`?"))
-        .unwrap_or_default();
-    format!(
-        "a {what} has no option `{name}`{guess} It has: {}",
-        known.join(", ")
-    )
-    .replace("` It", "`. It")
+        // Of a short word three letters are too much.
+        .filter(|(distance, known)| *distance <= 3 && 2 * distance <= known.len().max(name.len()));
+    let near = match (&containing[..], nearest) {
+        ([_], _) | (_, None) => containing,
+        (_, Some((_, known))) => vec![known],
+    };
+    let near: Vec<_> = near.iter().map(|known| format!("`{known}`")).collect();
+    let guess = match &near[..] {
+        [] => ".".to_owned(),
+        near => format!("; did you mean {}?", near.join(" or ")),
+    };
+    let known = known.join(", ");
+    format!("a {what} has no option `{name}`{guess} It has: {known}")
 }
 
 /// Returns how many letters must change to make one word the other.
@@ -203,6 +337,94 @@ mod tests {
         let text = said(quote!(tags = ["db", 1]), known);
         assert!(text.contains("a tag is a text: `tags = ["), "{text}");
         assert_eq!(said(quote!(name = NAME, tags = ["db"]), known), "");
+    }
+
+    #[test]
+    fn a_part_of_several_options_is_told_with_the_nearest_one_or_with_all() {
+        let known = &[
+            "name",
+            "retries",
+            "retry_delay_seconds",
+            "retry_condition",
+            "cache_key_fn",
+            "refresh_cache",
+        ];
+        let text = said(quote!(retry = 3), known);
+        assert!(text.contains("did you mean `retries`?"), "{text}");
+        let text = said(quote!(cache = f), known);
+        assert!(
+            text.contains("did you mean `cache_key_fn` or `refresh_cache`?"),
+            "{text}"
+        );
+        let text = said(quote!(delay = 3), known);
+        assert!(
+            text.contains("did you mean `retry_delay_seconds`?"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_value_without_an_option_is_told_what_it_lacks() {
+        let text = said(quote!("Load"), &["name"]);
+        assert!(text.contains("write `name = \\\"Load\\\"`"), "{text}");
+        let text = said(quote!(3), &["name"]);
+        assert!(text.contains("an option has a name: "), "{text}");
+    }
+
+    #[test]
+    fn a_number_below_zero_is_refused_where_it_is_written() {
+        let known = &["timeout_seconds", "retry_delay_seconds"];
+        for attribute in [
+            quote!(timeout_seconds = -1),
+            quote!(timeout_seconds = (-0.5)),
+            quote!(retry_delay_seconds = [1, -2]),
+            quote!(retry_delay_seconds = [-2; 3]),
+            quote!(retry_delay_seconds = exponential_backoff(-1)),
+        ] {
+            let text = said(attribute, known);
+            assert!(text.contains("a span of time is not below zero"), "{text}");
+        }
+        let right = quote!(timeout_seconds = -0.0, retry_delay_seconds = [1, 2 - 1]);
+        assert_eq!(said(right, known), "");
+    }
+
+    #[test]
+    fn a_name_is_one_that_servers_take() {
+        let known = &["name"];
+        let text = said(quote!(name = " "), known);
+        assert!(text.contains("a name is not empty"), "{text}");
+        assert_eq!(said(quote!(name = "east/west"), known), "");
+        let text = read(quote!(name = "east/west"), "flow", known).mistakes;
+        assert!(text.to_string().contains("none of / % & > <"), "{text}");
+    }
+
+    #[test]
+    fn a_name_of_runs_refers_to_arguments() {
+        let said = |template: &str, arguments: &[&str]| {
+            let attribute = quote!(task_run_name = #template);
+            let mut options = read(attribute, "task", &["task_run_name"]);
+            options.check_template("task", arguments.iter().copied());
+            options.mistakes.to_string()
+        };
+        assert_eq!(said("{city} { n } {{x}} {", &["city", "n"]), "");
+        let text = said("a {nope}", &["city", "n"]);
+        assert!(
+            text.contains("`{nope}` is no argument of this task; it has: city, n"),
+            "{text}"
+        );
+        let text = said("a {}", &[]);
+        assert!(
+            text.contains("`{}` is no argument of this task; it has none"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_of_tags_has_a_type() {
+        let options = read(quote!(tags = []), "task", &["tags"]);
+        assert_eq!(options.mistakes.to_string(), "");
+        let methods = options.methods.to_string();
+        assert_eq!(methods, quote!(.tags([""; 0])).to_string());
     }
 
     #[test]

@@ -29,12 +29,13 @@ const OPTIONS: &[&str] = &[
 ];
 
 pub(crate) fn expand(attribute: TokenStream, item: ItemFn) -> syn::Result<TokenStream> {
+    let mut options = options::read(attribute, "task", OPTIONS);
+    let function = Function::read(item, "task", options.library.take())?;
+    let arguments = function.arguments.iter();
+    options.check_template("task", arguments.map(|argument| argument.text.as_str()));
     let Options {
-        methods,
-        mistakes,
-        library,
-    } = options::read(attribute, "task", OPTIONS);
-    let function = Function::read(item, "task", library)?;
+        methods, mistakes, ..
+    } = options;
     let sdk = function.sdk();
     if let Some(argument) = function
         .arguments

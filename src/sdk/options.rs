@@ -81,6 +81,8 @@ macro_rules! common {
             "\n\n```\n# use prefect_rs::prelude::*;\n# use prefect_rs::sdk::", stringify!($options), ";\nlet options = ",
             stringify!($options), "::new(\"load\").", stringify!($name), "(", $example, ");\n# let _ = options;\n```"
         )]
+        // A span of time below zero panics where it is given.
+        #[track_caller]
         pub fn $name(mut self $(, $argument: $type)?) -> Self {
             let $common = &mut self.common;
             $set;
@@ -226,6 +228,7 @@ impl TaskOptions {
     /// load().with_options(|options| options.cache_key_fn(input_hash).cache_expiration_seconds(3600)).await?;
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn cache_expiration_seconds(mut self, seconds: impl Seconds) -> Self {
         self.cache_expiration = Some(seconds.span());
         self

@@ -105,7 +105,7 @@ fn compare(folder: &str, compiles: bool, least: usize) {
 
 #[test]
 fn mistakes_are_told_where_they_are() {
-    compare("mistakes", false, 9);
+    compare("mistakes", false, 15);
 }
 
 #[test]

@@ -8,4 +8,10 @@ async fn load() {}
 #[flow(cache_key_fn = input_hash)]
 async fn flow() {}
 
+#[task(retry = 3)]
+async fn again() {}
+
+#[task(cache = input_hash)]
+async fn cached() {}
+
 fn main() {}
