@@ -87,6 +87,26 @@ fn said(message: &str) -> String {
 }
 
 impl Error {
+    /// Returns what is the matter with the URL, where the answer is none that an API gives.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn doubt_of_url(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable { .. } => Some(
+                "what answers there is no API of Prefect: the dashboard, if the URL does not end in /api, or a proxy with a page of its own",
+            ),
+            // What servers of all generations say where they have no such operation.
+            Self::Refused {
+                status, message, ..
+            } if status.as_u16() == 405 || (status.as_u16() == 404 && message == "Not Found") => {
+                Some("the URL of an API ends in /api")
+            }
+            Self::Refused { .. }
+            | Self::Unreachable { .. }
+            | Self::TooLong { .. }
+            | Self::Request(_) => None,
+        }
+    }
+
     /// Returns the status of a refusal.
     ///
     /// ```no_run

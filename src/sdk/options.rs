@@ -101,7 +101,7 @@ macro_rules! common_methods {
             tags(tags: impl IntoIterator<Item = impl Into<String>>) = "Tags its runs; limits on tags apply.", r#"["database"]"# => |common| common.tags = tags.into_iter().map(Into::into).collect();
             retries(retries: u32) = "Runs it again up to this often when it fails.", "3" => |common| common.retries = retries;
             retry_delay_seconds(delay: impl Into<RetryDelay>) = "Waits before each retry: seconds, a list of them, or [`exponential_backoff`](crate::prelude::exponential_backoff).", "[1, 10, 60]" => |common| common.retry_delay = Some(delay.into());
-            timeout_seconds(seconds: impl Seconds) = "Fails it when an attempt takes longer.", "2.5" => |common| common.timeout = Some(seconds.span());
+            timeout_seconds(seconds: impl Seconds) = "Fails it when an attempt takes longer; zero is no limit.", "2.5" => |common| common.timeout = Some(seconds.span()).filter(|limit| !limit.is_zero());
             persist_result(persist: bool) = "Keeps its result on disk.", "true" => |common| common.persist_result = Some(persist);
             on_running(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it begins to run.", r#"|run, _| println!("{} begins", run.name)"# => |common| common.hooks.push((On::Running, Arc::new(hook)));
             on_completion(hook: impl Fn(&Run, &State) + Send + Sync + 'static) = "Calls this when it has completed.", r#"|run, _| println!("{} is done", run.name)"# => |common| common.hooks.push((On::Completion, Arc::new(hook)));

@@ -85,6 +85,20 @@ fn a_server_that_is_away_for_a_while_fails_no_run() {
     assert_eq!(tasks[0]["state"]["type"], "COMPLETED");
 }
 
+#[test]
+fn a_url_that_is_not_that_of_an_api_is_told_from_a_server_that_is_away() {
+    let server = Server::start();
+    let home = Home::new(Some(&server));
+    let mut program = home.command(example("patient"));
+    let dashboard = server.url.trim_end_matches("/api");
+    program.env("PREFECT_API_URL", dashboard);
+    let output = program.args(["patient", "seconds=1"]).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("/api"), "{said}");
+    assert!(!said.contains("unset PREFECT_API_URL"), "{said}");
+}
+
 /// Lets the auditor read a whole history, and returns how many task runs have completed in it.
 fn audit(database: PathBuf) -> i64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -38,6 +38,11 @@ async fn flaky(row: Row) -> Result<u64> {
     Ok(row.people)
 }
 
+#[task(task_run_name = "note of {city}")]
+async fn note(city: &str) {
+    let _ = city;
+}
+
 #[task]
 async fn broken() -> Result<()> {
     bail!("no")
@@ -50,6 +55,7 @@ async fn sum(numbers: Vec<u64>) -> u64 {
 
 #[flow(name = "Census", flow_run_name = "census of {first}", version = "1", tags = ["yearly"])]
 async fn census(first: String, second: String) -> Result<u64> {
+    note(&first).await?;
     let (first, second) = (load(first).submit(), load(second).submit());
     let first = flaky(&first).await?;
     let second = flaky(&second).await?;
@@ -80,7 +86,8 @@ async fn story(version: &str) {
         Sum-0: Pending Pending Running Completed\n\
         broken-0: Pending Running Failed\n\
         flaky-0: Pending Running AwaitingRetry Retrying Completed\n\
-        flaky-1: Pending Running AwaitingRetry Retrying Completed";
+        flaky-1: Pending Running AwaitingRetry Retrying Completed\n\
+        note of Bonn: Pending Running Completed";
     let deadline = Instant::now() + PATIENCE;
     loop {
         let states = history.states().await;

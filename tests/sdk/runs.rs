@@ -201,6 +201,12 @@ async fn a_call_that_is_dropped_has_ended_once_it_is_gone() {
         .unwrap_err();
     assert_eq!(history.flow_runs().await[0]["state"]["type"], "CANCELLED");
     assert_eq!(history.task_runs().await[0]["state"]["type"], "CANCELLED");
+    let logs = history.logs().await;
+    let is_said = |log: &serde_json::Value| {
+        let message = log["message"].as_str().unwrap_or_default();
+        log["name"] == "prefect.flow_runs" && message.contains("finished in state Cancelled")
+    };
+    assert!(logs.iter().any(is_said), "{logs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,6 +248,24 @@ async fn a_flow_called_in_a_flow_is_a_subflow() {
     let links = history.links().await;
     assert!(links.contains("child-0: n <- double-0"), "{links}");
     assert!(links.contains("total-0: numbers <- child-0"), "{links}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_called_in_a_task_is_within_it() {
+    #[flow]
+    async fn child() {}
+    #[task]
+    async fn outer() -> Result<()> {
+        child().await?;
+        Ok(())
+    }
+    #[flow]
+    async fn parent() -> Result<()> {
+        outer().await
+    }
+    let history = History::new().await;
+    history.session.run(parent()).await.unwrap();
+    assert_eq!(history.links().await, "child-0: __parents__ <- outer-0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

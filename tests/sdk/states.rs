@@ -307,6 +307,69 @@ async fn hooks_see_runs_and_states() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hooks_hear_of_calls_that_are_dropped() {
+    static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    fn hear(run: &Run, state: &State) {
+        HEARD
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", run.of, state.name));
+    }
+    #[task(on_cancellation = hear)]
+    async fn endless() {
+        std::future::pending().await
+    }
+    #[flow(name = "impatient", on_cancellation = hear)]
+    async fn flow() {
+        let limit = Duration::from_millis(10);
+        let _ = tokio::time::timeout(limit, endless().into_future()).await;
+        std::future::pending().await
+    }
+    let history = History::new().await;
+    let run = history.session.run(flow());
+    tokio::time::timeout(Duration::from_millis(500), run)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        *HEARD.lock().unwrap(),
+        ["endless Cancelled", "impatient Cancelled"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_limit_is_zero_fails_with_the_name_of_the_tag() {
+    #[task(tags = ["free", "closed"])]
+    async fn step() {}
+    #[flow]
+    async fn flow() -> Result<()> {
+        Ok(step().await?)
+    }
+    let history = History::new().await;
+    let client = history.session.client();
+    client.create_concurrency_limit("closed", 0).await.unwrap();
+    let error = history.session.run(flow()).await.unwrap_err();
+    let said = format!("{error:?}");
+    assert!(
+        said.contains("the limit of its tag `closed` is 0"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_seconds_are_no_limit() {
+    #[task(timeout_seconds = 0)]
+    async fn slow() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    #[flow(timeout_seconds = 0.0)]
+    async fn flow() -> Result<()> {
+        Ok(slow().await?)
+    }
+    let history = History::new().await;
+    history.session.run(flow()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_on_a_tag_bounds_how_many_run_at_once() {
     static NOW: AtomicI32 = AtomicI32::new(0);
     static MOST: AtomicI32 = AtomicI32::new(0);

@@ -299,8 +299,14 @@ impl Execution {
     }
 
     fn say_end(&self, state: &State) {
+        let on = self.log_end(state);
+        self.hook(on, state);
+    }
+
+    /// Says how the run ended, and returns which hooks that calls.
+    fn log_end(&self, state: &State) -> On {
         let name = &self.flow_run.name;
-        let on = match state.state_type {
+        match state.state_type {
             StateType::Completed => {
                 info!(target: "prefect.flow_runs", "Flow run `{name}`: finished in state {state}");
                 On::Completion
@@ -313,8 +319,7 @@ impl Execution {
                 error!(target: "prefect.flow_runs", "Flow run `{name}`: finished in state {state}");
                 On::Failure
             }
-        };
-        self.hook(on, state);
+        }
     }
 
     /// Fails a run whose parameters are not those of the flow.
@@ -337,13 +342,17 @@ impl Execution {
         if self.options.common.hooks.is_empty() {
             return;
         }
-        let run = Run {
+        self.options.common.call(on, &self.as_run(), state);
+    }
+
+    /// Returns the run as hooks see it.
+    fn as_run(&self) -> Run {
+        Run {
             id: self.flow_run.id,
             name: self.flow_run.name.clone(),
             of: self.flow_run.flow_name.clone(),
             run_count: self.flow_run.run_count(),
-        };
-        self.options.common.call(on, &run, state);
+        }
     }
 
     fn label(&self) -> String {
@@ -365,14 +374,21 @@ impl Drop for Execution {
         let flow_run = self.flow_run.clone();
         // What was submitted has nobody left who waits for it.
         flow_run.cancellation.cancel(Reason::Cancelled);
+        let state = State::new(StateType::Cancelled).with_message(DROPPED);
+        let context = self.context();
+        let on = context.clone().sync_scope(|| self.log_end(&state));
+        let (options, run) = (self.options.clone(), self.as_run());
         let (told, is_told) = std::sync::mpsc::channel::<()>();
         runtime().spawn(async move {
-            flow_run
-                .give_up(
-                    StateType::Cancelled,
-                    "The call was dropped before it ended.",
-                )
-                .await;
+            flow_run.give_up(StateType::Cancelled, DROPPED).await;
+            if !options.common.hooks.is_empty() {
+                // Hooks may block, and the thread of this runtime has others to serve.
+                let hooks = move || {
+                    context.sync_scope(|| options.common.call(on, &run, &state));
+                };
+                let _ = tokio::task::spawn_blocking(hooks).await;
+                flow_run.engine.logs.flush().await;
+            }
             drop(told);
         });
         // The program may end with this, as when a `timeout` around the call was the last thing in its `main`. The engine's own
@@ -383,6 +399,9 @@ impl Drop for Execution {
         }
     }
 }
+
+/// What is said of a run whose call was dropped.
+pub(super) const DROPPED: &str = "The call was dropped before it ended.";
 
 /// How long the end of a run that is given up may take to be told, before the program goes on without.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);

@@ -111,13 +111,16 @@ impl FlowRun {
     pub(crate) fn remember(&self, value: &Shared, task_run: Uuid) {
         let marks = value::fingerprint(value);
         let elements = marks.elements.into_iter().take(MOST_ELEMENTS);
-        let mut marks = marks.whole.into_iter().chain(elements).peekable();
+        // Parts leave room for the results that are still to come.
+        let whole = marks.whole.into_iter().map(|mark| (mark, MAX_PRODUCED));
+        let elements = elements.map(|mark| (mark, MAX_PRODUCED / 2));
+        let mut marks = whole.chain(elements).peekable();
         if marks.peek().is_none() {
             return;
         }
         let mut produced = self.produced.lock().expect("nobody panics while noting");
-        for mark in marks {
-            if produced.len() < MAX_PRODUCED {
+        for (mark, room) in marks {
+            if produced.len() < room {
                 produced.entry(mark).or_default().add(task_run, MOST_EQUAL);
             }
         }
@@ -191,7 +194,10 @@ pub(crate) async fn start(
     check_name(&call.options.common.name).map_err(|reason| RunError::not_run(&label, reason))?;
     let needs = Needs::of(call.inputs, call.wait_for);
     let stand_in = parent.as_ref().map(|parent| {
-        let links = needs.links(definition.parameter_names(), &parent.flow_run);
+        let mut links = needs.links(definition.parameter_names(), &parent.flow_run);
+        if let Some(task_run) = &parent.task_run {
+            links.add("__parents__", Ids::One(task_run.id));
+        }
         stand_in(&parent.flow_run, definition.key(), definition.name(), links)
     });
     let inputs = Inputs(needs.met().await?);

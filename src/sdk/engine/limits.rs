@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::patience::{Failing, is_failure};
 use super::runtime;
-use crate::client::Client;
+use crate::client::{Client, Error};
 use crate::sdk::context::{Open, OpenGuard};
 
 /// How long a slot stays taken without a word from us.
@@ -112,7 +112,7 @@ impl Limits {
                         self.has_leases.store(false, Ordering::Relaxed);
                         return Granted::Elsewhere;
                     }
-                    Some(422) => return Granted::Never(error.to_string()),
+                    Some(422) => return Granted::Never(self.reason(tags, &error).await),
                     _ if is_failure(&error, &self.client)
                         && !failing.is_worth_waiting(&error, &self.client) =>
                     {
@@ -126,6 +126,19 @@ impl Limits {
                 },
             }
         }
+    }
+
+    /// Returns why no slot will ever be granted; the server does not say which limit it is.
+    async fn reason(&self, tags: &[String], error: &Error) -> String {
+        for tag in tags {
+            let limit = self.client.read_concurrency_limit_by_tag(tag).await;
+            if limit.is_ok_and(|limit| limit.concurrency_limit == 0) {
+                return format!(
+                    "the limit of its tag `{tag}` is 0, so that no run with it begins; raise or delete that limit"
+                );
+            }
+        }
+        error.to_string()
     }
 
     fn gate(&self, names: &[String]) -> Arc<Semaphore> {

@@ -85,11 +85,19 @@ impl Engine {
         logs::listen_to_panics();
         let version = or_say_so(&client, client.server_version()).await;
         let version = version.map_err(|error| {
-            let hint = match client.transport().url() {
-                Some(_) => "; start the server, or unset PREFECT_API_URL to record the run in the local database",
-                None => "",
+            let Some(url) = client.transport().url() else {
+                return format!("the API does not answer: {error}");
             };
-            format!("the API does not answer: {error}{hint}")
+            match error.doubt_of_url() {
+                Some(doubt) => format!("the API at {url} cannot be used: {error}; {doubt}"),
+                None if cfg!(feature = "server") => format!(
+                    "the API does not answer: {error}; start the server, or unset PREFECT_API_URL to record the run in the local database"
+                ),
+                // This build has no database of its own to record the run in.
+                None => format!(
+                    "the API does not answer: {error}; start the server, or set PREFECT_API_URL to the URL of one that runs"
+                ),
+            }
         })?;
         let runtime = runtime().handle();
         let takes = async |path: &str| client.post_bytes(path, b"[]".to_vec()).await.is_ok();

@@ -112,6 +112,7 @@ pub(crate) enum Recorder {
 /// What the loop that tells transitions one by one is given.
 pub(crate) enum Told {
     Transition(Box<Transition>),
+    Name { id: Uuid, name: String },
     Flush(oneshot::Sender<()>),
 }
 
@@ -155,6 +156,20 @@ impl Recorder {
         }
     }
 
+    /// Tells the name that a run has been given since it was first told.
+    pub(crate) fn rename(&self, run: &TaskRecord) {
+        match self {
+            // The next state says it.
+            Self::Records(_) | Self::Events(_) => {}
+            Self::States(sender) => {
+                let (id, name) = (run.id, run.name.clone());
+                if sender.try_send(Told::Name { id, name }).is_err() {
+                    warn!(target: "prefect", "the name of task run `{}` could not be kept for the server", run.name);
+                }
+            }
+        }
+    }
+
     /// Waits until there is room for the transitions of another run.
     pub(crate) async fn room(&self) {
         match self {
@@ -188,6 +203,7 @@ async fn tell(client: Client, mut receiver: mpsc::Receiver<Told>) {
     while let Some(told) = receiver.recv().await {
         match told {
             Told::Transition(transition) => tell_one(&client, &failing, *transition).await,
+            Told::Name { id, name } => tell_name(&client, &failing, id, name).await,
             Told::Flush(done) => drop(done.send(())),
         }
     }
@@ -205,6 +221,16 @@ async fn tell_one(client: &Client, failing: &Failing, transition: Transition) {
     let told = patiently_since(failing, client, "what happens is kept", tell);
     if let Err(error) = told.await {
         warn!(target: "prefect", "a state was refused by the API and is lost: {error}");
+    }
+}
+
+async fn tell_name(client: &Client, failing: &Failing, id: Uuid, name: String) {
+    let path = format!("/task_runs/{id}");
+    let body = json!({"name": name});
+    let tell = || client.patch(&path, &body);
+    let told = patiently_since(failing, client, "what happens is kept", tell);
+    if let Err(error) = told.await {
+        warn!(target: "prefect", "the name `{name}` of a task run was refused by the API: {error}");
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::Engine;
 use super::attempt::{self, Ended};
 use super::calls::{Needs, Prepared};
+use super::execution::DROPPED;
 use super::flow_runs::FlowRun;
 use super::recorder::{Policy, Recorder, StateRecord, TaskRecord, related};
+use super::{Engine, runtime};
 use crate::sdk::arguments::{self, Arguments, json_of, not_finite};
 use crate::sdk::context::{Context, TaskRunInfo, apart};
 use crate::sdk::delays::RetryDelay;
@@ -216,6 +217,7 @@ impl TaskRun {
         if let Some(template) = template {
             self.record.name = arguments::fill(template, &values);
             self.record.is_renamed = true;
+            self.engine.recorder.rename(&self.record);
             self.info.take();
         }
         // Without it, calls with other arguments would have the same key.
@@ -419,6 +421,11 @@ impl TaskRun {
         if self.options.common.hooks.is_empty() {
             return;
         }
+        let (run, state) = self.as_hooks_see_it();
+        self.options.common.call(on, &run, &state);
+    }
+
+    fn as_hooks_see_it(&self) -> (Run, State) {
         let run = Run {
             id: self.record.id,
             name: self.record.name.clone(),
@@ -432,7 +439,7 @@ impl TaskRun {
             message: record.message.clone(),
             data: None,
         };
-        self.options.common.call(on, &run, &state);
+        (run, state)
     }
 
     /// Returns the time of the next state, which is later than that of the present one.
@@ -482,9 +489,21 @@ impl Drop for TaskRun {
         if state.state_type.is_terminal() || state.name == "NotReady" {
             return;
         }
-        let state =
-            State::new(StateType::Cancelled).with_message("The call was dropped before it ended.");
+        let state = State::new(StateType::Cancelled).with_message(DROPPED);
         self.enter(&state, |_| {});
+        self.say(|name| warn!(target: "prefect.task_runs", "Task run `{name}`: finished in state {state}"));
+        if self.options.common.hooks.is_empty() {
+            return;
+        }
+        let (run, state) = self.as_hooks_see_it();
+        let (context, options) = (self.context(), self.options.clone());
+        // The flow run does not end before them.
+        let open = self.flow_run.open();
+        // Not here, since whoever drops a call does not expect to wait for anything.
+        runtime().spawn_blocking(move || {
+            context.sync_scope(|| options.common.call(On::Cancellation, &run, &state));
+            drop(open);
+        });
     }
 }
 
